@@ -1,0 +1,72 @@
+//! The cluster as this proxy sees it now: the value that the cluster task publishes and that
+//! sessions and the admin side watch. It is immutable; a change is a new value.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use serde::{Serialize, Serializer};
+
+/// Where a Galera node listens for clients.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub(crate) struct NodeAddr(pub(crate) SocketAddr);
+
+impl fmt::Display for NodeAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Serialize for NodeAddr {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// All that is known of the cluster at one moment.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Topology {
+    /// The node that writes go to; `None` while no node is usable.
+    pub(crate) primary: Option<NodeAddr>,
+    /// Grows by one whenever `primary` changes to another node. A session compares it to learn
+    /// that its link belongs to the past.
+    pub(crate) epoch: u64,
+    /// Every known node, ordered by address.
+    pub(crate) nodes: Vec<Node>,
+}
+
+/// One node as last probed.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Node {
+    /// Where it listens.
+    pub(crate) address: NodeAddr,
+    /// `wsrep_node_name`, once the node has told it.
+    pub(crate) name: Option<String>,
+    /// What the node says of itself, or what the network says of it.
+    pub(crate) state: NodeState,
+    /// Whether writes may go there.
+    pub(crate) usable: bool,
+    /// Why it is not usable (or why it is only the last resort), in words for an operator.
+    pub(crate) reason: Option<String>,
+    /// Server version as in its greeting, such as `5.5.5-10.11.6-MariaDB`, once known.
+    pub(crate) version: Option<String>,
+}
+
+/// The state of a node, in Galera's own words where it answered.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum NodeState {
+    /// Gives state to another node (`Donor/Desynced`).
+    Donor,
+    /// Receives state, or is otherwise on its way into the group (`Joining`, `Joined`).
+    Joining,
+    /// Answers, but stands outside the primary component.
+    NonPrimary,
+    /// Serves, one plain server (`topology = "single"`).
+    Online,
+    /// In the group and caught up (`Synced`).
+    Synced,
+    /// Not probed yet.
+    Unknown,
+    /// Does not answer, or refuses us.
+    Unreachable,
+}
