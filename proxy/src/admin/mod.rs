@@ -1,0 +1,1 @@
+//! What an operator asks the daemon: HTTP and an SQL console.

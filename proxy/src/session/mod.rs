@@ -1,0 +1,1 @@
+//! One client's conversation, from its login to its end.
