@@ -1,1 +1,8 @@
-//! Metrics and logs.
+//! What the daemon tells of itself: logs for reading, metrics for watching.
+//!
+//! Layout:
+//! - [`logs`] — `tracing` to standard error, as text or JSON.
+//! - [`metrics`] — Prometheus metrics: handles that the tasks count with, and the text of `/metrics`.
+
+pub(crate) mod logs;
+pub(crate) mod metrics;

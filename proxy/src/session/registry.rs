@@ -1,0 +1,413 @@
+//! The sessions that exist now, for whoever asks: the status page, `SHOW SESSIONS`, a drain.
+//!
+//! A session writes its own entry from its own thread and never waits for a reader: what changes with
+//! every command is a few relaxed atomics, what changes seldom (user, database, node) sits behind a
+//! mutex of the entry. A reader sees each entry as it was a moment ago, and state, command and time
+//! of one entry always belong together, since they are one word.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use crate::cluster::NodeAddr;
+
+/// Every session of the process.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    /// All times in the entries count from here.
+    epoch: Instant,
+    sessions: Mutex<Sessions>,
+}
+
+impl Registry {
+    /// A registry without sessions.
+    pub(crate) fn new() -> Self {
+        Self {
+            epoch: Instant::now(),
+            sessions: Mutex::default(),
+        }
+    }
+
+    /// Enters a session in the state [`SessionState::Login`]; it is listed until the guard is dropped.
+    /// `client` is how the client is shown: its address, or the process behind a Unix socket.
+    pub(crate) fn register(self: &Arc<Self>, client: impl Into<String>) -> SessionGuard {
+        let mut sessions = lock(&self.sessions);
+        let id = sessions.next_id();
+        let entry = Arc::new(SessionEntry::new(id, client.into(), self.epoch));
+        sessions.entries.insert(id, Arc::clone(&entry));
+        SessionGuard {
+            entry,
+            registry: Arc::clone(self),
+        }
+    }
+
+    /// Every session as it is now, in the order of the ids.
+    pub(crate) fn snapshot(&self) -> Vec<SessionStatus> {
+        let entries: Vec<_> = lock(&self.sessions).entries.values().cloned().collect();
+        entries.iter().map(|entry| entry.status()).collect()
+    }
+
+    /// How many sessions there are.
+    pub(crate) fn len(&self) -> usize {
+        lock(&self.sessions).entries.len()
+    }
+}
+
+/// Takes its session off the list when dropped. Gives the [`SessionEntry`] to write to.
+#[derive(Debug)]
+pub(crate) struct SessionGuard {
+    entry: Arc<SessionEntry>,
+    registry: Arc<Registry>,
+}
+
+impl Deref for SessionGuard {
+    type Target = SessionEntry;
+
+    fn deref(&self) -> &SessionEntry {
+        &self.entry
+    }
+}
+
+impl Drop for SessionGuard {
+    fn drop(&mut self) {
+        lock(&self.registry.sessions).entries.remove(&self.entry.id);
+    }
+}
+
+/// What one session tells of itself. Only the session writes it.
+#[derive(Debug)]
+pub(crate) struct SessionEntry {
+    id: SessionId,
+    client: String,
+    /// The registry's epoch.
+    epoch: Instant,
+    /// When the client connected, since `epoch`.
+    connected: Duration,
+    /// An [`Activity`] in one word.
+    activity: AtomicU64,
+    commands: AtomicU64,
+    received_bytes: AtomicU64,
+    sent_bytes: AtomicU64,
+    in_transaction: AtomicBool,
+    identity: Mutex<Identity>,
+}
+
+impl SessionEntry {
+    fn new(id: SessionId, client: String, epoch: Instant) -> Self {
+        let connected = epoch.elapsed();
+        Self {
+            id,
+            client,
+            epoch,
+            connected,
+            activity: AtomicU64::new(Activity::new(SessionState::Login, 0, connected).pack()),
+            commands: AtomicU64::new(0),
+            received_bytes: AtomicU64::new(0),
+            sent_bytes: AtomicU64::new(0),
+            in_transaction: AtomicBool::new(false),
+            identity: Mutex::default(),
+        }
+    }
+
+    /// The id, which is also the thread id in the greeting.
+    pub(crate) fn id(&self) -> SessionId {
+        self.id
+    }
+
+    /// How the client is shown.
+    pub(crate) fn client(&self) -> &str {
+        &self.client
+    }
+
+    /// Says who logged in. Bytes that are not UTF-8 are shown as replacement characters.
+    pub(crate) fn set_user(&self, user: &[u8]) {
+        lock(&self.identity).user = Some(String::from_utf8_lossy(user).into_owned());
+    }
+
+    /// Says which database is the default one now.
+    pub(crate) fn set_database(&self, database: Option<&[u8]>) {
+        lock(&self.identity).database =
+            database.map(|name| String::from_utf8_lossy(name).into_owned());
+    }
+
+    /// Says which node the link leads to; `None` while there is no link.
+    pub(crate) fn set_node(&self, node: Option<NodeAddr>) {
+        lock(&self.identity).node = node;
+    }
+
+    /// Enters a state that belongs to no command.
+    pub(crate) fn set_state(&self, state: SessionState) {
+        self.set_activity(state, 0);
+    }
+
+    /// Counts a command and enters [`SessionState::Busy`] with it; `command` is its COM_ byte.
+    pub(crate) fn begin_command(&self, command: u8) {
+        self.commands.fetch_add(1, Relaxed);
+        self.set_activity(SessionState::Busy, command);
+    }
+
+    /// Says whether a transaction is open.
+    pub(crate) fn set_in_transaction(&self, open: bool) {
+        self.in_transaction.store(open, Relaxed);
+    }
+
+    /// Counts bytes read from the client.
+    pub(crate) fn add_received(&self, bytes: usize) {
+        self.received_bytes.fetch_add(bytes as u64, Relaxed);
+    }
+
+    /// Counts bytes written to the client.
+    pub(crate) fn add_sent(&self, bytes: usize) {
+        self.sent_bytes.fetch_add(bytes as u64, Relaxed);
+    }
+
+    fn set_activity(&self, state: SessionState, command: u8) {
+        let activity = Activity::new(state, command, self.epoch.elapsed());
+        self.activity.store(activity.pack(), Relaxed);
+    }
+
+    fn status(&self) -> SessionStatus {
+        let activity = Activity::unpack(self.activity.load(Relaxed));
+        let identity = lock(&self.identity).clone();
+        let now = self.epoch.elapsed();
+        SessionStatus {
+            id: self.id,
+            user: identity.user,
+            database: identity.database,
+            client: self.client.clone(),
+            node: identity.node,
+            state: activity.state,
+            command: (activity.state == SessionState::Busy).then_some(activity.command),
+            state_seconds: now.saturating_sub(activity.since).as_secs_f64(),
+            connected_seconds: now.saturating_sub(self.connected).as_secs_f64(),
+            commands: self.commands.load(Relaxed),
+            received_bytes: self.received_bytes.load(Relaxed),
+            sent_bytes: self.sent_bytes.load(Relaxed),
+            in_transaction: self.in_transaction.load(Relaxed),
+        }
+    }
+}
+
+/// The number of a session: unique among those open, never zero.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+pub(crate) struct SessionId(pub(crate) u32);
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What a session does.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[repr(u8)]
+pub(crate) enum SessionState {
+    /// The client logs in.
+    Login,
+    /// Waits for the client's next command.
+    Idle,
+    /// A command is under way.
+    Busy,
+    /// The client waits because no primary is usable.
+    Held,
+    /// About to end.
+    Closing,
+}
+
+impl SessionState {
+    fn from_byte(byte: u8) -> Self {
+        match byte {
+            0 => Self::Login,
+            1 => Self::Idle,
+            2 => Self::Busy,
+            3 => Self::Held,
+            _ => Self::Closing,
+        }
+    }
+}
+
+impl fmt::Display for SessionState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Login => "login",
+            Self::Idle => "idle",
+            Self::Busy => "busy",
+            Self::Held => "held",
+            Self::Closing => "closing",
+        })
+    }
+}
+
+/// One session as it was at one moment.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct SessionStatus {
+    /// Its id.
+    pub(crate) id: SessionId,
+    /// Who logged in; `None` before.
+    pub(crate) user: Option<String>,
+    /// The default database.
+    pub(crate) database: Option<String>,
+    /// The client's address, or the process behind a Unix socket.
+    pub(crate) client: String,
+    /// Where the link leads.
+    pub(crate) node: Option<NodeAddr>,
+    /// What it does.
+    pub(crate) state: SessionState,
+    /// The command under way.
+    pub(crate) command: Option<u8>,
+    /// How long it has been in this state.
+    pub(crate) state_seconds: f64,
+    /// How long the client has been connected.
+    pub(crate) connected_seconds: f64,
+    /// Commands so far.
+    pub(crate) commands: u64,
+    /// Bytes read from the client.
+    pub(crate) received_bytes: u64,
+    /// Bytes written to the client.
+    pub(crate) sent_bytes: u64,
+    /// Whether a transaction is open.
+    pub(crate) in_transaction: bool,
+}
+
+#[derive(Debug, Default)]
+struct Sessions {
+    entries: BTreeMap<SessionId, Arc<SessionEntry>>,
+    last_id: u32,
+}
+
+impl Sessions {
+    /// The next id that no open session has. Ids start again at 1 after `u32::MAX`.
+    fn next_id(&mut self) -> SessionId {
+        loop {
+            self.last_id = self.last_id.wrapping_add(1).max(1);
+            let id = SessionId(self.last_id);
+            if !self.entries.contains_key(&id) {
+                return id;
+            }
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+struct Identity {
+    user: Option<String>,
+    database: Option<String>,
+    node: Option<NodeAddr>,
+}
+
+/// State, command and the time of the change as one word: 8 bits, 8 bits, 48 bits of milliseconds
+/// (8,900 years) since the registry's epoch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Activity {
+    state: SessionState,
+    command: u8,
+    since: Duration,
+}
+
+impl Activity {
+    fn new(state: SessionState, command: u8, since: Duration) -> Self {
+        Self {
+            state,
+            command,
+            since,
+        }
+    }
+
+    fn pack(self) -> u64 {
+        let milliseconds = self.since.as_millis() as u64;
+        milliseconds << 16 | u64::from(self.command) << 8 | self.state as u64
+    }
+
+    fn unpack(word: u64) -> Self {
+        let [state, command, ..] = word.to_le_bytes();
+        Self::new(
+            SessionState::from_byte(state),
+            command,
+            Duration::from_millis(word >> 16),
+        )
+    }
+}
+
+/// Locks even after a panic elsewhere: every value behind these mutexes is whole between two writes.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_is_listed_from_register_to_drop() {
+        let registry = Arc::new(Registry::new());
+        let first = registry.register("127.0.0.1:40000");
+        let second = registry.register("socket, pid 7");
+        assert_ne!(first.id(), second.id());
+        assert_eq!(registry.len(), 2);
+
+        drop(first);
+        let listed = registry.snapshot();
+        assert_eq!(listed.len(), 1);
+        assert_eq!(listed[0].client, "socket, pid 7");
+        assert_eq!(listed[0].state, SessionState::Login);
+        drop(second);
+        assert_eq!(registry.len(), 0);
+    }
+
+    #[test]
+    fn a_reader_sees_what_the_session_wrote() {
+        let registry = Arc::new(Registry::new());
+        let session = registry.register("127.0.0.1:40000");
+        let node = NodeAddr("127.0.0.2:3306".parse().unwrap());
+        session.set_user(b"icinga\xff");
+        session.set_database(Some(b"icinga"));
+        session.set_node(Some(node));
+        session.begin_command(0x03);
+        session.set_in_transaction(true);
+        session.add_received(250_000);
+        session.add_sent(11);
+
+        let status = registry.snapshot().remove(0);
+        assert_eq!(status.user.as_deref(), Some("icinga\u{fffd}"));
+        assert_eq!(status.database.as_deref(), Some("icinga"));
+        assert_eq!(status.node, Some(node));
+        assert_eq!(status.state, SessionState::Busy);
+        assert_eq!(status.command, Some(0x03));
+        assert_eq!(status.commands, 1);
+        assert_eq!((status.received_bytes, status.sent_bytes), (250_000, 11));
+        assert!(status.in_transaction);
+
+        session.set_state(SessionState::Idle);
+        let status = registry.snapshot().remove(0);
+        assert_eq!((status.state, status.command), (SessionState::Idle, None));
+    }
+
+    #[test]
+    fn an_open_session_keeps_its_id_when_the_numbers_start_again() {
+        let registry = Arc::new(Registry::new());
+        let first = registry.register("a");
+        lock(&registry.sessions).last_id = u32::MAX - 1;
+        assert_eq!(registry.register("b").id(), SessionId(u32::MAX));
+        assert_eq!(registry.register("c").id(), SessionId(2), "1 is taken, 0 means none");
+        assert_eq!(first.id(), SessionId(1));
+    }
+
+    #[test]
+    fn an_activity_survives_its_packing() {
+        for state in 0..5 {
+            let activity = Activity::new(
+                SessionState::from_byte(state),
+                0xfa,
+                Duration::from_millis((1 << 48) - 1),
+            );
+            assert_eq!(activity.state as u8, state);
+            assert_eq!(Activity::unpack(activity.pack()), activity);
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! Every metric of the daemon: its name, kind, unit, labels and meaning, in one place.
+//!
+//! `docs/metrics.md` lists the same; a test compares the two.
+
+use metrics::{Counter, Gauge, Histogram, SharedString, Unit};
+
+use super::label::{DnsResult, Label, LinkLoss, LoginResult, Refusal};
+
+/// One metric, or one family of series that differ in their label.
+#[derive(Debug)]
+pub(crate) struct Metric {
+    /// The name as Prometheus sees it, unit and `_total` included.
+    pub(crate) name: &'static str,
+    /// Counter, gauge or histogram.
+    pub(crate) kind: Kind,
+    /// The unit of its values; `Unit::Count` for a plain number.
+    pub(crate) unit: Unit,
+    /// The label by which its series differ; [`NO_LABEL`] for a single series.
+    pub(crate) label: LabelOf,
+    /// What it means, for the `# HELP` line and the documentation.
+    pub(crate) help: &'static str,
+}
+
+/// The three kinds of metric.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Kind {
+    /// Only ever grows.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Counts observations in buckets.
+    Histogram,
+}
+
+/// The label of a family.
+#[derive(Debug)]
+pub(crate) struct LabelOf {
+    /// Its key; empty if there is no label.
+    pub(crate) key: &'static str,
+    /// Its values where they are known beforehand; empty for a node's address and the like.
+    pub(crate) values: &'static [&'static str],
+}
+
+impl Metric {
+    /// Tells the recorder the unit and the help text.
+    pub(super) fn describe(&self) {
+        match self.kind {
+            Kind::Counter => metrics::describe_counter!(self.name, self.unit, self.help),
+            Kind::Gauge => metrics::describe_gauge!(self.name, self.unit, self.help),
+            Kind::Histogram => metrics::describe_histogram!(self.name, self.unit, self.help),
+        }
+    }
+
+    /// The handle of a counter without a label.
+    pub(super) fn counter(&self) -> Counter {
+        metrics::counter!(self.name)
+    }
+
+    /// The handle of the counter whose label has this value.
+    pub(super) fn counter_of(&self, value: impl Into<SharedString>) -> Counter {
+        metrics::counter!(self.name, self.label.key => value.into())
+    }
+
+    /// The handle of a gauge without a label.
+    pub(super) fn gauge(&self) -> Gauge {
+        metrics::gauge!(self.name)
+    }
+
+    /// The handle of the gauge whose label has this value.
+    pub(super) fn gauge_of(&self, value: impl Into<SharedString>) -> Gauge {
+        metrics::gauge!(self.name, self.label.key => value.into())
+    }
+
+    /// The handle of a histogram without a label.
+    pub(super) fn histogram(&self) -> Histogram {
+        metrics::histogram!(self.name)
+    }
+
+    /// The handle of the histogram whose label has this value.
+    pub(super) fn histogram_of(&self, value: impl Into<SharedString>) -> Histogram {
+        metrics::histogram!(self.name, self.label.key => value.into())
+    }
+}
+
+const fn counter(name: &'static str, unit: Unit, help: &'static str) -> Metric {
+    Metric {
+        name,
+        kind: Kind::Counter,
+        unit,
+        label: NO_LABEL,
+        help,
+    }
+}
+
+const fn gauge(name: &'static str, unit: Unit, help: &'static str) -> Metric {
+    Metric {
+        kind: Kind::Gauge,
+        ..counter(name, unit, help)
+    }
+}
+
+const fn seconds(name: &'static str, help: &'static str) -> Metric {
+    Metric {
+        kind: Kind::Histogram,
+        ..counter(name, Unit::Seconds, help)
+    }
+}
+
+const fn by(key: &'static str, values: &'static [&'static str], metric: Metric) -> Metric {
+    Metric {
+        label: LabelOf { key, values },
+        ..metric
+    }
+}
+
+/// The label of a metric that is one series.
+const NO_LABEL: LabelOf = LabelOf {
+    key: "",
+    values: &[],
+};
+
+// The daemon.
+pub(super) const BUILD_INFO: Metric = by(
+    "version",
+    &[],
+    gauge(
+        "ido_proxy_build_info",
+        Unit::Count,
+        "Always 1; the label tells the version that runs.",
+    ),
+);
+pub(super) const START_TIME: Metric = gauge(
+    "ido_proxy_start_time_seconds",
+    Unit::Seconds,
+    "When the daemon started, in seconds since 1970.",
+);
+
+// Clients and their sessions.
+pub(super) const SESSIONS: Metric = gauge(
+    "ido_proxy_sessions",
+    Unit::Count,
+    "Sessions open now, those still logging in included.",
+);
+pub(super) const SESSIONS_HELD: Metric = gauge(
+    "ido_proxy_sessions_held",
+    Unit::Count,
+    "Sessions that wait now, connected, because no primary is usable.",
+);
+pub(super) const LOGINS: Metric = by(
+    "result",
+    LoginResult::NAMES,
+    counter(
+        "ido_proxy_logins_total",
+        Unit::Count,
+        "Client logins, by how they ended.",
+    ),
+);
+pub(super) const LOGIN_SECONDS: Metric = seconds(
+    "ido_proxy_login_seconds",
+    "From a client's connection to the answer to its login.",
+);
+pub(super) const REFUSED: Metric = by(
+    "reason",
+    Refusal::NAMES,
+    counter(
+        "ido_proxy_refused_total",
+        Unit::Count,
+        "Clients refused and sessions ended by the proxy itself.",
+    ),
+);
+pub(super) const COMMANDS: Metric = counter(
+    "ido_proxy_commands_total",
+    Unit::Count,
+    "Commands received from clients.",
+);
+pub(super) const CLIENT_RECEIVED: Metric = counter(
+    "ido_proxy_client_received_bytes_total",
+    Unit::Bytes,
+    "Bytes read from clients.",
+);
+pub(super) const CLIENT_SENT: Metric = counter(
+    "ido_proxy_client_sent_bytes_total",
+    Unit::Bytes,
+    "Bytes written to clients.",
+);
+
+// Links to nodes.
+pub(super) const LINKS_OPENED: Metric = counter(
+    "ido_proxy_links_opened_total",
+    Unit::Count,
+    "Links opened to nodes, login included.",
+);
+pub(super) const LINKS_LOST: Metric = by(
+    "reason",
+    LinkLoss::NAMES,
+    counter(
+        "ido_proxy_links_lost_total",
+        Unit::Count,
+        "Links that ended, or could not be opened, without their session's wish.",
+    ),
+);
+pub(super) const LINK_SECONDS: Metric = seconds(
+    "ido_proxy_link_seconds",
+    "Time to open a link: connection, login and settings.",
+);
+pub(super) const LINK_RECEIVED: Metric = counter(
+    "ido_proxy_link_received_bytes_total",
+    Unit::Bytes,
+    "Bytes read from nodes.",
+);
+pub(super) const LINK_SENT: Metric = counter(
+    "ido_proxy_link_sent_bytes_total",
+    Unit::Bytes,
+    "Bytes written to nodes.",
+);
+
+// The cluster.
+pub(super) const NODES: Metric = gauge("ido_proxy_nodes", Unit::Count, "Known nodes.");
+pub(super) const NODES_USABLE: Metric = gauge(
+    "ido_proxy_nodes_usable",
+    Unit::Count,
+    "Nodes that writes may go to.",
+);
+pub(super) const NODE_USABLE: Metric = by(
+    "node",
+    &[],
+    gauge(
+        "ido_proxy_node_usable",
+        Unit::Count,
+        "1 while writes may go to the node, else 0.",
+    ),
+);
+pub(super) const PRIMARY: Metric = by(
+    "node",
+    &[],
+    gauge(
+        "ido_proxy_primary",
+        Unit::Count,
+        "1 for the node that writes go to, else 0.",
+    ),
+);
+pub(super) const PRIMARY_CHANGES: Metric = counter(
+    "ido_proxy_primary_changes_total",
+    Unit::Count,
+    "How often the primary became another node, the first choice included.",
+);
+pub(super) const PROBE_SECONDS: Metric = by(
+    "node",
+    &[],
+    seconds(
+        "ido_proxy_probe_seconds",
+        "Time of the probes that the node answered.",
+    ),
+);
+pub(super) const PROBES_FAILED: Metric = by(
+    "node",
+    &[],
+    counter(
+        "ido_proxy_probes_failed_total",
+        Unit::Count,
+        "Probes without an answer, or refused.",
+    ),
+);
+pub(super) const DNS_LOOKUPS: Metric = by(
+    "result",
+    DnsResult::NAMES,
+    counter(
+        "ido_proxy_dns_lookups_total",
+        Unit::Count,
+        "Questions asked to name servers, by how they ended.",
+    ),
+);
+
+/// Every metric above, in the order of the documentation.
+pub(super) const ALL: &[Metric] = &[
+    BUILD_INFO,
+    START_TIME,
+    SESSIONS,
+    SESSIONS_HELD,
+    LOGINS,
+    LOGIN_SECONDS,
+    REFUSED,
+    COMMANDS,
+    CLIENT_RECEIVED,
+    CLIENT_SENT,
+    LINKS_OPENED,
+    LINKS_LOST,
+    LINK_SECONDS,
+    LINK_RECEIVED,
+    LINK_SENT,
+    NODES,
+    NODES_USABLE,
+    NODE_USABLE,
+    PRIMARY,
+    PRIMARY_CHANGES,
+    PROBE_SECONDS,
+    PROBES_FAILED,
+    DNS_LOOKUPS,
+];

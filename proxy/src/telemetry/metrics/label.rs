@@ -1,0 +1,143 @@
+//! Labels with a fixed set of values, and counters prepared for each of them.
+//!
+//! Every value is an enum variant, so that a typing error is a compile error, each series exists
+//! (at zero) from the start as Prometheus wants it, and counting never looks up a name.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use metrics::Counter;
+
+use super::catalog::Metric;
+
+/// A label whose values are known beforehand.
+pub(crate) trait Label: Copy + fmt::Display + 'static {
+    /// Every value, in the order of [`Label::index`].
+    const ALL: &'static [Self];
+    /// The text of every value, in the same order.
+    const NAMES: &'static [&'static str];
+
+    /// The place of this value in [`Label::ALL`].
+    fn index(self) -> usize;
+}
+
+/// One counter for each value of the label `L`.
+#[derive(Clone)]
+pub(crate) struct CounterBy<L> {
+    counters: Box<[Counter]>,
+    label: PhantomData<L>,
+}
+
+impl<L: Label> CounterBy<L> {
+    /// Prepares the counters of `metric`, all at zero.
+    pub(super) fn new(metric: &Metric) -> Self {
+        Self {
+            counters: L::NAMES
+                .iter()
+                .map(|value| metric.counter_of(*value))
+                .collect(),
+            label: PhantomData,
+        }
+    }
+
+    /// The counter of one value.
+    pub(crate) fn of(&self, value: L) -> &Counter {
+        &self.counters[value.index()]
+    }
+}
+
+impl<L> fmt::Debug for CounterBy<L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CounterBy").finish_non_exhaustive()
+    }
+}
+
+/// Declares an enum that is a [`Label`]: each variant with its documentation and its text.
+macro_rules! label {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+        pub(crate) enum $name {
+            $($(#[$variant_doc])* $variant,)+
+        }
+
+        impl Label for $name {
+            const ALL: &'static [Self] = &[$(Self::$variant),+];
+            const NAMES: &'static [&'static str] = &[$($text),+];
+
+            fn index(self) -> usize {
+                self as usize
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(Self::NAMES[self.index()])
+            }
+        }
+    };
+}
+
+label! {
+    /// How a client's login ended.
+    LoginResult {
+        /// It may work.
+        Accepted = "accepted",
+        /// The client went away before it had logged in.
+        Aborted = "aborted",
+        /// Unknown user or wrong password.
+        Denied = "denied",
+        /// What it sent is no login of this protocol.
+        Malformed = "malformed",
+        /// It took longer than `listen.login_timeout`.
+        TimedOut = "timed_out",
+    }
+}
+
+label! {
+    /// Why a client was refused, or a session ended, by the proxy's own will.
+    Refusal {
+        /// No node became usable within `failover.hold`.
+        HoldExpired = "hold_expired",
+        /// A packet longer than the proxy takes at that point of the conversation.
+        PacketTooLarge = "packet_too_large",
+        /// The daemon is about to end.
+        ShuttingDown = "shutting_down",
+        /// `listen.max_connections` clients are here already.
+        TooManySessions = "too_many_sessions",
+        /// A command that the proxy does not carry, such as one of replication.
+        UnsupportedCommand = "unsupported_command",
+    }
+}
+
+label! {
+    /// Why a link to a node ended, or never came to be, without its session's wish.
+    LinkLoss {
+        /// The node closed or reset the connection.
+        Closed = "closed",
+        /// The node could not be reached: refused, unreachable, or no answer in time.
+        ConnectFailed = "connect_failed",
+        /// The node refused the session's login.
+        LoginFailed = "login_failed",
+        /// The node answered with an error that means it cannot serve, such as 1047.
+        NodeFailed = "node_failed",
+        /// Another node became the primary.
+        PrimaryChanged = "primary_changed",
+        /// The node sent what is no reply of this protocol.
+        ProtocolViolation = "protocol_violation",
+    }
+}
+
+label! {
+    /// How one question to one name server ended.
+    DnsResult {
+        /// It named at least one address.
+        Found = "found",
+        /// A proper answer without any address (NXDOMAIN, or no record of the type).
+        Empty = "empty",
+        /// An error code such as SERVFAIL, or an answer that makes no sense.
+        Failed = "failed",
+        /// No answer in time.
+        TimedOut = "timed_out",
+    }
+}

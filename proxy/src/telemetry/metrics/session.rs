@@ -1,0 +1,58 @@
+//! What sessions count.
+
+use metrics::{Counter, Gauge, Histogram};
+
+use super::catalog;
+use super::label::{CounterBy, LinkLoss, LoginResult, Refusal};
+
+/// The handles of a session and its links. Cheap to clone; counting is a few atomic operations.
+#[derive(Clone, Debug)]
+pub(crate) struct SessionMetrics {
+    /// Sessions open now.
+    pub(crate) sessions: Gauge,
+    /// Sessions that wait now for a usable primary.
+    pub(crate) held: Gauge,
+    /// Logins, by how they ended.
+    pub(crate) logins: CounterBy<LoginResult>,
+    /// Seconds from a client's connection to the answer to its login.
+    pub(crate) login_seconds: Histogram,
+    /// Clients refused, by reason.
+    pub(crate) refused: CounterBy<Refusal>,
+    /// Commands received from clients.
+    pub(crate) commands: Counter,
+    /// Bytes read from clients.
+    pub(crate) client_received: Counter,
+    /// Bytes written to clients.
+    pub(crate) client_sent: Counter,
+    /// Links opened.
+    pub(crate) links_opened: Counter,
+    /// Links lost or never opened, by reason.
+    pub(crate) links_lost: CounterBy<LinkLoss>,
+    /// Seconds it took to open a link.
+    pub(crate) link_seconds: Histogram,
+    /// Bytes read from nodes.
+    pub(crate) link_received: Counter,
+    /// Bytes written to nodes.
+    pub(crate) link_sent: Counter,
+}
+
+impl SessionMetrics {
+    /// Prepares the handles with the recorder installed by then; without one they count nothing.
+    pub(crate) fn new() -> Self {
+        Self {
+            sessions: catalog::SESSIONS.gauge(),
+            held: catalog::SESSIONS_HELD.gauge(),
+            logins: CounterBy::new(&catalog::LOGINS),
+            login_seconds: catalog::LOGIN_SECONDS.histogram(),
+            refused: CounterBy::new(&catalog::REFUSED),
+            commands: catalog::COMMANDS.counter(),
+            client_received: catalog::CLIENT_RECEIVED.counter(),
+            client_sent: catalog::CLIENT_SENT.counter(),
+            links_opened: catalog::LINKS_OPENED.counter(),
+            links_lost: CounterBy::new(&catalog::LINKS_LOST),
+            link_seconds: catalog::LINK_SECONDS.histogram(),
+            link_received: catalog::LINK_RECEIVED.counter(),
+            link_sent: catalog::LINK_SENT.counter(),
+        }
+    }
+}
