@@ -1,0 +1,127 @@
+//! A real Galera cluster: 1 to 5 MariaDB servers on the lab's addresses.
+//!
+//! All nodes start from copies of one prepared data directory ([`template`]) that was shut down as a
+//! member of the cluster, so they join by an incremental transfer and the cluster stands in seconds.
+
+mod node;
+mod template;
+
+use std::time::Duration;
+
+pub use self::node::Node;
+pub use self::template::{ICINGA_DATABASE, ICINGA_PASSWORD, ICINGA_USER};
+use crate::error::{LabError, Result};
+use crate::run::Run;
+use crate::wait::{Look, wait_until};
+
+/// What a cluster is made of.
+#[derive(Clone, Debug)]
+pub struct GaleraSpec {
+    /// How many nodes: 1..=5.
+    pub nodes: u8,
+    /// More arguments for every mariadbd, such as `--max-allowed-packet=64M`.
+    pub arguments: Vec<String>,
+}
+
+impl Default for GaleraSpec {
+    fn default() -> Self {
+        Self { nodes: 3, arguments: Vec::new() }
+    }
+}
+
+/// A running cluster. Dropping it kills all nodes.
+#[derive(Debug)]
+pub struct Galera {
+    nodes: Vec<Node>,
+}
+
+impl Galera {
+    /// Starts a cluster and waits until every node is Synced and sees all the others.
+    ///
+    /// # Errors
+    /// When a program is missing, or a node does not come up.
+    pub async fn start(run: &std::sync::Arc<Run>, spec: &GaleraSpec) -> Result<Self> {
+        if !(1..=5).contains(&spec.nodes) {
+            return Err(LabError::Refused(format!("{} nodes: 1 to 5 are possible", spec.nodes)));
+        }
+        let template = template::prepared(run).await?;
+        let mut nodes = Vec::new();
+        for index in 1..=spec.nodes {
+            nodes.push(Node::make(run, index, spec, &template).await?);
+        }
+        let cluster = Self { nodes };
+        for (index, node) in cluster.nodes.iter().enumerate() {
+            node.launch(index == 0)?;
+        }
+        cluster.all_synced(START).await?;
+        Ok(cluster)
+    }
+
+    /// Node `index`, counted from 1 as its address is.
+    ///
+    /// # Panics
+    /// When there is no such node: a story that names one has a mistake.
+    pub fn node(&self, index: usize) -> &Node {
+        let found = index.checked_sub(1).and_then(|at| self.nodes.get(at));
+        found.unwrap_or_else(|| panic!("node {index} of {}", self.nodes.len()))
+    }
+
+    /// All nodes, dead ones too.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// Waits until every node is Synced in one primary component of all nodes.
+    ///
+    /// # Errors
+    /// When that takes longer than `deadline`, or a node ended.
+    pub async fn all_synced(&self, deadline: Duration) -> Result<()> {
+        self.size(self.nodes.len(), deadline).await
+    }
+
+    /// Waits until every *running* node is Synced in one primary component of `size` nodes.
+    ///
+    /// # Errors
+    /// When that takes longer than `deadline`, or a running node ends.
+    pub async fn size(&self, size: usize, deadline: Duration) -> Result<()> {
+        for node in self.nodes.iter().filter(|node| node.runs() || size == self.nodes.len()) {
+            let what = format!("{} Synced among {size}", node.name());
+            wait_until(&what, deadline, Some(&node.log()), async || {
+                match node.standing().await {
+                    Ok(standing) if standing.synced_among(size) => Look::Done(()),
+                    Ok(standing) => node.look(standing.to_string()),
+                    Err(error) => node.look(error.to_string()),
+                }
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Starts the whole cluster again after every node has ended: from the node that knows most.
+    ///
+    /// # Errors
+    /// When a node still runs, or does not come up.
+    pub async fn bootstrap(&self) -> Result<()> {
+        if let Some(node) = self.nodes.iter().find(|node| node.runs()) {
+            return Err(LabError::Refused(format!("{} still runs", node.name())));
+        }
+        let mut latest = (self.node(1), i64::MIN);
+        for node in &self.nodes {
+            let position = node.recovered_position().await?;
+            if position > latest.1 {
+                latest = (node, position);
+            }
+        }
+        latest.0.may_bootstrap()?;
+        latest.0.launch(true)?;
+        latest.0.ready(START).await?;
+        for node in self.nodes.iter().filter(|node| node.index() != latest.0.index()) {
+            node.launch(false)?;
+        }
+        self.all_synced(START).await
+    }
+}
+
+/// Generous: two slow cores may be shared by a build. Three nodes take about 4 s on idle ones.
+const START: Duration = Duration::from_secs(90);

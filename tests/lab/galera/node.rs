@@ -1,0 +1,324 @@
+//! One Galera node: its server process, what it says of itself, and what can be done to it.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use mysql_async::Conn;
+use nix::sys::signal::Signal;
+
+use super::{GaleraSpec, template};
+use crate::counters;
+use crate::error::{Context, LabError, Result};
+use crate::process::{Process, Program, run_tool};
+use crate::run::Run;
+use crate::sql;
+use crate::wait::{Look, wait_until};
+
+/// A node of the lab's cluster, running or not.
+#[derive(Debug)]
+pub struct Node {
+    index: u8,
+    run: Arc<Run>,
+    folder: PathBuf,
+    arguments: Vec<String>,
+    process: Mutex<Option<Arc<Process>>>,
+}
+
+impl Node {
+    /// Copies the prepared data directory. The node does not run yet.
+    pub(super) async fn make(
+        run: &Arc<Run>,
+        index: u8,
+        spec: &GaleraSpec,
+        template: &Path,
+    ) -> Result<Self> {
+        let folder = run.data(&format!("node{index}"));
+        let (from, to) = (template.as_os_str(), folder.as_os_str());
+        run_tool("cp", &["-a".as_ref(), "--reflink=auto".as_ref(), from, to], b"").await?;
+        let mut arguments = vec![format!("--general-log-file={}", GENERAL_LOG)];
+        arguments.extend(cluster_arguments(run, index, spec.nodes));
+        arguments.extend(spec.arguments.iter().cloned());
+        Ok(Self { index, run: Arc::clone(run), folder, arguments, process: Mutex::new(None) })
+    }
+
+    /// Its number in the lab, from 1.
+    pub fn index(&self) -> u8 {
+        self.index
+    }
+
+    /// Its `wsrep_node_name`: `node1` and so on.
+    pub fn name(&self) -> String {
+        format!("node{}", self.index)
+    }
+
+    /// Where it serves SQL.
+    pub fn address(&self) -> SocketAddr {
+        self.run.socket(self.index, 3306)
+    }
+
+    /// Its error log.
+    pub fn log(&self) -> PathBuf {
+        self.run.log(&self.name())
+    }
+
+    /// Logs in as root, past any proxy.
+    ///
+    /// # Errors
+    /// When it does not answer within 5 s.
+    pub async fn connect(&self) -> Result<Conn> {
+        sql::connect(sql::account(self.address(), "root", "")).await
+    }
+
+    /// Its place in the cluster, as it says itself.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn standing(&self) -> Result<Standing> {
+        let mut conn = self.connect().await?;
+        let rows: Vec<(String, String)> =
+            sql::rows(&mut conn, "SHOW GLOBAL STATUS LIKE 'wsrep%'").await?;
+        Ok(Standing(rows.into_iter().collect()))
+    }
+
+    /// One of its status counters, such as `wsrep_replicated` (transactions it sent to the others).
+    ///
+    /// # Errors
+    /// When it does not answer, or has no such number.
+    pub async fn counter(&self, name: &str) -> Result<u64> {
+        let mut conn = self.connect().await?;
+        let query = format!("SHOW GLOBAL STATUS LIKE '{name}'");
+        let rows: Vec<(String, String)> = sql::rows(&mut conn, &query).await?;
+        let value = rows.first().and_then(|(_, value)| value.parse().ok());
+        value.ok_or_else(|| LabError::Refused(format!("{}: no counter {name}", self.name())))
+    }
+
+    /// Begins to write every statement that clients send to this node to its general log.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn record(&self) -> Result<()> {
+        let mut conn = self.connect().await?;
+        let what = format!("recording on {}", self.name());
+        sql::script(&mut conn, &what, "SET GLOBAL general_log = ON", STEP).await
+    }
+
+    /// The statements that write rows in what was recorded so far. Works on a dead node too.
+    ///
+    /// # Errors
+    /// When nothing was recorded.
+    pub fn recorded_writes(&self) -> Result<usize> {
+        let path = self.folder.join(GENERAL_LOG);
+        let log = fs::read(&path).context(|| format!("reading {}", path.display()))?;
+        Ok(counters::writes_in_general_log(&log))
+    }
+
+    /// SIGKILL, as a power cut does it. Returns when the process is gone.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub async fn kill(&self) -> Result<()> {
+        let process = self.process()?;
+        process.signal(Signal::SIGKILL)?;
+        process.exit(STEP).await?;
+        *self.slot() = None;
+        Ok(())
+    }
+
+    /// SIGTERM, as an administrator does it. Returns when the process is gone.
+    ///
+    /// # Errors
+    /// When it does not run, or does not end.
+    pub async fn term(&self) -> Result<()> {
+        self.process()?.terminate(STEP).await?;
+        *self.slot() = None;
+        Ok(())
+    }
+
+    /// SIGSTOP: the kernel goes on accepting connections, nobody answers.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn stop(&self) -> Result<()> {
+        self.process()?.signal(Signal::SIGSTOP)
+    }
+
+    /// SIGCONT, after [`Node::stop`].
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn cont(&self) -> Result<()> {
+        self.process()?.signal(Signal::SIGCONT)
+    }
+
+    /// Starts it again after its end, and waits until it is back among the others.
+    ///
+    /// # Errors
+    /// When it runs already, or is not Synced within 90 s.
+    pub async fn start(&self) -> Result<()> {
+        self.launch(false)?;
+        self.ready(Duration::from_secs(90)).await
+    }
+
+    /// Waits until it is Synced in a primary component of any size.
+    ///
+    /// # Errors
+    /// When that takes longer than `deadline`, or the process ends.
+    pub async fn ready(&self, deadline: Duration) -> Result<()> {
+        let what = format!("{} Synced", self.name());
+        wait_until(&what, deadline, Some(&self.log()), async || match self.standing().await {
+            Ok(standing) if standing.synced() => Look::Done(()),
+            Ok(standing) => self.look(standing.to_string()),
+            Err(error) => self.look(error.to_string()),
+        })
+        .await
+    }
+
+    /// Whether its process runs (stopped counts as running).
+    pub fn runs(&self) -> bool {
+        self.slot().as_ref().is_some_and(|process| process.ended().is_none())
+    }
+
+    /// Starts its process and waits for nothing. `new_cluster` makes it the first of a cluster.
+    ///
+    /// # Errors
+    /// When it runs already.
+    pub fn launch(&self, new_cluster: bool) -> Result<()> {
+        if self.runs() {
+            return Err(LabError::Refused(format!("{} runs already", self.name())));
+        }
+        let program = server(self.name(), &self.folder, &self.arguments);
+        let program = if new_cluster { program.arg("--wsrep-new-cluster") } else { program };
+        *self.slot() = Some(Arc::new(program.spawn(&self.run)?));
+        Ok(())
+    }
+
+    /// [`Process::look`], for a node that may not run at all.
+    pub(super) fn look<T>(&self, seen: String) -> Look<T> {
+        match &*self.slot() {
+            Some(process) => process.look(seen),
+            None => Look::Never(format!("{} does not run", self.name())),
+        }
+    }
+
+    /// The position up to which its tables go, read from them while it does not run.
+    pub(super) async fn recovered_position(&self) -> Result<i64> {
+        let name = format!("{}-recover", self.name());
+        let program = server(name, &self.folder, &self.arguments).arg("--wsrep-recover");
+        let process = program.spawn(&self.run)?;
+        process.exit(Duration::from_secs(30)).await?;
+        let log = fs::read_to_string(process.log())
+            .context(|| format!("reading {}", process.log().display()))?;
+        let line = log.lines().rev().find_map(|line| line.split("Recovered position: ").nth(1));
+        let position = line.and_then(|line| line.trim().rsplit(':').next()?.parse().ok());
+        position.ok_or_else(|| LabError::Refused(format!("no position in {}", process.log().display())))
+    }
+
+    /// Marks it as the one to begin a new cluster with, as an administrator does after an outage.
+    pub(super) fn may_bootstrap(&self) -> Result<()> {
+        let path = self.folder.join("grastate.dat");
+        let state = fs::read_to_string(&path).context(|| format!("reading {}", path.display()))?;
+        let state = state.replace("safe_to_bootstrap: 0", "safe_to_bootstrap: 1");
+        fs::write(&path, state).context(|| format!("writing {}", path.display()))
+    }
+
+    fn process(&self) -> Result<Arc<Process>> {
+        let process = self.slot().clone();
+        process.ok_or_else(|| LabError::Refused(format!("{} does not run", self.name())))
+    }
+
+    fn slot(&self) -> MutexGuard<'_, Option<Arc<Process>>> {
+        self.process.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The `wsrep_*` status of a node.
+#[derive(Clone, Debug)]
+pub struct Standing(HashMap<String, String>);
+
+impl Standing {
+    /// One of its values, "" where there is none.
+    pub fn value(&self, name: &str) -> &str {
+        self.0.get(name).map_or("", String::as_str)
+    }
+
+    /// Whether it may serve: Synced, in the primary component.
+    pub fn synced(&self) -> bool {
+        self.value("wsrep_local_state_comment") == "Synced"
+            && self.value("wsrep_cluster_status") == "Primary"
+            && self.value("wsrep_ready") == "ON"
+    }
+
+    /// Whether it may serve, in a component of exactly `size` nodes.
+    pub fn synced_among(&self, size: usize) -> bool {
+        self.synced() && self.value("wsrep_cluster_size") == size.to_string()
+    }
+}
+
+impl fmt::Display for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.value("wsrep_local_state_comment");
+        let size = self.value("wsrep_cluster_size");
+        write!(f, "{state} in a {} component of {size}", self.value("wsrep_cluster_status"))
+    }
+}
+
+/// mariadbd as every node and the template run it.
+pub(super) fn server(name: String, folder: &Path, arguments: &[String]) -> Program {
+    // As root the state transfer fails: its rsync daemon drops to a user that cannot read the data.
+    Program::new(name, "mariadbd")
+        .user(template::SERVER_USER)
+        .arg("--no-defaults")
+        .arg(format!("--datadir={}", folder.display()))
+        .arg(format!("--socket={}", folder.join("mysqld.sock").display()))
+        .arg(format!("--pid-file={}", folder.join("mysqld.pid").display()))
+        .args(SERVER_ARGUMENTS)
+        .args(arguments)
+}
+
+/// What makes a server node `index` of a cluster of `nodes`.
+pub(super) fn cluster_arguments(run: &Run, index: u8, nodes: u8) -> Vec<String> {
+    let address = run.number().address(index);
+    let members: Vec<_> = (1..=nodes).map(|node| run.number().address(node).to_string()).collect();
+    vec![
+        format!("--bind-address={address}"),
+        format!("--wsrep-node-name=node{index}"),
+        format!("--wsrep-node-address={address}"),
+        format!("--wsrep-node-incoming-address={address}:3306"),
+        format!("--wsrep-cluster-name=lab{}", run.number()),
+        format!("--wsrep-cluster-address=gcomm://{}", members.join(",")),
+        format!("--wsrep-sst-receive-address={address}:4444"),
+        format!(
+            "--wsrep-provider-options=gmcast.listen_addr=tcp://{address}:4567;\
+             ist.recv_addr={address}:4568;gcache.size=128M;pc.recovery=false"
+        ),
+    ]
+}
+
+const SERVER_ARGUMENTS: [&str; 14] = [
+    "--port=3306",
+    "--skip-name-resolve",
+    "--character-set-server=utf8mb4",
+    "--log-warnings=1",
+    "--max-connections=1000",
+    "--innodb-log-file-size=48M",
+    // A committed transaction survives a killed process; only a dead machine would lose it, and then
+    // another node has it. The setting Galera's documentation recommends.
+    "--innodb-flush-log-at-trx-commit=2",
+    "--innodb-autoinc-lock-mode=2",
+    "--binlog-format=ROW",
+    "--log-output=FILE",
+    "--local-infile=ON",
+    "--wsrep-on=ON",
+    "--wsrep-provider=/usr/lib/galera/libgalera_smm.so",
+    "--wsrep-sst-method=rsync",
+];
+
+const GENERAL_LOG: &str = "general.log";
+
+/// How long a node may take to obey.
+const STEP: Duration = Duration::from_secs(60);

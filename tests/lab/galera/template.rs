@@ -1,0 +1,121 @@
+//! The data directory all nodes start from: made once, kept in `.lab`, copied for each node.
+//!
+//! It holds root without a password, the database `icinga` with the IDO schema, and the state of a
+//! cluster that was shut down in order.
+
+use std::collections::hash_map::DefaultHasher;
+use std::ffi::OsStr;
+use std::fs;
+use std::hash::{Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::node::{cluster_arguments, server};
+use crate::error::{Context, LabError, Result};
+use crate::process::{Program, run_tool};
+use crate::run::{Run, lab_folder, lock};
+use crate::sql;
+use crate::wait::{Look, wait_until};
+
+/// The database of Icinga's IDO.
+pub const ICINGA_DATABASE: &str = "icinga";
+/// Who writes it.
+pub const ICINGA_USER: &str = "icinga";
+/// The password, no secret.
+pub const ICINGA_PASSWORD: &str = "icinga";
+
+/// Who runs the servers, where the lab is root.
+pub(super) const SERVER_USER: &str = "mysql";
+
+/// The prepared directory, made now if this machine has none that fits.
+pub(super) async fn prepared(run: &Run) -> Result<PathBuf> {
+    let key = key().await?;
+    let ready = lab_folder().join(format!("template-{key:016x}"));
+    let guard = lab_folder().join("template.lock");
+    // Labs that start side by side wait here for the one that makes it.
+    let _lock = wait_until("the turn to prepare the database", MAKE, None, async || {
+        match lock(&guard) {
+            Some(lock) => Look::Done(lock),
+            None => Look::NotYet("another lab prepares it".into()),
+        }
+    })
+    .await?;
+    if !ready.exists() {
+        remove_outdated();
+        make(run, &ready).await?;
+    }
+    Ok(ready)
+}
+
+async fn make(run: &Run, ready: &Path) -> Result<()> {
+    let folder = run.data("template");
+    let install = Program::new("mariadb-install-db", "mariadb-install-db")
+        .arg("--no-defaults")
+        .arg("--auth-root-authentication-method=normal")
+        .arg("--skip-test-db")
+        .arg(format!("--datadir={}", folder.display()));
+    let root = nix::unistd::geteuid().is_root();
+    let install = if root { install.arg(format!("--user={SERVER_USER}")) } else { install };
+    let install = install.spawn(run)?;
+    let ended = install.exit(MAKE).await?;
+    if !ended.success() {
+        let log = crate::error::LogTail::of(install.log());
+        let reason = ended.to_string();
+        return Err(LabError::Failed { what: "mariadb-install-db".into(), reason, log });
+    }
+
+    let arguments = cluster_arguments(run, 1, 1);
+    let server = server("template".into(), &folder, &arguments).arg("--wsrep-new-cluster");
+    let server = server.spawn(run)?;
+    let root = sql::account(run.socket(1, 3306), "root", "");
+    let mut conn = wait_until("the first start", MAKE, Some(server.log()), async || {
+        match sql::connect(root.clone()).await {
+            Ok(conn) => Look::Done(conn),
+            Err(error) => server.look(error.to_string()),
+        }
+    })
+    .await?;
+    let schema = fs::read_to_string(SCHEMA).context(|| format!("reading {SCHEMA}"))?;
+    let accounts = format!(
+        "CREATE USER root@'%'; GRANT ALL ON *.* TO root@'%' WITH GRANT OPTION;
+         CREATE DATABASE {ICINGA_DATABASE};
+         CREATE USER {ICINGA_USER}@'%' IDENTIFIED BY '{ICINGA_PASSWORD}';
+         GRANT ALL ON {ICINGA_DATABASE}.* TO {ICINGA_USER}@'%';
+         USE {ICINGA_DATABASE}"
+    );
+    sql::script(&mut conn, "accounts", &accounts, MAKE).await?;
+    sql::script(&mut conn, "Icinga's schema", &schema, MAKE).await?;
+    let _ = conn.disconnect().await;
+    server.terminate(MAKE).await?;
+
+    let _ = fs::remove_file(folder.join("galera.cache"));
+    let (from, half) = (folder.as_os_str(), ready.with_extension("half"));
+    let _ = fs::remove_dir_all(&half);
+    run_tool("cp", &["-a".as_ref(), from, half.as_os_str()], b"").await?;
+    let _ = fs::remove_dir_all(&folder);
+    fs::rename(&half, ready).context(|| format!("making {}", ready.display()))
+}
+
+/// Changes with whatever the directory depends on: the server, the schema, and this recipe.
+async fn key() -> Result<u64> {
+    let version = run_tool("mariadbd", &[OsStr::new("--version")], b"").await?;
+    let schema = fs::read(SCHEMA)
+        .map_err(|_| LabError::Missing { program: "icinga2-ido-mysql".into() })?;
+    let mut hasher = DefaultHasher::new();
+    (version, schema, include_str!("template.rs"), include_str!("node.rs")).hash(&mut hasher);
+    Ok(hasher.finish())
+}
+
+fn remove_outdated() {
+    for entry in fs::read_dir(lab_folder()).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        if name.to_string_lossy().starts_with("template-") {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+const SCHEMA: &str = "/usr/share/icinga2-ido-mysql/schema/mysql.sql";
+
+/// Generous for a slow disk; about 8 s otherwise.
+const MAKE: Duration = Duration::from_secs(120);

@@ -1,0 +1,254 @@
+//! A program of the lab: its own process group and log, and an end that always comes.
+//!
+//! Three things see to the end, whichever happens first: dropping the [`Process`] kills its group; the
+//! kernel kills it when the lab dies (`setpriv --pdeathsig`); and the next lab that takes the same
+//! number sweeps up what carries that number in its environment ([`crate::leftovers`]).
+
+use std::ffi::OsStr;
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::LazyLock;
+use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+use nix::unistd::{Pid, geteuid};
+
+use crate::error::{Context, LabError, Result};
+use crate::run::Run;
+use crate::wait::{Look, wait_until};
+
+/// A program to be started: arguments and environment, and whose rights it gets.
+#[derive(Debug)]
+pub struct Program {
+    name: String,
+    path: PathBuf,
+    arguments: Vec<std::ffi::OsString>,
+    environment: Vec<(String, String)>,
+    user: Option<&'static str>,
+}
+
+impl Program {
+    /// `name` is what the lab calls this part, and its log; `path` a program, looked up in `PATH`.
+    pub fn new(name: impl Into<String>, path: impl Into<PathBuf>) -> Self {
+        Self {
+            name: name.into(),
+            path: path.into(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            user: None,
+        }
+    }
+
+    /// Adds one argument.
+    pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
+        self.arguments.push(argument.as_ref().to_owned());
+        self
+    }
+
+    /// Adds arguments.
+    pub fn args<A: AsRef<OsStr>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
+        self.arguments.extend(arguments.into_iter().map(|argument| argument.as_ref().to_owned()));
+        self
+    }
+
+    /// Sets one variable of its environment.
+    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    /// Gives up root for `user`. Has no effect where the lab does not run as root.
+    pub fn user(mut self, user: &'static str) -> Self {
+        self.user = Some(user);
+        self
+    }
+
+    /// Starts it. What it prints is appended to its log, so that a restarted part keeps one log.
+    ///
+    /// # Errors
+    /// When the program is missing or its log cannot be written.
+    pub fn spawn(self, run: &Run) -> Result<Process> {
+        let program = found(&self.path)?;
+        let log = run.log(&self.name);
+        let output = OpenOptions::new().create(true).append(true).open(&log);
+        let output = output.context(|| format!("opening {}", log.display()))?;
+        let errors = output.try_clone().context(|| format!("opening {}", log.display()))?;
+
+        let mut command = Command::new("setpriv");
+        // A change of user clears the death signal, so both are left to setpriv, in its order.
+        if let (Some(user), true) = (self.user, geteuid().is_root()) {
+            command.args(["--reuid", user, "--regid", user, "--init-groups"]);
+        }
+        command.args(["--pdeathsig", "KILL", "--"]).arg(program).args(&self.arguments);
+        command.envs(self.environment).env(crate::leftovers::MARK, run.number().to_string());
+        command.stdin(Stdio::null()).stdout(output).stderr(errors);
+        command.current_dir("/").process_group(0);
+
+        let child = spawn_from_lasting_thread(command)
+            .context(|| format!("starting {}", self.path.display()))?;
+        Ok(Process { name: self.name, log, child })
+    }
+}
+
+/// A program that was started. Dropping it kills its whole process group.
+///
+/// It is waited for only when dropped: until then its process id cannot become another's, and a signal
+/// cannot hit a stranger.
+#[derive(Debug)]
+pub struct Process {
+    name: String,
+    log: PathBuf,
+    child: Child,
+}
+
+impl Process {
+    /// What the lab calls it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The file that has everything it printed.
+    pub fn log(&self) -> &Path {
+        &self.log
+    }
+
+    /// Its process id, which is also its process group's.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// How it ended, or `None` while it runs.
+    pub fn ended(&self) -> Option<ExitStatus> {
+        let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+        match waitid(Id::Pid(self.pid()), flags) {
+            Ok(WaitStatus::Exited(_, code)) => Some(ExitStatus::from_raw(code << 8)),
+            Ok(WaitStatus::Signaled(_, signal, _)) => Some(ExitStatus::from_raw(signal as i32)),
+            _ => None,
+        }
+    }
+
+    /// Sends `signal` to the process: SIGKILL, SIGSTOP and SIGCONT to its children too.
+    ///
+    /// # Errors
+    /// When it has ended already.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        if let Some(status) = self.ended() {
+            return Err(LabError::Refused(format!("{} has ended already: {status}", self.name)));
+        }
+        let sent = match signal {
+            Signal::SIGKILL | Signal::SIGSTOP | Signal::SIGCONT => killpg(self.pid(), signal),
+            _ => kill(self.pid(), signal),
+        };
+        sent.map_err(io::Error::from).context(|| format!("sending {signal} to {}", self.name))
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// [`LabError::Deadline`] when it still runs after `deadline`.
+    pub async fn exit(&self, deadline: Duration) -> Result<ExitStatus> {
+        let what = format!("the end of {}", self.name);
+        wait_until(&what, deadline, Some(&self.log), async || match self.ended() {
+            Some(status) => Look::Done(status),
+            None => Look::NotYet("still running".into()),
+        })
+        .await
+    }
+
+    /// SIGTERM, then its end.
+    ///
+    /// # Errors
+    /// When it had ended already, or does not end within `deadline`.
+    pub async fn terminate(&self, deadline: Duration) -> Result<ExitStatus> {
+        self.signal(Signal::SIGTERM)?;
+        self.exit(deadline).await
+    }
+
+    /// `Never` for a condition that this process can no longer meet, `NotYet(seen)` while it may.
+    pub fn look<T>(&self, seen: impl Into<String>) -> Look<T> {
+        match self.ended() {
+            Some(status) => Look::Never(format!("{} ended: {status}", self.name)),
+            None => Look::NotYet(seen.into()),
+        }
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_raw(self.id().cast_signed())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // The group may outlive its leader.
+        let _ = killpg(self.pid(), Signal::SIGKILL);
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs a short-lived tool to its end and returns what it printed.
+///
+/// # Errors
+/// When it is missing, or fails: with what it wrote to standard error.
+pub async fn run_tool(program: &str, arguments: &[&OsStr], input: &[u8]) -> Result<Vec<u8>> {
+    use tokio::io::AsyncWriteExt;
+
+    let mut child = tokio::process::Command::new(found(Path::new(program))?)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .context(|| format!("starting {program}"))?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // A tool that reads nothing may be gone by now; its own verdict follows.
+        let _ = stdin.write_all(input).await;
+    }
+    let output = child.wait_with_output().await.context(|| format!("running {program}"))?;
+    if output.status.success() {
+        return Ok(output.stdout);
+    }
+    let reason = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    Err(LabError::Failed {
+        what: program.to_owned(),
+        reason: format!("{}: {reason}", output.status),
+        log: crate::error::LogTail::default(),
+    })
+}
+
+/// The program's full path, or [`LabError::Missing`]. `/usr/sbin` counts even when `PATH` leaves it out.
+pub fn found(program: &Path) -> Result<PathBuf> {
+    let search = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&search).chain(["/usr/sbin".into(), "/sbin".into()]);
+    // Joining an absolute path gives that path, so both kinds take this way.
+    let candidates = folders.map(|folder| folder.join(program));
+    candidates
+        .into_iter()
+        .find(|path| path.is_file())
+        .ok_or_else(|| LabError::Missing { program: program.display().to_string() })
+}
+
+/// Starts `command` from a thread that lives as long as the lab does: the kernel sends the death signal
+/// when the *thread* that started a process ends, and a test's own thread ends with the test.
+fn spawn_from_lasting_thread(command: Command) -> io::Result<Child> {
+    static SPAWNER: LazyLock<Sender<Job>> = LazyLock::new(|| {
+        let (jobs, queue) = channel::<Job>();
+        std::thread::spawn(move || {
+            for (mut command, reply) in queue {
+                let _ = reply.send(command.spawn());
+            }
+        });
+        jobs
+    });
+    let (reply, answer) = channel();
+    let gone = |_| io::Error::other("the thread that starts programs is gone");
+    SPAWNER.send((command, reply)).map_err(|_| io::Error::other("the spawner is gone"))?;
+    answer.recv().map_err(gone)?
+}
+
+type Job = (Command, Sender<io::Result<Child>>);

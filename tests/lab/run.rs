@@ -1,0 +1,159 @@
+//! One run of the lab: its number, its addresses, and where its files are.
+//!
+//! Several labs run side by side: each takes a number X that nobody else holds and lives on
+//! 127.0.X.0/24. A lock file per number says who holds it; the kernel lets go of it when the holder dies.
+
+use std::fs::{self, File, OpenOptions};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use nix::fcntl::{Flock, FlockArg};
+
+use crate::error::{Context, LabError, Result};
+use crate::leftovers;
+
+/// A lab's number, 20..=250: the third part of all its addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Number(u8);
+
+impl Number {
+    /// All numbers there are.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (20..=250).map(Self)
+    }
+
+    /// Host `host` of this lab: 127.0.X.`host`. Nodes and Consul servers are 1..=5, proxies 101 and up.
+    pub fn address(self, host: u8) -> Ipv4Addr {
+        Ipv4Addr::new(127, 0, self.0, host)
+    }
+
+    /// Where data of this lab lies: readable by the servers' own users, which a home need not be.
+    pub fn data(self) -> PathBuf {
+        std::env::temp_dir().join(format!("ido-proxy-lab-{self}"))
+    }
+
+    /// Takes the number, or `None` while another lab holds it.
+    pub(crate) fn take(self) -> Option<Flock<File>> {
+        let path = std::env::temp_dir().join(format!("ido-proxy-lab-{self}.lock"));
+        lock(&path)
+    }
+}
+
+impl std::fmt::Display for Number {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A run of the lab. Dropping it removes its data; its logs stay.
+#[derive(Debug)]
+pub struct Run {
+    number: Number,
+    logs: PathBuf,
+    _lock: Flock<File>,
+}
+
+impl Run {
+    /// Takes a free number, clears away what a crashed lab of that number left, and makes the folders.
+    ///
+    /// # Errors
+    /// When no number is free or the folders cannot be made.
+    pub fn begin() -> Result<Self> {
+        let (number, lock) = Number::all()
+            .filter_map(|number| Some((number, number.take()?)))
+            .find(|(number, _)| {
+                leftovers::sweep(*number);
+                is_free(*number)
+            })
+            .ok_or_else(|| LabError::Refused("all lab numbers, 20 to 250, are taken".into()))?;
+
+        let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let logs = lab_folder().join(format!("run-{seconds}-{number}"));
+        fs::create_dir_all(&logs).context(|| format!("making {}", logs.display()))?;
+        leftovers::forget_old_logs(&lab_folder());
+
+        let data = number.data();
+        fs::create_dir(&data).context(|| format!("making {}", data.display()))?;
+        fs::set_permissions(&data, fs::Permissions::from_mode(0o755))
+            .context(|| format!("opening {} to the servers", data.display()))?;
+        Ok(Self { number, logs, _lock: lock })
+    }
+
+    /// The number it holds.
+    pub fn number(&self) -> Number {
+        self.number
+    }
+
+    /// `port` at host `host` of this lab.
+    pub fn socket(&self, host: u8, port: u16) -> SocketAddr {
+        (self.number.address(host), port).into()
+    }
+
+    /// The folder `name` in this run's data. Not made yet.
+    pub fn data(&self, name: &str) -> PathBuf {
+        self.number.data().join(name)
+    }
+
+    /// The folder with one log a part, kept after the end.
+    pub fn logs(&self) -> &Path {
+        &self.logs
+    }
+
+    /// The log of the part `name`.
+    pub fn log(&self, name: &str) -> PathBuf {
+        self.logs.join(format!("{name}.log"))
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        // Every part is dropped by now; what is left are children that left their process group.
+        leftovers::sweep(self.number);
+    }
+}
+
+/// The folder `.lab` at the root of the repository: logs, Consul, the prepared database.
+pub fn lab_folder() -> PathBuf {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    tests.parent().unwrap_or(tests).join(".lab")
+}
+
+/// Takes the lock at `path`, or `None` while it is held. Held until dropped, or the holder's death.
+pub(crate) fn lock(path: &Path) -> Option<Flock<File>> {
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(path).ok()?;
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).ok()
+}
+
+/// Whether no stranger, who takes no locks, listens at the addresses of `number`.
+fn is_free(number: Number) -> bool {
+    (1..=5).all(|host| TcpListener::bind((number.address(host), 3306)).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two labs on the same addresses would break each other's stories.
+    #[test]
+    fn a_number_is_held_by_one_run_at_a_time() {
+        let one = Run::begin().expect("a number is free");
+        let two = Run::begin().expect("another number is free");
+        assert_ne!(one.number(), two.number());
+        assert!(one.number().take().is_none());
+        assert_ne!(one.socket(1, 3306), two.socket(1, 3306));
+    }
+
+    /// Data directories are large: a lab that leaves them fills the disk.
+    #[test]
+    fn the_end_removes_data_and_keeps_logs() {
+        let run = Run::begin().expect("a number is free");
+        let (data, logs) = (run.number().data(), run.logs().to_owned());
+        fs::write(run.log("part"), "it said so").expect("logs can be written");
+        assert!(data.is_dir());
+        drop(run);
+        assert!(!data.exists());
+        assert_eq!(fs::read_to_string(logs.join("part.log")).expect("it stays"), "it said so");
+    }
+}

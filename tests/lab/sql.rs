@@ -1,0 +1,90 @@
+//! SQL connections of the lab itself: to ask a node how it is, and to count rows.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use mysql_async::prelude::{FromRow, Queryable};
+use mysql_async::{Conn, Opts, OptsBuilder};
+
+use crate::error::{Context, LabError, LogTail, Result};
+
+/// Options for `user` at `address`. Change them freely before [`connect`].
+pub fn account(address: SocketAddr, user: &str, password: &str) -> OptsBuilder {
+    // Both sizes given, the client asks the server nothing at login: a node that is not in the
+    // primary component refuses every SELECT. `prefer_socket` would leave for another way in.
+    OptsBuilder::default()
+        .ip_or_hostname(address.ip().to_string())
+        .tcp_port(address.port())
+        .user(Some(user))
+        .pass(Some(password).filter(|password| !password.is_empty()))
+        .prefer_socket(false)
+        .max_allowed_packet(Some(64 << 20))
+        .wait_timeout(Some(28_800))
+}
+
+/// Options for `user` at a Unix socket.
+pub fn socket_account(socket: &Path, user: &str, password: &str) -> OptsBuilder {
+    account(([127, 0, 0, 1], 3306).into(), user, password)
+        .socket(Some(socket.display().to_string()))
+}
+
+/// Logs in, within 5 s.
+///
+/// # Errors
+/// When the login fails or takes longer.
+pub async fn connect(options: impl Into<Opts>) -> Result<Conn> {
+    let options = options.into();
+    let to = match options.socket() {
+        Some(socket) => socket.to_owned(),
+        None => format!("{}:{}", options.ip_or_hostname(), options.tcp_port()),
+    };
+    bounded(format!("logging in at {to}"), Conn::new(options)).await
+}
+
+/// The rows of `query`, within 5 s.
+///
+/// # Errors
+/// When it fails or takes longer.
+pub async fn rows<T: FromRow + Send + 'static>(conn: &mut Conn, query: &str) -> Result<Vec<T>> {
+    bounded(query.to_owned(), conn.query(query)).await
+}
+
+/// The first column of the first row of `query`.
+///
+/// # Errors
+/// As [`rows`]; an answer without rows is an error too.
+pub async fn value<T>(conn: &mut Conn, query: &str) -> Result<T>
+where
+    T: mysql_async::prelude::FromValue + Send + 'static,
+{
+    let first = bounded(query.to_owned(), conn.query_first(query)).await?;
+    first.ok_or_else(|| LabError::Refused(format!("{query}: no rows")))
+}
+
+/// Runs a script of any number of statements, within `deadline`.
+///
+/// # Errors
+/// At the first statement that fails.
+pub async fn script(conn: &mut Conn, what: &str, script: &str, deadline: Duration) -> Result<()> {
+    match tokio::time::timeout(deadline, conn.query_drop(script)).await {
+        Ok(ended) => ended.context(|| what.to_owned()),
+        Err(_) => Err(late(what.to_owned(), deadline)),
+    }
+}
+
+async fn bounded<T>(
+    what: String,
+    answer: impl Future<Output = mysql_async::Result<T>>,
+) -> Result<T> {
+    match tokio::time::timeout(DEADLINE, answer).await {
+        Ok(answer) => answer.context(|| what),
+        Err(_) => Err(late(what, DEADLINE)),
+    }
+}
+
+fn late(what: String, after: Duration) -> LabError {
+    LabError::Deadline { what, after, seen: "no answer".into(), log: LogTail::default() }
+}
+
+const DEADLINE: Duration = Duration::from_secs(5);
