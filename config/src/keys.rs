@@ -1,0 +1,132 @@
+//! Every key of the file, once, with what it takes: for messages about wrong values and unknown keys.
+
+/// One key.
+pub(crate) struct Key {
+    /// Its table and name, as in `listen.addresses`; `users.name` stands for every `[[users]]`.
+    pub(crate) path: &'static str,
+    /// What it takes, as the end of a sentence that begins with "it takes".
+    pub(crate) takes: &'static str,
+    /// Whether this version does what the key says, or only checks its value.
+    pub(crate) acted_on: bool,
+}
+
+/// A key that this version acts on.
+pub(crate) const fn key(path: &'static str, takes: &'static str) -> Key {
+    Key {
+        path,
+        takes,
+        acted_on: true,
+    }
+}
+
+/// A key that is accepted for later versions.
+pub(crate) const fn later(path: &'static str, takes: &'static str) -> Key {
+    Key {
+        path,
+        takes,
+        acted_on: false,
+    }
+}
+
+/// All keys, in the order of the shipped example.
+pub(crate) fn all() -> impl Iterator<Item = &'static Key> {
+    [
+        crate::KEYS,
+        crate::listen::KEYS,
+        crate::discovery::KEYS,
+        crate::monitor::KEYS,
+        crate::users::KEYS,
+        crate::control::KEYS,
+        crate::failover::KEYS,
+        crate::journal::KEYS,
+        crate::admin::KEYS,
+        crate::logs::KEYS,
+    ]
+    .into_iter()
+    .flatten()
+}
+
+/// The key at `path` of the file, in which elements of arrays have an index.
+pub(crate) fn find(path: &str) -> Option<&'static Key> {
+    let path = without_indices(path);
+    all().find(|key| key.path == path)
+}
+
+/// `users.1.name` is the key `users.name`.
+pub(crate) fn without_indices(path: &str) -> String {
+    let steps: Vec<&str> = path
+        .split('.')
+        .filter(|step| step.parse::<usize>().is_err())
+        .collect();
+    steps.join(".")
+}
+
+/// Whether `name` is a table of the file.
+pub(crate) fn is_table(name: &str) -> bool {
+    TABLES.contains(&name)
+}
+
+/// How the table is written in the file; the top level has the empty name.
+pub(crate) fn header(table: &str) -> String {
+    match table {
+        "" => "the top level".to_owned(),
+        ARRAY_OF_TABLES => format!("[[{table}]]"),
+        _ => format!("[{table}]"),
+    }
+}
+
+/// What to do about an unknown `name` in `table`: the nearest name there, or the table where that
+/// name exists, and all that may stand there.
+pub(crate) fn suggest(table: &str, name: &str) -> String {
+    let mut known: Vec<&str> = all()
+        .filter_map(|key| match key.path.rsplit_once('.') {
+            Some((parent, last)) => (parent == table).then_some(last),
+            None => table.is_empty().then_some(key.path),
+        })
+        .collect();
+    if table.is_empty() {
+        known.extend(TABLES);
+    }
+    let list = known.join(", ");
+    let header = header(table);
+    if let Some(near) = nearest(name, &known) {
+        return format!("did you mean `{near}`? {header} takes: {list}");
+    }
+    let elsewhere = all().find_map(|key| match key.path.rsplit_once('.') {
+        Some((parent, last)) => (last == name).then_some(parent),
+        None => (key.path == name).then_some(""),
+    });
+    match elsewhere {
+        Some(other) => format!(
+            "`{name}` belongs in {}; {header} takes: {list}",
+            self::header(other)
+        ),
+        None => format!("{header} takes: {list}"),
+    }
+}
+
+/// The one of `known` that `name` was probably meant to be.
+fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    let name = name.to_lowercase().replace('-', "_");
+    known
+        .iter()
+        .map(|known| (strsim::damerau_levenshtein(&name, known), *known))
+        .min()
+        .filter(|(distance, known)| *distance <= known.len() / 3 + 1 && *distance < known.len() - 1)
+        .map(|(_, known)| known)
+}
+
+/// The tables of the file.
+const TABLES: [&str; 9] = [
+    "listen",
+    "discovery",
+    "monitor",
+    ARRAY_OF_TABLES,
+    "control",
+    "failover",
+    "journal",
+    "admin",
+    "logs",
+];
+/// The table that may stand several times.
+pub(crate) const ARRAY_OF_TABLES: &str = "users";
