@@ -12,7 +12,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use ido_proxy_protocol::command::Command;
+use serde::{Serialize, Serializer};
 
 use crate::cluster::NodeAddr;
 
@@ -105,7 +106,7 @@ impl SessionEntry {
             client,
             epoch,
             connected,
-            activity: AtomicU64::new(Activity::new(SessionState::Login, 0, connected).pack()),
+            activity: AtomicU64::new(Activity::new(SessionState::Login, None, connected).pack()),
             commands: AtomicU64::new(0),
             received_bytes: AtomicU64::new(0),
             sent_bytes: AtomicU64::new(0),
@@ -142,13 +143,13 @@ impl SessionEntry {
 
     /// Enters a state that belongs to no command.
     pub(crate) fn set_state(&self, state: SessionState) {
-        self.set_activity(state, 0);
+        self.set_activity(state, None);
     }
 
-    /// Counts a command and enters [`SessionState::Busy`] with it; `command` is its COM_ byte.
-    pub(crate) fn begin_command(&self, command: u8) {
+    /// Counts a command and enters [`SessionState::Busy`] with it.
+    pub(crate) fn begin_command(&self, command: Command) {
         self.commands.fetch_add(1, Relaxed);
-        self.set_activity(SessionState::Busy, command);
+        self.set_activity(SessionState::Busy, Some(command));
     }
 
     /// Says whether a transaction is open.
@@ -166,7 +167,7 @@ impl SessionEntry {
         self.sent_bytes.fetch_add(bytes as u64, Relaxed);
     }
 
-    fn set_activity(&self, state: SessionState, command: u8) {
+    fn set_activity(&self, state: SessionState, command: Option<Command>) {
         let activity = Activity::new(state, command, self.epoch.elapsed());
         self.activity.store(activity.pack(), Relaxed);
     }
@@ -182,7 +183,7 @@ impl SessionEntry {
             client: self.client.clone(),
             node: identity.node,
             state: activity.state,
-            command: (activity.state == SessionState::Busy).then_some(activity.command),
+            command: activity.command,
             state_seconds: now.saturating_sub(activity.since).as_secs_f64(),
             connected_seconds: now.saturating_sub(self.connected).as_secs_f64(),
             commands: self.commands.load(Relaxed),
@@ -260,7 +261,8 @@ pub(crate) struct SessionStatus {
     /// What it does.
     pub(crate) state: SessionState,
     /// The command under way.
-    pub(crate) command: Option<u8>,
+    #[serde(serialize_with = "display")]
+    pub(crate) command: Option<Command>,
     /// How long it has been in this state.
     pub(crate) state_seconds: f64,
     /// How long the client has been connected.
@@ -301,17 +303,19 @@ struct Identity {
     node: Option<NodeAddr>,
 }
 
-/// State, command and the time of the change as one word: 8 bits, 8 bits, 48 bits of milliseconds
-/// (8,900 years) since the registry's epoch.
+/// What a session does, for which command, since when (counted from the registry's epoch).
+///
+/// It fits one word: 8 bits of state, 8 bits of command, 48 bits of milliseconds (8,900 years).
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Activity {
     state: SessionState,
-    command: u8,
+    /// Only with [`SessionState::Busy`].
+    command: Option<Command>,
     since: Duration,
 }
 
 impl Activity {
-    fn new(state: SessionState, command: u8, since: Duration) -> Self {
+    fn new(state: SessionState, command: Option<Command>, since: Duration) -> Self {
         Self {
             state,
             command,
@@ -320,17 +324,30 @@ impl Activity {
     }
 
     fn pack(self) -> u64 {
-        let milliseconds = self.since.as_millis() as u64;
-        milliseconds << 16 | u64::from(self.command) << 8 | self.state as u64
+        let command = self.command.and_then(Command::byte).unwrap_or_default();
+        (self.since.as_millis() as u64) << 16 | u64::from(command) << 8 | self.state as u64
     }
 
+    /// The reverse of [`Activity::pack`], but for an empty command: it comes back as COM_SLEEP, which no
+    /// server takes either.
     fn unpack(word: u64) -> Self {
         let [state, command, ..] = word.to_le_bytes();
-        Self::new(
-            SessionState::from_byte(state),
-            command,
-            Duration::from_millis(word >> 16),
-        )
+        let state = SessionState::from_byte(state);
+        Self {
+            state,
+            command: (state == SessionState::Busy).then(|| Command::from_byte(command)),
+            since: Duration::from_millis(word >> 16),
+        }
+    }
+}
+
+fn display<T: fmt::Display, S: Serializer>(
+    value: &Option<T>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match value {
+        Some(value) => serializer.collect_str(value),
+        None => serializer.serialize_none(),
     }
 }
 
@@ -368,7 +385,7 @@ mod tests {
         session.set_user(b"icinga\xff");
         session.set_database(Some(b"icinga"));
         session.set_node(Some(node));
-        session.begin_command(0x03);
+        session.begin_command(Command::Query);
         session.set_in_transaction(true);
         session.add_received(250_000);
         session.add_sent(11);
@@ -378,7 +395,7 @@ mod tests {
         assert_eq!(status.database.as_deref(), Some("icinga"));
         assert_eq!(status.node, Some(node));
         assert_eq!(status.state, SessionState::Busy);
-        assert_eq!(status.command, Some(0x03));
+        assert_eq!(status.command, Some(Command::Query));
         assert_eq!(status.commands, 1);
         assert_eq!((status.received_bytes, status.sent_bytes), (250_000, 11));
         assert!(status.in_transaction);
@@ -394,19 +411,22 @@ mod tests {
         let first = registry.register("a");
         lock(&registry.sessions).last_id = u32::MAX - 1;
         assert_eq!(registry.register("b").id(), SessionId(u32::MAX));
-        assert_eq!(registry.register("c").id(), SessionId(2), "1 is taken, 0 means none");
+        assert_eq!(
+            registry.register("c").id(),
+            SessionId(2),
+            "1 is taken, 0 means none"
+        );
         assert_eq!(first.id(), SessionId(1));
     }
 
     #[test]
     fn an_activity_survives_its_packing() {
-        for state in 0..5 {
-            let activity = Activity::new(
-                SessionState::from_byte(state),
-                0xfa,
-                Duration::from_millis((1 << 48) - 1),
-            );
-            assert_eq!(activity.state as u8, state);
+        let since = Duration::from_millis((1 << 48) - 1);
+        for byte in 0..5 {
+            let state = SessionState::from_byte(byte);
+            assert_eq!(state as u8, byte);
+            let command = (state == SessionState::Busy).then_some(Command::StmtBulkExecute);
+            let activity = Activity::new(state, command, since);
             assert_eq!(Activity::unpack(activity.pack()), activity);
         }
     }

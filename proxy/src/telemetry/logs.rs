@@ -61,7 +61,12 @@ fn default_filter(level: LevelFilter) -> EnvFilter {
     EnvFilter::new(format!("{libraries},{}={level}", env!("CARGO_CRATE_NAME")))
 }
 
-fn subscriber<W>(format: Format, filter: EnvFilter, colour: bool, writer: W) -> Box<dyn Subscriber + Send + Sync>
+fn subscriber<W>(
+    format: Format,
+    filter: EnvFilter,
+    colour: bool,
+    writer: W,
+) -> Box<dyn Subscriber + Send + Sync>
 where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {
@@ -139,15 +144,24 @@ mod tests {
     #[test]
     fn the_level_never_makes_libraries_talkative() {
         let text = written(Format::Text, default_filter(LevelFilter::TRACE));
-        assert!(text.contains("a detail") && !text.contains("chatter"), "{text}");
+        assert!(
+            text.contains("a detail") && !text.contains("chatter"),
+            "{text}"
+        );
         let text = written(Format::Text, default_filter(LevelFilter::ERROR));
         assert_eq!(text, "");
     }
 
     #[test]
     fn a_custom_filter_wins_and_a_wrong_one_is_named() {
-        let text = written(Format::Text, custom_filter("some_library=info".into()).unwrap());
-        assert!(text.contains("chatter") && !text.contains("primary chosen"), "{text}");
+        let text = written(
+            Format::Text,
+            custom_filter("some_library=info".into()).unwrap(),
+        );
+        assert!(
+            text.contains("chatter") && !text.contains("primary chosen"),
+            "{text}"
+        );
         let error = custom_filter("ido_proxy=loud".into()).unwrap_err();
         assert!(error.to_string().contains("ido_proxy=loud"), "{error}");
     }

@@ -56,7 +56,7 @@ impl ClusterMetrics {
 
     /// Sets every gauge from one topology. `nodes` holds the handles of every node seen so far: one
     /// that is gone keeps its series, at zero.
-    fn observe(&self, topology: &Topology, nodes: &mut BTreeMap<NodeAddr, NodeGauges>) {
+    pub(super) fn observe(&self, topology: &Topology, nodes: &mut BTreeMap<NodeAddr, NodeGauges>) {
         self.nodes.set(topology.nodes.len() as f64);
         let usable = topology.nodes.iter().filter(|node| node.usable).count();
         self.usable.set(usable as f64);
@@ -69,8 +69,12 @@ impl ClusterMetrics {
         }
         for (address, gauges) in nodes {
             let node = topology.nodes.iter().find(|node| node.address == *address);
-            gauges.usable.set(truth(node.is_some_and(|node| node.usable)));
-            gauges.primary.set(truth(topology.primary == Some(*address)));
+            gauges
+                .usable
+                .set(truth(node.is_some_and(|node| node.usable)));
+            gauges
+                .primary
+                .set(truth(topology.primary == Some(*address)));
         }
     }
 }
@@ -84,7 +88,7 @@ pub(crate) struct ProbeMetrics {
     pub(crate) failed: Counter,
 }
 
-struct NodeGauges {
+pub(super) struct NodeGauges {
     usable: Gauge,
     primary: Gauge,
 }

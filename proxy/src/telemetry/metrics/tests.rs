@@ -1,0 +1,159 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use metrics::Unit;
+use metrics_exporter_prometheus::PrometheusRecorder;
+
+use super::catalog::Kind;
+use super::*;
+use crate::admin::testing::{DB1, address, topology};
+use crate::cluster::Topology;
+
+/// A recorder of the test's own, with everything described.
+fn recorder() -> (PrometheusRecorder, MetricsHandle) {
+    let recorder = builder().unwrap().build_recorder();
+    let handle = MetricsHandle(recorder.handle());
+    metrics::with_local_recorder(&recorder, describe);
+    (recorder, handle)
+}
+
+/// The table of `docs/metrics.md` as the catalog would have it.
+fn documentation() -> String {
+    let mut table = String::from("| Metric | Kind | Label | Meaning |\n|---|---|---|---|\n");
+    for metric in catalog::ALL {
+        let kind = match metric.kind {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
+        };
+        let label = match (metric.label.key, metric.label.values) {
+            ("", _) => "-".to_owned(),
+            (key, []) => format!("`{key}`"),
+            (key, values) => format!("`{key}`: {}", values.join(", ")),
+        };
+        let name = metric.name;
+        let help = metric.help;
+        table += &format!("| `{name}` | {kind} | {label} | {help} |\n");
+    }
+    table
+}
+
+#[test]
+fn the_documentation_lists_exactly_what_exists() {
+    let page = include_str!("../../../../docs/metrics.md");
+    let start = page.find("| Metric |").expect("the page has the table");
+    let end = page[start..]
+        .find("\n\n")
+        .map_or(page.len(), |at| start + at + 1);
+    let table = &page[start..end];
+    assert_eq!(
+        table,
+        documentation(),
+        "put this table there:\n{}",
+        documentation()
+    );
+}
+
+#[test]
+fn every_metric_is_rendered_with_its_meaning_once_its_handles_exist() {
+    let (recorder, handle) = recorder();
+    metrics::with_local_recorder(&recorder, || {
+        let sessions = SessionMetrics::new();
+        sessions.login_seconds.record(0.002);
+        sessions.link_seconds.record(0.002);
+        let cluster = ClusterMetrics::new();
+        cluster.probes(address(DB1)).seconds.record(0.002);
+        cluster.observe(&topology(), &mut BTreeMap::new());
+    });
+
+    let text = handle.render();
+    let helped: BTreeSet<_> = names(&text, "# HELP ");
+    let declared: BTreeSet<_> = catalog::ALL.iter().map(|metric| metric.name).collect();
+    assert_eq!(helped, declared, "{text}");
+    assert_eq!(names(&text, "# TYPE "), declared, "{text}");
+}
+
+#[test]
+fn names_follow_the_conventions_of_prometheus() {
+    for metric in catalog::ALL {
+        let name = metric.name;
+        assert!(name.starts_with("ido_proxy_"), "{name}");
+        assert_eq!(
+            metric.kind == Kind::Counter,
+            name.ends_with("_total"),
+            "{name}"
+        );
+        let base = name.trim_end_matches("_total");
+        match metric.unit {
+            Unit::Seconds => assert!(base.ends_with("_seconds"), "{name}"),
+            Unit::Bytes => assert!(base.ends_with("_bytes"), "{name}"),
+            Unit::Count => assert!(!base.ends_with("_seconds"), "{name}"),
+            ref other => panic!("{name}: {other:?} is no base unit in use here"),
+        }
+    }
+}
+
+#[test]
+fn every_value_of_a_label_is_there_at_zero_from_the_start() {
+    let (recorder, handle) = recorder();
+    let sessions = metrics::with_local_recorder(&recorder, SessionMetrics::new);
+    let text = handle.render();
+    for reason in LinkLoss::NAMES {
+        let line = format!("ido_proxy_links_lost_total{{reason=\"{reason}\"}} 0");
+        assert!(text.contains(&line), "{line} in\n{text}");
+    }
+
+    sessions.links_lost.of(LinkLoss::Closed).increment(1);
+    let line = "ido_proxy_links_lost_total{reason=\"closed\"} 1";
+    assert!(handle.render().contains(line), "{}", handle.render());
+}
+
+#[test]
+fn label_values_stand_in_the_order_of_their_index() {
+    fn check<L: Label + PartialEq + std::fmt::Debug>() {
+        for (place, value) in L::ALL.iter().enumerate() {
+            assert_eq!(value.index(), place, "{value:?}");
+            assert_eq!(value.to_string(), L::NAMES[place]);
+        }
+    }
+    check::<LoginResult>();
+    check::<Refusal>();
+    check::<LinkLoss>();
+    check::<DnsResult>();
+}
+
+#[tokio::test]
+async fn the_gauges_follow_the_topology_and_zero_the_node_that_is_gone() {
+    let (recorder, handle) = recorder();
+    let metrics = metrics::with_local_recorder(&recorder, ClusterMetrics::new);
+    let mut nodes = BTreeMap::new();
+    metrics::with_local_recorder(&recorder, || metrics.observe(&topology(), &mut nodes));
+    let text = handle.render();
+    for line in [
+        "ido_proxy_nodes 2",
+        "ido_proxy_nodes_usable 1",
+        "ido_proxy_primary{node=\"192.0.2.11:3306\"} 1",
+        "ido_proxy_primary{node=\"192.0.2.12:3306\"} 0",
+        "ido_proxy_node_usable{node=\"192.0.2.12:3306\"} 0",
+        "ido_proxy_primary_changes_total 1",
+    ] {
+        assert!(text.contains(line), "{line} in\n{text}");
+    }
+
+    let empty = Topology {
+        epoch: 1,
+        ..Topology::default()
+    };
+    metrics::with_local_recorder(&recorder, || metrics.observe(&empty, &mut nodes));
+    let text = handle.render();
+    assert!(
+        text.contains("ido_proxy_primary{node=\"192.0.2.11:3306\"} 0"),
+        "{text}"
+    );
+    assert!(text.contains("ido_proxy_nodes 0"), "{text}");
+}
+
+fn names<'a>(text: &'a str, prefix: &str) -> BTreeSet<&'a str> {
+    text.lines()
+        .filter_map(|line| line.strip_prefix(prefix)?.split(' ').next())
+        .collect()
+}

@@ -1,0 +1,46 @@
+//! A cluster for the tests of `admin` and `telemetry`.
+
+use crate::cluster::{Node, NodeAddr, NodeState, Topology};
+
+/// The address in `text`.
+pub(crate) fn address(text: &str) -> NodeAddr {
+    NodeAddr(text.parse().unwrap())
+}
+
+/// Two nodes: `db1` is the primary, `db2` is a donor and not usable.
+pub(crate) fn topology() -> Topology {
+    Topology {
+        primary: Some(address(DB1)),
+        epoch: 1,
+        nodes: vec![
+            Node {
+                name: Some("db1".into()),
+                version: Some("10.11.6-MariaDB".into()),
+                ..node(DB1, NodeState::Synced)
+            },
+            Node {
+                name: Some("db2".into()),
+                usable: false,
+                reason: Some("gives state to another node".into()),
+                ..node(DB2, NodeState::Donor)
+            },
+        ],
+        ..Topology::default()
+    }
+}
+
+fn node(address_text: &str, state: NodeState) -> Node {
+    Node {
+        address: address(address_text),
+        name: None,
+        state,
+        usable: true,
+        reason: None,
+        version: None,
+    }
+}
+
+/// The address of the primary.
+pub(crate) const DB1: &str = "192.0.2.11:3306";
+/// The address of the donor.
+pub(crate) const DB2: &str = "192.0.2.12:3306";
