@@ -1,6 +1,27 @@
 //! A cluster for the tests of `admin` and `telemetry`.
 
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::watch;
+
+use super::AdminState;
 use crate::cluster::{Node, NodeAddr, NodeState, Topology};
+use crate::session::registry::Registry;
+use crate::telemetry::metrics::MetricsHandle;
+
+/// A daemon without sessions over the cluster of [`topology`], and the sender that changes it.
+pub(crate) fn state() -> (AdminState, watch::Sender<Arc<Topology>>) {
+    let (sender, receiver) = watch::channel(Arc::new(topology()));
+    let state = AdminState {
+        topology: receiver,
+        registry: Arc::new(Registry::new()),
+        metrics: MetricsHandle::detached(),
+        started: Instant::now(),
+        listen: Arc::new(["127.0.0.1:3306".to_owned()]),
+    };
+    (state, sender)
+}
 
 /// The address in `text`.
 pub(crate) fn address(text: &str) -> NodeAddr {
@@ -37,6 +58,7 @@ fn node(address_text: &str, state: NodeState) -> Node {
         usable: true,
         reason: None,
         version: None,
+        max_allowed_packet: None,
     }
 }
 

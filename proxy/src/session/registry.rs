@@ -28,10 +28,7 @@ pub(crate) struct Registry {
 impl Registry {
     /// A registry without sessions.
     pub(crate) fn new() -> Self {
-        Self {
-            epoch: Instant::now(),
-            sessions: Mutex::default(),
-        }
+        Self { epoch: Instant::now(), sessions: Mutex::default() }
     }
 
     /// Enters a session in the state [`SessionState::Login`]; it is listed until the guard is dropped.
@@ -41,10 +38,7 @@ impl Registry {
         let id = sessions.next_id();
         let entry = Arc::new(SessionEntry::new(id, client.into(), self.epoch));
         sessions.entries.insert(id, Arc::clone(&entry));
-        SessionGuard {
-            entry,
-            registry: Arc::clone(self),
-        }
+        SessionGuard { entry, registry: Arc::clone(self) }
     }
 
     /// Every session as it is now, in the order of the ids.
@@ -233,15 +227,10 @@ impl SessionState {
     }
 }
 
+/// One word, the same as in `/status`.
 impl fmt::Display for SessionState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Login => "login",
-            Self::Idle => "idle",
-            Self::Busy => "busy",
-            Self::Held => "held",
-            Self::Closing => "closing",
-        })
+        self.serialize(f)
     }
 }
 
@@ -316,11 +305,7 @@ struct Activity {
 
 impl Activity {
     fn new(state: SessionState, command: Option<Command>, since: Duration) -> Self {
-        Self {
-            state,
-            command,
-            since,
-        }
+        Self { state, command, since }
     }
 
     fn pack(self) -> u64 {
@@ -411,11 +396,7 @@ mod tests {
         let first = registry.register("a");
         lock(&registry.sessions).last_id = u32::MAX - 1;
         assert_eq!(registry.register("b").id(), SessionId(u32::MAX));
-        assert_eq!(
-            registry.register("c").id(),
-            SessionId(2),
-            "1 is taken, 0 means none"
-        );
+        assert_eq!(registry.register("c").id(), SessionId(2), "1 is taken, 0 means none");
         assert_eq!(first.id(), SessionId(1));
     }
 

@@ -54,6 +54,16 @@ impl MetricsHandle {
     }
 }
 
+#[cfg(test)]
+impl MetricsHandle {
+    /// A handle whose recorder is not the one of the process: it knows every metric, and no values.
+    pub(crate) fn detached() -> Self {
+        let recorder = builder().unwrap().build_recorder();
+        metrics::with_local_recorder(&recorder, describe);
+        Self(recorder.handle())
+    }
+}
+
 fn builder() -> Result<PrometheusBuilder, BuildError> {
     PrometheusBuilder::new().set_buckets(&BUCKETS)
 }

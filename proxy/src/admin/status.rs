@@ -1,0 +1,97 @@
+//! The state of everything, as `/status` and the console show it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde::Serialize;
+use tokio::sync::watch;
+
+use super::StateName;
+use crate::cluster::{Node, NodeAddr, Topology};
+use crate::session::registry::{Registry, SessionStatus};
+use crate::telemetry::metrics::MetricsHandle;
+
+/// What the admin side reads from. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct AdminState {
+    /// The cluster, as its task publishes it.
+    pub(crate) topology: watch::Receiver<Arc<Topology>>,
+    /// The sessions, as they write themselves down.
+    pub(crate) registry: Arc<Registry>,
+    /// What was counted.
+    pub(crate) metrics: MetricsHandle,
+    /// When the daemon started.
+    pub(crate) started: Instant,
+    /// The addresses that clients connect to, in the words of the configuration.
+    pub(crate) listen: Arc<[String]>,
+}
+
+impl AdminState {
+    /// Everything as it is now.
+    pub(super) fn status(&self) -> Status {
+        let topology = self.current_topology();
+        Status {
+            version: VERSION,
+            uptime_seconds: self.started.elapsed().as_secs(),
+            listen: self.listen.to_vec(),
+            primary: topology.primary,
+            nodes: topology.nodes.clone(),
+            sessions: self.registry.snapshot(),
+            failovers: [],
+        }
+    }
+
+    /// Whether clients can write.
+    ///
+    /// # Errors
+    ///
+    /// One line for an operator that says why they cannot.
+    pub(super) fn health(&self) -> Result<(), String> {
+        let topology = self.current_topology();
+        if topology.primary.is_some() {
+            return Ok(());
+        }
+        if topology.nodes.is_empty() {
+            return Err("no primary: discovery has found no node yet".to_owned());
+        }
+        let nodes: Vec<_> = topology.nodes.iter().map(describe).collect();
+        Err(format!("no primary: {}", nodes.join("; ")))
+    }
+
+    pub(super) fn current_topology(&self) -> Arc<Topology> {
+        Arc::clone(&self.topology.borrow())
+    }
+}
+
+/// The answer of `/status`.
+#[derive(Debug, Serialize)]
+pub(super) struct Status {
+    /// The version of the daemon.
+    pub(super) version: &'static str,
+    /// Seconds since it started.
+    pub(super) uptime_seconds: u64,
+    /// The addresses that clients connect to.
+    pub(super) listen: Vec<String>,
+    /// The node that writes go to, or null.
+    pub(super) primary: Option<NodeAddr>,
+    /// Every known node, ordered by address.
+    pub(super) nodes: Vec<Node>,
+    /// Every session, ordered by id.
+    pub(super) sessions: Vec<SessionStatus>,
+    /// Forced changes of the primary that sessions were carried through. None yet: this version
+    /// ends the sessions of a node that fails.
+    pub(super) failovers: [(); 0],
+}
+
+/// The version of the daemon.
+pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+fn describe(node: &Node) -> String {
+    let name = node.name.as_deref().unwrap_or_default();
+    let space = if name.is_empty() { "" } else { " " };
+    let state = StateName(node.state);
+    match &node.reason {
+        Some(reason) => format!("{name}{space}{} {state} ({reason})", node.address),
+        None => format!("{name}{space}{} {state}", node.address),
+    }
+}
