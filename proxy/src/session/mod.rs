@@ -1,1 +1,37 @@
 //! One client's conversation, from its login to its end.
+//!
+//! Layout, in the order a client meets it:
+//! - [`listener`], [`holder`], [`acceptor`], [`worker`] — from a bound address to a thread of the
+//!   data path.
+//! - [`facade`], [`survey`] — what clients are greeted with, and how it is learned from the nodes.
+//! - [`serve`], [`login`], [`welcome`] — the client proves who it is and is answered.
+//! - [`driver`] — the loop: waits, and moves bytes as the machine says.
+//! - [`machine`], [`transaction`], [`route`] — the decisions, without sockets.
+//! - [`link`], [`hold`], [`change_user`] — the connection to a node, and waiting for one.
+//! - [`end`] — why a session ended.
+//! - [`wire`], [`stream`], [`exchange`] — bytes.
+//! - [`orders`], [`context`], [`registry`] — what sessions share with the rest of the daemon.
+
+pub(crate) mod acceptor;
+mod change_user;
+pub(crate) mod context;
+mod driver;
+mod end;
+mod exchange;
+pub(crate) mod facade;
+mod hold;
+mod holder;
+pub(crate) mod link;
+pub(crate) mod listener;
+pub(crate) mod login;
+mod machine;
+pub(crate) mod orders;
+pub(crate) mod registry;
+mod route;
+mod serve;
+mod stream;
+pub(crate) mod survey;
+mod transaction;
+mod welcome;
+mod wire;
+pub(crate) mod worker;

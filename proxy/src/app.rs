@@ -1,0 +1,215 @@
+//! Puts the daemon together from its configuration, runs it, and takes it down in order.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ido_proxy_config::address::ListenAddress;
+use ido_proxy_config::{Config, Topology as ConfiguredTopology};
+use thiserror::Error;
+use tokio::runtime;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::sessions::Sessions;
+use crate::admin::{self, AdminState};
+use crate::cluster::{
+    Cluster, ClusterKind, DiscoverySettings, MonitorSettings, NodeAddr, Settings,
+};
+use crate::session::context::{Limits, SessionContext};
+use crate::session::link::Profile;
+use crate::session::listener::{BindError, Listener};
+use crate::session::login::Accounts;
+use crate::session::orders::{self, Orders};
+use crate::session::registry::Registry;
+use crate::session::survey::{SURVEY_CAPABILITIES, survey};
+use crate::session::facade::Facade;
+use crate::telemetry::metrics::{ClusterMetrics, MetricsHandle, SessionMetrics};
+
+mod sessions;
+
+/// Why the daemon did not start.
+#[derive(Debug, Error)]
+pub(crate) enum StartError {
+    /// An address of the admin side cannot be bound.
+    #[error(transparent)]
+    Admin(#[from] admin::BindError),
+    /// A client address cannot be bound.
+    #[error("{0} (listen.addresses)")]
+    Listen(#[from] BindError),
+    /// The service to discover is no domain name.
+    #[error("discovery.service: {0}")]
+    Service(String),
+    /// The kernel gives no thread, reactor or signal handler.
+    #[error("cannot start: {0}")]
+    System(#[from] io::Error),
+}
+
+/// Everything bound, nothing running yet.
+#[derive(Debug)]
+pub(crate) struct App {
+    config: Config,
+    listeners: Vec<Listener>,
+    metrics: MetricsHandle,
+}
+
+impl App {
+    /// Binds every address that clients use, so that a daemon that cannot serve does not start.
+    ///
+    /// # Errors
+    /// [`StartError`], naming the key, the address and who is in the way.
+    pub(crate) fn bind(config: Config, metrics: MetricsHandle) -> Result<Self, StartError> {
+        let mode = config.listen.socket_mode.bits();
+        let listeners = config
+            .listen
+            .addresses
+            .iter()
+            .map(|address| match address {
+                ListenAddress::Tcp(address) => Listener::tcp(*address),
+                ListenAddress::Unix(path) => Listener::unix(path, mode),
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self { config, listeners, metrics })
+    }
+
+    /// Serves until SIGTERM or SIGINT, then lets the sessions come to an end.
+    ///
+    /// # Errors
+    /// [`StartError`]; once it serves, nothing ends it but a signal.
+    pub(crate) fn run(self) -> Result<(), StartError> {
+        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(self.serve())
+    }
+
+    async fn serve(self) -> Result<(), StartError> {
+        let Self { config, listeners, metrics } = self;
+        let (mut terminate, mut interrupt) =
+            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let registry = Arc::new(Registry::new());
+        let http = admin::http::bind(config.admin.http)?;
+
+        let stop_control = CancellationToken::new();
+        let cluster = Cluster::spawn(cluster_settings(&config), stop_control.clone())
+            .map_err(|error| StartError::Service(error.to_string()))?;
+        let orders = watch::Sender::new(Orders::default());
+        let facade = watch::Sender::new(Arc::new(Facade::default()));
+        let sessions = Sessions::start(
+            listeners,
+            SessionContext {
+                accounts: Arc::new(Accounts::new(
+                    config.users.iter().map(|user| (user.name.clone(), user.password.clone())),
+                )),
+                buffers: Arc::default(),
+                cluster: cluster.clone(),
+                facade: facade.subscribe(),
+                limits: Limits {
+                    login: config.listen.login_timeout,
+                    hold: config.failover.hold,
+                    link_timeout: LINK_TIMEOUT,
+                },
+                metrics: Arc::new(SessionMetrics::new()),
+                orders: orders.subscribe(),
+                registry: Arc::clone(&registry),
+            },
+            &config,
+        )?;
+
+        let control = TaskTracker::new();
+        control.spawn(orders::follow_topology(orders.clone(), cluster.topology.clone()));
+        control.spawn(ClusterMetrics::new().follow(cluster.topology.clone()));
+        control.spawn(survey(
+            cluster.topology.clone(),
+            facade,
+            monitor_profile(&config),
+            LINK_TIMEOUT,
+        ));
+        control.spawn(metrics.clone().upkeep());
+        let state = AdminState {
+            topology: cluster.topology.clone(),
+            registry: Arc::clone(&registry),
+            metrics,
+            started: std::time::Instant::now(),
+            listen: config.listen.addresses.iter().map(ToString::to_string).collect::<Vec<_>>().into(),
+        };
+        control.spawn(http.serve(state.clone(), stop_control.clone()));
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"),
+            listen = ?config.listen.addresses,
+            http = %config.admin.http,
+            console = %config.admin.console,
+            "serving"
+        );
+
+        let name = tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        };
+        tracing::info!(
+            signal = name,
+            sessions = registry.len(),
+            drain = ?config.failover.drain,
+            "ending: no new clients, and each session ends with its transaction"
+        );
+        sessions.drain(&orders, config.failover.drain, &registry).await;
+        stop_control.cancel();
+        cluster.stopped().await;
+        tracing::info!("ended");
+        Ok(())
+    }
+}
+
+fn cluster_settings(config: &Config) -> Settings {
+    Settings {
+        kind: match config.topology {
+            ConfiguredTopology::Galera => ClusterKind::Galera,
+            ConfiguredTopology::Single => ClusterKind::Single,
+        },
+        discovery: DiscoverySettings {
+            service: config.discovery.service.as_ref().map(|name| name.as_str().to_owned()),
+            nameservers: config.discovery.nameservers.clone(),
+            port: config.discovery.port,
+            nodes: config.discovery.nodes.iter().copied().map(NodeAddr).collect(),
+            excluded: listened_tcp(config),
+            interval: config.discovery.interval,
+            timeout: config.discovery.timeout,
+        },
+        monitor: MonitorSettings {
+            user: config.monitor.user.clone(),
+            password: config.monitor.password.clone(),
+            interval: config.monitor.interval,
+            timeout: config.monitor.timeout,
+        },
+        path_timeout: config.failover.path_timeout,
+        state_file: Some(config.state_dir.join("nodes.json")),
+    }
+}
+
+fn listened_tcp(config: &Config) -> Vec<SocketAddr> {
+    let tcp = |address: &ListenAddress| match address {
+        ListenAddress::Tcp(address) => Some(*address),
+        ListenAddress::Unix(_) => None,
+    };
+    config.listen.addresses.iter().filter_map(tcp).collect()
+}
+
+fn monitor_profile(config: &Config) -> Profile {
+    Profile {
+        user: config.monitor.user.clone().into_bytes(),
+        password: config.monitor.password.clone(),
+        database: None,
+        collation: UTF8_GENERAL_CI,
+        capabilities: SURVEY_CAPABILITIES,
+        max_packet: 1 << 24,
+        attributes: Vec::new(),
+    }
+}
+
+/// How long a link may take to be opened. A node that is alive needs milliseconds; one that hangs is
+/// found by the probes, and the client is held meanwhile.
+const LINK_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Collation 33, utf8mb3: any would do for the monitor's account.
+const UTF8_GENERAL_CI: u8 = 33;

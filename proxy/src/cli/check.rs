@@ -1,0 +1,33 @@
+//! `ido-proxy check`
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::ConfigFile;
+
+/// Read the configuration and say what is wrong with it.
+///
+/// Prints every problem with file, line and a caret; the exit code is 64 if there is any.
+#[derive(Args, Debug)]
+pub(super) struct Check {
+    #[command(flatten)]
+    config: ConfigFile,
+}
+
+impl Check {
+    pub(super) fn execute(self) -> ExitCode {
+        let config = match self.config.load() {
+            Ok(config) => config,
+            Err(code) => return code,
+        };
+        for warning in config.warnings() {
+            eprintln!("warning: {warning}");
+        }
+        for key in config.not_yet() {
+            eprintln!("warning: {key} is read, but this version does not act on it yet");
+        }
+        println!("{}: good", self.config.path().display());
+        ExitCode::SUCCESS
+    }
+}

@@ -1,0 +1,47 @@
+//! What every session of a worker is given.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::facade::Facade;
+use super::login::Accounts;
+use super::orders::Orders;
+use super::registry::Registry;
+use super::wire::Buffers;
+use crate::cluster::ClusterHandle;
+use crate::telemetry::metrics::SessionMetrics;
+
+/// The surroundings of a session. One for each worker thread, for the sake of its buffers; the rest
+/// is shared by all.
+#[derive(Clone, Debug)]
+pub(crate) struct SessionContext {
+    /// Who may log in.
+    pub(crate) accounts: Arc<Accounts>,
+    /// The free buffers of this worker.
+    pub(crate) buffers: Arc<Buffers>,
+    /// Where to say that a node looks dead.
+    pub(crate) cluster: ClusterHandle,
+    /// What clients are greeted with.
+    pub(crate) facade: watch::Receiver<Arc<Facade>>,
+    /// How long things may take.
+    pub(crate) limits: Limits,
+    /// What is counted.
+    pub(crate) metrics: Arc<SessionMetrics>,
+    /// What the sessions are told.
+    pub(crate) orders: watch::Receiver<Orders>,
+    /// Where each session shows itself.
+    pub(crate) registry: Arc<Registry>,
+}
+
+/// How long things may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// From a client's connection to the end of its login.
+    pub(crate) login: Duration,
+    /// How long a client waits for a primary.
+    pub(crate) hold: Duration,
+    /// To connect to a node and log in there.
+    pub(crate) link_timeout: Duration,
+}

@@ -1,0 +1,373 @@
+//! Runs one session: waits for bytes and orders, and moves what the machine says is to be moved.
+//!
+//! The loop has two halves. [`Session::event`] waits and decides nothing; [`Session::apply`] decides
+//! and never waits. What takes longer (a link to open, a client to hold) is a [`Next`] that the loop
+//! carries out between the two.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::io;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use ido_proxy_protocol::command::Command;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use super::context::SessionContext;
+use super::end::End;
+use super::exchange::queue_packet;
+use super::link::{Link, Profile};
+use super::machine::{Machine, Upward};
+use super::orders::{Orders, Phase};
+use super::registry::{SessionGuard, SessionState};
+use super::route::{Route, route};
+use super::wire::Wire;
+use crate::telemetry::metrics::Refusal;
+
+/// One client's conversation after its login.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(super) context: Arc<SessionContext>,
+    pub(super) entry: SessionGuard,
+    pub(super) client: Wire,
+    /// The client's host, as error messages name it.
+    pub(super) host: String,
+    pub(super) profile: Profile,
+    pub(super) machine: Machine,
+    pub(super) link: Option<Link>,
+    pub(super) orders: watch::Receiver<Orders>,
+    /// The sequence id of a command that waits at the door, for a link or for a password check.
+    pub(super) waiting: Option<u8>,
+    /// To end at the next boundary.
+    pub(super) leaving: bool,
+}
+
+/// What happened while we waited.
+#[derive(Debug)]
+enum Event {
+    /// The client sent so many bytes, or its end of stream, or its socket failed.
+    Client(io::Result<usize>),
+    /// Bytes that had piled up are written, so more may be moved.
+    Flushed,
+    /// The same as `Client`, of the link.
+    Link(io::Result<usize>),
+    /// The topology or the phase changed.
+    Orders,
+}
+
+/// What the loop has to do before it waits again.
+#[derive(Debug)]
+enum Next {
+    /// The client wants to be another user.
+    ChangeUser,
+    /// A command waits for a link.
+    Link { command: Command, sequence: u8 },
+    /// The server has forgotten that it is to report the session's state.
+    ReportState,
+    /// Nothing.
+    Wait,
+}
+
+impl Session {
+    /// Serves the client until one side ends it.
+    pub(crate) async fn run(mut self) -> End {
+        let end = match self.converse().await {
+            Ok(never) => match never {},
+            Err(end) => end,
+        };
+        self.say_goodbye(&end).await;
+        end
+    }
+
+    async fn converse(&mut self) -> Result<Infallible, End> {
+        self.welcome().await?;
+        loop {
+            match self.apply()? {
+                Next::Wait => {
+                    if self.leaving {
+                        self.leave_at_boundary()?;
+                    }
+                    let event = self.event().await;
+                    self.take_in(event)?;
+                }
+                Next::Link { command, sequence } => {
+                    self.hold().await?;
+                    self.begin(command, sequence);
+                }
+                Next::ChangeUser => self.change_user().await?,
+                Next::ReportState => self.report_state().await?,
+            }
+        }
+    }
+
+    /// Waits until there is something to do.
+    async fn event(&mut self) -> Event {
+        let Self { client, link, machine, orders, leaving, .. } = self;
+        tokio::select! {
+            biased;
+            event = poll_fn(|cx| poll_wires(client, link.as_mut(), machine, *leaving, cx)) => event,
+            // The sender lives as long as the daemon; without it nothing changes any more.
+            Ok(()) = orders.changed() => Event::Orders,
+        }
+    }
+
+    /// Accounts for what happened, and ends the session where that is what happened.
+    fn take_in(&mut self, event: Event) -> Result<(), End> {
+        match event {
+            Event::Flushed => Ok(()),
+            Event::Client(Ok(0)) => Err(End::ClientGone),
+            Event::Client(Err(error)) => Err(End::ClientFailed(error)),
+            Event::Client(Ok(len)) => {
+                self.entry.add_received(len);
+                self.context.metrics.client_received.increment(len as u64);
+                Ok(())
+            }
+            Event::Link(Ok(0)) => Err(self.link_lost(io::ErrorKind::UnexpectedEof.into())),
+            Event::Link(Err(error)) => Err(self.link_lost(error)),
+            Event::Link(Ok(len)) => {
+                self.context.metrics.link_received.increment(len as u64);
+                Ok(())
+            }
+            Event::Orders => self.obey(),
+        }
+    }
+
+    /// Moves what can be moved without waiting.
+    fn apply(&mut self) -> Result<Next, End> {
+        if let Some(next) = self.move_down()? {
+            return Ok(next);
+        }
+        self.move_up()
+    }
+
+    /// From the link to the client.
+    fn move_down(&mut self) -> Result<Option<Next>, End> {
+        let Some(link) = self.link.as_mut() else { return Ok(None) };
+        if link.wire.input.is_empty() || !self.client.output.is_empty() {
+            return Ok(None);
+        }
+        if self.machine.is_idle() {
+            // The node says why it closes (shutdown, KILL, wait_timeout): the client hears it in the
+            // node's words, and then the end of stream that follows.
+            let len = link.wire.input.len();
+            link.wire.hand_over(len, &mut self.client);
+            return Ok(None);
+        }
+        let node = link.node;
+        let down = self
+            .machine
+            .downward(&link.wire.input)
+            .map_err(|violation| End::NodeViolation { node, violation })?;
+        let sent = match &down.edited {
+            Some(edited) => {
+                self.client.push(edited);
+                link.wire.consume(down.taken);
+                edited.len()
+            }
+            None if down.taken > 0 => {
+                link.wire.hand_over(down.taken, &mut self.client);
+                down.taken
+            }
+            None => 0,
+        };
+        self.entry.add_sent(sent);
+        self.context.metrics.client_sent.increment(sent as u64);
+        if let Some(schema) = self.machine.take_new_schema() {
+            self.entry.set_database(Some(&schema));
+        }
+        match down.done {
+            Some(command) => {
+                self.command_done()?;
+                Ok((command == Command::ResetConnection).then_some(Next::ReportState))
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// From the client to the link.
+    fn move_up(&mut self) -> Result<Next, End> {
+        loop {
+            if self.client.input.is_empty() {
+                return Ok(Next::Wait);
+            }
+            if self.link.as_ref().is_some_and(|link| !link.wire.output.is_empty()) {
+                return Ok(Next::Wait);
+            }
+            match self.machine.upward(&self.client.input) {
+                Upward::Wait => return Ok(Next::Wait),
+                Upward::Begin { command, sequence } => {
+                    self.waiting = Some(sequence);
+                    match route(command, self.link.is_some()) {
+                        Route::Answer(payload) => self.machine.answer(&payload, sequence),
+                        Route::ChangeUser => return Ok(Next::ChangeUser),
+                        Route::Drop => self.machine.drop_command(),
+                        Route::Quit => return Err(End::ClientQuit),
+                        Route::Relay if self.link.is_none() => {
+                            return Ok(Next::Link { command, sequence });
+                        }
+                        Route::Refuse(error) => {
+                            self.context.metrics.refused.of(Refusal::UnsupportedCommand).increment(1);
+                            self.machine.answer(&error.encode(), sequence);
+                        }
+                        Route::Relay => self.begin(command, sequence),
+                    }
+                }
+                Upward::Drop { len, answer } => {
+                    self.client.consume(len);
+                    if let Some(answer) = answer {
+                        self.waiting = None;
+                        self.client.push(&answer);
+                    }
+                }
+                Upward::Forward(len) => {
+                    let Some(link) = self.link.as_mut() else { return Ok(Next::Wait) };
+                    self.context.metrics.link_sent.increment(len as u64);
+                    if link.deaf {
+                        self.client.consume(len);
+                    } else {
+                        self.client.hand_over(len, &mut link.wire);
+                    }
+                    if self.machine.is_idle() {
+                        self.command_done()?;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Hands a command to the node.
+    fn begin(&mut self, command: Command, sequence: u8) {
+        self.waiting = None;
+        self.machine.begin(command, sequence);
+        self.context.metrics.commands.increment(1);
+        self.entry.begin_command(command);
+    }
+
+    /// A command is over: this is where a session may be asked to leave.
+    fn command_done(&mut self) -> Result<(), End> {
+        self.entry.set_state(SessionState::Idle);
+        self.entry.set_in_transaction(self.machine.in_transaction());
+        Ok(())
+    }
+
+    /// Acts on the latest orders where the session stands now.
+    fn obey(&mut self) -> Result<(), End> {
+        let orders = self.orders.borrow_and_update();
+        if orders.phase == Phase::Closing {
+            return Err(if self.machine.at_boundary() { End::Drained } else { End::DrainTimedOut });
+        }
+        self.leaving = orders.phase == Phase::Draining
+            || matches!((&self.link, orders.topology.primary),
+                (Some(link), Some(primary)) if link.node != primary);
+        Ok(())
+    }
+
+    /// Ends a session that is to leave, if its client stands where it loses nothing by it.
+    fn leave_at_boundary(&self) -> Result<(), End> {
+        if !self.machine.at_boundary() || !self.client.output.is_empty() {
+            return Ok(());
+        }
+        match &self.link {
+            Some(link) if self.orders.borrow().phase == Phase::Serving => {
+                Err(End::Moved { from: link.node })
+            }
+            _ => Err(End::Drained),
+        }
+    }
+
+    /// COM_RESET_CONNECTION has put every variable back, those we need among them.
+    async fn report_state(&mut self) -> Result<(), End> {
+        self.client.flush().await.map_err(End::ClientFailed)?;
+        let Some(link) = self.link.as_mut() else { return Ok(()) };
+        let limit = self.context.limits.link_timeout;
+        match timeout(limit, link.report_state()).await {
+            Ok(Ok(())) => {
+                self.machine.link_up(link.capabilities);
+                Ok(())
+            }
+            Ok(Err(error)) => Err(End::LinkRefused(error)),
+            Err(_elapsed) => Err(self.link_lost(io::ErrorKind::TimedOut.into())),
+        }
+    }
+
+    pub(super) fn link_lost(&self, source: io::Error) -> End {
+        match &self.link {
+            Some(link) => {
+                self.context.cluster.suspect(link.node);
+                End::LinkLost { node: link.node, source }
+            }
+            None => End::ClientGone,
+        }
+    }
+
+    /// Tells the client why, if it is waiting to hear something, and closes both sides.
+    async fn say_goodbye(&mut self, end: &End) {
+        self.entry.set_state(SessionState::Closing);
+        if let Some(link) = self.link.take()
+            && self.machine.is_idle()
+            && link.wire.output.is_empty()
+        {
+            link.quit().await;
+        }
+        let sequence = self.machine.error_sequence().or(self.waiting.map(|id| id.wrapping_add(1)));
+        if let (Some(error), Some(sequence)) = (end.error(), sequence) {
+            queue_packet(&mut self.client, &error.encode(), sequence);
+        }
+        if !self.client.output.is_empty() {
+            drop(timeout(GOODBYE, self.client.flush()).await);
+        }
+    }
+}
+
+/// Writes what is pending, then reads where there is room. One poll of both sockets; every branch
+/// that returns `Pending` has left its waker.
+fn poll_wires(
+    client: &mut Wire,
+    link: Option<&mut Link>,
+    machine: &Machine,
+    leaving: bool,
+    cx: &mut Context<'_>,
+) -> Poll<Event> {
+    let mut flushed = false;
+    if !client.output.is_empty()
+        && let Poll::Ready(result) = client.poll_flush(cx)
+    {
+        match result {
+            Ok(()) => flushed = true,
+            Err(error) => return Poll::Ready(Event::Client(Err(error))),
+        }
+    }
+    let Some(link) = link else { return client.poll_fill(cx).map(Event::Client) };
+    if !link.wire.output.is_empty()
+        && let Poll::Ready(result) = link.wire.poll_flush(cx)
+    {
+        flushed = true;
+        if result.is_err() {
+            // The node has closed its ear, often with a reason that is still to be read.
+            link.deaf = true;
+            link.wire.output.clear();
+        }
+    }
+    let more_to_move = !client.input.is_empty() && !machine.awaits_reply()
+        || !link.wire.input.is_empty() && client.output.is_empty();
+    if flushed && (more_to_move || leaving) {
+        return Poll::Ready(Event::Flushed);
+    }
+    if link.wire.output.is_empty()
+        && (client.input.is_empty() || !machine.awaits_reply())
+        && let Poll::Ready(result) = client.poll_fill(cx)
+    {
+        return Poll::Ready(Event::Client(result));
+    }
+    if client.output.is_empty()
+        && let Poll::Ready(result) = link.wire.poll_fill(cx)
+    {
+        return Poll::Ready(Event::Link(result));
+    }
+    Poll::Pending
+}
+
+/// How long a closing side may take to accept our last words.
+const GOODBYE: Duration = Duration::from_secs(1);

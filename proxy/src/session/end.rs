@@ -1,0 +1,161 @@
+//! Why a session ended: who failed, whether the client may try again, and what it is told.
+
+use std::io;
+use std::time::Duration;
+
+use ido_proxy_protocol::Violation;
+use ido_proxy_protocol::err::ErrPacket;
+use thiserror::Error;
+
+use super::link::LinkError;
+use crate::cluster::NodeAddr;
+use crate::telemetry::metrics::{LinkLoss, Refusal};
+
+/// Why a session ended.
+#[derive(Debug, Error)]
+pub(crate) enum End {
+    /// The socket towards the client failed. Reaction: none, it is gone.
+    #[error("the client's connection failed: {0}")]
+    ClientFailed(io::Error),
+    /// The client closed without saying goodbye. Its transaction is rolled back by closing the link.
+    #[error("the client went away")]
+    ClientGone,
+    /// COM_QUIT.
+    #[error("the client quit")]
+    ClientQuit,
+    /// The client does not keep to the protocol. It is told, then closed.
+    #[error("the client breaks the protocol: {0}")]
+    ClientViolation(Violation),
+    /// The daemon ends, and the client stood between two transactions.
+    #[error("drained")]
+    Drained,
+    /// The daemon ends, and the client did not reach the end of its transaction in time.
+    #[error("closed within a transaction, since the daemon ends")]
+    DrainTimedOut,
+    /// No primary within `failover.hold`. The client is told, and may try again.
+    #[error("no usable primary for {held:?}")]
+    HoldExpired { held: Duration },
+    /// The node closed or reset the link. The client is told if its command has no reply yet, and may
+    /// try again.
+    #[error("lost the link to {node}: {source}")]
+    LinkLost { node: NodeAddr, source: io::Error },
+    /// A node did not let the client in. It is told what the node said.
+    #[error(transparent)]
+    LinkRefused(LinkError),
+    /// The primary is another node now. The client may log in again.
+    #[error("the primary is no longer {from}")]
+    Moved { from: NodeAddr },
+    /// The node sends what cannot be followed.
+    #[error("{node} breaks the protocol: {violation}")]
+    NodeViolation { node: NodeAddr, violation: Violation },
+    /// COM_CHANGE_USER with a wrong password. The client has been told.
+    #[error("refused to become another user: {0}")]
+    UserRefused(ErrPacket),
+}
+
+/// Who is the cause of an end.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Side {
+    /// The client.
+    Client,
+    /// The node, or the way there.
+    Node,
+    /// This daemon, by its own decision.
+    Proxy,
+}
+
+impl End {
+    /// Who is the cause.
+    pub(crate) fn side(&self) -> Side {
+        match self {
+            Self::ClientFailed(_)
+            | Self::ClientGone
+            | Self::ClientQuit
+            | Self::ClientViolation(_)
+            | Self::UserRefused(_) => Side::Client,
+            Self::LinkLost { .. } | Self::LinkRefused(_) | Self::NodeViolation { .. } => Side::Node,
+            Self::Drained | Self::DrainTimedOut | Self::HoldExpired { .. } | Self::Moved { .. } => {
+                Side::Proxy
+            }
+        }
+    }
+
+    /// Whether the same client would probably be served if it came again.
+    pub(crate) fn may_retry(&self) -> bool {
+        match self {
+            Self::ClientFailed(_)
+            | Self::ClientGone
+            | Self::ClientQuit
+            | Self::ClientViolation(_)
+            | Self::NodeViolation { .. }
+            | Self::UserRefused(_) => false,
+            Self::LinkRefused(error) => error.may_retry(),
+            Self::Drained
+            | Self::DrainTimedOut
+            | Self::HoldExpired { .. }
+            | Self::LinkLost { .. }
+            | Self::Moved { .. } => true,
+        }
+    }
+
+    /// Whether an operator should hear of it without asking.
+    pub(crate) fn is_trouble(&self) -> bool {
+        !matches!(
+            self,
+            Self::ClientGone | Self::ClientQuit | Self::Drained | Self::Moved { .. }
+        )
+    }
+
+    /// What the client is told in reply to the command it waits for.
+    pub(crate) fn error(&self) -> Option<ErrPacket> {
+        let (code, state) = match self {
+            Self::ClientFailed(_)
+            | Self::ClientGone
+            | Self::ClientQuit
+            | Self::UserRefused(_) => return None,
+            Self::LinkRefused(LinkError::Refused { error, .. }) => return Some(error.clone()),
+            Self::ClientViolation(Violation::TooLong { .. }) => (NET_PACKET_TOO_LARGE, *b"08S01"),
+            Self::ClientViolation(_) => (MALFORMED_PACKET, *b"HY000"),
+            Self::Drained | Self::DrainTimedOut => (SERVER_SHUTDOWN, *b"08S01"),
+            Self::HoldExpired { .. } => (NOT_READY, *b"08S01"),
+            Self::LinkLost { .. } | Self::LinkRefused(_) | Self::Moved { .. } => {
+                (CONNECTION_KILLED, *b"70100")
+            }
+            Self::NodeViolation { .. } => (MALFORMED_PACKET, *b"HY000"),
+        };
+        Some(ErrPacket::new(code, state, format!("ido-proxy: {self}")))
+    }
+
+    /// The reason to count when this end means that an open link was lost.
+    pub(crate) fn link_loss(&self) -> Option<LinkLoss> {
+        match self {
+            Self::LinkLost { .. } => Some(LinkLoss::Closed),
+            Self::Moved { .. } => Some(LinkLoss::PrimaryChanged),
+            Self::NodeViolation { .. } => Some(LinkLoss::ProtocolViolation),
+            _ => None,
+        }
+    }
+
+    /// The reason to count when this end was the proxy's own will.
+    pub(crate) fn refusal(&self) -> Option<Refusal> {
+        match self {
+            Self::HoldExpired { .. } => Some(Refusal::HoldExpired),
+            Self::DrainTimedOut => Some(Refusal::ShuttingDown),
+            Self::ClientViolation(Violation::TooLong { .. }) => Some(Refusal::PacketTooLarge),
+            _ => None,
+        }
+    }
+}
+
+// Error codes of the MariaDB documentation, "MariaDB Error Codes".
+/// ER_UNKNOWN_COM_ERROR; Galera's own answer where a node is not ready ("WSREP has not yet prepared
+/// node for application use"), so what clients of Galera already know.
+const NOT_READY: u16 = 1047;
+/// ER_SERVER_SHUTDOWN.
+const SERVER_SHUTDOWN: u16 = 1053;
+/// ER_NET_PACKET_TOO_LARGE.
+const NET_PACKET_TOO_LARGE: u16 = 1153;
+/// ER_MALFORMED_PACKET.
+const MALFORMED_PACKET: u16 = 1835;
+/// ER_CONNECTION_KILLED.
+const CONNECTION_KILLED: u16 = 1927;

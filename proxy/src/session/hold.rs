@@ -1,0 +1,106 @@
+//! A client waits, connected, because no primary is usable; and how it gets a link when one is.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::driver::Session;
+use super::end::End;
+use super::link::{Link, LinkError};
+use super::orders::Phase;
+use super::registry::SessionState;
+use crate::cluster::NodeAddr;
+
+impl Session {
+    /// Opens a link to the primary, and waits for one as long as it takes, up to `failover.hold`.
+    /// Meanwhile the client's bytes stay where they are.
+    ///
+    /// # Errors
+    /// The client went away, a node refused it, or nothing became usable in time.
+    pub(super) async fn hold(&mut self) -> Result<(), End> {
+        let started = Instant::now();
+        let deadline = started + self.context.limits.hold;
+        let mut held = None;
+        loop {
+            let orders = self.orders.borrow_and_update().clone();
+            if orders.phase != Phase::Serving {
+                return Err(End::Drained);
+            }
+            if let Some(node) = orders.topology.primary {
+                match self.open_link(node).await {
+                    Ok(()) => {
+                        if held.take().is_some() {
+                            let waited = started.elapsed();
+                            tracing::info!(session = %self.entry.id(), %node, ?waited, "released");
+                        }
+                        return Ok(());
+                    }
+                    Err(error) if error.may_retry() => {
+                        tracing::debug!(session = %self.entry.id(), %error, "no link yet");
+                        self.context.cluster.suspect(node);
+                    }
+                    Err(error) => return Err(End::LinkRefused(error)),
+                }
+            }
+            if held.is_none() {
+                self.entry.set_state(SessionState::Held);
+                held = Some(HeldGauge::enter(self.context.metrics.held.clone()));
+                tracing::info!(session = %self.entry.id(), "held: no usable primary");
+            }
+            let may_read = self.client.input.len() < MOST_HELD;
+            tokio::select! {
+                Ok(()) = self.orders.changed() => {}
+                () = sleep(RETRY), if orders.topology.primary.is_some() => {}
+                () = sleep_until(deadline) => {
+                    return Err(End::HoldExpired { held: self.context.limits.hold });
+                }
+                read = self.client.fill(), if may_read => match read {
+                    Ok(0) => return Err(End::ClientGone),
+                    Ok(_) => {}
+                    Err(error) => return Err(End::ClientFailed(error)),
+                },
+            }
+        }
+    }
+
+    /// Opens the link to `node` and tells the machine.
+    ///
+    /// # Errors
+    /// [`LinkError`]; the session has no link then.
+    pub(super) async fn open_link(&mut self, node: NodeAddr) -> Result<(), LinkError> {
+        let started = Instant::now();
+        let buffers = self.context.buffers.clone();
+        let link = Link::open(node, &self.profile, buffers, self.context.limits.link_timeout);
+        let link = link.await.inspect_err(|error| {
+            self.context.metrics.links_lost.of(error.loss()).increment(1);
+        })?;
+        self.context.metrics.links_opened.increment(1);
+        self.context.metrics.link_seconds.record(started.elapsed().as_secs_f64());
+        self.machine.link_up(link.capabilities);
+        self.entry.set_node(Some(node));
+        self.link = Some(link);
+        Ok(())
+    }
+}
+
+/// Counts one held client for as long as it lives, however the wait ends.
+struct HeldGauge(metrics::Gauge);
+
+impl HeldGauge {
+    fn enter(gauge: metrics::Gauge) -> Self {
+        gauge.increment(1.0);
+        Self(gauge)
+    }
+}
+
+impl Drop for HeldGauge {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
+    }
+}
+
+/// How soon a primary that refused a link is asked again.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// How many bytes a held client may pile up here; the rest waits in its own socket.
+const MOST_HELD: usize = 64 * 1024;

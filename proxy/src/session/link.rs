@@ -1,0 +1,225 @@
+//! A session's connection to a node: opened as the client would have opened it, and made to report
+//! every change of its state.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ido_proxy_protocol::Violation;
+use ido_proxy_protocol::auth::client::{ClientLoginStep, Login, Request};
+use ido_proxy_protocol::capabilities::Capabilities;
+use ido_proxy_protocol::err::ErrPacket;
+use ido_proxy_protocol::greeting::Greeting;
+use secrecy::{ExposeSecret, SecretString};
+use thiserror::Error;
+use tokio::time::timeout;
+
+use super::exchange::{ReadError, queue_packet, read_packet, send_packet};
+use super::stream::Stream;
+use super::wire::{Buffers, Wire};
+use crate::cluster::NodeAddr;
+use crate::telemetry::metrics::LinkLoss;
+
+/// How a client logs in, and so how its links do.
+#[derive(Clone, Debug)]
+pub(crate) struct Profile {
+    /// Account name.
+    pub(crate) user: Vec<u8>,
+    /// Its password, from the configuration.
+    pub(crate) password: SecretString,
+    /// Default database.
+    pub(crate) database: Option<Vec<u8>>,
+    /// The character set byte of the login. Icinga's is latin1 whatever the bytes it sends.
+    pub(crate) collation: u8,
+    /// What the client negotiated.
+    pub(crate) capabilities: Capabilities,
+    /// The client's largest packet, in bytes.
+    pub(crate) max_packet: u32,
+    /// Connection attributes, as the client encoded them.
+    pub(crate) attributes: Vec<u8>,
+}
+
+/// An open connection to a node, logged in.
+#[derive(Debug)]
+pub(crate) struct Link {
+    /// Its bytes.
+    pub(crate) wire: Wire,
+    /// The node.
+    pub(crate) node: NodeAddr,
+    /// In force on it.
+    pub(crate) capabilities: Capabilities,
+    /// How the node greeted.
+    pub(crate) greeting: Greeting,
+    /// The payload of the OK that ended the login.
+    pub(crate) welcome: Vec<u8>,
+    /// The node takes no more from us; what it still has to say is read.
+    pub(crate) deaf: bool,
+}
+
+/// Why a link could not be opened.
+#[derive(Debug, Error)]
+pub(crate) enum LinkError {
+    /// The node did not let us in: wrong password, unknown database, too many connections. It said
+    /// why. Reaction: the client is told the same; asking again gives the same answer.
+    #[error("{node} refuses the login: {error}")]
+    Refused { node: NodeAddr, error: ErrPacket },
+    /// Reaction: another try, the node may be dying or starting.
+    #[error("{node} does not let itself be reached: {source}")]
+    Io { node: NodeAddr, source: io::Error },
+    /// Reaction: another try.
+    #[error("{node} did not complete the login within {after:?}")]
+    TimedOut { node: NodeAddr, after: Duration },
+    /// The node does not speak the protocol as we do. Asking again gives the same answer.
+    #[error("{node} breaks the protocol at login: {violation}")]
+    Violation { node: NodeAddr, violation: Violation },
+}
+
+impl LinkError {
+    /// Whether the same may succeed a moment later.
+    pub(crate) fn may_retry(&self) -> bool {
+        match self {
+            Self::Io { .. } | Self::TimedOut { .. } => true,
+            Self::Refused { error, .. } => RETRIED_REFUSALS.contains(&error.code),
+            Self::Violation { .. } => false,
+        }
+    }
+
+    /// The reason to count.
+    pub(crate) fn loss(&self) -> LinkLoss {
+        match self {
+            Self::Refused { .. } => LinkLoss::LoginFailed,
+            Self::Io { .. } | Self::TimedOut { .. } => LinkLoss::ConnectFailed,
+            Self::Violation { .. } => LinkLoss::ProtocolViolation,
+        }
+    }
+}
+
+impl Link {
+    /// Connects, logs in and turns the reports on, all within `limit`.
+    ///
+    /// # Errors
+    /// [`LinkError`], which knows whether another try makes sense.
+    pub(crate) async fn open(
+        node: NodeAddr,
+        profile: &Profile,
+        buffers: Arc<Buffers>,
+        limit: Duration,
+    ) -> Result<Self, LinkError> {
+        match timeout(limit, Self::log_in(node, profile, buffers)).await {
+            Ok(result) => result,
+            Err(_elapsed) => Err(LinkError::TimedOut { node, after: limit }),
+        }
+    }
+
+    /// Makes the session report its state. The server forgets it with COM_RESET_CONNECTION.
+    ///
+    /// A server that cannot is used all the same, and reports what its defaults say.
+    ///
+    /// # Errors
+    /// The link is lost.
+    pub(crate) async fn report_state(&mut self) -> Result<(), LinkError> {
+        if !self.capabilities.contains(Capabilities::SESSION_TRACK) {
+            return Ok(());
+        }
+        let mut query = vec![COM_QUERY];
+        query.extend_from_slice(REPORT_STATE);
+        let lost = |source| LinkError::Io { node: self.node, source };
+        send_packet(&mut self.wire, &query, 0).await.map_err(lost)?;
+        let reply = read_packet(&mut self.wire, LOGIN_PACKET_LIMIT)
+            .await
+            .map_err(|error| LinkError::from_read(self.node, error))?;
+        if let Ok(error) = ErrPacket::decode(&reply.payload) {
+            tracing::warn!(node = %self.node, %error, "the node does not report session state");
+        }
+        Ok(())
+    }
+
+    /// Closes it as the protocol has it; a link closed without counts as aborted at the node.
+    pub(crate) async fn quit(mut self) {
+        queue_packet(&mut self.wire, &[COM_QUIT], 0);
+        drop(timeout(GOODBYE, self.wire.flush()).await);
+    }
+
+    async fn log_in(
+        node: NodeAddr,
+        profile: &Profile,
+        buffers: Arc<Buffers>,
+    ) -> Result<Self, LinkError> {
+        let lost = |source| LinkError::Io { node, source };
+        let stream = Stream::connect(node.0).await.map_err(lost)?;
+        let mut wire = Wire::new(stream, buffers);
+        let mut login = Login::new(Request {
+            user: profile.user.clone(),
+            password: profile.password.expose_secret().into(),
+            database: profile.database.clone(),
+            collation: profile.collation,
+            wanted: profile.capabilities | WANTED_BY_US,
+            max_packet: profile.max_packet,
+            attributes: profile.attributes.clone(),
+        });
+        let welcome = loop {
+            let packet = read_packet(&mut wire, LOGIN_PACKET_LIMIT)
+                .await
+                .map_err(|error| LinkError::from_read(node, error))?;
+            let step = login.on_packet(packet.sequence, &packet.payload);
+            match step.map_err(|violation| LinkError::Violation { node, violation })? {
+                ClientLoginStep::Send(bytes) => {
+                    wire.push(&bytes);
+                    wire.flush().await.map_err(lost)?;
+                }
+                ClientLoginStep::Wait => {}
+                ClientLoginStep::Done(welcome) => break welcome,
+                ClientLoginStep::Failed(error) => return Err(LinkError::Refused { node, error }),
+                ClientLoginStep::StartTls(_) => {
+                    let violation = Violation::TlsNotOffered;
+                    return Err(LinkError::Violation { node, violation });
+                }
+            }
+        };
+        let capabilities = login.capabilities();
+        let Some(greeting) = login.greeting().cloned() else {
+            let violation = Violation::Empty { expected: "a greeting" };
+            return Err(LinkError::Violation { node, violation });
+        };
+        let mut link = Self { wire, node, capabilities, greeting, welcome, deaf: false };
+        link.report_state().await?;
+        Ok(link)
+    }
+}
+
+impl LinkError {
+    fn from_read(node: NodeAddr, error: ReadError) -> Self {
+        match error {
+            ReadError::Closed => Self::Io { node, source: io::ErrorKind::UnexpectedEof.into() },
+            ReadError::Io(source) => Self::Io { node, source },
+            ReadError::Violation(violation) => Self::Violation { node, violation },
+        }
+    }
+}
+
+/// What every link has beside the client's own: the reports are how we know the session's state.
+const WANTED_BY_US: Capabilities = Capabilities::SESSION_TRACK
+    .union(Capabilities::PROTOCOL_41)
+    .union(Capabilities::SECURE_CONNECTION)
+    .union(Capabilities::PLUGIN_AUTH);
+
+/// One statement turns all reports on (seen on MariaDB 10.11: every variable set, the schema and
+/// the transaction's state are then told in the OK packet of the statement that changed them).
+const REPORT_STATE: &[u8] = b"SET session_track_system_variables='*', session_track_schema=1, \
+    session_track_state_change=1, session_track_transaction_info='CHARACTERISTICS'";
+
+/// COM_QUERY.
+const COM_QUERY: u8 = 0x03;
+
+/// COM_QUIT.
+const COM_QUIT: u8 = 0x01;
+
+/// How long a node may take to accept our last word.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// No packet of a login comes near this, in bytes.
+const LOGIN_PACKET_LIMIT: usize = 1 << 20;
+
+/// ER_SERVER_SHUTDOWN and the state of a node outside the primary component: such a node is about to
+/// be left, so another try is likely to meet another one.
+const RETRIED_REFUSALS: [u16; 2] = [1053, 1047];

@@ -1,0 +1,106 @@
+//! A session from the accepted socket to its last log line.
+
+use std::sync::Arc;
+
+use ido_proxy_protocol::auth::Scramble;
+use ido_proxy_protocol::greeting::Greeting;
+use tokio::time::{Instant, timeout};
+
+use super::context::SessionContext;
+use super::driver::Session;
+use super::end::{End, Side};
+use super::login::{self, LoggedIn, LoginError};
+use super::machine::Machine;
+use super::registry::{SessionGuard, SessionId};
+use super::stream::Stream;
+use super::wire::Wire;
+use crate::telemetry::metrics::{LoginResult, SessionMetrics};
+
+/// Serves one client. `client` is how it is shown, `host` its host as error messages name it.
+pub(crate) async fn serve(stream: Stream, client: String, host: String, context: SessionContext) {
+    context.metrics.sessions.increment(1.0);
+    let metrics = Arc::clone(&context.metrics);
+    let entry = context.registry.register(client);
+    let wire = Wire::new(stream, Arc::clone(&context.buffers));
+    if let Some(session) = log_in(wire, host, context, entry).await {
+        let (id, user) = (session.entry.id(), session.profile.user.clone());
+        let end = session.run().await;
+        report(&end, id, &user, &metrics);
+    }
+    metrics.sessions.decrement(1.0);
+}
+
+/// Greets the client and checks it.
+async fn log_in(
+    mut client: Wire,
+    host: String,
+    context: SessionContext,
+    entry: SessionGuard,
+) -> Option<Session> {
+    let started = Instant::now();
+    let greeting = context.facade.borrow().greeting(entry.id(), scramble());
+    let attempt = login::accept(&mut client, greeting, &host, &context.accounts);
+    let limit = context.limits.login;
+    let (result, logged_in) = match timeout(limit, attempt).await {
+        Ok(Ok(logged_in)) => (LoginResult::Accepted, Some(logged_in)),
+        Ok(Err(error)) => {
+            report_login(&error, &entry);
+            (error.result(), None)
+        }
+        Err(_elapsed) => {
+            tracing::warn!(client = entry.client(), ?limit, "no complete login in time");
+            (LoginResult::TimedOut, None)
+        }
+    };
+    context.metrics.logins.of(result).increment(1);
+    let LoggedIn { profile, sequence } = logged_in?;
+    entry.set_user(&profile.user);
+    entry.set_database(profile.database.as_deref());
+    context.metrics.login_seconds.record(started.elapsed().as_secs_f64());
+    Some(Session {
+        machine: Machine::new(profile.capabilities),
+        orders: context.orders.clone(),
+        context: Arc::new(context),
+        entry,
+        client,
+        host,
+        profile,
+        link: None,
+        waiting: Some(sequence.wrapping_sub(1)),
+        leaving: false,
+    })
+}
+
+fn report_login(error: &LoginError, entry: &SessionGuard) {
+    let client = entry.client();
+    match error {
+        LoginError::Silent => tracing::debug!(client, "{error}"),
+        _ => tracing::warn!(client, "login {error}"),
+    }
+}
+
+fn report(
+    end: &End,
+    id: SessionId,
+    user: &[u8],
+    metrics: &SessionMetrics,
+) {
+    if let Some(loss) = end.link_loss() {
+        metrics.links_lost.of(loss).increment(1);
+    }
+    if let Some(refusal) = end.refusal() {
+        metrics.refused.of(refusal).increment(1);
+    }
+    let user = String::from_utf8_lossy(user);
+    let side = end.side();
+    if end.is_trouble() && side != Side::Client {
+        tracing::warn!(session = %id, %user, ?side, may_retry = end.may_retry(), "session ended: {end}");
+    } else {
+        tracing::info!(session = %id, %user, ?side, "session ended: {end}");
+    }
+}
+
+/// The bytes that a password is proved with, never the same twice.
+pub(super) fn scramble() -> Scramble {
+    Greeting::scramble_from(rand::random())
+}

@@ -1,0 +1,43 @@
+//! What is known of the open transaction, from the server's own reports.
+
+use ido_proxy_protocol::session_state::TransactionState;
+use ido_proxy_protocol::status::StatusFlags;
+
+/// The session's transaction as the last replies told it.
+#[derive(Debug, Default)]
+pub(crate) struct Transaction {
+    open: bool,
+    /// Something was read or written in it. Without the report of a state, an open transaction is
+    /// taken to be used.
+    untouched: bool,
+}
+
+impl Transaction {
+    /// Takes in the status flags of a reply.
+    pub(crate) fn learn_status(&mut self, status: StatusFlags) {
+        self.open = status.contains(StatusFlags::IN_TRANS);
+        if !self.open {
+            self.untouched = false;
+        }
+    }
+
+    /// Takes in a reported transaction state.
+    pub(crate) fn learn_state(&mut self, state: TransactionState) {
+        self.untouched = !(state.read
+            || state.read_unsafe
+            || state.wrote_anything()
+            || state.locked_tables);
+    }
+
+    /// Whether a transaction is open, be it still empty.
+    pub(crate) fn is_open(&self) -> bool {
+        self.open
+    }
+
+    /// Whether the server would have nothing to roll back. Icinga opens the next transaction in the
+    /// same batch that commits the last one, so between its batches a transaction is always open
+    /// and empty.
+    pub(crate) fn is_clean(&self) -> bool {
+        !self.open || self.untouched
+    }
+}

@@ -1,0 +1,50 @@
+//! The answer to a login, at first and again when the client becomes another user.
+
+use ido_proxy_protocol::capabilities::Capabilities;
+use ido_proxy_protocol::ok;
+
+use super::driver::Session;
+use super::end::End;
+use super::exchange::queue_packet;
+use super::orders::Phase;
+use super::registry::SessionState;
+use super::route::pong;
+
+impl Session {
+    /// Answers the login: with the node's own OK where there is a link, with one of ours where a
+    /// link must be waited for. So a node's refusal (no such database, say) is the answer to the
+    /// login, as it is without a proxy.
+    ///
+    /// # Errors
+    /// The node refuses the client.
+    pub(super) async fn welcome(&mut self) -> Result<(), End> {
+        let orders = self.orders.borrow_and_update().clone();
+        if let (Some(node), Phase::Serving) = (orders.topology.primary, orders.phase)
+            && let Err(error) = self.open_link(node).await
+        {
+            if !error.may_retry() {
+                return Err(End::LinkRefused(error));
+            }
+            self.context.cluster.suspect(node);
+        }
+        let payload = match &self.link {
+            Some(link) if self.profile.capabilities.contains(Capabilities::SESSION_TRACK) => {
+                link.welcome.clone()
+            }
+            Some(link) => {
+                let node = link.node;
+                ok::without_session_state(
+                    &link.welcome,
+                    link.capabilities,
+                    self.profile.capabilities,
+                )
+                .map_err(|violation| End::NodeViolation { node, violation })?
+            }
+            None => pong(),
+        };
+        let sequence = self.waiting.take().unwrap_or_default().wrapping_add(1);
+        queue_packet(&mut self.client, &payload, sequence);
+        self.entry.set_state(SessionState::Idle);
+        Ok(())
+    }
+}

@@ -1,0 +1,52 @@
+//! One thread of the data path: a runtime of its own, and every session it was dealt.
+
+use std::io;
+use std::thread;
+
+use tokio::runtime;
+use tokio::sync::mpsc;
+use tokio_util::task::TaskTracker;
+
+use super::acceptor::{Accepted, AcceptedSocket};
+use super::context::SessionContext;
+use super::serve::serve;
+use super::stream::Stream;
+
+/// Starts a worker; it ends when the sender of `clients` is gone and its last session has ended.
+///
+/// # Errors
+/// The thread or its runtime cannot be made.
+pub(crate) fn spawn(
+    index: usize,
+    context: SessionContext,
+    clients: mpsc::UnboundedReceiver<Accepted>,
+) -> io::Result<thread::JoinHandle<()>> {
+    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+    thread::Builder::new()
+        .name(format!("sessions-{index}"))
+        .spawn(move || runtime.block_on(run(context, clients)))
+}
+
+async fn run(context: SessionContext, mut clients: mpsc::UnboundedReceiver<Accepted>) {
+    let sessions = TaskTracker::new();
+    while let Some(Accepted { socket, client, host, permit }) = clients.recv().await {
+        let stream = match socket {
+            AcceptedSocket::Tcp(stream) => Stream::from_accepted_tcp(stream),
+            AcceptedSocket::Unix(stream) => Stream::from_accepted_unix(stream),
+        };
+        match stream {
+            Ok(stream) => {
+                let context = context.clone();
+                // A task of its own: should a session panic in spite of everything, the others and
+                // the thread live on.
+                sessions.spawn(async move {
+                    serve(stream, client, host, context).await;
+                    drop(permit);
+                });
+            }
+            Err(error) => tracing::debug!(%error, client, "a client left at once"),
+        }
+    }
+    sessions.close();
+    sessions.wait().await;
+}
