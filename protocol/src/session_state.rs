@@ -1,0 +1,195 @@
+//! The changes of a session's state that an OK packet reports.
+//!
+//! What is reported depends on the session variables `session_track_*`.
+//!
+//! Sources: MariaDB documentation, "OK_Packet" (Session State Info); MySQL documentation, "Server
+//! Tracking of Client Session State".
+
+use crate::violation::Violation;
+use crate::wire::Reader;
+
+/// Reads [`OkPacket::session_state`](crate::ok::OkPacket::session_state). Ends after the first
+/// violation.
+pub fn changes(block: &[u8]) -> impl Iterator<Item = Result<Change<'_>, Violation>> {
+    let mut reader = Reader::new(block, PACKET);
+    std::iter::from_fn(move || {
+        if reader.is_empty() {
+            return None;
+        }
+        let change = Change::read(&mut reader);
+        if change.is_err() {
+            reader.rest();
+        }
+        Some(change)
+    })
+}
+
+/// One change.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Change<'a> {
+    /// The last committed GTIDs, as the server writes them.
+    Gtids(&'a [u8]),
+    /// A kind of change that has no name here.
+    Other {
+        /// Its number.
+        kind: u8,
+        /// What it carries.
+        data: &'a [u8],
+    },
+    /// The default database; empty if there is none.
+    Schema(&'a [u8]),
+    /// Whether anything at all changed that a new session would lack.
+    StateChange(bool),
+    /// A system variable and its new value.
+    SystemVariable(&'a [u8], &'a [u8]),
+    /// The statements that would start the open transaction alike, such as
+    /// `SET TRANSACTION ISOLATION LEVEL SERIALIZABLE; START TRANSACTION READ ONLY;`; empty if no
+    /// transaction is open.
+    TransactionCharacteristics(&'a [u8]),
+    /// What the transaction did so far.
+    TransactionState(TransactionState),
+}
+
+impl<'a> Change<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Violation> {
+        let kind = reader.u8()?;
+        let data = reader.lenenc_bytes()?;
+        let mut inner = Reader::new(data, PACKET);
+        Ok(match kind {
+            SYSTEM_VARIABLES => Self::SystemVariable(inner.lenenc_bytes()?, inner.lenenc_bytes()?),
+            SCHEMA => Self::Schema(inner.lenenc_bytes()?),
+            STATE_CHANGE => Self::StateChange(inner.lenenc_bytes()? == b"1"),
+            GTIDS => {
+                let _encoding = inner.u8()?;
+                Self::Gtids(inner.lenenc_bytes()?)
+            }
+            TRANSACTION_CHARACTERISTICS => Self::TransactionCharacteristics(inner.lenenc_bytes()?),
+            TRANSACTION_STATE => {
+                Self::TransactionState(TransactionState::read(inner.lenenc_bytes()?)?)
+            }
+            kind => Self::Other { kind, data },
+        })
+    }
+}
+
+/// What a transaction did so far: eight letters on the wire, each in its place or `_`.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct TransactionState {
+    /// `T`: open, by BEGIN or START TRANSACTION.
+    pub explicit: bool,
+    /// `I`: open, since a statement ran with autocommit off.
+    pub implicit: bool,
+    /// `r`: a table that knows no transactions was read.
+    pub read_unsafe: bool,
+    /// `R`: a transactional table was read.
+    pub read: bool,
+    /// `w`: a table that knows no transactions was written, which no rollback undoes.
+    pub wrote_unsafe: bool,
+    /// `W`: a transactional table was written.
+    pub wrote: bool,
+    /// `s`: a statement ran whose effect is not sure to be the same elsewhere.
+    pub unsafe_statement: bool,
+    /// `S`: rows were sent to the client.
+    pub sent_rows: bool,
+    /// `L`: tables are locked with LOCK TABLES.
+    pub locked_tables: bool,
+}
+
+impl TransactionState {
+    /// Whether a transaction is open.
+    pub const fn is_open(self) -> bool {
+        self.explicit || self.implicit
+    }
+
+    /// Whether anything was written.
+    pub const fn wrote_anything(self) -> bool {
+        self.wrote || self.wrote_unsafe
+    }
+
+    fn read(letters: &[u8]) -> Result<Self, Violation> {
+        let [trx, read_unsafe, read, wrote_unsafe, wrote, statement, rows, locks]: [u8; 8] =
+            Reader::new(letters, "transaction state").array()?;
+        Ok(Self {
+            explicit: trx == b'T',
+            implicit: trx == b'I',
+            read_unsafe: read_unsafe == b'r',
+            read: read == b'R',
+            wrote_unsafe: wrote_unsafe == b'w',
+            wrote: wrote == b'W',
+            unsafe_statement: statement == b's',
+            sent_rows: rows == b'S',
+            locked_tables: locks == b'L',
+        })
+    }
+}
+
+const PACKET: &str = "session state";
+
+const SYSTEM_VARIABLES: u8 = 0;
+const SCHEMA: u8 = 1;
+const STATE_CHANGE: u8 = 2;
+const GTIDS: u8 = 3;
+const TRANSACTION_CHARACTERISTICS: u8 = 4;
+const TRANSACTION_STATE: u8 = 5;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn every_kind_of_change_is_told() {
+        let block = b"\x00\x0f\x0aautocommit\x03OFF\x01\x05\x04test\x02\x02\x011\x03\x03\x00\x01g\
+            \x04\x13\x12START TRANSACTION;\x05\x09\x08T_R_W_S_\x63\x01x";
+        let changes: Vec<_> = changes(block).collect();
+        let state = TransactionState {
+            explicit: true,
+            read: true,
+            wrote: true,
+            sent_rows: true,
+            ..TransactionState::default()
+        };
+        assert_eq!(
+            changes,
+            [
+                Ok(Change::SystemVariable(b"autocommit", b"OFF")),
+                Ok(Change::Schema(b"test")),
+                Ok(Change::StateChange(true)),
+                Ok(Change::Gtids(b"g")),
+                Ok(Change::TransactionCharacteristics(b"START TRANSACTION;")),
+                Ok(Change::TransactionState(state)),
+                Ok(Change::Other { kind: 0x63, data: b"x" }),
+            ]
+        );
+        assert!(state.is_open() && state.wrote_anything());
+    }
+
+    #[test]
+    fn all_letters_have_their_place() {
+        let all = TransactionState::read(b"IrRwWsSL").expect("eight letters");
+        let none = TransactionState::read(b"________").expect("eight letters");
+        assert_eq!(none, TransactionState::default());
+        assert!(all.implicit && !all.explicit && all.read_unsafe && all.read && all.wrote_unsafe);
+        assert!(all.wrote && all.unsafe_statement && all.sent_rows && all.locked_tables);
+        assert!(TransactionState::read(b"T__").is_err());
+    }
+
+    #[test]
+    fn a_cut_block_ends_with_one_violation() {
+        let block = b"\x01\x05\x04test\x00\x0f\x0aautocommit\x03OFF";
+        for end in 0..block.len() {
+            let changes: Vec<_> = changes(&block[..end]).collect();
+            let whole = usize::from(end >= 7);
+            assert_eq!(changes.iter().filter(|change| change.is_ok()).count(), whole);
+            assert_eq!(changes.len() - whole, usize::from(end != 0 && end != 7));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_end_without_a_panic(block: Vec<u8>) {
+            prop_assert!(changes(&block).count() <= block.len());
+        }
+    }
+}
