@@ -66,8 +66,5 @@ impl Admin {
 pub(crate) const KEYS: &[Key] = &[
     key("admin.http", "\"IP:PORT\", as in \"127.0.0.1:9306\""),
     key("admin.console", "\"IP:PORT\", as in \"127.0.0.1:6032\""),
-    key(
-        "admin.allow_public",
-        "true or false; true lets http and console use public addresses",
-    ),
+    key("admin.allow_public", "true or false; true lets http and console use public addresses"),
 ];

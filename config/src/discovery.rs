@@ -77,8 +77,9 @@ impl Discovery {
     fn check_sources(&self, topology: Topology, report: &mut Report<'_>) {
         match &self.service {
             None if self.nodes.is_empty() && !report.is_damaged("discovery.nodes") => {
+                let empty = report.has("discovery.nodes");
                 report.missing(
-                    "discovery.service",
+                    if empty { "discovery.nodes" } else { "discovery.service" },
                     "no way to find the nodes",
                     "neither service nor nodes here",
                     "add service = \"galeradb.service.consul\" with nameservers to [discovery], or \
@@ -179,9 +180,8 @@ impl FromStr for ConsulUrl {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let host = text
-            .strip_prefix("http://")
-            .ok_or_else(|| "not an http:// address".to_owned())?;
+        let host =
+            text.strip_prefix("http://").ok_or_else(|| "not an http:// address".to_owned())?;
         let host = host.strip_suffix('/').unwrap_or(host);
         let Peer::<8500>(address) = host.parse()?;
         Ok(Self(address))
@@ -189,10 +189,7 @@ impl FromStr for ConsulUrl {
 }
 
 pub(crate) const KEYS: &[Key] = &[
-    key(
-        "discovery.service",
-        "a DNS name, as in \"galeradb.service.consul\"",
-    ),
+    key("discovery.service", "a DNS name, as in \"galeradb.service.consul\""),
     key(
         "discovery.nameservers",
         "an array of \"IP\" (port 53) and \"IP:PORT\" (8600 is Consul's), each once, as in \
@@ -207,12 +204,6 @@ pub(crate) const KEYS: &[Key] = &[
         "discovery.consul",
         "the address of Consul's HTTP interface, as in \"http://127.0.0.1:8500\"",
     ),
-    key(
-        "discovery.interval",
-        "a time from \"50ms\" to \"1h\", as in \"1s\"",
-    ),
-    key(
-        "discovery.timeout",
-        "a time from \"10ms\" to \"1m\", as in \"500ms\"",
-    ),
+    key("discovery.interval", "a time from \"50ms\" to \"1h\", as in \"1s\""),
+    key("discovery.timeout", "a time from \"10ms\" to \"1m\", as in \"500ms\""),
 ];

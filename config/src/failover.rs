@@ -46,16 +46,7 @@ impl Failover {
 }
 
 pub(crate) const KEYS: &[Key] = &[
-    key(
-        "failover.hold",
-        "a time from \"1ms\" to \"24h\", as in \"5m\"",
-    ),
-    key(
-        "failover.path_timeout",
-        "a time from \"1ms\" to \"10m\", as in \"3s\"",
-    ),
-    key(
-        "failover.drain",
-        "a time from \"0s\" to \"1h\", as in \"10s\"",
-    ),
+    key("failover.hold", "a time from \"1ms\" to \"24h\", as in \"5m\""),
+    key("failover.path_timeout", "a time from \"1ms\" to \"10m\", as in \"3s\""),
+    key("failover.drain", "a time from \"0s\" to \"1h\", as in \"10s\""),
 ];

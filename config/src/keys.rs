@@ -12,20 +12,12 @@ pub(crate) struct Key {
 
 /// A key that this version acts on.
 pub(crate) const fn key(path: &'static str, takes: &'static str) -> Key {
-    Key {
-        path,
-        takes,
-        acted_on: true,
-    }
+    Key { path, takes, acted_on: true }
 }
 
 /// A key that is accepted for later versions.
 pub(crate) const fn later(path: &'static str, takes: &'static str) -> Key {
-    Key {
-        path,
-        takes,
-        acted_on: false,
-    }
+    Key { path, takes, acted_on: false }
 }
 
 /// All keys, in the order of the shipped example.
@@ -54,10 +46,7 @@ pub(crate) fn find(path: &str) -> Option<&'static Key> {
 
 /// `users.1.name` is the key `users.name`.
 pub(crate) fn without_indices(path: &str) -> String {
-    let steps: Vec<&str> = path
-        .split('.')
-        .filter(|step| step.parse::<usize>().is_err())
-        .collect();
+    let steps: Vec<&str> = path.split('.').filter(|step| step.parse::<usize>().is_err()).collect();
     steps.join(".")
 }
 
@@ -75,45 +64,51 @@ pub(crate) fn header(table: &str) -> String {
     }
 }
 
+/// `in [table]`
+pub(crate) fn in_table(table: &str) -> String {
+    let preposition = if table.is_empty() { "at" } else { "in" };
+    format!("{preposition} {}", header(table))
+}
+
+/// The name in `table` that an unknown `name` was probably meant to be.
+pub(crate) fn nearest(table: &str, name: &str) -> Option<&'static str> {
+    let name = name.to_lowercase().replace('-', "_");
+    names(table)
+        .into_iter()
+        .map(|known| (strsim::damerau_levenshtein(&name, known), known))
+        .min()
+        .filter(|(distance, known)| *distance <= (known.len() / 3).max(1))
+        .map(|(_, known)| known)
+}
+
 /// What to do about an unknown `name` in `table`: the nearest name there, or the table where that
 /// name exists, and all that may stand there.
 pub(crate) fn suggest(table: &str, name: &str) -> String {
-    let mut known: Vec<&str> = all()
-        .filter_map(|key| match key.path.rsplit_once('.') {
-            Some((parent, last)) => (parent == table).then_some(last),
-            None => table.is_empty().then_some(key.path),
-        })
-        .collect();
-    if table.is_empty() {
-        known.extend(TABLES);
+    let list = format!("{} takes: {}", header(table), names(table).join(", "));
+    if let Some(near) = nearest(table, name) {
+        return format!("did you mean `{near}`? {list}");
     }
-    let list = known.join(", ");
-    let header = header(table);
-    if let Some(near) = nearest(name, &known) {
-        return format!("did you mean `{near}`? {header} takes: {list}");
-    }
-    let elsewhere = all().find_map(|key| match key.path.rsplit_once('.') {
-        Some((parent, last)) => (last == name).then_some(parent),
-        None => (key.path == name).then_some(""),
-    });
+    let elsewhere = all().map(|key| split(key.path)).find(|(_, known)| *known == name);
     match elsewhere {
-        Some(other) => format!(
-            "`{name}` belongs in {}; {header} takes: {list}",
-            self::header(other)
-        ),
-        None => format!("{header} takes: {list}"),
+        Some((other, _)) => format!("`{name}` belongs {}; {list}", in_table(other)),
+        None => list,
     }
 }
 
-/// The one of `known` that `name` was probably meant to be.
-fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
-    let name = name.to_lowercase().replace('-', "_");
-    known
-        .iter()
-        .map(|known| (strsim::damerau_levenshtein(&name, known), *known))
-        .min()
-        .filter(|(distance, known)| *distance <= known.len() / 3 + 1 && *distance < known.len() - 1)
-        .map(|(_, known)| known)
+/// All that may stand in `table`.
+fn names(table: &str) -> Vec<&'static str> {
+    let keys = all().map(|key| split(key.path));
+    let mut names: Vec<&str> =
+        keys.filter(|(parent, _)| *parent == table).map(|(_, name)| name).collect();
+    if table.is_empty() {
+        names.extend(TABLES);
+    }
+    names
+}
+
+/// The table of a key, and its name there.
+fn split(path: &'static str) -> (&'static str, &'static str) {
+    path.rsplit_once('.').unwrap_or(("", path))
 }
 
 /// The tables of the file.

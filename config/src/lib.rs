@@ -7,8 +7,10 @@
 //! - `secret`: passwords from the file itself, from a file of their own, or from systemd
 //! - [`problem`]: what can be wrong, and how it is shown
 //! - [`setup`]: the SQL that prepares a cluster for this configuration
-//! - `keys`, `tree`, `report`, `redact`, `text`: how all problems are found at once and told without
-//!   telling passwords
+//! - `text`: values that stand in the file as text
+//! - `tree`, `syntax`, `strays`, `report`: how all problems are found at once, each with its place
+//! - `keys`: what each key takes, for the help that errors give
+//! - `redact`: keeps passwords out of the lines that errors quote
 //!
 //! Every value is checked while it is read: what holds for a [`Config`] is stated by its types and
 //! field docs, and nobody needs to check it again.
@@ -49,6 +51,8 @@ mod keys;
 mod redact;
 mod report;
 mod secret;
+mod strays;
+mod syntax;
 mod text;
 mod tree;
 
@@ -117,7 +121,7 @@ impl Config {
             &text,
             &path.display().to_string(),
             &Surroundings {
-                base_dir: path.parent().unwrap_or(Path::new("")),
+                base_dir: path.parent().unwrap_or_else(|| Path::new("")),
                 credentials_directory: env.credentials_directory.as_deref(),
                 file_is_public: mode & secret::READABLE_BY_OTHERS != 0,
             },
@@ -238,18 +242,9 @@ impl Raw {
 
 /// The keys outside of tables.
 pub(crate) const KEYS: &[Key] = &[
-    key(
-        "state_dir",
-        "a folder that the proxy may write to, as in \"/var/lib/ido-proxy\"",
-    ),
-    key(
-        "topology",
-        "\"galera\" for a cluster, or \"single\" for one plain server",
-    ),
-    key(
-        "workers",
-        "a number of threads from 1 to 64; 1 is right for Icinga",
-    ),
+    key("state_dir", "a folder that the proxy may write to, as in \"/var/lib/ido-proxy\""),
+    key("topology", "\"galera\" for a cluster, or \"single\" for one plain server"),
+    key("workers", "a number of threads from 1 to 64; 1 is right for Icinga"),
 ];
 
 #[cfg(test)]

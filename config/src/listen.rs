@@ -56,19 +56,13 @@ impl Listen {
                  a client that says host = \"localhost\" comes to the Unix socket",
             );
         }
-        let primary = self
-            .addresses
-            .iter()
-            .map(|address| ("listen.addresses", address));
+        let primary = self.addresses.iter().map(|address| ("listen.addresses", address));
         let replica = self.replica_addresses.iter();
         let replica = replica.map(|address| ("listen.replica_addresses", address));
         let all: Vec<_> = primary.enumerate().chain(replica.enumerate()).collect();
         for (nth, (index, (key, address))) in all.iter().enumerate() {
             let path = format!("{key}.{index}");
-            if all[..nth]
-                .iter()
-                .any(|(_, (_, earlier))| earlier == address)
-            {
+            if all[..nth].iter().any(|(_, (_, earlier))| earlier == address) {
                 report.wrong_value(&path, "listed before");
             }
             if address.is_public() && !self.allow_plaintext {
@@ -117,22 +111,10 @@ impl FromStr for SocketMode {
 pub(crate) const KEYS: &[Key] = &[
     key("listen.addresses", ADDRESSES),
     later("listen.replica_addresses", ADDRESSES),
-    key(
-        "listen.allow_plaintext",
-        "true or false; true lets public addresses be used without TLS",
-    ),
-    key(
-        "listen.max_connections",
-        "a number from 1 to 100000, as in 4096",
-    ),
-    key(
-        "listen.login_timeout",
-        "a time from \"100ms\" to \"10m\", as in \"10s\"",
-    ),
-    key(
-        "listen.socket_mode",
-        "octal permission bits in quotes, as in \"0666\" or \"0660\"",
-    ),
+    key("listen.allow_plaintext", "true or false; true lets public addresses be used without TLS"),
+    key("listen.max_connections", "a number from 1 to 100000, as in 4096"),
+    key("listen.login_timeout", "a time from \"100ms\" to \"10m\", as in \"10s\""),
+    key("listen.socket_mode", "octal permission bits in quotes, as in \"0666\" or \"0660\""),
 ];
 
 const ADDRESSES: &str = "an array of \"IP:PORT\" and paths of Unix sockets, each once, as in \

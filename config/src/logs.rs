@@ -57,8 +57,5 @@ impl Level {
 
 pub(crate) const KEYS: &[Key] = &[
     key("logs.format", "\"text\" or \"json\""),
-    key(
-        "logs.level",
-        "\"error\", \"warn\", \"info\", \"debug\" or \"trace\"",
-    ),
+    key("logs.level", "\"error\", \"warn\", \"info\", \"debug\" or \"trace\""),
 ];

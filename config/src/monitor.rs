@@ -73,9 +73,7 @@ impl RawMonitor {
         };
         Monitor {
             user: self.user,
-            password: secret
-                .resolve("monitor", around, report)
-                .unwrap_or_default(),
+            password: secret.resolve("monitor", around, report).unwrap_or_default(),
             interval: self.interval,
             timeout: self.timeout,
         }
@@ -83,19 +81,10 @@ impl RawMonitor {
 }
 
 pub(crate) const KEYS: &[Key] = &[
-    key(
-        "monitor.user",
-        "the name of an account, 1 to 80 bytes long, as in \"ido_proxy\"",
-    ),
+    key("monitor.user", "the name of an account, 1 to 80 bytes long, as in \"ido_proxy\""),
     key("monitor.password", secret::PASSWORD),
     key("monitor.password_file", secret::PASSWORD_FILE),
     key("monitor.credential", secret::CREDENTIAL),
-    key(
-        "monitor.interval",
-        "a time from \"50ms\" to \"1m\", as in \"500ms\"",
-    ),
-    key(
-        "monitor.timeout",
-        "a time from \"10ms\" to \"1m\", as in \"1s\"",
-    ),
+    key("monitor.interval", "a time from \"50ms\" to \"1m\", as in \"500ms\""),
+    key("monitor.timeout", "a time from \"10ms\" to \"1m\", as in \"1s\""),
 ];

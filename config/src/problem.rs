@@ -24,10 +24,7 @@ impl Errors {
     /// `problems` must not be empty.
     pub(crate) fn new(file: &str, problems: Vec<Problem>) -> Self {
         debug_assert!(!problems.is_empty());
-        Self {
-            file: file.to_owned(),
-            problems,
-        }
+        Self { file: file.to_owned(), problems }
     }
 
     /// The file itself cannot be had.
@@ -60,11 +57,7 @@ impl std::error::Error for Errors {}
 
 impl Diagnostic for Errors {
     fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn Diagnostic> + 'a>> {
-        Some(Box::new(
-            self.problems
-                .iter()
-                .map(|problem| problem as &dyn Diagnostic),
-        ))
+        Some(Box::new(self.problems.iter().map(|problem| problem as &dyn Diagnostic)))
     }
 }
 
@@ -93,12 +86,9 @@ impl Problem {
     pub fn summary(&self) -> String {
         let place = match &self.place {
             Some(place) => match place.source.read_span(&place.span, 0, 0) {
-                Ok(at) => format!(
-                    "{}:{}:{}: ",
-                    place.source.name(),
-                    at.line() + 1,
-                    at.column() + 1
-                ),
+                Ok(at) => {
+                    format!("{}:{}:{}: ", place.source.name(), at.line() + 1, at.column() + 1)
+                }
                 Err(_) => format!("{}: ", place.source.name()),
             },
             None => String::new(),
@@ -143,11 +133,7 @@ impl Diagnostic for Problem {
 /// Draws [`Errors`] or a [`Problem`] for a person: the lines of the file with a caret under what is
 /// wrong, and the help below. `color` adds ANSI colours, for a terminal.
 pub fn render(diagnostic: &dyn Diagnostic, color: bool) -> String {
-    let theme = if color {
-        GraphicalTheme::unicode()
-    } else {
-        GraphicalTheme::unicode_nocolor()
-    };
+    let theme = if color { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
     let handler = GraphicalReportHandler::new_themed(theme).with_width(WIDTH);
     let mut out = String::new();
     // Writing to a String cannot fail; whatever was drawn is still better than nothing.

@@ -31,9 +31,7 @@ pub(crate) fn is_secret(key: &str) -> bool {
     if matches!(key.as_str(), "password_file" | "credential") {
         return false;
     }
-    ["pass", "pw", "secret", "token"]
-        .iter()
-        .any(|word| key.contains(word))
+    ["pass", "pw", "secret", "token"].iter().any(|word| key.contains(word))
         || strsim::damerau_levenshtein(&key, "password") <= 3
 }
 
@@ -42,9 +40,7 @@ fn key_before(text: &str) -> &str {
     let text = text.trim_end_matches([' ', '\t', '"', '\'']);
     let start = text
         .rfind(|c: char| !(c.is_alphanumeric() || c == '_' || c == '-'))
-        .map_or(0, |at| {
-            at + text[at..].chars().next().map_or(1, char::len_utf8)
-        });
+        .map_or(0, |at| at + text[at..].chars().next().map_or(1, char::len_utf8));
     &text[start..]
 }
 
@@ -56,9 +52,7 @@ fn value_after(text: &str, from: usize) -> std::ops::Range<usize> {
     let line = value.find('\n').unwrap_or(value.len());
     for quotes in ["\"\"\"", "'''"] {
         if let Some(body) = value.strip_prefix(quotes) {
-            let end = body
-                .find(quotes)
-                .map_or(value.len(), |at| at + 2 * quotes.len());
+            let end = body.find(quotes).map_or(value.len(), |at| at + 2 * quotes.len());
             // A fourth or fifth quote belongs to the value: the rest of its line goes too.
             let end = value[end..].find('\n').map_or(value.len(), |at| end + at);
             return start..start + end;

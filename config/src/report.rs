@@ -1,17 +1,17 @@
 //! Collects every problem of one file while it is read, and knows where each stands.
 
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 use std::time::Duration;
 
 use miette::{NamedSource, Severity};
 use serde::de::DeserializeOwned;
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
 
 use crate::keys;
 use crate::problem::{Errors, Place, Problem};
 use crate::redact::{is_secret, mask_secrets};
+use crate::strays;
+use crate::syntax;
 use crate::tree::{Refused, Tree};
 
 /// A file under examination.
@@ -29,14 +29,7 @@ impl<'t> Report<'t> {
     pub(crate) fn new(text: &'t str, file: &str) -> Result<Self, Errors> {
         let source = Arc::new(NamedSource::new(file, mask_secrets(text)));
         match Tree::parse(text) {
-            Err(errors) => {
-                let mut problems: Vec<Problem> = errors
-                    .iter()
-                    .map(|error| syntax_error(error, text, &source))
-                    .collect();
-                sort(&mut problems);
-                Err(Errors::new(file, problems))
-            }
+            Err(errors) => Err(Errors::new(file, syntax::problems(errors, text, &source))),
             Ok(tree) => Ok(Self {
                 file: file.to_owned(),
                 source,
@@ -63,6 +56,12 @@ impl<'t> Report<'t> {
         self.tree.has(path)
     }
 
+    /// Which of `paths` stands last in the file.
+    pub(crate) fn last_of<'p>(&self, paths: &'p [String]) -> Option<&'p String> {
+        let given = paths.iter().filter(|path| self.has(path));
+        given.max_by_key(|path| self.tree.span(path).start)
+    }
+
     /// An error about the value at `path`, or about its absence from the table around it.
     pub(crate) fn error(&mut self, path: &str, message: &str, label: &str, help: &str) {
         self.push(Severity::Error, path, message, label, help);
@@ -77,9 +76,7 @@ impl<'t> Report<'t> {
 
     /// Whether something at `path`, in it or around it was refused.
     pub(crate) fn is_damaged(&self, path: &str) -> bool {
-        self.damaged
-            .iter()
-            .any(|damaged| damaged.is_empty() || is_below(damaged, path) || is_below(path, damaged))
+        self.damaged.iter().any(|damaged| is_below(damaged, path) || is_below(path, damaged))
     }
 
     /// An error about the value of the key at `path`, with the help that belongs to that key.
@@ -109,21 +106,15 @@ impl<'t> Report<'t> {
 
     /// The keys of the file that this version does not act on.
     pub(crate) fn not_yet(&self) -> Vec<&'static str> {
-        keys::all()
-            .filter(|key| !key.acted_on && self.has(key.path))
-            .map(|key| key.path)
-            .collect()
+        keys::all().filter(|key| !key.acted_on && self.has(key.path)).map(|key| key.path).collect()
     }
 
-    /// Ends with the warnings, or with everything if there are errors.
+    /// Ends with the warnings, or with the errors if there are any.
     pub(crate) fn finish(mut self) -> Result<Vec<Problem>, Errors> {
         sort(&mut self.problems);
         let is_error = |problem: &Problem| problem.severity == Severity::Error;
-        if self.problems.iter().any(is_error) {
-            // Warnings too: whoever edits the file wants to see it all.
-            return Err(Errors::new(&self.file, self.problems));
-        }
-        Ok(self.problems)
+        let (errors, warnings): (Vec<_>, Vec<_>) = self.problems.into_iter().partition(is_error);
+        if errors.is_empty() { Ok(warnings) } else { Err(Errors::new(&self.file, errors)) }
     }
 
     fn push(&mut self, severity: Severity, path: &str, message: &str, label: &str, help: &str) {
@@ -134,7 +125,7 @@ impl<'t> Report<'t> {
     fn push_at(
         &mut self,
         severity: Severity,
-        span: std::ops::Range<usize>,
+        span: Range<usize>,
         message: &str,
         label: &str,
         help: &str,
@@ -172,138 +163,13 @@ impl<'t> Report<'t> {
     /// Reports and takes out what the file should not have: unknown keys, and what should be a table
     /// and is not.
     fn check_keys(&mut self) {
-        let mut strays = Vec::new();
-        for (name, value) in self.tree.root() {
-            check_top_level(name, value, &mut strays);
-        }
         // From the last to the first, so that indices into arrays stay true.
-        for stray in strays.iter().rev() {
-            self.push_at(
-                Severity::Error,
-                stray.span.clone(),
-                &stray.message,
-                &stray.label,
-                &stray.help,
-            );
+        for stray in strays::find(self.tree.root()).into_iter().rev() {
+            self.push_at(Severity::Error, stray.span, &stray.message, &stray.label, &stray.help);
             self.tree.remove(&stray.path);
-            self.damaged.push(stray.damaged.clone());
+            self.damaged.push(stray.damaged);
         }
     }
-}
-
-/// Something that has no place in the file.
-struct Stray {
-    path: String,
-    damaged: String,
-    span: std::ops::Range<usize>,
-    message: String,
-    label: String,
-    help: String,
-}
-
-type Name<'t> = Spanned<std::borrow::Cow<'t, str>>;
-
-fn check_top_level(name: &Name<'_>, value: &Spanned<DeValue<'_>>, strays: &mut Vec<Stray>) {
-    let key = name.get_ref().as_ref();
-    match value.get_ref() {
-        _ if !keys::is_table(key) => {
-            if keys::find(key).is_none() {
-                strays.push(unknown("", "", name));
-            }
-        }
-        DeValue::Array(array) if key == keys::ARRAY_OF_TABLES => {
-            for (index, element) in array.iter().enumerate() {
-                let path = format!("{key}.{index}");
-                match element.get_ref() {
-                    DeValue::Table(table) => check_table(key, &path, table, strays),
-                    other => strays.push(not_a_table(key, &path, element.span(), other)),
-                }
-            }
-        }
-        DeValue::Table(table) if key != keys::ARRAY_OF_TABLES => {
-            check_table(key, key, table, strays);
-        }
-        other => strays.push(not_a_table(key, key, value.span(), other)),
-    }
-}
-
-fn check_table(key: &str, path: &str, table: &DeTable<'_>, strays: &mut Vec<Stray>) {
-    for (name, _) in table {
-        if keys::find(&format!("{key}.{}", name.get_ref())).is_none() {
-            strays.push(unknown(key, path, name));
-        }
-    }
-}
-
-fn unknown(table: &str, path: &str, name: &Name<'_>) -> Stray {
-    let key = name.get_ref();
-    Stray {
-        path: if path.is_empty() {
-            key.to_string()
-        } else {
-            format!("{path}.{key}")
-        },
-        // What is missing beside a misspelt key may well be that key.
-        damaged: path.to_owned(),
-        span: name.span(),
-        message: format!("unknown key `{key}` in {}", keys::header(table)),
-        label: "no such key".to_owned(),
-        help: keys::suggest(table, key),
-    }
-}
-
-fn not_a_table(key: &str, path: &str, span: std::ops::Range<usize>, found: &DeValue<'_>) -> Stray {
-    let header = keys::header(key);
-    Stray {
-        path: path.to_owned(),
-        damaged: key.to_owned(),
-        span,
-        message: format!("`{key}` is a table"),
-        label: format!("{} where the table {header} belongs", found.type_str()),
-        help: format!("write {header} on a line of its own, and its keys below it"),
-    }
-}
-
-fn syntax_error(error: &toml::de::Error, text: &str, source: &Arc<NamedSource<String>>) -> Problem {
-    let span = error.span().unwrap_or(text.len()..text.len());
-    let bare = text
-        .get(span.clone())
-        .filter(|word| word.starts_with(|c: char| c.is_alphanumeric()));
-    let (label, help) = match (error.message(), bare) {
-        ("duplicate key", Some(key)) => (
-            "given a second time".to_owned(),
-            format!("leave one `{key}`; only [[users]] may stand several times"),
-        ),
-        (_, Some(_)) if is_value(text, span.start) => (
-            "not a value".to_owned(),
-            "put text, times and sizes in quotes, as in \"5s\"; numbers, true and false go without"
-                .to_owned(),
-        ),
-        (message, _) => (
-            message.to_owned(),
-            "a line is [table], or key = value with text in quotes, as in level = \"info\""
-                .to_owned(),
-        ),
-    };
-    Problem {
-        severity: Severity::Error,
-        message: "this is not TOML".to_owned(),
-        place: Some(Place {
-            source: Arc::clone(source),
-            span: span.into(),
-            label,
-        }),
-        help,
-    }
-}
-
-/// Whether what starts at `at` stands where a value belongs.
-fn is_value(text: &str, at: usize) -> bool {
-    let before = text
-        .get(..at)
-        .unwrap_or_default()
-        .trim_end_matches([' ', '\t']);
-    before.ends_with(['=', '[', ','])
 }
 
 fn wrong_value(key: &str) -> String {
@@ -319,8 +185,7 @@ fn takes(key: &str) -> String {
 
 /// Whether `path` is `ancestor`, or inside it.
 fn is_below(path: &str, ancestor: &str) -> bool {
-    path.strip_prefix(ancestor)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    path.strip_prefix(ancestor).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 fn sort(problems: &mut [Problem]) {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::keys::{self, without_indices};
 use crate::report::Report;
 
 /// What is around a configuration while it is read.
@@ -35,32 +36,26 @@ impl RawSecret {
         around: &Surroundings<'_>,
         report: &mut Report<'_>,
     ) -> Option<SecretString> {
-        let at = |key: &str| format!("{table}.{key}");
+        let keys = ["password", "password_file", "credential"].map(|key| format!("{table}.{key}"));
+        let [at_password, at_file, at_credential] = &keys;
         match (self.password, self.password_file, self.credential) {
-            (Some(password), None, None) => given(password, &at("password"), around, report),
-            (None, Some(file), None) => {
-                let path = around.base_dir.join(file);
-                from_file(&path, &at("password_file"), report)
-            }
+            (Some(password), None, None) => given(password, at_password, around, report),
+            (None, Some(file), None) => from_file(&around.base_dir.join(file), at_file, report),
             (None, None, Some(name)) => {
-                let path = credential_path(&name, &at("credential"), around, report)?;
-                from_file(&path, &at("credential"), report)
+                let path = credential_path(&name, at_credential, around, report)?;
+                from_file(&path, at_credential, report)
             }
             (None, None, None) => {
-                report.missing(
-                    &at("password"),
-                    "no password",
-                    "none for this account",
-                    HELP,
-                );
+                if !keys.iter().any(|key| report.is_damaged(key)) {
+                    let message =
+                        format!("no password {}", keys::in_table(&without_indices(table)));
+                    report.error(at_password, &message, "none for this account", HELP);
+                }
                 None
             }
-            (_, file, credential) => {
-                let extra = match (file, credential) {
-                    (Some(_), None) => "password_file",
-                    _ => "credential",
-                };
-                report.error(&at(extra), "more than one password", "one too many", HELP);
+            _ => {
+                let extra = report.last_of(&keys).unwrap_or(at_password);
+                report.error(extra, "more than one password", "one too many", HELP);
                 None
             }
         }
@@ -132,9 +127,7 @@ fn read(file: &Path) -> io::Result<(String, u32)> {
         return Err(io::Error::other("not a regular file"));
     }
     let mut text = String::new();
-    fs::File::open(file)?
-        .take(FILE_MAX)
-        .read_to_string(&mut text)?;
+    fs::File::open(file)?.take(FILE_MAX).read_to_string(&mut text)?;
     Ok((text, metadata.permissions().mode()))
 }
 

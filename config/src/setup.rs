@@ -26,7 +26,7 @@ pub fn setup_sql(config: &Config, host_pattern: &str) -> String {
         line(
             &mut sql,
             &format!(
-                "-- GRANT SELECT, INSERT, UPDATE, DELETE, CREATE VIEW, INDEX, EXECUTE ON `icinga`.* TO {};",
+                "-- GRANT SELECT, INSERT, UPDATE, DELETE, DROP, CREATE VIEW, INDEX, EXECUTE ON `icinga`.* TO {};",
                 in_comment(&account)
             ),
         );
@@ -34,15 +34,9 @@ pub fn setup_sql(config: &Config, host_pattern: &str) -> String {
     }
 
     section(&mut sql, TABLES);
-    line(
-        &mut sql,
-        &format!("CREATE DATABASE IF NOT EXISTS {schema};"),
-    );
+    line(&mut sql, &format!("CREATE DATABASE IF NOT EXISTS {schema};"));
     for (table, columns) in [("pin", PIN), ("fence", FENCE)] {
-        line(
-            &mut sql,
-            &format!("CREATE TABLE IF NOT EXISTS {schema}.`{table}` {columns};"),
-        );
+        line(&mut sql, &format!("CREATE TABLE IF NOT EXISTS {schema}.`{table}` {columns};"));
     }
 
     section(&mut sql, GRANTS);

@@ -53,12 +53,7 @@ pub(crate) fn resolve(
         };
         let password = secret.resolve(&table, around, report);
         let Some(name) = user.name else {
-            report.missing(
-                &at_name,
-                "no name",
-                "none for this account",
-                "give its name",
-            );
+            report.missing(&at_name, "no name", "none for this account", "give its name");
             continue;
         };
         if let Err(flaw) = check_name(&name) {
@@ -92,10 +87,7 @@ pub(crate) fn check_name(name: &str) -> Result<(), &'static str> {
 }
 
 pub(crate) const KEYS: &[Key] = &[
-    key(
-        "users.name",
-        "the name of an account, 1 to 80 bytes long, as in \"icinga\"",
-    ),
+    key("users.name", "the name of an account, 1 to 80 bytes long, as in \"icinga\""),
     key("users.password", secret::PASSWORD),
     key("users.password_file", secret::PASSWORD_FILE),
     key("users.credential", secret::CREDENTIAL),

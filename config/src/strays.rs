@@ -1,0 +1,94 @@
+//! What a file has that no file should have: unknown keys, and other things where tables belong.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::keys;
+
+/// Something that has no place in the file.
+pub(crate) struct Stray {
+    /// Where it is in the tree.
+    pub(crate) path: String,
+    /// What may be missing because of it.
+    pub(crate) damaged: String,
+    pub(crate) span: Range<usize>,
+    pub(crate) message: String,
+    pub(crate) label: String,
+    pub(crate) help: String,
+}
+
+/// All strays of a document, elements of one array in their order.
+pub(crate) fn find(root: &DeTable<'_>) -> Vec<Stray> {
+    let mut strays = Vec::new();
+    for (name, value) in root {
+        check_top_level(name, value, &mut strays);
+    }
+    strays
+}
+
+type Name<'t> = Spanned<Cow<'t, str>>;
+
+fn check_top_level(name: &Name<'_>, value: &Spanned<DeValue<'_>>, strays: &mut Vec<Stray>) {
+    let key = name.get_ref().as_ref();
+    match value.get_ref() {
+        _ if !keys::is_table(key) => {
+            if keys::find(key).is_none() {
+                strays.push(unknown("", "", name, value.get_ref()));
+            }
+        }
+        DeValue::Array(array) if key == keys::ARRAY_OF_TABLES => {
+            for (index, element) in array.iter().enumerate() {
+                let path = format!("{key}.{index}");
+                match element.get_ref() {
+                    DeValue::Table(table) => check_table(key, &path, table, strays),
+                    other => strays.push(not_a_table(key, &path, element.span(), other)),
+                }
+            }
+        }
+        DeValue::Table(table) if key != keys::ARRAY_OF_TABLES => {
+            check_table(key, key, table, strays);
+        }
+        other => strays.push(not_a_table(key, key, value.span(), other)),
+    }
+}
+
+fn check_table(key: &str, path: &str, table: &DeTable<'_>, strays: &mut Vec<Stray>) {
+    for (name, value) in table {
+        if keys::find(&format!("{key}.{}", name.get_ref())).is_none() {
+            strays.push(unknown(key, path, name, value.get_ref()));
+        }
+    }
+}
+
+fn unknown(table: &str, path: &str, name: &Name<'_>, value: &DeValue<'_>) -> Stray {
+    let key = name.get_ref();
+    let what = if value.is_table() { "table" } else { "key" };
+    let inside = |name: &str| match path {
+        "" => name.to_owned(),
+        _ => format!("{path}.{name}"),
+    };
+    Stray {
+        path: inside(key),
+        // Where a misspelt key stands, the right one is missing, which need not be said again.
+        damaged: inside(keys::nearest(table, key).unwrap_or(key)),
+        span: name.span(),
+        message: format!("unknown {what} `{key}` {}", keys::in_table(table)),
+        label: format!("no such {what}"),
+        help: keys::suggest(table, key),
+    }
+}
+
+fn not_a_table(key: &str, path: &str, span: Range<usize>, found: &DeValue<'_>) -> Stray {
+    let header = keys::header(key);
+    Stray {
+        path: path.to_owned(),
+        damaged: key.to_owned(),
+        span,
+        message: format!("`{key}` is a table"),
+        label: format!("{} where the table {header} belongs", found.type_str()),
+        help: format!("write {header} on a line of its own, and its keys below it"),
+    }
+}
