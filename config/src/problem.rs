@@ -10,6 +10,7 @@ use miette::{
     Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, Severity,
     SourceCode, SourceSpan,
 };
+use textwrap::{WordSeparator, WordSplitter};
 
 /// Every problem found in one configuration file, in the order in which they stand there.
 ///
@@ -134,7 +135,12 @@ impl Diagnostic for Problem {
 /// wrong, and the help below. `color` adds ANSI colours, for a terminal.
 pub fn render(diagnostic: &dyn Diagnostic, color: bool) -> String {
     let theme = if color { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
-    let handler = GraphicalReportHandler::new_themed(theme).with_width(WIDTH);
+    // Paths and commands stay whole, to be copied.
+    let handler = GraphicalReportHandler::new_themed(theme)
+        .with_width(WIDTH)
+        .with_break_words(false)
+        .with_word_separator(WordSeparator::AsciiSpace)
+        .with_word_splitter(WordSplitter::NoHyphenation);
     let mut out = String::new();
     // Writing to a String cannot fail; whatever was drawn is still better than nothing.
     let _ = handler.render_report(&mut out, diagnostic);
