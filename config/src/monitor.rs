@@ -81,7 +81,7 @@ impl RawMonitor {
 }
 
 pub(crate) const KEYS: &[Key] = &[
-    key("monitor.user", "the name of an account, 1 to 80 bytes long, as in \"ido_proxy\""),
+    key("monitor.user", "the name of an account, 1 to 128 characters long, as in \"ido_proxy\""),
     key("monitor.password", secret::PASSWORD),
     key("monitor.password_file", secret::PASSWORD_FILE),
     key("monitor.credential", secret::CREDENTIAL),

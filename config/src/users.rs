@@ -12,7 +12,7 @@ use crate::secret::{self, RawSecret, Surroundings};
 /// One `[[users]]`: the same name and password on both sides of the proxy.
 #[derive(Clone, Debug)]
 pub struct User {
-    /// The account. No default.
+    /// The account: 1 to 128 characters, none of them a control character. No default.
     pub name: String,
     /// Its password, never empty. No default.
     pub password: SecretString,
@@ -73,12 +73,12 @@ pub(crate) fn resolve(
     users
 }
 
-/// Whether `name` can be an account of MariaDB (its manual's page Identifier Names: 80 characters).
+/// Whether `name` can be an account of MariaDB (its documentation, page Identifier Names).
 pub(crate) fn check_name(name: &str) -> Result<(), &'static str> {
     if name.is_empty() {
         Err("empty")
-    } else if name.len() > 80 {
-        Err("longer than 80 bytes")
+    } else if name.chars().count() > 128 {
+        Err("longer than 128 characters")
     } else if name.contains(char::is_control) {
         Err("has a control character in it")
     } else {
@@ -87,7 +87,7 @@ pub(crate) fn check_name(name: &str) -> Result<(), &'static str> {
 }
 
 pub(crate) const KEYS: &[Key] = &[
-    key("users.name", "the name of an account, 1 to 80 bytes long, as in \"icinga\""),
+    key("users.name", "the name of an account, 1 to 128 characters long, as in \"icinga\""),
     key("users.password", secret::PASSWORD),
     key("users.password_file", secret::PASSWORD_FILE),
     key("users.credential", secret::CREDENTIAL),

@@ -183,7 +183,7 @@ fn broken_syntax_is_shown_where_it_breaks() {
 
 /// No text, however broken, may end the process.
 #[test]
-fn no_cut_of_the_file_panics() {
+fn no_broken_file_panics() {
     let text = include_str!("../../ido-proxy.toml");
     for end in (0..text.len()).filter(|end| text.is_char_boundary(*end)).step_by(7) {
         if let Err(errors) = parse(&text[..end]) {
@@ -205,6 +205,14 @@ fn keys_without_effect_yet_are_listed() {
     assert_eq!(accepted(&text).not_yet(), ["journal.memory", "journal.disk"]);
     let (text, _) = with("listen.replica_addresses", "[\"127.0.0.1:3307\"]");
     assert_eq!(accepted(&text).not_yet(), ["listen.replica_addresses"]);
+}
+
+#[test]
+fn names_may_be_as_long_as_the_server_takes() {
+    let name = |length: usize| with("users.name", &format!("\"{}\"", "ü".repeat(length))).0;
+    accepted(&name(128));
+    let words = words(&refused(&name(129)));
+    assert!(words.contains("longer than 128 characters"), "{words}");
 }
 
 #[test]
