@@ -1,3 +1,167 @@
-//! placeholder
-use crate::run::Number;
-pub(crate) fn table(number: Number) -> String { format!("ido_proxy_lab_{number}") }
+//! Broken networks: packets between addresses of the lab that never arrive.
+//!
+//! A rule of the kernel's packet filter (`nft`) on the loopback interface drops them, in a table that
+//! belongs to this lab alone. Nobody is told: no reset, no refusal, as with a pulled cable.
+
+use std::net::{IpAddr, SocketAddr};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use nix::unistd::geteuid;
+
+use crate::error::{LabError, Result};
+use crate::process::run_tool;
+use crate::run::{Number, Run};
+
+/// The broken connections of one lab. Dropping it mends them all.
+#[derive(Debug)]
+pub struct Faults {
+    run: Arc<Run>,
+    used: AtomicBool,
+}
+
+impl Faults {
+    /// Nothing is broken yet.
+    pub fn new(run: &Arc<Run>) -> Self {
+        Self { run: Arc::clone(run), used: AtomicBool::new(false) }
+    }
+
+    /// No packet passes between the addresses `one` and `other`, either way.
+    ///
+    /// Galera's nodes speak to each other from their own addresses, so this parts two nodes. Clients on
+    /// this machine speak from 127.0.0.1 and are not concerned.
+    ///
+    /// # Errors
+    /// Without root, or without nftables.
+    pub async fn partition(&self, one: IpAddr, other: IpAddr) -> Result<()> {
+        self.drop_packets(&[
+            format!("ip saddr {one} ip daddr {other}"),
+            format!("ip saddr {other} ip daddr {one}"),
+        ])
+        .await
+    }
+
+    /// No packet passes to or from `service`, whoever asks: its clients hear nothing, its cluster does.
+    ///
+    /// # Errors
+    /// Without root, or without nftables.
+    pub async fn silence(&self, service: SocketAddr) -> Result<()> {
+        let (ip, port) = (service.ip(), service.port());
+        self.drop_packets(&[
+            format!("ip daddr {ip} tcp dport {port}"),
+            format!("ip saddr {ip} tcp sport {port}"),
+        ])
+        .await
+    }
+
+    /// No packet passes to or from `address` at all, except to itself: as if its machine were unplugged.
+    ///
+    /// # Errors
+    /// Without root, or without nftables.
+    pub async fn unplug(&self, address: IpAddr) -> Result<()> {
+        self.drop_packets(&[
+            format!("ip saddr {address} ip daddr != {address}"),
+            format!("ip saddr != {address} ip daddr {address}"),
+        ])
+        .await
+    }
+
+    /// Mends everything that was broken.
+    ///
+    /// # Errors
+    /// When the rules cannot be removed.
+    pub async fn heal(&self) -> Result<()> {
+        if !self.used.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let table = table(self.run.number());
+        self.nft(&format!("flush chain ip {table} cut\n")).await
+    }
+
+    async fn drop_packets(&self, matches: &[String]) -> Result<()> {
+        if !geteuid().is_root() {
+            return Err(LabError::Refused("a broken network takes root".into()));
+        }
+        let table = table(self.run.number());
+        // Adding what exists already is no error to nft.
+        let mut script = format!(
+            "add table ip {table}\n\
+             add chain ip {table} cut {{ type filter hook input priority 0; }}\n"
+        );
+        for packets in matches {
+            script += &format!("add rule ip {table} cut iif lo {packets} drop\n");
+        }
+        self.used.store(true, Ordering::Relaxed);
+        self.nft(&script).await
+    }
+
+    async fn nft(&self, script: &str) -> Result<()> {
+        run_tool("nft", &["-f".as_ref(), "-".as_ref()], script.as_bytes()).await.map(drop)
+    }
+}
+
+impl Drop for Faults {
+    fn drop(&mut self) {
+        if self.used.load(Ordering::Relaxed) {
+            remove_rules(self.run.number());
+        }
+    }
+}
+
+/// Removes all rules of `number`, if it has any.
+pub(crate) fn remove_rules(number: Number) {
+    let Ok(nft) = crate::process::found("nft".as_ref()) else { return };
+    let _ = Command::new(nft)
+        .args(["delete", "table", "ip", &table(number)])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+}
+
+fn table(number: Number) -> String {
+    format!("ido_proxy_lab_{number}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+
+    use super::*;
+
+    /// A partition that lets packets pass would make every story about partitions pass too.
+    #[tokio::test]
+    async fn a_partition_parts_two_hosts_until_healed() {
+        if !geteuid().is_root() {
+            return;
+        }
+        let run = Arc::new(Run::begin().expect("a number is free"));
+        let host = |host| UdpSocket::bind(run.socket(host, 3306)).expect("the address is free");
+        let (one, two, three) = (host(1), host(2), host(3));
+        let heard = || {
+            // Packets over loopback arrive in order: what was sent before this one and is not there was
+            // dropped.
+            three.send_to(b"three", run.socket(2, 3306)).expect("sent");
+            let mut heard = Vec::new();
+            while heard.last().is_none_or(|last| last != "three") {
+                let mut buffer = [0; 16];
+                let length = two.recv(&mut buffer).expect("received");
+                heard.push(String::from_utf8_lossy(&buffer[..length]).into_owned());
+            }
+            heard
+        };
+        let faults = Faults::new(&run);
+
+        one.send_to(b"before", run.socket(2, 3306)).expect("sent");
+        assert_eq!(heard(), ["before", "three"]);
+
+        let (ip, other) = (run.number().address(1).into(), run.number().address(2).into());
+        faults.partition(ip, other).await.expect("nft works");
+        one.send_to(b"during", run.socket(2, 3306)).expect("sent");
+        assert_eq!(heard(), ["three"]);
+
+        faults.heal().await.expect("nft works");
+        one.send_to(b"after", run.socket(2, 3306)).expect("sent");
+        assert_eq!(heard(), ["after", "three"]);
+    }
+}

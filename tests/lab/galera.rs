@@ -6,6 +6,7 @@
 mod node;
 mod template;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::node::Node;
@@ -40,7 +41,7 @@ impl Galera {
     ///
     /// # Errors
     /// When a program is missing, or a node does not come up.
-    pub async fn start(run: &std::sync::Arc<Run>, spec: &GaleraSpec) -> Result<Self> {
+    pub async fn start(run: &Arc<Run>, spec: &GaleraSpec) -> Result<Self> {
         if !(1..=5).contains(&spec.nodes) {
             return Err(LabError::Refused(format!("{} nodes: 1 to 5 are possible", spec.nodes)));
         }
@@ -84,14 +85,13 @@ impl Galera {
     /// # Errors
     /// When that takes longer than `deadline`, or a running node ends.
     pub async fn size(&self, size: usize, deadline: Duration) -> Result<()> {
-        for node in self.nodes.iter().filter(|node| node.runs() || size == self.nodes.len()) {
+        for node in self.nodes.iter().filter(|node| node.part().runs() || size == self.nodes.len())
+        {
             let what = format!("{} Synced among {size}", node.name());
-            wait_until(&what, deadline, Some(&node.log()), async || {
-                match node.standing().await {
-                    Ok(standing) if standing.synced_among(size) => Look::Done(()),
-                    Ok(standing) => node.look(standing.to_string()),
-                    Err(error) => node.look(error.to_string()),
-                }
+            wait_until(&what, deadline, Some(&node.log()), async || match node.standing().await {
+                Ok(standing) if standing.synced_among(size) => Look::Done(()),
+                Ok(standing) => node.part().look(standing),
+                Err(error) => node.part().look(error),
             })
             .await?;
         }
@@ -103,7 +103,7 @@ impl Galera {
     /// # Errors
     /// When a node still runs, or does not come up.
     pub async fn bootstrap(&self) -> Result<()> {
-        if let Some(node) = self.nodes.iter().find(|node| node.runs()) {
+        if let Some(node) = self.nodes.iter().find(|node| node.part().runs()) {
             return Err(LabError::Refused(format!("{} still runs", node.name())));
         }
         let mut latest = (self.node(1), i64::MIN);

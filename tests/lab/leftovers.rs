@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -30,15 +30,13 @@ pub struct Swept {
 /// Clears away what crashed labs left. Labs that are alive are not touched.
 pub fn clean() -> Swept {
     let mut swept = Swept::default();
-    for number in Number::all() {
+    for number in Number::all().filter(|number| number.was_used()) {
         let Some(_lock) = number.take() else {
             swept.alive += 1;
             continue;
         };
         swept.folders += usize::from(number.data().exists());
         swept.processes += sweep(number);
-        let lock = std::env::temp_dir().join(format!("ido-proxy-lab-{number}.lock"));
-        let _ = fs::remove_file(lock);
     }
     swept
 }
@@ -49,32 +47,29 @@ pub(crate) fn sweep(number: Number) -> usize {
     let ended = processes(number).into_iter().filter(|id| kill(*id, Signal::SIGKILL).is_ok());
     let ended = ended.count();
     if ended > 0 {
-        // Its files may go only when nobody writes them any more; the kernel ends them at once.
-        while !processes(number).is_empty() {
+        // Its files may go only when nobody writes them any more.
+        let end = Instant::now() + Duration::from_secs(5);
+        while !processes(number).is_empty() && Instant::now() < end {
             std::thread::yield_now();
         }
     }
     let data = number.data();
     if data.exists() {
         // A lab leaves its table of rules only if it leaves its data too.
-        let table = faults::table(number);
-        let _ = Command::new("nft")
-            .args(["delete", "table", "ip", &table])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status();
+        faults::remove_rules(number);
         let _ = fs::remove_dir_all(data);
     }
     ended
 }
 
-/// Removes the logs of all but the latest runs in `folder`. Their names sort by time.
+/// Removes the logs of all but the latest runs in `folder`.
 pub(crate) fn forget_old_logs(folder: &Path) {
     let runs = fs::read_dir(folder).into_iter().flatten().flatten();
     let mut runs: Vec<_> = runs
         .filter(|entry| entry.file_name().to_string_lossy().starts_with("run-"))
         .map(|entry| entry.path())
         .collect();
+    // Their names begin with the time.
     runs.sort();
     let old = runs.len().saturating_sub(RUNS_KEPT);
     for run in runs.into_iter().take(old) {

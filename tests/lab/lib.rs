@@ -1,10 +1,42 @@
-//! The lab: real servers on this machine's loopback range, and faults.
+//! The lab: real MariaDB Galera, Consul, Icinga 2 and ido-proxy on this machine's loopback range, and
+//! faults to be done to them.
+//!
+//! ```no_run
+//! # use std::time::Duration;
+//! # async fn story() -> lab::Result<()> {
+//! let lab = lab::Lab::builder().proxy().icinga(200, 1_000, Duration::from_secs(10)).start().await?;
+//! lab.galera.node(1).kill().await?;
+//! lab.galera.size(2, Duration::from_secs(30)).await?;
+//! lab.end().await
+//! # }
+//! ```
+//!
+//! Layout:
+//! - [`whole`] — all parts together: [`Lab`].
+//! - [`run`] — one run: its number, addresses and folders.
+//! - [`galera`], [`discovery`] ([`consul`], [`dns`]), [`proxy`], [`icinga`] — the parts.
+//! - [`faults`] — broken networks; signals are methods of the parts.
+//! - [`counters`] — what Icinga's log and a general log of MariaDB say, counted.
+//! - [`part`], [`process`], [`leftovers`] — programs, and their end whatever happens.
+//! - [`wait`], [`error`], [`sql`], [`http`] — asking, and saying what was heard.
+
+pub mod consul;
 pub mod counters;
+pub mod discovery;
+pub mod dns;
 pub mod error;
 pub mod faults;
 pub mod galera;
+pub mod http;
+pub mod icinga;
 pub mod leftovers;
+pub mod part;
 pub mod process;
+pub mod proxy;
 pub mod run;
 pub mod sql;
 pub mod wait;
+pub mod whole;
+
+pub use self::error::{LabError, Result};
+pub use self::whole::{Builder, Lab, Step};

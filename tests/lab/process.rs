@@ -23,7 +23,7 @@ use crate::run::Run;
 use crate::wait::{Look, wait_until};
 
 /// A program to be started: arguments and environment, and whose rights it gets.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Program {
     name: String,
     path: PathBuf,
@@ -42,6 +42,11 @@ impl Program {
             environment: Vec::new(),
             user: None,
         }
+    }
+
+    /// What the lab calls it.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Adds one argument.
@@ -167,14 +172,6 @@ impl Process {
     pub async fn terminate(&self, deadline: Duration) -> Result<ExitStatus> {
         self.signal(Signal::SIGTERM)?;
         self.exit(deadline).await
-    }
-
-    /// `Never` for a condition that this process can no longer meet, `NotYet(seen)` while it may.
-    pub fn look<T>(&self, seen: impl Into<String>) -> Look<T> {
-        match self.ended() {
-            Some(status) => Look::Never(format!("{} ended: {status}", self.name)),
-            None => Look::NotYet(seen.into()),
-        }
     }
 
     fn pid(&self) -> Pid {

@@ -36,8 +36,17 @@ impl Number {
 
     /// Takes the number, or `None` while another lab holds it.
     pub(crate) fn take(self) -> Option<Flock<File>> {
-        let path = std::env::temp_dir().join(format!("ido-proxy-lab-{self}.lock"));
-        lock(&path)
+        lock(&self.lock_file())
+    }
+
+    /// Whether a lab ever took it on this machine.
+    pub(crate) fn was_used(self) -> bool {
+        self.lock_file().exists()
+    }
+
+    /// It stays when the lab ends: removing a lock file lets two holders in.
+    fn lock_file(self) -> PathBuf {
+        std::env::temp_dir().join(format!("ido-proxy-lab-{self}.lock"))
     }
 }
 

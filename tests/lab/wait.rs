@@ -62,7 +62,11 @@ mod tests {
         let mut looks = 0;
         let waited = wait_until("the moon", Duration::from_millis(50), None, async || {
             looks += 1;
-            if looks == 1 { Look::<()>::NotYet("clouds".into()) } else { std::future::pending().await }
+            if looks == 1 {
+                Look::<()>::NotYet("clouds".into())
+            } else {
+                std::future::pending().await
+            }
         });
         let error = waited.await.expect_err("it never comes").to_string();
         assert!(error.contains("the moon") && error.contains("clouds, then no answer"), "{error}");

@@ -5,16 +5,16 @@ use std::fmt;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use mysql_async::Conn;
-use nix::sys::signal::Signal;
 
 use super::{GaleraSpec, template};
 use crate::counters;
 use crate::error::{Context, LabError, Result};
-use crate::process::{Process, Program, run_tool};
+use crate::part::Part;
+use crate::process::{Program, run_tool};
 use crate::run::Run;
 use crate::sql;
 use crate::wait::{Look, wait_until};
@@ -25,8 +25,7 @@ pub struct Node {
     index: u8,
     run: Arc<Run>,
     folder: PathBuf,
-    arguments: Vec<String>,
-    process: Mutex<Option<Arc<Process>>>,
+    part: Part,
 }
 
 impl Node {
@@ -40,10 +39,11 @@ impl Node {
         let folder = run.data(&format!("node{index}"));
         let (from, to) = (template.as_os_str(), folder.as_os_str());
         run_tool("cp", &["-a".as_ref(), "--reflink=auto".as_ref(), from, to], b"").await?;
-        let mut arguments = vec![format!("--general-log-file={}", GENERAL_LOG)];
-        arguments.extend(cluster_arguments(run, index, spec.nodes));
-        arguments.extend(spec.arguments.iter().cloned());
-        Ok(Self { index, run: Arc::clone(run), folder, arguments, process: Mutex::new(None) })
+        let program = server(format!("node{index}"), &folder)
+            .args(cluster_arguments(run, index, spec.nodes))
+            .args(&spec.arguments);
+        let part = Part::new(run, program);
+        Ok(Self { index, run: Arc::clone(run), folder, part })
     }
 
     /// Its number in the lab, from 1.
@@ -52,8 +52,8 @@ impl Node {
     }
 
     /// Its `wsrep_node_name`: `node1` and so on.
-    pub fn name(&self) -> String {
-        format!("node{}", self.index)
+    pub fn name(&self) -> &str {
+        self.part.name()
     }
 
     /// Where it serves SQL.
@@ -63,7 +63,7 @@ impl Node {
 
     /// Its error log.
     pub fn log(&self) -> PathBuf {
-        self.run.log(&self.name())
+        self.part.log()
     }
 
     /// Logs in as root, past any proxy.
@@ -90,11 +90,28 @@ impl Node {
     /// # Errors
     /// When it does not answer, or has no such number.
     pub async fn counter(&self, name: &str) -> Result<u64> {
+        self.counters(&[name]).await
+    }
+
+    /// The statements by which its own clients wrote rows, since its start. What comes from other nodes
+    /// is not in it.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn client_writes(&self) -> Result<u64> {
+        self.counters(&["Com_insert", "Com_update", "Com_delete", "Com_replace"]).await
+    }
+
+    async fn counters(&self, names: &[&str]) -> Result<u64> {
         let mut conn = self.connect().await?;
-        let query = format!("SHOW GLOBAL STATUS LIKE '{name}'");
-        let rows: Vec<(String, String)> = sql::rows(&mut conn, &query).await?;
-        let value = rows.first().and_then(|(_, value)| value.parse().ok());
-        value.ok_or_else(|| LabError::Refused(format!("{}: no counter {name}", self.name())))
+        let query = "SHOW GLOBAL STATUS";
+        let rows: Vec<(String, String)> = sql::rows(&mut conn, query).await?;
+        let _ = conn.disconnect().await;
+        let rows: HashMap<_, _> = rows.into_iter().collect();
+        let values =
+            names.iter().map(|name| rows.get(*name).and_then(|value| value.parse::<u64>().ok()));
+        let sum = values.sum::<Option<u64>>();
+        sum.ok_or_else(|| LabError::Refused(format!("{}: no counter {names:?}", self.name())))
     }
 
     /// Begins to write every statement that clients send to this node to its general log.
@@ -117,26 +134,20 @@ impl Node {
         Ok(counters::writes_in_general_log(&log))
     }
 
-    /// SIGKILL, as a power cut does it. Returns when the process is gone.
+    /// SIGKILL: the process is gone, the kernel resets its connections.
     ///
     /// # Errors
     /// When it does not run.
     pub async fn kill(&self) -> Result<()> {
-        let process = self.process()?;
-        process.signal(Signal::SIGKILL)?;
-        process.exit(STEP).await?;
-        *self.slot() = None;
-        Ok(())
+        self.part.kill().await
     }
 
-    /// SIGTERM, as an administrator does it. Returns when the process is gone.
+    /// SIGTERM, as an administrator does it: it leaves the cluster in order.
     ///
     /// # Errors
     /// When it does not run, or does not end.
     pub async fn term(&self) -> Result<()> {
-        self.process()?.terminate(STEP).await?;
-        *self.slot() = None;
-        Ok(())
+        self.part.term().await
     }
 
     /// SIGSTOP: the kernel goes on accepting connections, nobody answers.
@@ -144,7 +155,7 @@ impl Node {
     /// # Errors
     /// When it does not run.
     pub fn stop(&self) -> Result<()> {
-        self.process()?.signal(Signal::SIGSTOP)
+        self.part.stop()
     }
 
     /// SIGCONT, after [`Node::stop`].
@@ -152,7 +163,7 @@ impl Node {
     /// # Errors
     /// When it does not run.
     pub fn cont(&self) -> Result<()> {
-        self.process()?.signal(Signal::SIGCONT)
+        self.part.cont()
     }
 
     /// Starts it again after its end, and waits until it is back among the others.
@@ -172,15 +183,15 @@ impl Node {
         let what = format!("{} Synced", self.name());
         wait_until(&what, deadline, Some(&self.log()), async || match self.standing().await {
             Ok(standing) if standing.synced() => Look::Done(()),
-            Ok(standing) => self.look(standing.to_string()),
-            Err(error) => self.look(error.to_string()),
+            Ok(standing) => self.part.look(standing),
+            Err(error) => self.part.look(error),
         })
         .await
     }
 
-    /// Whether its process runs (stopped counts as running).
-    pub fn runs(&self) -> bool {
-        self.slot().as_ref().is_some_and(|process| process.ended().is_none())
+    /// Its process: id, log, signals.
+    pub fn part(&self) -> &Part {
+        &self.part
     }
 
     /// Starts its process and waits for nothing. `new_cluster` makes it the first of a cluster.
@@ -188,34 +199,22 @@ impl Node {
     /// # Errors
     /// When it runs already.
     pub fn launch(&self, new_cluster: bool) -> Result<()> {
-        if self.runs() {
-            return Err(LabError::Refused(format!("{} runs already", self.name())));
-        }
-        let program = server(self.name(), &self.folder, &self.arguments);
-        let program = if new_cluster { program.arg("--wsrep-new-cluster") } else { program };
-        *self.slot() = Some(Arc::new(program.spawn(&self.run)?));
-        Ok(())
-    }
-
-    /// [`Process::look`], for a node that may not run at all.
-    pub(super) fn look<T>(&self, seen: String) -> Look<T> {
-        match &*self.slot() {
-            Some(process) => process.look(seen),
-            None => Look::Never(format!("{} does not run", self.name())),
-        }
+        self.part.launch_with(if new_cluster { &["--wsrep-new-cluster"] } else { &[] })
     }
 
     /// The position up to which its tables go, read from them while it does not run.
     pub(super) async fn recovered_position(&self) -> Result<i64> {
-        let name = format!("{}-recover", self.name());
-        let program = server(name, &self.folder, &self.arguments).arg("--wsrep-recover");
+        let program = server(format!("{}-recover", self.name()), &self.folder)
+            .args(cluster_arguments(&self.run, self.index, 1))
+            .arg("--wsrep-recover");
         let process = program.spawn(&self.run)?;
         process.exit(Duration::from_secs(30)).await?;
         let log = fs::read_to_string(process.log())
             .context(|| format!("reading {}", process.log().display()))?;
         let line = log.lines().rev().find_map(|line| line.split("Recovered position: ").nth(1));
         let position = line.and_then(|line| line.trim().rsplit(':').next()?.parse().ok());
-        position.ok_or_else(|| LabError::Refused(format!("no position in {}", process.log().display())))
+        position
+            .ok_or_else(|| LabError::Refused(format!("no position in {}", process.log().display())))
     }
 
     /// Marks it as the one to begin a new cluster with, as an administrator does after an outage.
@@ -224,15 +223,6 @@ impl Node {
         let state = fs::read_to_string(&path).context(|| format!("reading {}", path.display()))?;
         let state = state.replace("safe_to_bootstrap: 0", "safe_to_bootstrap: 1");
         fs::write(&path, state).context(|| format!("writing {}", path.display()))
-    }
-
-    fn process(&self) -> Result<Arc<Process>> {
-        let process = self.slot().clone();
-        process.ok_or_else(|| LabError::Refused(format!("{} does not run", self.name())))
-    }
-
-    fn slot(&self) -> MutexGuard<'_, Option<Arc<Process>>> {
-        self.process.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -268,7 +258,7 @@ impl fmt::Display for Standing {
 }
 
 /// mariadbd as every node and the template run it.
-pub(super) fn server(name: String, folder: &Path, arguments: &[String]) -> Program {
+pub(super) fn server(name: impl Into<String>, folder: &Path) -> Program {
     // As root the state transfer fails: its rsync daemon drops to a user that cannot read the data.
     Program::new(name, "mariadbd")
         .user(template::SERVER_USER)
@@ -276,8 +266,8 @@ pub(super) fn server(name: String, folder: &Path, arguments: &[String]) -> Progr
         .arg(format!("--datadir={}", folder.display()))
         .arg(format!("--socket={}", folder.join("mysqld.sock").display()))
         .arg(format!("--pid-file={}", folder.join("mysqld.pid").display()))
+        .arg(format!("--general-log-file={GENERAL_LOG}"))
         .args(SERVER_ARGUMENTS)
-        .args(arguments)
 }
 
 /// What makes a server node `index` of a cluster of `nodes`.
@@ -320,5 +310,5 @@ const SERVER_ARGUMENTS: [&str; 14] = [
 
 const GENERAL_LOG: &str = "general.log";
 
-/// How long a node may take to obey.
+/// How long a node may take over a small step.
 const STEP: Duration = Duration::from_secs(60);

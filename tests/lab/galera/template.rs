@@ -8,10 +8,12 @@ use std::ffi::OsStr;
 use std::fs;
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::node::{cluster_arguments, server};
 use crate::error::{Context, LabError, Result};
+use crate::part::Part;
 use crate::process::{Program, run_tool};
 use crate::run::{Run, lab_folder, lock};
 use crate::sql;
@@ -28,18 +30,17 @@ pub const ICINGA_PASSWORD: &str = "icinga";
 pub(super) const SERVER_USER: &str = "mysql";
 
 /// The prepared directory, made now if this machine has none that fits.
-pub(super) async fn prepared(run: &Run) -> Result<PathBuf> {
+pub(super) async fn prepared(run: &Arc<Run>) -> Result<PathBuf> {
     let key = key().await?;
     let ready = lab_folder().join(format!("template-{key:016x}"));
     let guard = lab_folder().join("template.lock");
     // Labs that start side by side wait here for the one that makes it.
-    let _lock = wait_until("the turn to prepare the database", MAKE, None, async || {
-        match lock(&guard) {
+    let _lock =
+        wait_until("the turn to prepare the database", MAKE, None, async || match lock(&guard) {
             Some(lock) => Look::Done(lock),
             None => Look::NotYet("another lab prepares it".into()),
-        }
-    })
-    .await?;
+        })
+        .await?;
     if !ready.exists() {
         remove_outdated();
         make(run, &ready).await?;
@@ -47,7 +48,7 @@ pub(super) async fn prepared(run: &Run) -> Result<PathBuf> {
     Ok(ready)
 }
 
-async fn make(run: &Run, ready: &Path) -> Result<()> {
+async fn make(run: &Arc<Run>, ready: &Path) -> Result<()> {
     let folder = run.data("template");
     let install = Program::new("mariadb-install-db", "mariadb-install-db")
         .arg("--no-defaults")
@@ -64,14 +65,14 @@ async fn make(run: &Run, ready: &Path) -> Result<()> {
         return Err(LabError::Failed { what: "mariadb-install-db".into(), reason, log });
     }
 
-    let arguments = cluster_arguments(run, 1, 1);
-    let server = server("template".into(), &folder, &arguments).arg("--wsrep-new-cluster");
-    let server = server.spawn(run)?;
+    let server = server("template", &folder).args(cluster_arguments(run, 1, 1));
+    let server = Part::new(run, server);
+    server.launch_with(&["--wsrep-new-cluster"])?;
     let root = sql::account(run.socket(1, 3306), "root", "");
-    let mut conn = wait_until("the first start", MAKE, Some(server.log()), async || {
+    let mut conn = wait_until("the first start", MAKE, Some(&server.log()), async || {
         match sql::connect(root.clone()).await {
             Ok(conn) => Look::Done(conn),
-            Err(error) => server.look(error.to_string()),
+            Err(error) => server.look(error),
         }
     })
     .await?;
@@ -86,7 +87,7 @@ async fn make(run: &Run, ready: &Path) -> Result<()> {
     sql::script(&mut conn, "accounts", &accounts, MAKE).await?;
     sql::script(&mut conn, "Icinga's schema", &schema, MAKE).await?;
     let _ = conn.disconnect().await;
-    server.terminate(MAKE).await?;
+    server.term().await?;
 
     let _ = fs::remove_file(folder.join("galera.cache"));
     let (from, half) = (folder.as_os_str(), ready.with_extension("half"));
@@ -99,8 +100,8 @@ async fn make(run: &Run, ready: &Path) -> Result<()> {
 /// Changes with whatever the directory depends on: the server, the schema, and this recipe.
 async fn key() -> Result<u64> {
     let version = run_tool("mariadbd", &[OsStr::new("--version")], b"").await?;
-    let schema = fs::read(SCHEMA)
-        .map_err(|_| LabError::Missing { program: "icinga2-ido-mysql".into() })?;
+    let schema =
+        fs::read(SCHEMA).map_err(|_| LabError::Missing { program: "icinga2-ido-mysql".into() })?;
     let mut hasher = DefaultHasher::new();
     (version, schema, include_str!("template.rs"), include_str!("node.rs")).hash(&mut hasher);
     Ok(hasher.finish())
