@@ -1,8 +1,35 @@
 //! Where is the primary? Everything that answers that question, and nothing about sessions.
 //!
+//! ```text
+//!  DNS, fixed list ──> discover ──┐                       ┌──> sessions
+//!                                 ├──> task ──> Topology ─┤
+//!  every node ───────> probe ─────┘    decide             └──> admin
+//! ```
+//!
 //! Layout:
 //! - [`topology`] — the answer, as every session and the admin side watch it.
+//! - [`settings`] — what this part wants to know from the configuration.
+//! - [`task`] — owns everything below and publishes the answer.
+//! - [`discover`], [`dns`] — ask the name servers who the nodes are; [`state_file`] remembers it.
+//! - [`candidates`] — pure: the nodes we know, whatever the name servers say today.
+//! - [`probe`] — asks one node how it is, again and again; [`view`] — pure: what its answer means.
+//! - [`verdict`] — pure: may writes go to this node? [`decide`] — pure: which one is the primary.
 
+pub(crate) mod candidates;
+pub(crate) mod decide;
+mod discover;
+pub(crate) mod dns;
+mod probe;
+mod rank;
+pub(crate) mod settings;
+mod state_file;
+pub(crate) mod task;
+#[cfg(test)]
+mod testing;
 pub(crate) mod topology;
+pub(crate) mod verdict;
+pub(crate) mod view;
 
+pub(crate) use settings::{ClusterKind, DiscoverySettings, MonitorSettings, Settings};
+pub(crate) use task::{Cluster, ClusterHandle};
 pub(crate) use topology::{Node, NodeAddr, NodeState, Topology};

@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 
 use serde::{Serialize, Serializer};
 
+use super::decide::Cause;
+
 /// Where a Galera node listens for clients.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(crate) struct NodeAddr(pub(crate) SocketAddr);
@@ -23,19 +25,22 @@ impl Serialize for NodeAddr {
 }
 
 /// All that is known of the cluster at one moment.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Topology {
-    /// The node that writes go to; `None` while no node is usable.
+    /// The node that writes go to; `None` while no node is usable. It is not changed for one slow
+    /// answer, so for a moment it may be a node whose `usable` is false.
     pub(crate) primary: Option<NodeAddr>,
     /// Grows by one whenever `primary` changes to another node. A session compares it to learn
     /// that its link belongs to the past.
     pub(crate) epoch: u64,
+    /// Why `primary` is what it is.
+    pub(crate) cause: Cause,
     /// Every known node, ordered by address.
     pub(crate) nodes: Vec<Node>,
 }
 
 /// One node as last probed.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Node {
     /// Where it listens.
     pub(crate) address: NodeAddr,
@@ -43,19 +48,22 @@ pub(crate) struct Node {
     pub(crate) name: Option<String>,
     /// What the node says of itself, or what the network says of it.
     pub(crate) state: NodeState,
-    /// Whether writes may go there.
+    /// Whether writes may go there. Of a node that is only the last resort this is true while it
+    /// is the primary, and false while there is a better one.
     pub(crate) usable: bool,
     /// Why it is not usable (or why it is only the last resort), in words for an operator.
     pub(crate) reason: Option<String>,
-    /// Server version as in its greeting, such as `5.5.5-10.11.6-MariaDB`, once known.
+    /// The variable `version`, such as `10.11.6-MariaDB`, once known.
     pub(crate) version: Option<String>,
+    /// The variable `max_allowed_packet` in bytes, once known.
+    pub(crate) max_allowed_packet: Option<u64>,
 }
 
 /// The state of a node, in Galera's own words where it answered.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum NodeState {
-    /// Gives state to another node (`Donor/Desynced`).
+    /// Gives state to another node, or is taken out of flow control (`Donor/Desynced`).
     Donor,
     /// Receives state, or is otherwise on its way into the group (`Joining`, `Joined`).
     Joining,

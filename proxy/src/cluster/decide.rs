@@ -1,0 +1,284 @@
+//! Which node is the primary? A pure function of the previous decision, of what is known of the
+//! nodes, and of the time.
+//!
+//! The rule, in this order:
+//! 1. The primary stays the primary while it is usable. Nothing ever moves back by itself.
+//! 2. A primary that is merely silent to us, and still a member in the eyes of the others, is
+//!    given [`Policy::path_timeout`]: more likely our way to it is broken than the node is.
+//! 3. Otherwise the node that was primary last, if it is usable again; else the first usable node
+//!    by [`by_preference`]; else, where there is no usable node, one that is a last resort.
+//! 4. Nothing is chosen at all before every node was asked once, so that proxies that start at
+//!    different times choose alike, and do not take the one that happened to answer first.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::rank::by_preference;
+use super::settings::ClusterKind;
+use super::topology::NodeAddr;
+use super::verdict::{Reason, Verdict, Yardstick, judge};
+use super::view::{Contact, Galera, NodeView};
+
+/// What is decided, and what the next decision must know of this one.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Decision {
+    /// The node that writes go to.
+    pub(crate) primary: Option<NodeAddr>,
+    /// How often the primary has become another node.
+    pub(crate) epoch: u64,
+    /// Why the primary is what it is.
+    pub(crate) cause: Cause,
+    /// What was found of each node.
+    pub(crate) verdicts: BTreeMap<NodeAddr, Verdict>,
+    /// `primary`, or the last node that was.
+    last_primary: Option<NodeAddr>,
+    /// Which cluster is ours.
+    cluster: Option<String>,
+    /// The latest membership that any node of ours knows, and since when we know of it.
+    latest_view: Option<(u64, Instant)>,
+}
+
+/// Why the primary is what it is.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Cause {
+    /// The first choice after the start.
+    Elected,
+    /// `node` was the primary and can be it no longer.
+    Lost {
+        /// The former primary.
+        node: NodeAddr,
+        /// What became of it.
+        reason: Reason,
+    },
+    /// `node` was the primary as a last resort, and there is a better one now.
+    Preferred {
+        /// The former primary.
+        node: NodeAddr,
+        /// What makes it a last resort.
+        reason: Reason,
+    },
+    /// The last primary is usable again, before any other node took its place.
+    Returned,
+    /// No node has been usable yet.
+    #[default]
+    Starting,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Elected => f.write_str("first choice"),
+            Self::Lost { node, reason } => write!(f, "{node} is lost: {reason}"),
+            Self::Preferred { node, reason } => write!(f, "better than {node}: {reason}"),
+            Self::Returned => f.write_str("usable again"),
+            Self::Starting => f.write_str("no node has been usable yet"),
+        }
+    }
+}
+
+/// What the configuration has to say on the matter.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Policy {
+    /// What the nodes are to each other.
+    pub(crate) kind: ClusterKind,
+    /// How long a silent primary stays it, while the cluster counts it as a member.
+    pub(crate) path_timeout: Duration,
+}
+
+/// Decides anew. `views` may come in any order; it makes no difference.
+pub(crate) fn decide(
+    previous: &Decision,
+    views: &[NodeView],
+    policy: Policy,
+    now: Instant,
+) -> Decision {
+    let cluster = our_cluster(previous, views);
+    let latest_view = latest_view(previous, views, cluster.as_deref(), now);
+    let yardstick = Yardstick {
+        kind: policy.kind,
+        cluster: cluster.as_deref(),
+        settled_view: latest_view
+            .filter(|(_, since)| now.saturating_duration_since(*since) >= VIEW_SETTLES)
+            .map(|(view, _)| view),
+    };
+    let verdicts: BTreeMap<_, _> =
+        views.iter().map(|view| (view.address, judge(view, yardstick))).collect();
+
+    let choice = Choice { previous, views, verdicts: &verdicts };
+    let primary = choice.primary(policy, now);
+    let cause = choice.cause(primary);
+    let changed = primary.is_some() && primary != previous.last_primary;
+    Decision {
+        primary,
+        epoch: previous.epoch + u64::from(changed),
+        cause,
+        verdicts,
+        last_primary: primary.or(previous.last_primary),
+        cluster,
+        latest_view,
+    }
+}
+
+struct Choice<'a> {
+    previous: &'a Decision,
+    views: &'a [NodeView],
+    verdicts: &'a BTreeMap<NodeAddr, Verdict>,
+}
+
+impl Choice<'_> {
+    fn primary(&self, policy: Policy, now: Instant) -> Option<NodeAddr> {
+        let best = self.best();
+        let Some(current) = self.previous.primary.and_then(|node| self.view(node)) else {
+            return if self.is_start() {
+                None
+            } else {
+                self.last(best).or(best).map(|v| v.address)
+            };
+        };
+        match self.verdicts.get(&current.address)? {
+            Verdict::Usable => Some(current.address),
+            Verdict::LastResort(_) => match best {
+                Some(best) if self.class(best) < self.class(current) => Some(best.address),
+                _ => Some(current.address),
+            },
+            Verdict::Unusable(Reason::Silent)
+                if self.is_worth_waiting_for(current, policy, now) =>
+            {
+                Some(current.address)
+            }
+            Verdict::Unusable(_) => best.map(|view| view.address),
+        }
+    }
+
+    /// The node to choose if nothing spoke for the one we have. It must have answered just now:
+    /// silence is forgiven only where a move would cost something.
+    fn best(&self) -> Option<&NodeView> {
+        self.views
+            .iter()
+            .filter(|view| view.contact == Contact::Answering && self.class(view).is_some())
+            .min_by(|a, b| self.class(a).cmp(&self.class(b)).then_with(|| by_preference(a, b)))
+    }
+
+    /// The last primary, if it is no worse than `best`.
+    fn last(&self, best: Option<&NodeView>) -> Option<&NodeView> {
+        let last = self.view(self.previous.last_primary?)?;
+        let as_good = last.contact == Contact::Answering
+            && self.class(last).is_some()
+            && self.class(last) <= best.and_then(|best| self.class(best));
+        as_good.then_some(last)
+    }
+
+    fn is_start(&self) -> bool {
+        self.previous.last_primary.is_none()
+            && self.views.iter().any(|view| view.contact == Contact::Unknown)
+    }
+
+    /// A silent primary may be alive behind a broken path. It is given time, unless the cluster
+    /// itself has thrown it out.
+    fn is_worth_waiting_for(&self, primary: &NodeView, policy: Policy, now: Instant) -> bool {
+        let Contact::Silent { since, .. } = primary.contact else {
+            return false;
+        };
+        now.saturating_duration_since(since) < policy.path_timeout && !self.is_thrown_out(primary)
+    }
+
+    /// Whether a later membership than the last one that `node` told us of is without it. Members
+    /// go by the addresses of their own configuration, which need not be ours: so this tells
+    /// something only of a node that was on its own list.
+    fn is_thrown_out(&self, node: &NodeView) -> bool {
+        let Some(last) = node.galera() else {
+            return false;
+        };
+        last.members.contains(&node.address)
+            && self.views.iter().filter_map(member).any(|other| {
+                other.cluster == last.cluster
+                    && other.view_id > last.view_id
+                    && !other.members.contains(&node.address)
+            })
+    }
+
+    fn cause(&self, primary: Option<NodeAddr>) -> Cause {
+        match (self.previous.primary, primary) {
+            (None, None) => self.previous.cause.clone(),
+            (None, Some(_)) if self.previous.last_primary.is_none() => Cause::Elected,
+            (None, Some(_)) if primary == self.previous.last_primary => Cause::Returned,
+            (None, Some(_)) => self.previous.cause.clone(),
+            (Some(_), _) if primary == self.previous.primary => self.previous.cause.clone(),
+            (Some(node), _) => match self.verdicts.get(&node) {
+                Some(Verdict::LastResort(reason)) => {
+                    Cause::Preferred { node, reason: reason.clone() }
+                }
+                Some(Verdict::Unusable(reason)) => Cause::Lost { node, reason: reason.clone() },
+                Some(Verdict::Usable) | None => Cause::Lost { node, reason: Reason::Forgotten },
+            },
+        }
+    }
+
+    fn class(&self, view: &NodeView) -> Option<u8> {
+        self.verdicts.get(&view.address)?.class()
+    }
+
+    fn view(&self, address: NodeAddr) -> Option<&NodeView> {
+        self.views.iter().find(|view| view.address == address)
+    }
+}
+
+/// Which cluster is ours: the one we know, as long as any node of it answers. A wrong address in
+/// DNS must not talk us into another cluster while ours is down, so only a majority of all known
+/// nodes replaces it, as after a rebuild from a backup. At the start, when every node has been
+/// asked, the most frequent one will do.
+fn our_cluster(previous: &Decision, views: &[NodeView]) -> Option<String> {
+    let mut members: Vec<_> = views.iter().filter(|view| member(view).is_some()).collect();
+    members.sort_by(|a, b| by_preference(a, b));
+    // A stable sort by votes leaves the preferred node's cluster in front of its equals.
+    let mut clusters: Vec<(&str, usize)> = Vec::new();
+    for galera in members.iter().filter_map(|view| member(view)) {
+        match clusters.iter_mut().find(|(cluster, _)| *cluster == galera.cluster) {
+            Some((_, votes)) => *votes += 1,
+            None => clusters.push((&galera.cluster, 1)),
+        }
+    }
+    clusters.sort_by(|(_, a), (_, b)| b.cmp(a));
+
+    let known = previous.cluster.as_deref();
+    let Some((first, votes)) = clusters.first().copied() else {
+        return previous.cluster.clone();
+    };
+    let known_answers = clusters.iter().any(|(cluster, _)| Some(*cluster) == known);
+    let all_asked = views.iter().all(|view| view.contact != Contact::Unknown);
+    let adopt = votes * 2 > views.len() || (known.is_none() && all_asked);
+    if adopt && !known_answers { Some(first.to_owned()) } else { previous.cluster.clone() }
+}
+
+/// The latest membership that any node of our cluster knows of, and since when.
+fn latest_view(
+    previous: &Decision,
+    views: &[NodeView],
+    cluster: Option<&str>,
+    now: Instant,
+) -> Option<(u64, Instant)> {
+    let latest = views
+        .iter()
+        .filter_map(member)
+        .filter(|galera| Some(galera.cluster.as_str()) == cluster)
+        .filter_map(|galera| galera.view_id)
+        .max()?;
+    let known = previous.latest_view.filter(|(view, _)| *view == latest);
+    Some(known.unwrap_or((latest, now)))
+}
+
+/// What a node says that answers from inside a primary component.
+fn member(view: &NodeView) -> Option<&Galera> {
+    let answers = view.contact == Contact::Answering;
+    view.galera().filter(|galera| answers && galera.primary_component)
+}
+
+/// How long a node may lag behind the latest membership. All members take on a new one at the same
+/// point of the same order of events, but the appliers that get there may be busy.
+const VIEW_SETTLES: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,324 @@
+//! The task that owns the nodes, their probes and the decision, and publishes the [`Topology`].
+//!
+//! One loop waits for an event and takes it in; all else follows from the state it leaves. It
+//! never waits for a node, a name server or the disk.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use hickory_resolver::proto::ProtoError;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::{self, Instant};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::candidates::{Candidate, Candidates};
+use super::decide::{Cause, Decision, Policy, decide};
+use super::discover::Discovery;
+use super::dns::Service;
+use super::probe::{Probed, Prober};
+use super::settings::{MonitorSettings, Settings};
+use super::state_file::StateFile;
+use super::topology::{Node, NodeAddr, Topology};
+use super::verdict::Verdict;
+use super::view::{Contact, NodeView};
+
+/// What the rest of the daemon holds of the cluster.
+#[derive(Clone, Debug)]
+pub(crate) struct ClusterHandle {
+    /// The cluster as it is now. The sender lives as long as the task.
+    pub(crate) topology: watch::Receiver<Arc<Topology>>,
+    bells: watch::Receiver<Bells>,
+    tasks: TaskTracker,
+}
+
+impl ClusterHandle {
+    /// Says that something is wrong with `node`: it is probed at once instead of at its next turn.
+    /// Cheap, and callable from any thread and at any rate; what is said of a node while it is
+    /// being probed leads to one more probe.
+    pub(crate) fn suspect(&self, node: NodeAddr) {
+        if let Some(bell) = self.bells.borrow().get(&node) {
+            bell.notify_one();
+        }
+    }
+
+    /// Waits until everything that [`Cluster::spawn`] started has ended, connections closed.
+    pub(crate) async fn stopped(&self) {
+        self.tasks.wait().await;
+    }
+}
+
+/// Rings for an immediate probe of a node.
+type Bells = BTreeMap<NodeAddr, Arc<Notify>>;
+
+/// The task itself.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    policy: Policy,
+    monitor: Arc<MonitorSettings>,
+    candidates: Candidates,
+    memory: Option<Memory>,
+    nodes: BTreeMap<NodeAddr, Watched>,
+    decision: Decision,
+    probed: mpsc::Sender<Probed>,
+    topology: watch::Sender<Arc<Topology>>,
+    bells: watch::Sender<Bells>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+#[derive(Debug)]
+struct Watched {
+    view: NodeView,
+    bell: Arc<Notify>,
+    stop: CancellationToken,
+}
+
+/// What is written to the state file: the latest wins, and a slow disk holds nobody up.
+#[derive(Debug)]
+struct Memory {
+    nodes: watch::Sender<Vec<Candidate>>,
+}
+
+enum Event {
+    Found(Vec<Candidate>),
+    Probed(Probed),
+    Stop,
+    Tick,
+}
+
+impl Cluster {
+    /// Starts looking for nodes and probing them, on the runtime it is called in, until `stop` is
+    /// cancelled.
+    ///
+    /// # Errors
+    /// `settings.discovery.service` is not a domain name.
+    pub(crate) fn spawn(
+        settings: Settings,
+        stop: CancellationToken,
+    ) -> Result<ClusterHandle, ProtoError> {
+        let Settings { kind, discovery, monitor, path_timeout, state_file } = settings;
+        let tasks = TaskTracker::new();
+        let mut candidates = Candidates::new(&discovery.nodes, &discovery.excluded);
+        let mut memory = None;
+        let (answer, answers) = mpsc::channel(1);
+        if let Some(name) = &discovery.service {
+            let service =
+                Service::try_new(name, discovery.port, &discovery.nameservers, discovery.timeout)?;
+            if let Some(path) = &state_file {
+                let file = StateFile::new(path, name);
+                candidates.recall(&file.load());
+                memory = Some(Memory::spawn(file, candidates.found(), &tasks));
+            }
+            let lookups = Discovery::new(service, discovery.interval, answer);
+            tasks.spawn(lookups.run(stop.clone()));
+        }
+
+        let (probed, results) = mpsc::channel(PENDING_RESULTS);
+        let (topology, topology_watch) = watch::channel(Arc::default());
+        let (bells, bells_watch) = watch::channel(Bells::new());
+        let mut cluster = Self {
+            policy: Policy { kind, path_timeout },
+            monitor: Arc::new(monitor),
+            candidates,
+            memory,
+            nodes: BTreeMap::new(),
+            decision: Decision::default(),
+            probed,
+            topology,
+            bells,
+            tasks: tasks.clone(),
+            stop,
+        };
+        cluster.watch_candidates();
+        cluster.decide();
+        tasks.spawn(cluster.run(answers, results));
+        Ok(ClusterHandle { topology: topology_watch, bells: bells_watch, tasks })
+    }
+
+    async fn run(
+        mut self,
+        mut answers: mpsc::Receiver<Vec<Candidate>>,
+        mut results: mpsc::Receiver<Probed>,
+    ) {
+        let mut ticks = time::interval(self.monitor.interval.max(LEAST_TICK));
+        ticks.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
+        loop {
+            let event = tokio::select! {
+                () = self.stop.cancelled() => Event::Stop,
+                Some(nodes) = answers.recv() => Event::Found(nodes),
+                Some(probed) = results.recv() => Event::Probed(probed),
+                _ = ticks.tick() => Event::Tick,
+            };
+            match event {
+                Event::Found(nodes) => self.found(&nodes),
+                Event::Probed(probed) => self.observe(probed),
+                Event::Stop => break,
+                // Time alone changes decisions: a silent primary's grace ends.
+                Event::Tick => {}
+            }
+            self.decide();
+        }
+        self.tasks.close();
+    }
+
+    fn found(&mut self, answer: &[Candidate]) {
+        let before = self.candidates.found();
+        let nodes = &self.nodes;
+        self.candidates.merge(answer, Instant::now(), |address| {
+            nodes.get(&address).is_some_and(|node| node.view.contact == Contact::Answering)
+        });
+        let after = self.candidates.found();
+        if after != before {
+            self.watch_candidates();
+            if let Some(memory) = &self.memory {
+                memory.nodes.send_replace(after);
+            }
+        }
+    }
+
+    /// Brings the probes in line with the candidates.
+    fn watch_candidates(&mut self) {
+        let known: BTreeMap<_, _> = self
+            .candidates
+            .all()
+            .into_iter()
+            .map(|candidate| (candidate.address, candidate.priority))
+            .collect();
+        self.nodes.retain(|address, node| {
+            let keep = known.contains_key(address);
+            if !keep {
+                tracing::info!(node = %address, "node forgotten");
+                node.stop.cancel();
+            }
+            keep
+        });
+        for (address, priority) in known {
+            match self.nodes.get_mut(&address) {
+                Some(node) => node.view.priority = priority,
+                None => {
+                    tracing::info!(node = %address, "node found");
+                    let node = self.watch(address, priority);
+                    self.nodes.insert(address, node);
+                }
+            }
+        }
+        let bells = self.nodes.iter().map(|(address, node)| (*address, Arc::clone(&node.bell)));
+        self.bells.send_replace(bells.collect());
+    }
+
+    fn watch(&self, address: NodeAddr, priority: u16) -> Watched {
+        let bell = Arc::new(Notify::new());
+        let stop = self.stop.child_token();
+        let prober = Prober {
+            address,
+            settings: Arc::clone(&self.monitor),
+            kind: self.policy.kind,
+            results: self.probed.clone(),
+            wake: Arc::clone(&bell),
+        };
+        self.tasks.spawn(Arc::new(prober).run(stop.clone()));
+        Watched { view: NodeView::new(address, priority), bell, stop }
+    }
+
+    fn observe(&mut self, probed: Probed) {
+        // A node forgotten meanwhile has no view to put this into.
+        if let Some(node) = self.nodes.get_mut(&probed.address) {
+            node.view.observe(probed.outcome, probed.asked);
+        }
+    }
+
+    fn decide(&mut self) {
+        let views: Vec<_> = self.nodes.values().map(|node| node.view.clone()).collect();
+        let decision = decide(&self.decision, &views, self.policy, Instant::now());
+        log_changes(&self.decision, &decision);
+        let topology = topology(&decision, &views);
+        self.decision = decision;
+        self.topology.send_if_modified(|published| {
+            let changed = **published != topology;
+            if changed {
+                *published = Arc::new(topology);
+            }
+            changed
+        });
+    }
+}
+
+impl Memory {
+    fn spawn(file: StateFile, nodes: Vec<Candidate>, tasks: &TaskTracker) -> Self {
+        let (sender, mut changes) = watch::channel(nodes);
+        tasks.spawn(async move {
+            while changes.changed().await.is_ok() {
+                let (file, nodes) = (file.clone(), changes.borrow_and_update().clone());
+                let saved = tokio::task::spawn_blocking(move || file.save(&nodes)).await;
+                if let Ok(Err(error)) = saved {
+                    tracing::warn!(%error, "cannot remember the nodes for the next start");
+                }
+            }
+        });
+        Self { nodes: sender }
+    }
+}
+
+fn topology(decision: &Decision, views: &[NodeView]) -> Topology {
+    let nodes = views
+        .iter()
+        .map(|view| {
+            let verdict = decision.verdicts.get(&view.address);
+            let report = view.report.as_ref();
+            Node {
+                address: view.address,
+                name: view.name().map(str::to_owned),
+                state: view.state(),
+                usable: match verdict {
+                    Some(Verdict::Usable) => true,
+                    Some(Verdict::LastResort(_)) => decision.primary == Some(view.address),
+                    Some(Verdict::Unusable(_)) | None => false,
+                },
+                reason: verdict.and_then(Verdict::reason).map(ToString::to_string),
+                version: report.and_then(|report| report.version.clone()),
+                max_allowed_packet: report.and_then(|report| report.max_allowed_packet),
+            }
+        })
+        .collect();
+    Topology {
+        primary: decision.primary,
+        epoch: decision.epoch,
+        cause: decision.cause.clone(),
+        nodes,
+    }
+}
+
+fn log_changes(before: &Decision, after: &Decision) {
+    for (node, verdict) in &after.verdicts {
+        if before.verdicts.get(node) == Some(verdict) {
+            continue;
+        }
+        match verdict {
+            Verdict::Usable => tracing::info!(%node, "node is usable"),
+            Verdict::LastResort(reason) => {
+                tracing::warn!(%node, %reason, "node is only a last resort");
+            }
+            Verdict::Unusable(super::verdict::Reason::NotProbed) => {}
+            Verdict::Unusable(reason) => tracing::warn!(%node, %reason, "node is not usable"),
+        }
+    }
+    if before.primary == after.primary {
+        return;
+    }
+    let (epoch, reason) = (after.epoch, &after.cause);
+    match (after.primary, reason) {
+        (None, _) => tracing::error!(%reason, "no primary: no node is usable"),
+        (Some(node), Cause::Lost { .. }) => tracing::warn!(%node, %reason, epoch, "new primary"),
+        (Some(node), _) => tracing::info!(%node, %reason, epoch, "new primary"),
+    }
+}
+
+/// Outcomes that wait for this task; a prober waits once they are so many.
+const PENDING_RESULTS: usize = 64;
+
+/// The shortest period of the task's own clock.
+const LEAST_TICK: std::time::Duration = std::time::Duration::from_millis(10);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,175 @@
+//! May writes go to this node? One node is judged by what it said, against what the cluster as a
+//! whole is known to be.
+
+use std::fmt;
+
+use super::settings::ClusterKind;
+use super::view::{Contact, Galera, Loss, NodeView, Report, Sync};
+
+/// Whether writes may go to a node.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Verdict {
+    /// Only if there is no usable node.
+    LastResort(Reason),
+    /// Not at all.
+    Unusable(Reason),
+    /// They may.
+    Usable,
+}
+
+impl Verdict {
+    /// Why it is not simply usable.
+    pub(crate) fn reason(&self) -> Option<&Reason> {
+        match self {
+            Self::LastResort(reason) | Self::Unusable(reason) => Some(reason),
+            Self::Usable => None,
+        }
+    }
+
+    /// Which of two nodes to take, whatever their names: the lower one. `None`: not at all.
+    pub(crate) fn class(&self) -> Option<u8> {
+        match self {
+            Self::Usable => Some(0),
+            Self::LastResort(Reason::Desynced) => Some(1),
+            // A donor by rsync blocks every write while it gives its state.
+            Self::LastResort(_) => Some(2),
+            Self::Unusable(_) => None,
+        }
+    }
+}
+
+/// Why a node is not usable, or only the last resort.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Reason {
+    /// Its view of the membership is older than that of others, and has been for a while.
+    Behind,
+    /// An operator took it out of flow control (`wsrep_desync`).
+    Desynced,
+    /// It gives its state to another node.
+    Donor,
+    /// It belongs to another cluster.
+    Foreign {
+        /// The `wsrep_cluster_state_uuid` that it reports.
+        cluster: String,
+    },
+    /// Nobody names it any more, and it cannot be reached.
+    Forgotten,
+    /// It is in the group but has not caught up.
+    Joining,
+    /// The probe failed at once.
+    Lost(Loss),
+    /// It stands outside the primary component.
+    NonPrimary,
+    /// It replicates nothing by Galera.
+    NotGalera,
+    /// Not probed yet.
+    NotProbed,
+    /// It does not accept statements (`wsrep_ready`).
+    NotReady,
+    /// `read_only` is set.
+    ReadOnly,
+    /// It is told to refuse statements.
+    Rejecting {
+        /// The variable that says so.
+        variable: &'static str,
+    },
+    /// It does not answer.
+    Silent,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Behind => f.write_str("does not know the cluster's latest membership"),
+            Self::Desynced => f.write_str("desynced (wsrep_desync=ON)"),
+            Self::Donor => f.write_str("donor: gives its state to another node"),
+            Self::Foreign { cluster } => write!(f, "belongs to another cluster ({cluster})"),
+            Self::Forgotten => f.write_str("no longer known"),
+            Self::Joining => f.write_str("joining: has not caught up with the cluster"),
+            Self::Lost(loss) => loss.fmt(f),
+            Self::NonPrimary => f.write_str("outside the primary component"),
+            Self::NotGalera => f.write_str("not a Galera node (wsrep is off)"),
+            Self::NotProbed => f.write_str("not probed yet"),
+            Self::NotReady => f.write_str("not ready (wsrep_ready=OFF)"),
+            Self::ReadOnly => f.write_str("read only (read_only=ON)"),
+            Self::Rejecting { variable } => write!(f, "rejects queries ({variable})"),
+            Self::Silent => f.write_str("does not answer in time"),
+        }
+    }
+}
+
+/// What the cluster as a whole is known to be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Yardstick<'a> {
+    /// What the nodes are to each other.
+    pub(crate) kind: ClusterKind,
+    /// Which cluster is ours, once known.
+    pub(crate) cluster: Option<&'a str>,
+    /// A membership that every member must know of by now: an older one is out of date.
+    pub(crate) settled_view: Option<u64>,
+}
+
+/// Judges one node.
+pub(crate) fn judge(view: &NodeView, yardstick: Yardstick<'_>) -> Verdict {
+    let report = match (&view.contact, &view.report) {
+        (Contact::Unknown, _) => return Verdict::Unusable(Reason::NotProbed),
+        (Contact::Lost(loss), _) => return Verdict::Unusable(Reason::Lost(loss.clone())),
+        (_, None) => return Verdict::Unusable(Reason::Silent),
+        (Contact::Silent { .. }, _) if view.is_silent() => {
+            return Verdict::Unusable(Reason::Silent);
+        }
+        (Contact::Answering | Contact::Silent { .. }, Some(report)) => report,
+    };
+    if let Some(reason) = unusable(report, yardstick) {
+        return Verdict::Unusable(reason);
+    }
+    match &report.galera {
+        Some(galera) if galera.desynced => Verdict::LastResort(Reason::Desynced),
+        Some(galera) if galera.sync == Sync::Donor => Verdict::LastResort(Reason::Donor),
+        _ => Verdict::Usable,
+    }
+}
+
+fn unusable(report: &Report, yardstick: Yardstick<'_>) -> Option<Reason> {
+    if yardstick.kind == ClusterKind::Galera {
+        match &report.galera {
+            None => return Some(Reason::NotGalera),
+            Some(galera) => {
+                if let Some(reason) = outside(galera, yardstick) {
+                    return Some(reason);
+                }
+            }
+        }
+    }
+    report.read_only.then_some(Reason::ReadOnly)
+}
+
+/// Why a Galera node cannot take writes, the weightiest reason first.
+fn outside(galera: &Galera, yardstick: Yardstick<'_>) -> Option<Reason> {
+    if !galera.primary_component {
+        return Some(Reason::NonPrimary);
+    }
+    if yardstick.cluster.is_some_and(|ours| ours != galera.cluster) {
+        return Some(Reason::Foreign { cluster: galera.cluster.clone() });
+    }
+    match galera.sync {
+        Sync::Donor if galera.rejects_as_donor && !galera.desynced => {
+            return Some(Reason::Rejecting { variable: "wsrep_sst_donor_rejects_queries" });
+        }
+        Sync::Donor | Sync::Synced => {}
+        Sync::Joined | Sync::Joining | Sync::Undefined => return Some(Reason::Joining),
+    }
+    if !galera.ready {
+        return Some(Reason::NotReady);
+    }
+    if galera.rejects {
+        return Some(Reason::Rejecting { variable: "wsrep_reject_queries" });
+    }
+    if yardstick.settled_view > galera.view_id {
+        return Some(Reason::Behind);
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests;

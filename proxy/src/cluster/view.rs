@@ -1,0 +1,290 @@
+//! What a probe's answer means. The rows of the two `SHOW` statements become a [`Report`] once;
+//! nobody after that looks at a server variable's text.
+//!
+//! A value that is missing is read as the worse of its two meanings: a node that does not say that
+//! it is ready is not ready.
+//!
+//! Sources: "Galera Cluster Status Variables" and "Galera Cluster System Variables" in the MariaDB
+//! documentation.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use tokio::time::Instant;
+
+use super::topology::{NodeAddr, NodeState};
+
+/// What is known of one node: what it said last, and whether it still speaks.
+#[derive(Clone, Debug)]
+pub(crate) struct NodeView {
+    /// Where it listens.
+    pub(crate) address: NodeAddr,
+    /// Lower is preferred.
+    pub(crate) priority: u16,
+    /// Whether it answers now.
+    pub(crate) contact: Contact,
+    /// Its last answer, kept when it falls silent: it still names the node.
+    pub(crate) report: Option<Report>,
+}
+
+/// Whether a node answers.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Contact {
+    /// The last probe was answered.
+    Answering,
+    /// The last probe failed at once, and said why.
+    Lost(Loss),
+    /// The last `misses` probes, `misses >= 1`, had no answer in time.
+    Silent {
+        /// When the first of them was asked.
+        since: Instant,
+        /// How many they are.
+        misses: u32,
+    },
+    /// Not probed yet.
+    Unknown,
+}
+
+/// Why a node is known at once to be of no use, where silence would have to be waited out.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Loss {
+    /// The connection was closed or reset: the server died, or closes its sessions to stop.
+    Closed,
+    /// Something else than a MySQL server listens there.
+    Garbled(String),
+    /// Nothing listens there.
+    Refused,
+    /// The server turned us away, or the statement down.
+    Rejected {
+        /// The server's error code, such as 1045.
+        code: u16,
+        /// The server's words.
+        message: String,
+    },
+}
+
+impl fmt::Display for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed => f.write_str("closes the connection"),
+            Self::Garbled(error) => write!(f, "does not answer as a MySQL server: {error}"),
+            Self::Refused => f.write_str("connection refused"),
+            Self::Rejected { code, message } => write!(f, "error {code}: {message}"),
+        }
+    }
+}
+
+/// How one probe ended.
+#[derive(Clone, Debug)]
+pub(crate) enum Outcome {
+    /// The node answered.
+    Answer(Report),
+    /// The node is of no use, and said so at once.
+    Lost(Loss),
+    /// No answer in time, or none that tells more of the node than of the way to it.
+    Silent,
+}
+
+impl NodeView {
+    /// A node nobody has asked yet.
+    pub(crate) fn new(address: NodeAddr, priority: u16) -> Self {
+        Self { address, priority, contact: Contact::Unknown, report: None }
+    }
+
+    /// Takes in how the probe sent at `asked` ended.
+    pub(crate) fn observe(&mut self, outcome: Outcome, asked: Instant) {
+        self.contact = match outcome {
+            Outcome::Answer(report) => {
+                self.report = Some(report);
+                Contact::Answering
+            }
+            Outcome::Lost(loss) => Contact::Lost(loss),
+            Outcome::Silent => match self.contact {
+                Contact::Silent { since, misses } => {
+                    Contact::Silent { since, misses: misses.saturating_add(1) }
+                }
+                _ => Contact::Silent { since: asked, misses: 1 },
+            },
+        };
+    }
+
+    /// Whether it has missed so many probes in a row that it counts as unreachable.
+    pub(crate) fn is_silent(&self) -> bool {
+        match self.contact {
+            Contact::Silent { misses, .. } => misses > TOLERATED_MISSES || self.report.is_none(),
+            Contact::Answering | Contact::Lost(_) | Contact::Unknown => false,
+        }
+    }
+
+    /// The node's own word for itself, or ours.
+    pub(crate) fn state(&self) -> NodeState {
+        match (&self.contact, &self.report) {
+            (Contact::Unknown, _) => NodeState::Unknown,
+            (Contact::Lost(_), _) | (_, None) => NodeState::Unreachable,
+            (Contact::Silent { .. }, _) if self.is_silent() => NodeState::Unreachable,
+            (_, Some(report)) => report.state(),
+        }
+    }
+
+    /// What it last said of its cluster, if it is a Galera node.
+    pub(crate) fn galera(&self) -> Option<&Galera> {
+        self.report.as_ref()?.galera.as_ref()
+    }
+
+    /// `wsrep_node_name`, or nothing while it is not known.
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.report.as_ref()?.name.as_deref()
+    }
+}
+
+/// What a node said of itself.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Report {
+    /// `wsrep_node_name`.
+    pub(crate) name: Option<String>,
+    /// `version`, such as `10.11.6-MariaDB`.
+    pub(crate) version: Option<String>,
+    /// `max_allowed_packet` in bytes.
+    pub(crate) max_allowed_packet: Option<u64>,
+    /// `read_only` is anything but `OFF`.
+    pub(crate) read_only: bool,
+    /// What it said of its cluster; `None` for a server that replicates nothing by Galera.
+    pub(crate) galera: Option<Galera>,
+}
+
+/// What a Galera node said of its cluster.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Galera {
+    /// `wsrep_cluster_state_uuid`: which cluster.
+    pub(crate) cluster: String,
+    /// `wsrep_cluster_conf_id`, which grows with each change of membership; `None` outside the
+    /// primary component, where the server shows the largest number there is.
+    pub(crate) view_id: Option<u64>,
+    /// `wsrep_cluster_status` is `Primary`.
+    pub(crate) primary_component: bool,
+    /// `wsrep_ready` is `ON`.
+    pub(crate) ready: bool,
+    /// `wsrep_local_state`.
+    pub(crate) sync: Sync,
+    /// `wsrep_desync` is `ON`: an operator took it out of flow control.
+    pub(crate) desynced: bool,
+    /// `wsrep_reject_queries` is anything but `NONE`.
+    pub(crate) rejects: bool,
+    /// `wsrep_sst_donor_rejects_queries` is `ON`.
+    pub(crate) rejects_as_donor: bool,
+    /// `wsrep_incoming_addresses`: the members, in the words of their own configuration. Names
+    /// instead of addresses are left out.
+    pub(crate) members: BTreeSet<NodeAddr>,
+}
+
+/// `wsrep_local_state`, by its number: its text says more, and changes more.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Sync {
+    /// 2: gives its state to another, or is desynced.
+    Donor,
+    /// 3: has the state, and catches up.
+    Joined,
+    /// 1: waits for the state, or receives it.
+    Joining,
+    /// 4: caught up.
+    Synced,
+    /// 0, or nothing we know: in no group.
+    #[default]
+    Undefined,
+}
+
+impl Report {
+    /// Reads the rows of `SHOW GLOBAL STATUS LIKE 'wsrep%'` and of
+    /// `SHOW GLOBAL VARIABLES`, of which only those in [`VARIABLES`] matter.
+    pub(crate) fn parse(
+        status: impl IntoIterator<Item = (String, String)>,
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Self {
+        let rows = Rows(status.into_iter().chain(variables).collect());
+        Self {
+            name: rows.text("wsrep_node_name"),
+            version: rows.text("version"),
+            max_allowed_packet: rows.number("max_allowed_packet"),
+            read_only: !rows.is("read_only", &["OFF", "0"]),
+            galera: Galera::parse(&rows),
+        }
+    }
+
+    fn state(&self) -> NodeState {
+        match &self.galera {
+            None => NodeState::Online,
+            Some(galera) if !galera.primary_component => NodeState::NonPrimary,
+            Some(galera) => match galera.sync {
+                Sync::Donor => NodeState::Donor,
+                Sync::Synced => NodeState::Synced,
+                Sync::Joined | Sync::Joining | Sync::Undefined => NodeState::Joining,
+            },
+        }
+    }
+}
+
+impl Galera {
+    /// `None` where writes stay on that server, be it that no provider is loaded or `wsrep_on` off.
+    fn parse(rows: &Rows) -> Option<Self> {
+        if !rows.is("wsrep_on", &["ON"]) {
+            return None;
+        }
+        Some(Self {
+            cluster: rows.text("wsrep_cluster_state_uuid").unwrap_or_default(),
+            view_id: rows.number("wsrep_cluster_conf_id").filter(|id| *id != u64::MAX),
+            primary_component: rows.is("wsrep_cluster_status", &["Primary"]),
+            ready: rows.is("wsrep_ready", &["ON"]),
+            sync: match rows.number("wsrep_local_state") {
+                Some(1) => Sync::Joining,
+                Some(2) => Sync::Donor,
+                Some(3) => Sync::Joined,
+                Some(4) => Sync::Synced,
+                _ => Sync::Undefined,
+            },
+            desynced: rows.is("wsrep_desync", &["ON"]),
+            rejects: !rows.is("wsrep_reject_queries", &["NONE"]),
+            rejects_as_donor: rows.is("wsrep_sst_donor_rejects_queries", &["ON"]),
+            members: rows
+                .text("wsrep_incoming_addresses")
+                .unwrap_or_default()
+                .split(',')
+                .filter_map(|member| member.trim().parse().ok().map(NodeAddr))
+                .collect(),
+        })
+    }
+}
+
+struct Rows(BTreeMap<String, String>);
+
+impl Rows {
+    fn text(&self, name: &str) -> Option<String> {
+        self.0.get(name).filter(|value| !value.is_empty()).cloned()
+    }
+
+    fn number(&self, name: &str) -> Option<u64> {
+        self.0.get(name)?.parse().ok()
+    }
+
+    fn is(&self, name: &str, values: &[&str]) -> bool {
+        self.0.get(name).is_some_and(|is| values.iter().any(|value| is.eq_ignore_ascii_case(value)))
+    }
+}
+
+/// The variables that matter, by name.
+pub(crate) const VARIABLES: [&str; 8] = [
+    "max_allowed_packet",
+    "read_only",
+    "version",
+    "wsrep_desync",
+    "wsrep_node_name",
+    "wsrep_on",
+    "wsrep_reject_queries",
+    "wsrep_sst_donor_rejects_queries",
+];
+
+/// A probe missed once says little: a slow disk, a lost packet that TCP sends again, a burst of
+/// flow control all pass within a second. The second miss in a row is news.
+const TOLERATED_MISSES: u32 = 1;
+
+#[cfg(test)]
+mod tests;

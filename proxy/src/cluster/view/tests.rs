@@ -1,0 +1,136 @@
+use std::time::Duration;
+
+use super::*;
+use crate::cluster::testing::views::{
+    self, DESYNCED, DISCONNECTED, DONOR, JOINING, NON_PRIMARY, PLAIN, SYNCED, rows, rows_with,
+};
+
+fn report(capture: &str) -> Report {
+    Report::parse(rows(capture), [])
+}
+
+fn galera(capture: &str) -> Galera {
+    report(capture).galera.expect("a Galera node")
+}
+
+#[test]
+fn a_synced_node_is_read_in_full() {
+    let members = ["127.0.15.1:3306", "127.0.15.2:3306", "127.0.15.3:3306"];
+    let expected = Report {
+        name: Some("node1".into()),
+        version: Some("10.11.19-MariaDB-0+deb12u1".into()),
+        max_allowed_packet: Some(16 * 1024 * 1024),
+        read_only: false,
+        galera: Some(Galera {
+            cluster: "c5a75aef-e66c-11f1-ad8a-6e410dc76040".into(),
+            view_id: Some(12),
+            primary_component: true,
+            ready: true,
+            sync: Sync::Synced,
+            desynced: false,
+            rejects: false,
+            rejects_as_donor: false,
+            members: members.map(|member| NodeAddr(member.parse().unwrap())).into(),
+        }),
+    };
+    assert_eq!(report(SYNCED), expected);
+}
+
+#[test]
+fn every_state_of_a_real_node_is_told_apart() {
+    let cases = [
+        (SYNCED, NodeState::Synced),
+        (DESYNCED, NodeState::Donor),
+        (DONOR, NodeState::Donor),
+        (JOINING, NodeState::Joining),
+        (NON_PRIMARY, NodeState::NonPrimary),
+        (DISCONNECTED, NodeState::NonPrimary),
+        (PLAIN, NodeState::Online),
+    ];
+    for (capture, state) in cases {
+        assert_eq!(report(capture).state(), state, "{capture}");
+    }
+    assert!(galera(DESYNCED).desynced);
+    assert!(!galera(DONOR).desynced, "an SST donor is not one that an operator desynced");
+}
+
+#[test]
+fn outside_the_primary_component_there_is_no_view() {
+    assert_eq!(galera(NON_PRIMARY).view_id, None);
+    assert_eq!(galera(DISCONNECTED).view_id, None);
+    assert!(!galera(NON_PRIMARY).ready);
+}
+
+#[test]
+fn a_server_without_galera_still_has_a_name_and_a_version() {
+    let plain = report(PLAIN);
+    assert_eq!(plain.galera, None);
+    assert_eq!(plain.name.as_deref(), Some("db1"));
+    assert!(plain.version.is_some());
+}
+
+#[test]
+fn whatever_a_node_leaves_out_is_held_against_it() {
+    for missing in ["wsrep_ready", "wsrep_local_state", "wsrep_cluster_status"] {
+        let rows = rows(SYNCED).into_iter().filter(|(name, _)| name != missing);
+        let galera = Report::parse(rows, []).galera.unwrap();
+        let healthy = galera.ready && galera.sync == Sync::Synced && galera.primary_component;
+        assert!(!healthy, "without {missing}");
+    }
+    let silent = Report::parse([], []);
+    assert!(silent.read_only);
+    assert_eq!(silent.galera, None);
+}
+
+#[test]
+fn values_of_other_versions_and_nonsense_are_taken_for_the_worse() {
+    let read_only = |value| Report::parse(rows_with(SYNCED, &[("read_only", value)]), []).read_only;
+    assert!(read_only("ON"));
+    assert!(read_only("1"));
+    assert!(read_only("NO_LOCK_NO_ADMIN"));
+    assert!(!read_only("off"));
+    let odd = [
+        ("wsrep_local_state", "four"),
+        ("wsrep_cluster_conf_id", "-1"),
+        ("wsrep_reject_queries", "ALL_KILL"),
+        ("wsrep_incoming_addresses", "AUTO, db2.example.com:3306,127.0.15.3:3306,,[::1]:3306"),
+        ("max_allowed_packet", "much"),
+    ];
+    let report = Report::parse(rows_with(SYNCED, &odd), []);
+    let galera = report.galera.as_ref().unwrap();
+    assert_eq!((galera.sync, galera.view_id, galera.rejects), (Sync::Undefined, None, true));
+    let members = ["127.0.15.3:3306", "[::1]:3306"];
+    assert_eq!(galera.members, members.map(|member| NodeAddr(member.parse().unwrap())).into());
+    assert_eq!(report.max_allowed_packet, None);
+}
+
+#[test]
+fn one_missed_probe_is_forgiven_the_second_is_not() {
+    let start = Instant::now();
+    let mut view = views::synced(1);
+    view.observe(Outcome::Silent, start);
+    assert_eq!(view.state(), NodeState::Synced);
+    view.observe(Outcome::Silent, start + Duration::from_secs(1));
+    assert_eq!(view.state(), NodeState::Unreachable);
+    assert_eq!(view.contact, Contact::Silent { since: start, misses: 2 });
+    assert_eq!(view.name(), Some("node1"), "an operator still sees who it is");
+
+    view.observe(Outcome::Answer(report(SYNCED)), start + Duration::from_secs(2));
+    view.observe(Outcome::Silent, start + Duration::from_secs(3));
+    assert_eq!(view.state(), NodeState::Synced, "an answer wipes the slate");
+}
+
+#[test]
+fn a_node_that_never_answered_is_not_given_the_benefit_of_the_doubt() {
+    let mut view = NodeView::new(views::address(1), 0);
+    assert_eq!(view.state(), NodeState::Unknown);
+    view.observe(Outcome::Silent, Instant::now());
+    assert_eq!(view.state(), NodeState::Unreachable);
+}
+
+#[test]
+fn a_refused_connection_counts_at_once() {
+    let mut view = views::synced(1);
+    view.observe(Outcome::Lost(Loss::Refused), Instant::now());
+    assert_eq!(view.state(), NodeState::Unreachable);
+}
