@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::sessions::Sessions;
+use crate::admin::console::Account;
 use crate::admin::{self, AdminState};
 use crate::cluster::{
     Cluster, ClusterKind, DiscoverySettings, MonitorSettings, NodeAddr, Settings,
@@ -90,6 +91,7 @@ impl App {
             (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let registry = Arc::new(Registry::new());
         let http = admin::http::bind(config.admin.http)?;
+        let console = admin::console::bind(config.admin.console)?;
 
         let stop_control = CancellationToken::new();
         let cluster = Cluster::spawn(cluster_settings(&config), stop_control.clone())
@@ -135,6 +137,11 @@ impl App {
             listen: config.listen.addresses.iter().map(ToString::to_string).collect::<Vec<_>>().into(),
         };
         control.spawn(http.serve(state.clone(), stop_control.clone()));
+        let operator = Account {
+            user: config.monitor.user.clone(),
+            password: config.monitor.password.clone(),
+        };
+        control.spawn(console.serve(state, operator, stop_control.clone()));
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
             listen = ?config.listen.addresses,

@@ -1,0 +1,31 @@
+# What a newcomer types. `make` alone lists it.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo lab test bench clean-lab
+
+help: ## List the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: ## A real Galera cluster, Consul, the proxy and Icinga, for a minute, with a verdict
+	@tests/install.sh lab
+	cargo build --release --locked -p ido-proxy -p ido-proxy-tests
+	target/release/lab demo
+
+lab: ## The same servers, until Ctrl-C
+	@tests/install.sh lab
+	cargo build --release --locked -p ido-proxy -p ido-proxy-tests
+	target/release/lab up
+
+test: ## Everything: format, lints, unit, property and story tests against real servers
+	@tests/install.sh all
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo test --workspace --locked --no-fail-fast
+
+bench: ## Latency, throughput and memory beside a direct connection, HAProxy and nginx
+	@tests/install.sh bench
+	cargo build --release --locked -p ido-proxy -p ido-proxy-benches
+	target/release/bench all
+
+clean-lab: ## End and remove what a crashed lab left behind
+	cargo run --locked -p ido-proxy-tests --bin lab -- clean
