@@ -1,8 +1,8 @@
 //! An SQL console for operators: any MySQL client may ask it `SHOW NODES`.
 //!
-//! The protocol side is opensrv-mysql, which trusts its clients; what it lacks is added around it: real
-//! salts and passwords ([`shim`]), packets in order and of bounded length ([`gate`]), a bounded number
-//! of connections, a time to log in and a time to say something (here).
+//! The protocol side is opensrv-mysql, which trusts its clients; what it lacks is added around it:
+//! real salts and passwords ([`shim`]), packets in order and of bounded length ([`gate`]), and here
+//! a bounded number of connections, a time to log in and a time to say something.
 //!
 //! Layout:
 //! - [`gate`], [`shim`] — between the socket, opensrv-mysql and the commands.
@@ -69,15 +69,13 @@ pub(crate) fn bind(address: SocketAddr) -> Result<Console, BindError> {
 
 impl Console {
     /// The address it listens on.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the kernel does not tell.
-    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+    #[cfg(test)]
+    fn local_addr(&self) -> SocketAddr {
+        self.listener.local_addr().unwrap()
     }
 
-    /// Serves until `stop` is cancelled; connections end with it, since nobody loses anything.
+    /// Serves whoever logs in as `account`, until `stop` is cancelled. Connections end with it, since
+    /// nobody loses anything.
     ///
     /// # Errors
     ///

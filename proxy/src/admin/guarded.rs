@@ -24,7 +24,7 @@ pub(super) struct Guarded {
 impl Guarded {
     /// Guards `stream`, which occupies `place` for as long as it lives.
     pub(super) fn new(stream: TcpStream, place: OwnedSemaphorePermit, idle: Duration) -> Self {
-        // Answers are small and awaited by somebody. A socket that refuses this option works, only slower.
+        // Answers are small and somebody waits for them. Without the option they come, only later.
         let _ = stream.set_nodelay(true);
         Self { stream, idle, deadline: Box::pin(tokio::time::sleep(idle)), _place: place }
     }

@@ -35,12 +35,9 @@ pub(crate) fn bind(address: SocketAddr) -> Result<Http, BindError> {
 
 impl Http {
     /// The address it listens on.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the kernel does not tell.
-    pub(crate) fn local_addr(&self) -> std::io::Result<SocketAddr> {
-        self.listener.local_addr()
+    #[cfg(test)]
+    fn local_addr(&self) -> SocketAddr {
+        self.listener.local_addr().unwrap()
     }
 
     /// Serves until `stop` is cancelled, and lets requests under way finish for a moment.

@@ -1,9 +1,9 @@
 //! The sessions that exist now, for whoever asks: the status page, `SHOW SESSIONS`, a drain.
 //!
-//! A session writes its own entry from its own thread and never waits for a reader: what changes with
-//! every command is a few relaxed atomics, what changes seldom (user, database, node) sits behind a
-//! mutex of the entry. A reader sees each entry as it was a moment ago, and state, command and time
-//! of one entry always belong together, since they are one word.
+//! A session writes its own entry from its own thread: what changes with every command is a few
+//! relaxed atomics, for which it never waits; what changes seldom (user, database, node) sits
+//! behind a mutex of the entry, which a reader holds only to copy. A reader sees each entry as it
+//! was a moment ago, and state, command and time always belong together: they are one word.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -31,7 +31,7 @@ impl Registry {
         Self { epoch: Instant::now(), sessions: Mutex::default() }
     }
 
-    /// Enters a session in the state [`SessionState::Login`]; it is listed until the guard is dropped.
+    /// Enters a session in the state [`SessionState::Login`]; it is listed until the guard is gone.
     /// `client` is how the client is shown: its address, or the process behind a Unix socket.
     pub(crate) fn register(self: &Arc<Self>, client: impl Into<String>) -> SessionGuard {
         let mut sessions = lock(&self.sessions);
@@ -313,8 +313,8 @@ impl Activity {
         (self.since.as_millis() as u64) << 16 | u64::from(command) << 8 | self.state as u64
     }
 
-    /// The reverse of [`Activity::pack`], but for an empty command: it comes back as COM_SLEEP, which no
-    /// server takes either.
+    /// The reverse of [`Activity::pack`], but for an empty command: it comes back as COM_SLEEP,
+    /// which no server takes either.
     fn unpack(word: u64) -> Self {
         let [state, command, ..] = word.to_le_bytes();
         let state = SessionState::from_byte(state);
@@ -336,7 +336,7 @@ fn display<T: fmt::Display, S: Serializer>(
     }
 }
 
-/// Locks even after a panic elsewhere: every value behind these mutexes is whole between two writes.
+/// Locks even after a panic elsewhere: what these mutexes guard is whole between two writes.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -51,9 +51,7 @@ pub(crate) fn init(format: Format, level: LevelFilter) -> Result<(), LogsError> 
 }
 
 fn custom_filter(text: String) -> Result<EnvFilter, LogsError> {
-    EnvFilter::builder()
-        .parse(&text)
-        .map_err(|source| LogsError::Filter { text, source })
+    EnvFilter::builder().parse(&text).map_err(|source| LogsError::Filter { text, source })
 }
 
 fn default_filter(level: LevelFilter) -> EnvFilter {
@@ -70,10 +68,8 @@ fn subscriber<W>(
 where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(colour)
-        .with_writer(writer);
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colour).with_writer(writer);
     match format {
         Format::Text => Box::new(builder.compact().finish()),
         Format::Json => Box::new(builder.json().flatten_event(true).finish()),
@@ -144,24 +140,15 @@ mod tests {
     #[test]
     fn the_level_never_makes_libraries_talkative() {
         let text = written(Format::Text, default_filter(LevelFilter::TRACE));
-        assert!(
-            text.contains("a detail") && !text.contains("chatter"),
-            "{text}"
-        );
+        assert!(text.contains("a detail") && !text.contains("chatter"), "{text}");
         let text = written(Format::Text, default_filter(LevelFilter::ERROR));
         assert_eq!(text, "");
     }
 
     #[test]
     fn a_custom_filter_wins_and_a_wrong_one_is_named() {
-        let text = written(
-            Format::Text,
-            custom_filter("some_library=info".into()).unwrap(),
-        );
-        assert!(
-            text.contains("chatter") && !text.contains("primary chosen"),
-            "{text}"
-        );
+        let text = written(Format::Text, custom_filter("some_library=info".into()).unwrap());
+        assert!(text.contains("chatter") && !text.contains("primary chosen"), "{text}");
         let error = custom_filter("ido_proxy=loud".into()).unwrap_err();
         assert!(error.to_string().contains("ido_proxy=loud"), "{error}");
     }

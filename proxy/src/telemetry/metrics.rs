@@ -18,7 +18,7 @@ mod label;
 mod session;
 
 pub(crate) use cluster::{ClusterMetrics, ProbeMetrics};
-pub(crate) use label::{CounterBy, DnsResult, Label, LinkLoss, LoginResult, Refusal};
+pub(crate) use label::{DnsResult, LinkLoss, LoginResult, Refusal};
 pub(crate) use session::SessionMetrics;
 
 /// Reads what was counted.
@@ -73,19 +73,14 @@ fn describe() {
     for metric in catalog::ALL {
         metric.describe();
     }
-    catalog::BUILD_INFO
-        .gauge_of(env!("CARGO_PKG_VERSION"))
-        .set(1.0);
-    let now = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
+    catalog::BUILD_INFO.gauge_of(env!("CARGO_PKG_VERSION")).set(1.0);
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     catalog::START_TIME.gauge().set(now.as_secs_f64());
 }
 
 /// Upper bounds of every histogram, in seconds: from a login over loopback to a node that hangs.
-const BUCKETS: [f64; 14] = [
-    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
-];
+const BUCKETS: [f64; 14] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 #[cfg(test)]

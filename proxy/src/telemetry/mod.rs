@@ -2,7 +2,7 @@
 //!
 //! Layout:
 //! - [`logs`] — `tracing` to standard error, as text or JSON.
-//! - [`metrics`] — Prometheus metrics: handles that the tasks count with, and the text of `/metrics`.
+//! - [`metrics`] — for Prometheus: handles to count with, and the text of `/metrics`.
 
 pub(crate) mod logs;
 pub(crate) mod metrics;

@@ -1,10 +1,10 @@
 //! What a client sends, made fit for opensrv-mysql.
 //!
-//! opensrv-mysql 0.7 panics on sequence ids that it does not expect, keeps packets of any length in memory, drops
-//! the connection at a text that is not UTF-8, and answers OK to commands that it does not know, to
-//! "change the user" for one. So it reads from here: one packet at a time, none longer than [`LIMIT`],
-//! in order, its text UTF-8, and each command that it would mistake replaced by one that the
-//! [`Shim`](super::shim::Shim) refuses.
+//! opensrv-mysql 0.7 panics on some sequence ids, keeps packets of any length in memory, drops the
+//! connection at a text that is not UTF-8, and answers OK to commands that it does not know, to
+//! "change the user" for one. So it reads from here: one packet at a time, none longer than
+//! [`LIMIT`], in order, its text UTF-8, and each command that it would mistake replaced by one that
+//! the [`Shim`](super::shim::Shim) refuses.
 
 use std::io;
 use std::pin::Pin;
@@ -15,8 +15,8 @@ use ido_proxy_protocol::command::Command;
 use ido_proxy_protocol::packet;
 use tokio::io::{AsyncRead, ReadBuf};
 
-/// Reads whole packets from `R` and gives them on, one at a time. What violates the protocol is an error
-/// of the kind `InvalidData`.
+/// Reads whole packets from `R` and gives them on, one at a time. What violates the protocol is an
+/// error of the kind `InvalidData`.
 #[derive(Debug)]
 pub(super) struct Gate<R> {
     reader: R,

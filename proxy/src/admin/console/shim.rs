@@ -43,7 +43,7 @@ pub(super) struct Shim {
     state: AdminState,
     account: Arc<Account>,
     client: Client,
-    /// Never the same for two connections: otherwise a proof seen once would open the console again.
+    /// Never the same for two connections: else a proof seen once would open the console again.
     salt: Scramble,
     logged_in: Arc<Notify>,
 }
@@ -76,7 +76,7 @@ impl Shim {
         // The proof is checked for a wrong name too, so that names cannot be told apart by time.
         let password = self.account.password.expose_secret().as_bytes();
         let proven = native::verify(password, &self.salt, response);
-        proven & (user == self.account.user.as_bytes())
+        proven && user == self.account.user.as_bytes()
     }
 }
 

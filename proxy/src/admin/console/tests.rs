@@ -23,7 +23,7 @@ struct Served {
 impl Served {
     fn start() -> Self {
         let console = bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let address = console.local_addr().unwrap();
+        let address = console.local_addr();
         let (state, topology) = state();
         let stop = CancellationToken::new();
         let account = Account { user: USER.to_owned(), password: PASSWORD.into() };
@@ -267,7 +267,7 @@ async fn it_ends_when_told_to() {
 #[test]
 fn a_taken_port_names_the_key() {
     let held = bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let error = bind(held.local_addr().unwrap()).unwrap_err().to_string();
+    let error = bind(held.local_addr()).unwrap_err().to_string();
     assert!(error.starts_with("[admin] console: cannot listen on 127.0.0.1:"), "{error}");
 }
 

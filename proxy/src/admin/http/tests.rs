@@ -21,7 +21,7 @@ struct Served {
 impl Served {
     fn start() -> Self {
         let http = bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let address = http.local_addr().unwrap();
+        let address = http.local_addr();
         let (state, topology) = state();
         let stop = CancellationToken::new();
         let task = tokio::spawn(http.serve(state.clone(), stop.clone()));
@@ -160,7 +160,7 @@ async fn it_ends_when_told_to_although_somebody_stays_connected() {
 #[tokio::test]
 async fn a_taken_port_names_the_key_and_the_holder() {
     let held = bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let error = bind(held.local_addr().unwrap()).unwrap_err().to_string();
+    let error = bind(held.local_addr()).unwrap_err().to_string();
     assert!(error.starts_with("[admin] http: cannot listen on 127.0.0.1:"), "{error}");
     assert!(error.contains(&format!("pid {}", std::process::id())), "{error}");
 }

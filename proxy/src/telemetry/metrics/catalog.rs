@@ -83,51 +83,29 @@ impl Metric {
 }
 
 const fn counter(name: &'static str, unit: Unit, help: &'static str) -> Metric {
-    Metric {
-        name,
-        kind: Kind::Counter,
-        unit,
-        label: NO_LABEL,
-        help,
-    }
+    Metric { name, kind: Kind::Counter, unit, label: NO_LABEL, help }
 }
 
 const fn gauge(name: &'static str, unit: Unit, help: &'static str) -> Metric {
-    Metric {
-        kind: Kind::Gauge,
-        ..counter(name, unit, help)
-    }
+    Metric { kind: Kind::Gauge, ..counter(name, unit, help) }
 }
 
 const fn seconds(name: &'static str, help: &'static str) -> Metric {
-    Metric {
-        kind: Kind::Histogram,
-        ..counter(name, Unit::Seconds, help)
-    }
+    Metric { kind: Kind::Histogram, ..counter(name, Unit::Seconds, help) }
 }
 
 const fn by(key: &'static str, values: &'static [&'static str], metric: Metric) -> Metric {
-    Metric {
-        label: LabelOf { key, values },
-        ..metric
-    }
+    Metric { label: LabelOf { key, values }, ..metric }
 }
 
 /// The label of a metric that is one series.
-const NO_LABEL: LabelOf = LabelOf {
-    key: "",
-    values: &[],
-};
+const NO_LABEL: LabelOf = LabelOf { key: "", values: &[] };
 
 // The daemon.
 pub(super) const BUILD_INFO: Metric = by(
     "version",
     &[],
-    gauge(
-        "ido_proxy_build_info",
-        Unit::Count,
-        "Always 1; the label tells the version that runs.",
-    ),
+    gauge("ido_proxy_build_info", Unit::Count, "Always 1; the label tells the version that runs."),
 );
 pub(super) const START_TIME: Metric = gauge(
     "ido_proxy_start_time_seconds",
@@ -136,11 +114,8 @@ pub(super) const START_TIME: Metric = gauge(
 );
 
 // Clients and their sessions.
-pub(super) const SESSIONS: Metric = gauge(
-    "ido_proxy_sessions",
-    Unit::Count,
-    "Sessions open now, those still logging in included.",
-);
+pub(super) const SESSIONS: Metric =
+    gauge("ido_proxy_sessions", Unit::Count, "Sessions open now, those still logging in included.");
 pub(super) const SESSIONS_HELD: Metric = gauge(
     "ido_proxy_sessions_held",
     Unit::Count,
@@ -149,16 +124,10 @@ pub(super) const SESSIONS_HELD: Metric = gauge(
 pub(super) const LOGINS: Metric = by(
     "result",
     LoginResult::NAMES,
-    counter(
-        "ido_proxy_logins_total",
-        Unit::Count,
-        "Client logins, by how they ended.",
-    ),
+    counter("ido_proxy_logins_total", Unit::Count, "Client logins, by how they ended."),
 );
-pub(super) const LOGIN_SECONDS: Metric = seconds(
-    "ido_proxy_login_seconds",
-    "From a client's connection to the answer to its login.",
-);
+pub(super) const LOGIN_SECONDS: Metric =
+    seconds("ido_proxy_login_seconds", "From a client's connection to the answer to its login.");
 pub(super) const REFUSED: Metric = by(
     "reason",
     Refusal::NAMES,
@@ -168,28 +137,16 @@ pub(super) const REFUSED: Metric = by(
         "Clients refused and sessions ended by the proxy itself.",
     ),
 );
-pub(super) const COMMANDS: Metric = counter(
-    "ido_proxy_commands_total",
-    Unit::Count,
-    "Commands received from clients.",
-);
-pub(super) const CLIENT_RECEIVED: Metric = counter(
-    "ido_proxy_client_received_bytes_total",
-    Unit::Bytes,
-    "Bytes read from clients.",
-);
-pub(super) const CLIENT_SENT: Metric = counter(
-    "ido_proxy_client_sent_bytes_total",
-    Unit::Bytes,
-    "Bytes written to clients.",
-);
+pub(super) const COMMANDS: Metric =
+    counter("ido_proxy_commands_total", Unit::Count, "Commands received from clients.");
+pub(super) const CLIENT_RECEIVED: Metric =
+    counter("ido_proxy_client_received_bytes_total", Unit::Bytes, "Bytes read from clients.");
+pub(super) const CLIENT_SENT: Metric =
+    counter("ido_proxy_client_sent_bytes_total", Unit::Bytes, "Bytes written to clients.");
 
 // Links to nodes.
-pub(super) const LINKS_OPENED: Metric = counter(
-    "ido_proxy_links_opened_total",
-    Unit::Count,
-    "Links opened to nodes, login included.",
-);
+pub(super) const LINKS_OPENED: Metric =
+    counter("ido_proxy_links_opened_total", Unit::Count, "Links opened to nodes, login included.");
 pub(super) const LINKS_LOST: Metric = by(
     "reason",
     LinkLoss::NAMES,
@@ -199,45 +156,26 @@ pub(super) const LINKS_LOST: Metric = by(
         "Links that ended, or could not be opened, without their session's wish.",
     ),
 );
-pub(super) const LINK_SECONDS: Metric = seconds(
-    "ido_proxy_link_seconds",
-    "Time to open a link: connection, login and settings.",
-);
-pub(super) const LINK_RECEIVED: Metric = counter(
-    "ido_proxy_link_received_bytes_total",
-    Unit::Bytes,
-    "Bytes read from nodes.",
-);
-pub(super) const LINK_SENT: Metric = counter(
-    "ido_proxy_link_sent_bytes_total",
-    Unit::Bytes,
-    "Bytes written to nodes.",
-);
+pub(super) const LINK_SECONDS: Metric =
+    seconds("ido_proxy_link_seconds", "Time to open a link: connection, login and settings.");
+pub(super) const LINK_RECEIVED: Metric =
+    counter("ido_proxy_link_received_bytes_total", Unit::Bytes, "Bytes read from nodes.");
+pub(super) const LINK_SENT: Metric =
+    counter("ido_proxy_link_sent_bytes_total", Unit::Bytes, "Bytes written to nodes.");
 
 // The cluster.
 pub(super) const NODES: Metric = gauge("ido_proxy_nodes", Unit::Count, "Known nodes.");
-pub(super) const NODES_USABLE: Metric = gauge(
-    "ido_proxy_nodes_usable",
-    Unit::Count,
-    "Nodes that writes may go to.",
-);
+pub(super) const NODES_USABLE: Metric =
+    gauge("ido_proxy_nodes_usable", Unit::Count, "Nodes that writes may go to.");
 pub(super) const NODE_USABLE: Metric = by(
     "node",
     &[],
-    gauge(
-        "ido_proxy_node_usable",
-        Unit::Count,
-        "1 while writes may go to the node, else 0.",
-    ),
+    gauge("ido_proxy_node_usable", Unit::Count, "1 while writes may go to the node, else 0."),
 );
 pub(super) const PRIMARY: Metric = by(
     "node",
     &[],
-    gauge(
-        "ido_proxy_primary",
-        Unit::Count,
-        "1 for the node that writes go to, else 0.",
-    ),
+    gauge("ido_proxy_primary", Unit::Count, "1 for the node that writes go to, else 0."),
 );
 pub(super) const PRIMARY_CHANGES: Metric = counter(
     "ido_proxy_primary_changes_total",
@@ -247,19 +185,12 @@ pub(super) const PRIMARY_CHANGES: Metric = counter(
 pub(super) const PROBE_SECONDS: Metric = by(
     "node",
     &[],
-    seconds(
-        "ido_proxy_probe_seconds",
-        "Time of the probes that the node answered.",
-    ),
+    seconds("ido_proxy_probe_seconds", "Time of the probes that the node answered."),
 );
 pub(super) const PROBES_FAILED: Metric = by(
     "node",
     &[],
-    counter(
-        "ido_proxy_probes_failed_total",
-        Unit::Count,
-        "Probes without an answer, or refused.",
-    ),
+    counter("ido_proxy_probes_failed_total", Unit::Count, "Probes without an answer, or refused."),
 );
 pub(super) const DNS_LOOKUPS: Metric = by(
     "result",

@@ -63,18 +63,12 @@ impl ClusterMetrics {
         self.primary_changes.absolute(topology.epoch);
 
         for node in &topology.nodes {
-            nodes
-                .entry(node.address)
-                .or_insert_with(|| NodeGauges::new(node.address));
+            nodes.entry(node.address).or_insert_with(|| NodeGauges::new(node.address));
         }
         for (address, gauges) in nodes {
             let node = topology.nodes.iter().find(|node| node.address == *address);
-            gauges
-                .usable
-                .set(truth(node.is_some_and(|node| node.usable)));
-            gauges
-                .primary
-                .set(truth(topology.primary == Some(*address)));
+            gauges.usable.set(truth(node.is_some_and(|node| node.usable)));
+            gauges.primary.set(truth(topology.primary == Some(*address)));
         }
     }
 }

@@ -11,13 +11,11 @@ use metrics::Counter;
 use super::catalog::Metric;
 
 /// A label whose values are known beforehand.
-pub(crate) trait Label: Copy + fmt::Display + 'static {
-    /// Every value, in the order of [`Label::index`].
-    const ALL: &'static [Self];
-    /// The text of every value, in the same order.
+pub(crate) trait Label: Copy + fmt::Display {
+    /// The text of every value.
     const NAMES: &'static [&'static str];
 
-    /// The place of this value in [`Label::ALL`].
+    /// The place of this value in [`Label::NAMES`].
     fn index(self) -> usize;
 }
 
@@ -29,13 +27,11 @@ pub(crate) struct CounterBy<L> {
 }
 
 impl<L: Label> CounterBy<L> {
-    /// Prepares the counters of `metric`, all at zero.
+    /// Prepares the counters of `metric`, which has this label, all at zero.
     pub(super) fn new(metric: &Metric) -> Self {
+        debug_assert_eq!(metric.label.values, L::NAMES);
         Self {
-            counters: L::NAMES
-                .iter()
-                .map(|value| metric.counter_of(*value))
-                .collect(),
+            counters: metric.label.values.iter().map(|value| metric.counter_of(*value)).collect(),
             label: PhantomData,
         }
     }
@@ -54,7 +50,11 @@ impl<L> fmt::Debug for CounterBy<L> {
 
 /// Declares an enum that is a [`Label`]: each variant with its documentation and its text.
 macro_rules! label {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal,)+ }) => {
+    (
+        $(#[$doc:meta])* $name:ident {
+            $($(#[$variant_doc:meta])* $variant:ident = $text:literal,)+
+        }
+    ) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, Eq, PartialEq)]
         pub(crate) enum $name {
@@ -62,7 +62,6 @@ macro_rules! label {
         }
 
         impl Label for $name {
-            const ALL: &'static [Self] = &[$(Self::$variant),+];
             const NAMES: &'static [&'static str] = &[$($text),+];
 
             fn index(self) -> usize {

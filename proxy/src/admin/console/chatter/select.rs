@@ -1,5 +1,5 @@
-//! `SELECT` of system variables, of who one is, and of plain numbers: no more SQL than libraries and
-//! health checks use by themselves.
+//! `SELECT` of system variables, of who one is, and of plain numbers: no more SQL than libraries
+//! and health checks use by themselves.
 
 use super::variables;
 use crate::admin::console::shim::{Client, SERVER_VERSION};

@@ -1,3 +1,4 @@
+use proptest::collection::vec;
 use proptest::prelude::*;
 use tokio::io::AsyncReadExt;
 
@@ -70,7 +71,7 @@ async fn packets_out_of_order_are_refused() {
 proptest! {
     #[test]
     fn whatever_comes_only_whole_packets_with_readable_text_pass(
-        sent in proptest::collection::vec((0_u8..4, proptest::collection::vec(any::<u8>(), 0..40)), 0..6),
+        sent in vec((0_u8..4, vec(any::<u8>(), 0..40)), 0..6),
         cut in 0_usize..200,
     ) {
         let sent: Vec<_> = sent.iter().map(|(id, payload)| (*id, payload.as_slice())).collect();
