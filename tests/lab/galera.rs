@@ -3,13 +3,13 @@
 //! All nodes start from copies of one prepared data directory ([`template`]) that was shut down as a
 //! member of the cluster, so they join by an incremental transfer and the cluster stands in seconds.
 
-mod node;
-mod template;
+pub(crate) mod node;
+pub(crate) mod template;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use self::node::Node;
+pub use self::node::{Node, Standing, Written};
 pub use self::template::{ICINGA_DATABASE, ICINGA_PASSWORD, ICINGA_USER};
 use crate::error::{LabError, Result};
 use crate::run::Run;

@@ -234,7 +234,7 @@ mod tests {
     fn localhost_is_all_that_icinga_is_told() {
         let text = configuration(&IcingaSpec::new(Database::Localhost));
         assert!(text.contains("\thost = \"localhost\"\n"));
-        assert!(!text.contains("port") && !text.contains("socket_path"));
+        assert!(!text.contains("\tport = ") && !text.contains("socket_path"));
     }
 
     /// Labs side by side cannot share the one default socket.

@@ -15,6 +15,7 @@
 //! - [`whole`] — all parts together: [`Lab`].
 //! - [`run`] — one run: its number, addresses and folders.
 //! - [`galera`], [`discovery`] ([`consul`], [`dns`]), [`proxy`], [`icinga`] — the parts.
+//! - [`plain`] — one server that is no cluster, for stories that need none.
 //! - [`faults`] — broken networks; signals are methods of the parts.
 //! - [`counters`] — what Icinga's log and a general log of MariaDB say, counted.
 //! - [`part`], [`process`], [`leftovers`] — programs, and their end whatever happens.
@@ -31,6 +32,7 @@ pub mod http;
 pub mod icinga;
 pub mod leftovers;
 pub mod part;
+pub mod plain;
 pub mod process;
 pub mod proxy;
 pub mod run;

@@ -18,6 +18,7 @@ use crate::galera::{Galera, ICINGA_PASSWORD, ICINGA_USER};
 use crate::http::{Answer, fetch};
 use crate::icinga::{DEFAULT_SOCKET, Database};
 use crate::part::Part;
+use crate::plain::Plain;
 use crate::process::{Program, run_tool};
 use crate::run::{Run, lock};
 use crate::sql;
@@ -31,7 +32,7 @@ pub struct ProxySpec {
     /// Whether its socket is [`DEFAULT_SOCKET`], where `host = "localhost"` leads. One lab at a time can
     /// have it; the next waits. Otherwise the socket lies in the lab's data.
     pub default_socket: bool,
-    /// The name servers it asks.
+    /// The name servers it asks; it looks nothing up if there are none.
     pub nameservers: Vec<SocketAddr>,
     settings: Vec<(String, Value)>,
 }
@@ -40,6 +41,12 @@ impl ProxySpec {
     /// Proxy 1 with a socket of its own, and these name servers.
     pub fn new(nameservers: Vec<SocketAddr>) -> Self {
         Self { index: 1, default_socket: false, nameservers, settings: Vec::new() }
+    }
+
+    /// Proxy 1 before plain servers (`topology = "single"`), of which there is usually one.
+    pub fn single(nodes: &[SocketAddr]) -> Self {
+        let nodes: Vec<_> = nodes.iter().map(ToString::to_string).collect();
+        Self::new(Vec::new()).set("topology", "single").set("discovery.nodes", nodes)
     }
 
     /// Sets one key of its configuration, or replaces what the lab sets: `("failover.hold", "2s")`.
@@ -68,9 +75,28 @@ impl Proxy {
     pub async fn start(run: &Arc<Run>, galera: &Galera, spec: &ProxySpec) -> Result<Self> {
         let proxy = Self::prepare(run, spec).await?;
         proxy.set_up(galera).await?;
-        proxy.part.launch()?;
-        proxy.ready(START).await?;
+        proxy.launch().await?;
         Ok(proxy)
+    }
+
+    /// The same before one plain server: see [`ProxySpec::single`].
+    ///
+    /// # Errors
+    /// As [`Proxy::start`].
+    pub async fn start_single(run: &Arc<Run>, server: &Plain, spec: &ProxySpec) -> Result<Self> {
+        let proxy = Self::prepare(run, spec).await?;
+        proxy.set_up_by(server.connect().await?).await?;
+        proxy.launch().await?;
+        Ok(proxy)
+    }
+
+    /// Starts it, and waits until it has a primary.
+    ///
+    /// # Errors
+    /// When it runs already, or finds none.
+    pub async fn launch(&self) -> Result<()> {
+        self.part.launch()?;
+        self.ready(START).await
     }
 
     /// Writes its configuration; it does not run yet, and no account was created.
@@ -109,10 +135,17 @@ impl Proxy {
     pub async fn set_up(&self, galera: &Galera) -> Result<()> {
         let node = galera.nodes().iter().find(|node| node.part().runs());
         let node = node.ok_or_else(|| LabError::Refused("setup: no node runs".into()))?;
+        self.set_up_by(node.connect().await?).await
+    }
+
+    /// The same, on a connection of root's.
+    ///
+    /// # Errors
+    /// When the command or its SQL fails.
+    pub async fn set_up_by(&self, mut root: Conn) -> Result<()> {
         let script = self.tool(&["setup"]).await?;
-        let mut conn = node.connect().await?;
-        sql::script(&mut conn, "ido-proxy setup", &script, Duration::from_secs(30)).await?;
-        let _ = conn.disconnect().await;
+        sql::script(&mut root, "ido-proxy setup", &script, Duration::from_secs(30)).await?;
+        let _ = root.disconnect().await;
         Ok(())
     }
 
@@ -258,15 +291,17 @@ fn configuration(run: &Run, spec: &ProxySpec, folder: &Path, socket: &Path) -> R
     let defaults = [
         ("state_dir", folder.display().to_string().into()),
         ("listen.addresses", vec![at(3306), socket.display().to_string()].into()),
-        ("discovery.service", SERVICE.into()),
-        ("discovery.nameservers", nameservers.into()),
         ("monitor.user", MONITOR.into()),
         ("monitor.password", MONITOR.into()),
         ("users", Value::Array(vec![user(ICINGA_USER, ICINGA_PASSWORD)])),
         ("admin.http", at(9306).into()),
         ("admin.console", at(6032).into()),
     ];
-    let defaults = defaults.into_iter().map(|(key, value): (&str, Value)| (key.to_owned(), value));
+    let service =
+        [("discovery.service", SERVICE.into()), ("discovery.nameservers", nameservers.into())];
+    let service = service.into_iter().filter(|_| !spec.nameservers.is_empty());
+    let defaults = defaults.into_iter().chain(service);
+    let defaults = defaults.map(|(key, value): (&str, Value)| (key.to_owned(), value));
     let mut table = Table::new();
     for (key, value) in defaults.chain(spec.settings.iter().cloned()) {
         put(&mut table, &key, value)?;

@@ -66,9 +66,12 @@ async fn watch(lab: &Lab, seconds: u32) -> Vec<f64> {
     let mut ticks = interval(Duration::from_secs(1));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut traffic, mut latency, mut all_added) = (Traffic::default(), None, Vec::new());
-    traffic.rows_a_second(&lab.galera).await;
+    traffic.look(&lab.galera).await;
     ticks.tick().await;
-    println!("  {:>4}  {:32}  {:32}  added latency", "", "clients are sent to", "rows a second");
+    println!(
+        "  {:>4}  {:26}  {:>6}  {:14}  added latency",
+        "", "clients are sent to", "rows/s", "written on"
+    );
     for second in 1..=seconds {
         ticks.tick().await;
         let primary = lab.proxy().primary().await.ok().flatten();
@@ -78,12 +81,8 @@ async fn watch(lab: &Lab, seconds: u32) -> Vec<f64> {
             (None, Some(primary)) => primary.to_string(),
             (None, None) => "nobody: clients are held".to_owned(),
         };
-        let rates = traffic.rows_a_second(&lab.galera).await;
-        let rates = rates.into_iter().zip(lab.galera.nodes()).map(|(rate, node)| match rate {
-            Some(rate) => format!("{} {rate:.0}", node.name()),
-            None => format!("{} ?", node.name()),
-        });
-        let rates = rates.collect::<Vec<_>>().join(", ");
+        let flow = traffic.look(&lab.galera).await;
+        let writers = flow.writers.join(", ");
 
         // After a change of primary, or a lost connection, the next second measures again.
         let lasting = latency.take().filter(|latency: &Latency| Some(latency.node()) == primary);
@@ -107,7 +106,7 @@ async fn watch(lab: &Lab, seconds: u32) -> Vec<f64> {
                 "?".to_owned()
             }
         };
-        println!("  {second:>3}s  {target:32}  {rates:32}  {added}");
+        println!("  {second:>3}s  {target:26}  {:>6.0}  {writers:14}  {added}", flow.rows);
     }
     all_added
 }

@@ -1,35 +1,46 @@
-//! Which node gets how many rows.
+//! Which node clients write to, and how much.
 
 use std::collections::HashMap;
 use std::time::Instant;
 
-use lab::galera::Galera;
+use lab::galera::{Galera, Written};
 
 /// Follows the counters of all nodes.
 #[derive(Default)]
 pub(super) struct Traffic {
-    last: HashMap<u8, (Instant, u64)>,
+    last: HashMap<u8, (Instant, Written)>,
+}
+
+/// What was written since the look before.
+#[derive(Debug, Default)]
+pub(super) struct Flow {
+    /// Rows a second, on the node where most were.
+    pub(super) rows: f64,
+    /// The nodes whose own clients wrote.
+    pub(super) writers: Vec<String>,
 }
 
 impl Traffic {
-    /// For each node its rows a second, written by its own clients, since the last call. `None` for a
-    /// node that does not answer, and at the first call.
-    pub(super) async fn rows_a_second(&mut self, galera: &Galera) -> Vec<Option<f64>> {
-        let mut rates = Vec::new();
+    /// Looks at all nodes. Those that do not answer count for nothing.
+    pub(super) async fn look(&mut self, galera: &Galera) -> Flow {
+        let mut flow = Flow::default();
         for node in galera.nodes() {
-            let Ok(rows) = node.client_writes().await else {
+            let Ok(written) = node.written().await else {
                 self.last.remove(&node.index());
-                rates.push(None);
                 continue;
             };
             let now = Instant::now();
-            let before = self.last.insert(node.index(), (now, rows));
-            rates.push(before.and_then(|(then, before)| {
-                // A node that was started again counts from zero.
-                let rows = u32::try_from(rows.checked_sub(before)?).ok()?;
-                Some(f64::from(rows) / now.duration_since(then).as_secs_f64())
-            }));
+            let Some((then, before)) = self.last.insert(node.index(), (now, written)) else {
+                continue;
+            };
+            // A node that was started again counts from zero.
+            let rows = u32::try_from(written.rows.saturating_sub(before.rows)).unwrap_or(u32::MAX);
+            let rate = f64::from(rows) / now.duration_since(then).as_secs_f64();
+            flow.rows = flow.rows.max(rate);
+            if written.sent > before.sent {
+                flow.writers.push(node.name().to_owned());
+            }
         }
-        rates
+        flow
     }
 }

@@ -85,33 +85,35 @@ impl Node {
         Ok(Standing(rows.into_iter().collect()))
     }
 
-    /// One of its status counters, such as `wsrep_replicated` (transactions it sent to the others).
+    /// One of its status counters.
     ///
     /// # Errors
     /// When it does not answer, or has no such number.
     pub async fn counter(&self, name: &str) -> Result<u64> {
-        self.counters(&[name]).await
+        let mut conn = self.connect().await?;
+        let query = format!("SHOW GLOBAL STATUS LIKE '{name}'");
+        let rows: Vec<(String, String)> = sql::rows(&mut conn, &query).await?;
+        let _ = conn.disconnect().await;
+        let value = rows.first().and_then(|(_, value)| value.parse().ok());
+        value.ok_or_else(|| LabError::Refused(format!("{}: no counter {name}", self.name())))
     }
 
-    /// The statements by which its own clients wrote rows, since its start. What comes from other nodes
-    /// is not in it.
+    /// How much was written on it since its start.
     ///
     /// # Errors
     /// When it does not answer.
-    pub async fn client_writes(&self) -> Result<u64> {
-        self.counters(&["Com_insert", "Com_update", "Com_delete", "Com_replace"]).await
-    }
-
-    async fn counters(&self, names: &[&str]) -> Result<u64> {
+    pub async fn written(&self) -> Result<Written> {
         let mut conn = self.connect().await?;
-        let query = "SHOW GLOBAL STATUS";
-        let rows: Vec<(String, String)> = sql::rows(&mut conn, query).await?;
+        let rows: Vec<(String, String)> = sql::rows(&mut conn, "SHOW GLOBAL STATUS").await?;
         let _ = conn.disconnect().await;
         let rows: HashMap<_, _> = rows.into_iter().collect();
-        let values =
-            names.iter().map(|name| rows.get(*name).and_then(|value| value.parse::<u64>().ok()));
-        let sum = values.sum::<Option<u64>>();
-        sum.ok_or_else(|| LabError::Refused(format!("{}: no counter {names:?}", self.name())))
+        let value = |name: &str| rows.get(name).and_then(|value| value.parse::<u64>().ok());
+        let changes = ["Com_insert", "Com_update", "Com_delete", "Com_replace"];
+        let written = changes.iter().map(|name| value(name)).sum::<Option<u64>>();
+        let written = written.zip(value("wsrep_replicated"));
+        let (rows, sent) = written
+            .ok_or_else(|| LabError::Refused(format!("{}: counters missing", self.name())))?;
+        Ok(Written { rows, sent })
     }
 
     /// Begins to write every statement that clients send to this node to its general log.
@@ -226,6 +228,15 @@ impl Node {
     }
 }
 
+/// How much was written on a node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Rows changed, both by its own clients and by what other nodes sent.
+    pub rows: u64,
+    /// Transactions that its own clients made, and that it sent to the other nodes.
+    pub sent: u64,
+}
+
 /// The `wsrep_*` status of a node.
 #[derive(Clone, Debug)]
 pub struct Standing(HashMap<String, String>);
@@ -258,7 +269,7 @@ impl fmt::Display for Standing {
 }
 
 /// mariadbd as every node and the template run it.
-pub(super) fn server(name: impl Into<String>, folder: &Path) -> Program {
+pub(crate) fn server(name: impl Into<String>, folder: &Path) -> Program {
     // As root the state transfer fails: its rsync daemon drops to a user that cannot read the data.
     Program::new(name, "mariadbd")
         .user(template::SERVER_USER)

@@ -27,10 +27,10 @@ pub const ICINGA_USER: &str = "icinga";
 pub const ICINGA_PASSWORD: &str = "icinga";
 
 /// Who runs the servers, where the lab is root.
-pub(super) const SERVER_USER: &str = "mysql";
+pub(crate) const SERVER_USER: &str = "mysql";
 
 /// The prepared directory, made now if this machine has none that fits.
-pub(super) async fn prepared(run: &Arc<Run>) -> Result<PathBuf> {
+pub(crate) async fn prepared(run: &Arc<Run>) -> Result<PathBuf> {
     let key = key().await?;
     let ready = lab_folder().join(format!("template-{key:016x}"));
     let guard = lab_folder().join("template.lock");
