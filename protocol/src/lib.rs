@@ -34,6 +34,7 @@ pub mod packet;
 pub mod prepare;
 pub mod reply;
 pub mod session_state;
+pub mod statement;
 pub mod status;
 pub mod violation;
 mod wire;

@@ -58,7 +58,7 @@ impl<'a> Change<'a> {
         Ok(match kind {
             SYSTEM_VARIABLES => Self::SystemVariable(inner.lenenc_bytes()?, inner.lenenc_bytes()?),
             SCHEMA => Self::Schema(inner.lenenc_bytes()?),
-            STATE_CHANGE => Self::StateChange(inner.lenenc_bytes()? == b"1"),
+            STATE_CHANGE => Self::StateChange(data.last() == Some(&b'1')),
             GTIDS => {
                 let _encoding = inner.u8()?;
                 Self::Gtids(inner.lenenc_bytes()?)
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn every_kind_of_change_is_told() {
-        let block = b"\x00\x0f\x0aautocommit\x03OFF\x01\x05\x04test\x02\x02\x011\x03\x03\x00\x01g\
+        let block = b"\x00\x0f\x0aautocommit\x03OFF\x01\x05\x04test\x02\x011\x03\x03\x00\x01g\
             \x04\x13\x12START TRANSACTION;\x05\x09\x08T_R_W_S_\x63\x01x";
         let changes: Vec<_> = changes(block).collect();
         let state = TransactionState {

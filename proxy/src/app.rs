@@ -21,13 +21,13 @@ use crate::cluster::{
     Cluster, ClusterKind, DiscoverySettings, MonitorSettings, NodeAddr, Settings,
 };
 use crate::session::context::{Limits, SessionContext};
+use crate::session::facade::Facade;
 use crate::session::link::Profile;
 use crate::session::listener::{BindError, Listener};
 use crate::session::login::Accounts;
 use crate::session::orders::{self, Orders};
 use crate::session::registry::Registry;
 use crate::session::survey::{SURVEY_CAPABILITIES, survey};
-use crate::session::facade::Facade;
 use crate::telemetry::metrics::{ClusterMetrics, MetricsHandle, SessionMetrics};
 
 mod sessions;
@@ -134,7 +134,13 @@ impl App {
             registry: Arc::clone(&registry),
             metrics,
             started: std::time::Instant::now(),
-            listen: config.listen.addresses.iter().map(ToString::to_string).collect::<Vec<_>>().into(),
+            listen: config
+                .listen
+                .addresses
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .into(),
         };
         control.spawn(http.serve(state.clone(), stop_control.clone()));
         let operator = Account {

@@ -17,8 +17,10 @@ mod setup;
 /// every write to one of them, and holds clients while there is none.
 #[derive(Debug, Parser)]
 #[command(name = "ido-proxy", version, propagate_version = true)]
-#[command(after_help = "Start with `ido-proxy check`, then `ido-proxy setup | mariadb` on a node, \
-                        then `ido-proxy run`.")]
+#[command(
+    after_help = "Start with `ido-proxy check`, then `ido-proxy setup | mariadb` on a node, \
+                        then `ido-proxy run`."
+)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,

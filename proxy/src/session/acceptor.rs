@@ -132,7 +132,9 @@ impl Door {
             Self::Tcp(listener) => {
                 listener.accept().await.map(|(stream, from)| Guest::Tcp(stream, from))
             }
-            Self::Unix(listener, _) => listener.accept().await.map(|(stream, _)| Guest::Unix(stream)),
+            Self::Unix(listener, _) => {
+                listener.accept().await.map(|(stream, _)| Guest::Unix(stream))
+            }
         }
     }
 }

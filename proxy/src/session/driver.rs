@@ -208,7 +208,11 @@ impl Session {
                             return Ok(Next::Link { command, sequence });
                         }
                         Route::Refuse(error) => {
-                            self.context.metrics.refused.of(Refusal::UnsupportedCommand).increment(1);
+                            self.context
+                                .metrics
+                                .refused
+                                .of(Refusal::UnsupportedCommand)
+                                .increment(1);
                             self.machine.answer(&error.encode(), sequence);
                         }
                         Route::Relay => self.begin(command, sequence),

@@ -100,19 +100,15 @@ impl End {
 
     /// Whether an operator should hear of it without asking.
     pub(crate) fn is_trouble(&self) -> bool {
-        !matches!(
-            self,
-            Self::ClientGone | Self::ClientQuit | Self::Drained | Self::Moved { .. }
-        )
+        !matches!(self, Self::ClientGone | Self::ClientQuit | Self::Drained | Self::Moved { .. })
     }
 
     /// What the client is told in reply to the command it waits for.
     pub(crate) fn error(&self) -> Option<ErrPacket> {
         let (code, state) = match self {
-            Self::ClientFailed(_)
-            | Self::ClientGone
-            | Self::ClientQuit
-            | Self::UserRefused(_) => return None,
+            Self::ClientFailed(_) | Self::ClientGone | Self::ClientQuit | Self::UserRefused(_) => {
+                return None;
+            }
             Self::LinkRefused(LinkError::Refused { error, .. }) => return Some(error.clone()),
             Self::ClientViolation(Violation::TooLong { .. }) => (NET_PACKET_TOO_LARGE, *b"08S01"),
             Self::ClientViolation(_) => (MALFORMED_PACKET, *b"HY000"),

@@ -67,7 +67,10 @@ impl Listener {
             }
             Ok(_) => match unix::UnixStream::connect(path) {
                 Ok(stream) => {
-                    return Err(BindError::InUse { address, holder: holder::of_unix_peer(&stream) });
+                    return Err(BindError::InUse {
+                        address,
+                        holder: holder::of_unix_peer(&stream),
+                    });
                 }
                 Err(_stale) => fs::remove_file(path).map_err(io)?,
             },

@@ -154,11 +154,7 @@ async fn authenticate(
     }
 }
 
-fn profile(
-    request: LoginRequest,
-    password: SecretString,
-    offered: Capabilities,
-) -> Profile {
+fn profile(request: LoginRequest, password: SecretString, offered: Capabilities) -> Profile {
     Profile {
         user: request.user,
         password,

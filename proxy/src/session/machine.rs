@@ -238,7 +238,9 @@ impl Machine {
     /// `None` when no command waits, or when a part of its reply is with the client already.
     pub(crate) fn error_sequence(&self) -> Option<u8> {
         match &self.state {
-            State::Busy(busy) if !busy.begun && !busy.replied => Some(busy.sequence.wrapping_add(1)),
+            State::Busy(busy) if !busy.begun && !busy.replied => {
+                Some(busy.sequence.wrapping_add(1))
+            }
             _ => None,
         }
     }

@@ -79,12 +79,7 @@ fn report_login(error: &LoginError, entry: &SessionGuard) {
     }
 }
 
-fn report(
-    end: &End,
-    id: SessionId,
-    user: &[u8],
-    metrics: &SessionMetrics,
-) {
+fn report(end: &End, id: SessionId, user: &[u8], metrics: &SessionMetrics) {
     if let Some(loss) = end.link_loss() {
         metrics.links_lost.of(loss).increment(1);
     }

@@ -62,8 +62,9 @@ pub(crate) async fn survey(
 }
 
 /// The capabilities to ask a node with: what is negotiated does not change how it greets.
-pub(crate) const SURVEY_CAPABILITIES: Capabilities =
-    Capabilities::PROTOCOL_41.union(Capabilities::SECURE_CONNECTION).union(Capabilities::PLUGIN_AUTH);
+pub(crate) const SURVEY_CAPABILITIES: Capabilities = Capabilities::PROTOCOL_41
+    .union(Capabilities::SECURE_CONNECTION)
+    .union(Capabilities::PLUGIN_AUTH);
 
 /// When to ask a node again that did not answer.
 const RETRY: Duration = Duration::from_secs(1);

@@ -23,10 +23,8 @@ impl Transaction {
 
     /// Takes in a reported transaction state.
     pub(crate) fn learn_state(&mut self, state: TransactionState) {
-        self.untouched = !(state.read
-            || state.read_unsafe
-            || state.wrote_anything()
-            || state.locked_tables);
+        self.untouched =
+            !(state.read || state.read_unsafe || state.wrote_anything() || state.locked_tables);
     }
 
     /// Whether a transaction is open, be it still empty.

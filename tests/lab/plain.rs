@@ -1,0 +1,94 @@
+//! One plain MariaDB server that belongs to no cluster: what most stories about clients need.
+//!
+//! It stands at the address of node 1 and has what Galera's nodes have: root without a password, and
+//! Icinga's account and database.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mysql_async::Conn;
+
+use crate::error::Result;
+use crate::galera::node::server;
+use crate::galera::template;
+use crate::part::Part;
+use crate::process::run_tool;
+use crate::run::Run;
+use crate::sql;
+use crate::wait::{Look, wait_until};
+
+/// A plain server, running or not. Dropping it kills it.
+#[derive(Debug)]
+pub struct Plain {
+    address: SocketAddr,
+    part: Part,
+}
+
+impl Plain {
+    /// Starts it, with these arguments more, and waits until it answers.
+    ///
+    /// # Errors
+    /// When mariadbd is missing, or does not come up.
+    pub async fn start(run: &Arc<Run>, arguments: &[&str]) -> Result<Self> {
+        let plain = Self::prepare(run, arguments).await?;
+        plain.launch().await?;
+        Ok(plain)
+    }
+
+    /// Prepares its data. It does not run yet.
+    ///
+    /// # Errors
+    /// When mariadbd is missing, or the disk is full.
+    pub async fn prepare(run: &Arc<Run>, arguments: &[&str]) -> Result<Self> {
+        let template = template::prepared(run).await?;
+        let folder = run.data(NAME);
+        let (from, to) = (template.as_os_str(), folder.as_os_str());
+        run_tool("cp", &["-a".as_ref(), "--reflink=auto".as_ref(), from, to], b"").await?;
+        let address = run.socket(1, 3306);
+        let program = server(NAME, &folder)
+            .arg(format!("--bind-address={}", address.ip()))
+            .args(NO_CLUSTER)
+            .args(arguments);
+        Ok(Self { address, part: Part::new(run, program) })
+    }
+
+    /// Starts it, at first or again, and waits until it answers.
+    ///
+    /// # Errors
+    /// When it runs already, or does not come up.
+    pub async fn launch(&self) -> Result<()> {
+        self.part.launch()?;
+        let what = format!("{NAME} answers");
+        wait_until(&what, START, Some(&self.part.log()), async || match self.connect().await {
+            Ok(_conn) => Look::Done(()),
+            Err(error) => self.part.look(error),
+        })
+        .await
+    }
+
+    /// Where it serves SQL.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Logs in as root, past any proxy.
+    ///
+    /// # Errors
+    /// When it does not answer within 5 s.
+    pub async fn connect(&self) -> Result<Conn> {
+        sql::connect(sql::account(self.address, "root", "")).await
+    }
+
+    /// Its process: log, signals.
+    pub fn part(&self) -> &Part {
+        &self.part
+    }
+}
+
+const NAME: &str = "plain";
+
+/// The last word on an option counts: these take back what makes a server a node.
+const NO_CLUSTER: [&str; 3] = ["--wsrep-on=OFF", "--wsrep-provider=none", "--skip-log-bin"];
+
+const START: Duration = Duration::from_secs(60);
