@@ -17,7 +17,7 @@
 //! - [`galera`], [`discovery`] ([`consul`], [`dns`]), [`proxy`], [`icinga`] — the parts.
 //! - [`plain`] — one server that is no cluster, for stories that need none.
 //! - [`faults`] — broken networks; signals are methods of the parts.
-//! - [`counters`] — what Icinga's log and a general log of MariaDB say, counted.
+//! - [`counters`], [`findings`] — what Icinga's log and the nodes' general logs say: counted, judged.
 //! - [`part`], [`process`], [`leftovers`] — programs, and their end whatever happens.
 //! - [`wait`], [`error`], [`sql`], [`http`] — asking, and saying what was heard.
 
@@ -27,6 +27,7 @@ pub mod discovery;
 pub mod dns;
 pub mod error;
 pub mod faults;
+pub mod findings;
 pub mod galera;
 pub mod http;
 pub mod icinga;

@@ -1,0 +1,86 @@
+//! What a run of Icinga must have left behind, checked by what its log, the tables and the nodes say.
+//!
+//! Icinga has to be ended first: it writes what it still has on its way out, and only then do its log
+//! and the tables agree.
+
+use crate::error::Result;
+use crate::sql;
+use crate::whole::Lab;
+
+/// Something that was to be shown, and whether it was.
+#[derive(Debug)]
+pub struct Finding {
+    /// Whether it is as it should be.
+    pub holds: bool,
+    /// What was found.
+    pub text: String,
+}
+
+/// The machine's own resolver configuration, as it was at some moment.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Resolver(Vec<u8>);
+
+impl Resolver {
+    /// As it is now.
+    pub fn now() -> Self {
+        Self(std::fs::read("/etc/resolv.conf").unwrap_or_default())
+    }
+}
+
+/// Everything that must hold after Icinga has written through the proxy for a while. `resolver` is what
+/// was read before the lab began.
+///
+/// # Errors
+/// When a log cannot be read, or node 1 does not answer.
+pub async fn all(lab: &Lab, resolver: &Resolver) -> Result<Vec<Finding>> {
+    Ok(vec![
+        history(lab).await?,
+        errors(lab)?,
+        writes(lab)?,
+        Finding {
+            holds: *resolver == Resolver::now(),
+            text: "/etc/resolv.conf is as it was".into(),
+        },
+    ])
+}
+
+/// Every state change in Icinga's log is one row of history.
+///
+/// # Errors
+/// When the log cannot be read, or node 1 does not answer.
+pub async fn history(lab: &Lab) -> Result<Finding> {
+    let changes = lab.icinga().state_changes()?;
+    let mut conn = lab.galera.node(1).connect().await?;
+    let rows: usize =
+        sql::value(&mut conn, "SELECT COUNT(*) FROM icinga.icinga_statehistory").await?;
+    let text = format!("{changes} state changes in Icinga's log, {rows} rows of history");
+    Ok(Finding { holds: changes == rows && changes > 0, text })
+}
+
+/// Icinga saw no trouble with its database.
+///
+/// # Errors
+/// When the log cannot be read.
+pub fn errors(lab: &Lab) -> Result<Finding> {
+    let errors = lab.icinga().ido_errors()?;
+    let text = match errors.first() {
+        None => "no error of its database connection in Icinga's log".to_owned(),
+        Some(first) => format!("{} errors in Icinga's log, the first: {first}", errors.len()),
+    };
+    Ok(Finding { holds: errors.is_empty(), text })
+}
+
+/// Every write went to one node, as the nodes' own general logs say.
+///
+/// # Errors
+/// When a log cannot be read.
+pub fn writes(lab: &Lab) -> Result<Finding> {
+    let mut counts = Vec::new();
+    for node in lab.galera.nodes() {
+        counts.push((node.name(), node.recorded_writes()?));
+    }
+    let written = counts.iter().filter(|(_, writes)| *writes > 0).count();
+    let counts = counts.iter().map(|(node, writes)| format!("{writes} on {node}"));
+    let text = format!("statements that write: {}", counts.collect::<Vec<_>>().join(", "));
+    Ok(Finding { holds: written == 1, text })
+}
