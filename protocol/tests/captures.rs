@@ -33,26 +33,82 @@ fn captures_are_followed_alike_whole_and_in_pieces() {
     }
 }
 
+/// Icinga is whom all of this is for: its own flags, and batches of many results in one reply.
+#[test]
+fn icinga_speaks_as_the_proxy_expects() {
+    let replay = capture("icinga.bin");
+    let login = replay.login.expect("it logged in");
+    assert_eq!(login.user, b"icinga");
+    assert_eq!(login.collation, 8, "latin1, whatever bytes it sends");
+    let flags = login.capabilities;
+    assert!(flags.contains(Capabilities::FOUND_ROWS | Capabilities::MULTI_STATEMENTS));
+    assert!(!flags.contains(Capabilities::DEPRECATE_EOF));
+    let most = replay.replies.iter().map(|reply| reply.results).max();
+    assert!(most > Some(50), "a batch has many results: {most:?}");
+    assert!(replay.replies.iter().all(|reply| reply.error.is_none()));
+}
+
 /// What a capture shows must not change without being noticed.
 #[test]
 fn the_conversation_of_the_mariadb_prompt_reads_as_it_was() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/mariadb-prompt.bin");
-    let replay = Replay::run(&fs::read(path).expect("readable"), usize::MAX).expect("followed");
-    assert_eq!(replay.login.as_ref().map(|login| login.user.as_slice()), Some(&b"icinga"[..]));
-    let told: Vec<String> = replay
-        .replies
-        .iter()
-        .map(|reply| format!("{}: {} results, {:?}", reply.command, reply.results, reply.error))
-        .collect();
-    assert_eq!(told, PROMPT);
+    assert_eq!(told(&capture("mariadb-prompt.bin")), PROMPT);
 }
 
-const PROMPT: [&str; 0] = [];
+/// The same for prepared statements.
+#[test]
+fn the_conversation_of_php_reads_as_it_was() {
+    assert_eq!(told(&capture("php-pdo.bin")), PHP);
+}
+
+const PROMPT: [&str; 14] = [
+    "COM_QUERY: 1 results, 0 changes",
+    "COM_QUERY: 0 results, 0 changes, error 1142",
+    "COM_QUERY: 1 results, 0 changes",
+    "COM_QUERY: 1 results, 0 changes",
+    "COM_QUERY: 1 results, 0 changes",
+    "COM_QUERY: 1 results, 0 changes",
+    "COM_QUERY: 1 results, 0 changes",
+    "COM_QUERY: 1 results, 0 changes",
+    "COM_QUERY: 0 results, 0 changes, error 1054",
+    "COM_QUERY: 1 results, 3 changes",
+    "COM_QUERY: 1 results, 0 changes",
+    "COM_INIT_DB: 1 results, 1 changes",
+    "COM_QUERY: 1 results, 0 changes",
+    "COM_QUERY: 1 results, 0 changes",
+];
+
+const PHP: [&str; 10] = [
+    "COM_QUERY: 1 results, 0 changes",
+    "COM_STMT_PREPARE: 0 results, 0 changes",
+    "COM_STMT_EXECUTE: 1 results, 0 changes",
+    "COM_STMT_EXECUTE: 1 results, 0 changes",
+    "COM_STMT_EXECUTE: 1 results, 0 changes",
+    "COM_STMT_PREPARE: 0 results, 0 changes",
+    "COM_STMT_EXECUTE: 1 results, 0 changes",
+    "COM_STMT_EXECUTE: 1 results, 0 changes",
+    "COM_STMT_PREPARE: 0 results, 0 changes, error 1054",
+    "COM_STMT_EXECUTE: 0 results, 0 changes, error 1406",
+];
+
+fn capture(name: &str) -> Replay {
+    let bytes = fs::read(folder().join(name)).expect("readable");
+    Replay::run(&bytes, usize::MAX).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+fn told(replay: &Replay) -> Vec<String> {
+    let one = |reply: &Reply| {
+        let error = reply.error.map(|code| format!(", error {code}")).unwrap_or_default();
+        format!("{}: {} results, {} changes{error}", reply.command, reply.results, reply.changes)
+    };
+    replay.replies.iter().map(one).collect()
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata")
+}
 
 fn captures() -> Vec<PathBuf> {
-    let folder = std::env::var_os("CAPS")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata"), PathBuf::from);
-    let entries = fs::read_dir(folder).expect("testdata");
+    let entries = fs::read_dir(folder()).expect("testdata");
     let paths = entries.map(|entry| entry.expect("an entry").path());
     paths.filter(|path| path.extension().is_some_and(|extension| extension == "bin")).collect()
 }
