@@ -155,11 +155,6 @@ impl Machine {
         self.state = State::Answering { answer: Vec::new() };
     }
 
-    /// Forgets the command that [`Self::upward`] announced: the driver has read it by itself.
-    pub(crate) fn skip_command(&mut self) {
-        self.commands = CommandStream::default();
-    }
-
     /// What to do with `input`, the bytes from the link not yet dealt with.
     ///
     /// # Errors
@@ -303,3 +298,6 @@ impl Edits {
         Some(out)
     }
 }
+
+#[cfg(test)]
+mod tests;
