@@ -1,2 +1,26 @@
-//! The benchmarks.
-fn main() {}
+//! Measures ido-proxy beside a direct connection, HAProxy and nginx: see `bench --help`.
+
+mod cli;
+mod client;
+mod error;
+mod procfs;
+mod progress;
+mod rounds;
+mod schedule;
+mod series;
+mod stand;
+mod workload;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    match cli::Arguments::parse().run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

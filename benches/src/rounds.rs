@@ -1,0 +1,147 @@
+//! The measuring itself: rounds that visit every target in turn.
+//!
+//! The machine may have other work, so one long run for each target would compare hours of the day.
+//! Here each round gives every target one short turn, and what is compared are turns of the same
+//! round: the median over rounds of the difference (or ratio) between two medians of one round.
+
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+
+use crate::client::Client;
+use crate::error::{BenchError, Result};
+use crate::schedule;
+use crate::stand::{Target, Way};
+
+/// How much is measured.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan {
+    /// Rounds. Rounded up so that every order of targets comes equally often.
+    pub(crate) rounds: usize,
+    /// Commands in one turn.
+    pub(crate) turn: usize,
+    /// Commands at the start of a turn that do not count.
+    pub(crate) warm_up: usize,
+    /// What every reply must hold, or the run is refused.
+    pub(crate) expect: Expect,
+}
+
+/// What a reply must hold.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Expect {
+    /// Results of one command.
+    pub(crate) results: u32,
+    /// Rows of one command.
+    pub(crate) rows: u64,
+}
+
+/// What was measured of one target.
+#[derive(Debug)]
+pub(crate) struct Measured {
+    /// Which way.
+    pub(crate) way: Way,
+    /// Every command's time, in nanoseconds.
+    pub(crate) times: Histogram<u64>,
+    /// The median of each round's turn, in nanoseconds.
+    pub(crate) turns: Vec<u64>,
+    /// CPU time of the program in between, warm-up included.
+    pub(crate) cpu: Duration,
+    /// Commands that this CPU time was for, warm-up included.
+    pub(crate) commands: u64,
+    /// Bytes of one reply.
+    pub(crate) reply_bytes: u64,
+    /// The most memory of the program in between, in bytes: as the kernel counts it, since the start
+    /// of these rounds. Programs with two ways have one memory.
+    pub(crate) peak_memory: u64,
+}
+
+impl Plan {
+    /// The rounds that there will be for `targets` targets.
+    pub(crate) fn rounds_for(&self, targets: usize) -> usize {
+        self.rounds.next_multiple_of(schedule::cycle(targets))
+    }
+}
+
+/// Runs all rounds. `commands` are sent one after the other, across targets, over and over.
+///
+/// # Errors
+/// At the first connection lost and the first reply that is not as expected.
+pub(crate) fn run(
+    targets: &[Target],
+    plan: &Plan,
+    commands: &[Vec<u8>],
+    mut after_round: impl FnMut(),
+) -> Result<Vec<Measured>> {
+    let mut measured: Vec<_> = targets.iter().map(|target| Measured::none(target.way)).collect();
+    for target in targets {
+        if let Some(process) = target.process {
+            process.forget_peak();
+        }
+    }
+    let mut commands = commands.iter().cycle();
+    let mut turn = Vec::with_capacity(plan.turn);
+    for round in 0..plan.rounds_for(targets.len()) {
+        for index in schedule::order(round, targets.len()) {
+            take_turn(&targets[index], plan, &mut commands, &mut turn, &mut measured[index])?;
+        }
+        after_round();
+    }
+    Ok(measured)
+}
+
+fn take_turn<'a>(
+    target: &Target,
+    plan: &Plan,
+    commands: &mut impl Iterator<Item = &'a Vec<u8>>,
+    turn: &mut Vec<u64>,
+    measured: &mut Measured,
+) -> Result<()> {
+    // A connection of its own for each turn: no target keeps a lucky or an unlucky one.
+    let mut client = Client::connect(&target.endpoint)?;
+    let cpu = target.process.map(|process| process.cpu());
+    turn.clear();
+    for number in 0..plan.warm_up + plan.turn {
+        let Some(command) = commands.next() else {
+            return Err(BenchError::Refused("no command to send".into()));
+        };
+        let begun = Instant::now();
+        let reply = client.run(command)?;
+        let took = begun.elapsed();
+        if (reply.results, reply.rows) != (plan.expect.results, plan.expect.rows) {
+            let (expected, at) = (plan.expect, &target.endpoint);
+            return Err(BenchError::Refused(format!("{at}: {reply:?} instead of {expected:?}")));
+        }
+        if number >= plan.warm_up {
+            turn.push(took.as_nanos() as u64);
+        }
+        measured.commands += 1;
+        measured.reply_bytes = reply.bytes;
+    }
+    if let (Some(process), Some(before)) = (target.process, cpu) {
+        measured.cpu += process.cpu().saturating_sub(before);
+        measured.peak_memory = measured.peak_memory.max(process.memory().peak);
+    }
+    for nanos in turn.iter() {
+        measured.times.saturating_record(*nanos);
+    }
+    turn.sort_unstable();
+    measured.turns.extend(turn.get(turn.len() / 2));
+    Ok(())
+}
+
+impl Measured {
+    fn none(way: Way) -> Self {
+        // Three significant digits up to ten minutes: constant bounds that are always right.
+        let times = Histogram::new_with_bounds(1, 600_000_000_000, 3)
+            .expect("the bounds are in order and the digits few");
+        Self {
+            way,
+            times,
+            turns: Vec::new(),
+            cpu: Duration::ZERO,
+            commands: 0,
+            reply_bytes: 0,
+            peak_memory: 0,
+        }
+    }
+}

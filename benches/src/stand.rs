@@ -1,0 +1,152 @@
+//! The stand: one MariaDB server, and before it the proxy and its peers, each the only one in its
+//! way. All are up during a whole run; only one has a client at a time.
+
+mod haproxy;
+mod nginx;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lab::part::Part;
+use lab::plain::Plain;
+use lab::proxy::{Proxy, ProxySpec};
+use lab::run::Run;
+use lab::wait::{Look, wait_until};
+use serde::{Deserialize, Serialize};
+
+use crate::client::Endpoint;
+use crate::error::Result;
+use crate::procfs::ProcessTree;
+
+/// A way from the client to the server.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Way {
+    /// To the server's address. What all others are compared with.
+    Direct,
+    /// To the server's own Unix socket.
+    DirectUnix,
+    /// Through ido-proxy, at its address.
+    Proxy,
+    /// Through ido-proxy, at its Unix socket: the way of `host = "localhost"`.
+    ProxyUnix,
+    /// Through HAProxy in TCP mode.
+    Haproxy,
+    /// Through nginx's stream module.
+    Nginx,
+}
+
+impl Way {
+    /// As tables and plots call it.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Direct => "direct, TCP",
+            Self::DirectUnix => "direct, Unix socket",
+            Self::Proxy => "ido-proxy, TCP",
+            Self::ProxyUnix => "ido-proxy, Unix socket",
+            Self::Haproxy => "HAProxy, TCP",
+            Self::Nginx => "nginx stream, TCP",
+        }
+    }
+
+    /// The program in between.
+    pub(crate) fn program(self) -> Option<&'static str> {
+        match self {
+            Self::Direct | Self::DirectUnix => None,
+            Self::Proxy | Self::ProxyUnix => Some("ido-proxy"),
+            Self::Haproxy => Some("HAProxy"),
+            Self::Nginx => Some("nginx"),
+        }
+    }
+}
+
+/// One way with what it takes to measure it.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    /// Which way it is.
+    pub(crate) way: Way,
+    /// Where its client connects to.
+    pub(crate) endpoint: Endpoint,
+    /// The program in between, if any.
+    pub(crate) process: Option<ProcessTree>,
+}
+
+/// The running servers. Dropping it ends them all.
+pub(crate) struct Stand {
+    server: Plain,
+    proxy: Proxy,
+    haproxy: Part,
+    nginx: Part,
+    run: Arc<Run>,
+}
+
+impl Stand {
+    /// Brings everything up and waits until each way leads to the server.
+    ///
+    /// # Errors
+    /// When a program is missing or does not come up.
+    pub(crate) async fn start() -> Result<Self> {
+        let run = Arc::new(Run::begin()?);
+        let server = Plain::start(&run, &SERVER).await?;
+        let to = server.address();
+        let spec = ProxySpec::single(&[to]);
+        let proxy = Proxy::start_single(&run, &server, &spec).await?;
+        let haproxy = haproxy::start(&run, haproxy_address(&run), to)?;
+        let nginx = nginx::start(&run, nginx_address(&run), to)?;
+        listening(&haproxy, haproxy_address(&run)).await?;
+        listening(&nginx, nginx_address(&run)).await?;
+        Ok(Self { server, proxy, haproxy, nginx, run })
+    }
+
+    /// Every way there is.
+    pub(crate) fn targets(&self) -> Vec<Target> {
+        let tree = |part: &Part| part.id().map(ProcessTree::of);
+        let target = |way, endpoint, process| Target { way, endpoint, process };
+        let unix = Endpoint::Unix(self.run.data("plain").join("mysqld.sock"));
+        vec![
+            target(Way::Direct, Endpoint::Tcp(self.server.address()), None),
+            target(Way::DirectUnix, unix, None),
+            target(Way::Proxy, Endpoint::Tcp(self.proxy.tcp()), tree(self.proxy.part())),
+            target(
+                Way::ProxyUnix,
+                Endpoint::Unix(self.proxy.socket().to_owned()),
+                tree(self.proxy.part()),
+            ),
+            target(Way::Haproxy, Endpoint::Tcp(haproxy_address(&self.run)), tree(&self.haproxy)),
+            target(Way::Nginx, Endpoint::Tcp(nginx_address(&self.run)), tree(&self.nginx)),
+        ]
+    }
+
+    /// The server itself.
+    pub(crate) fn server(&self) -> &Plain {
+        &self.server
+    }
+}
+
+async fn listening(part: &Part, address: SocketAddr) -> Result<()> {
+    let what = format!("{} listens", part.name());
+    wait_until(&what, START, Some(&part.log()), async || {
+        match tokio::net::TcpStream::connect(address).await {
+            Ok(_) => Look::Done(()),
+            Err(error) => part.look(error),
+        }
+    })
+    .await?;
+    Ok(())
+}
+
+fn haproxy_address(run: &Run) -> SocketAddr {
+    run.socket(111, 3306)
+}
+
+fn nginx_address(run: &Run) -> SocketAddr {
+    run.socket(112, 3306)
+}
+
+/// Beside what every server of the lab has. Its log of transactions goes to the disk once a second,
+/// for every way alike: a disk that stalls would hide what is between client and server.
+const SERVER: [&str; 3] =
+    ["--max-connections=4000", "--innodb-buffer-pool-size=512M", "--thread-cache-size=64"];
+
+const START: Duration = Duration::from_secs(20);

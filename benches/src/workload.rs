@@ -1,0 +1,3 @@
+//! What is measured: one workload a file.
+
+pub(crate) mod latency;
