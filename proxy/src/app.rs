@@ -94,8 +94,13 @@ impl App {
         let console = admin::console::bind(config.admin.console)?;
 
         let stop_control = CancellationToken::new();
-        let cluster = Cluster::spawn(cluster_settings(&config), stop_control.clone())
-            .map_err(|error| StartError::Service(error.to_string()))?;
+        let cluster_metrics = ClusterMetrics::new();
+        let cluster = Cluster::spawn(
+            cluster_settings(&config),
+            cluster_metrics.clone(),
+            stop_control.clone(),
+        )
+        .map_err(|error| StartError::Service(error.to_string()))?;
         let orders = watch::Sender::new(Orders::default());
         let facade = watch::Sender::new(Arc::new(Facade::default()));
         let sessions = Sessions::start(
@@ -121,7 +126,7 @@ impl App {
 
         let control = TaskTracker::new();
         control.spawn(orders::follow_topology(orders.clone(), cluster.topology.clone()));
-        control.spawn(ClusterMetrics::new().follow(cluster.topology.clone()));
+        control.spawn(cluster_metrics.follow(cluster.topology.clone()));
         control.spawn(survey(
             cluster.topology.clone(),
             facade,

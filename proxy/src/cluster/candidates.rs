@@ -2,7 +2,7 @@
 //!
 //! Discovery names candidates, never health: a node that drops out of DNS (a failed Consul check, a
 //! lagging name server, a lie) may well be the one that works. So an answer only ever adds, and a
-//! node is forgotten when it has been missing from good answers for long *and* cannot be reached.
+//! node is forgotten when it has been missing for long from good answers *and* from the cluster.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -33,7 +33,7 @@ pub(crate) struct Candidates {
 #[derive(Debug)]
 struct Found {
     priority: u16,
-    /// Set by the first good answer without this node.
+    /// Set by the first good answer without this node while nothing else spoke for it.
     absent_since: Option<Instant>,
 }
 
@@ -56,29 +56,32 @@ impl Candidates {
         }
     }
 
-    /// Takes in one good answer: adds what is new, and forgets what `answer` and those before it
-    /// have missed for [`FORGET_AFTER`] and what `reachable` does not vouch for. A failed lookup is
-    /// not an answer, and so are no nodes at all: both change nothing.
+    /// Takes in one good answer: adds what is new, and forgets what was missing all through the
+    /// last [`FORGET_AFTER`], both from the answers and from what `is_alive` vouches for. A failed
+    /// lookup is not an answer, and so are no nodes at all: both change nothing.
     pub(crate) fn merge(
         &mut self,
         answer: &[Candidate],
         now: Instant,
-        reachable: impl Fn(NodeAddr) -> bool,
+        is_alive: impl Fn(NodeAddr) -> bool,
     ) {
         if answer.is_empty() {
             return;
         }
-        for found in self.found.values_mut() {
-            found.absent_since.get_or_insert(now);
+        for (address, found) in &mut self.found {
+            if is_alive(*address) {
+                found.absent_since = None;
+            } else {
+                found.absent_since.get_or_insert(now);
+            }
         }
         for candidate in answer {
             self.add(*candidate);
         }
-        self.found.retain(|address, found| {
-            let long_gone = found
+        self.found.retain(|_, found| {
+            found
                 .absent_since
-                .is_some_and(|since| now.saturating_duration_since(since) >= FORGET_AFTER);
-            !long_gone || reachable(*address)
+                .is_none_or(|since| now.saturating_duration_since(since) < FORGET_AFTER)
         });
     }
 
@@ -126,7 +129,7 @@ fn is_host(address: NodeAddr) -> bool {
     address.0.port() != 0 && !ip.is_unspecified() && !ip.is_multicast() && !broadcast
 }
 
-/// How long a node must be missing from DNS, and unreachable, to be forgotten. Longer than the
+/// How long a node must be missing from DNS, and dead, to be forgotten. Longer than the
 /// restart of a server, shorter than the patience of who reads the list of nodes.
 const FORGET_AFTER: Duration = Duration::from_secs(600);
 
@@ -166,17 +169,27 @@ mod tests {
     }
 
     #[test]
-    fn a_node_is_forgotten_only_when_long_gone_and_unreachable() {
+    fn a_node_is_forgotten_only_when_long_gone() {
         let now = Instant::now();
         let mut candidates = Candidates::new(&[], &[]);
         candidates.merge(&[node(1), node(2)], now, |_| true);
         candidates.merge(&[node(2)], now, |_| false);
-
         candidates.merge(&[node(2)], now + FORGET_AFTER - Duration::from_secs(1), |_| false);
         assert_eq!(candidates.all(), [node(1), node(2)], "not gone for long enough");
-        candidates.merge(&[node(2)], now + FORGET_AFTER, |_| true);
-        assert_eq!(candidates.all(), [node(1), node(2)], "still reachable");
         candidates.merge(&[node(2)], now + FORGET_AFTER, |_| false);
+        assert_eq!(candidates.all(), [node(2)]);
+    }
+
+    #[test]
+    fn a_node_that_lives_on_without_dns_survives_its_next_restart_too() {
+        let now = Instant::now();
+        let mut candidates = Candidates::new(&[], &[]);
+        candidates.merge(&[node(1), node(2)], now, |_| true);
+        candidates.merge(&[node(2)], now, |_| true);
+        candidates.merge(&[node(2)], now + FORGET_AFTER * 3, |_| true);
+        candidates.merge(&[node(2)], now + FORGET_AFTER * 3, |_| false);
+        assert_eq!(candidates.all(), [node(1), node(2)], "it was there a moment ago");
+        candidates.merge(&[node(2)], now + FORGET_AFTER * 4, |_| false);
         assert_eq!(candidates.all(), [node(2)]);
     }
 

@@ -7,8 +7,9 @@
 //!    given [`Policy::path_timeout`]: more likely our way to it is broken than the node is.
 //! 3. Otherwise the node that was primary last, if it is usable again; else the first usable node
 //!    by [`by_preference`]; else, where there is no usable node, one that is a last resort.
-//! 4. Nothing is chosen at all before every node was asked once, so that proxies that start at
-//!    different times choose alike, and do not take the one that happened to answer first.
+//! 4. Nothing is chosen at all before every node was heard, or counts as silent, so that proxies
+//!    that start at different times choose alike, and do not take the one that happened to answer
+//!    first.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -39,6 +40,13 @@ pub(crate) struct Decision {
     cluster: Option<String>,
     /// The latest membership that any node of ours knows, and since when we know of it.
     latest_view: Option<(u64, Instant)>,
+}
+
+impl Decision {
+    /// Whether a node that says this is in our cluster.
+    pub(crate) fn is_ours(&self, galera: &Galera) -> bool {
+        self.cluster.as_ref() == Some(&galera.cluster)
+    }
 }
 
 /// Why the primary is what it is.
@@ -172,8 +180,7 @@ impl Choice<'_> {
     }
 
     fn is_start(&self) -> bool {
-        self.previous.last_primary.is_none()
-            && self.views.iter().any(|view| view.contact == Contact::Unknown)
+        self.previous.last_primary.is_none() && self.views.iter().any(|view| view.is_pending())
     }
 
     /// A silent primary may be alive behind a broken path. It is given time, unless the cluster
@@ -229,7 +236,7 @@ impl Choice<'_> {
 /// Which cluster is ours: the one we know, as long as any node of it answers. A wrong address in
 /// DNS must not talk us into another cluster while ours is down, so only a majority of all known
 /// nodes replaces it, as after a rebuild from a backup. At the start, when every node has been
-/// asked, the most frequent one will do.
+/// heard or is silent, the most frequent one will do.
 fn our_cluster(previous: &Decision, views: &[NodeView]) -> Option<String> {
     let mut members: Vec<_> = views.iter().filter(|view| member(view).is_some()).collect();
     members.sort_by(|a, b| by_preference(a, b));
@@ -248,8 +255,8 @@ fn our_cluster(previous: &Decision, views: &[NodeView]) -> Option<String> {
         return previous.cluster.clone();
     };
     let known_answers = clusters.iter().any(|(cluster, _)| Some(*cluster) == known);
-    let all_asked = views.iter().all(|view| view.contact != Contact::Unknown);
-    let adopt = votes * 2 > views.len() || (known.is_none() && all_asked);
+    let all_heard = !views.iter().any(NodeView::is_pending);
+    let adopt = votes * 2 > views.len() || (known.is_none() && all_heard);
     if adopt && !known_answers { Some(first.to_owned()) } else { previous.cluster.clone() }
 }
 
@@ -271,7 +278,7 @@ fn latest_view(
 }
 
 /// What a node says that answers from inside a primary component.
-fn member(view: &NodeView) -> Option<&Galera> {
+pub(crate) fn member(view: &NodeView) -> Option<&Galera> {
     let answers = view.contact == Contact::Answering;
     view.galera().filter(|galera| answers && galera.primary_component)
 }

@@ -8,7 +8,8 @@ use tokio::time;
 use tokio_util::sync::CancellationToken;
 
 use super::candidates::Candidate;
-use super::dns::{LookupError, Service};
+use super::dns::{Answer, Failure, LookupError, Service};
+use crate::telemetry::metrics::{CounterBy, DnsResult};
 
 /// The lookups of one service.
 #[derive(Debug)]
@@ -16,16 +17,19 @@ pub(crate) struct Discovery {
     service: Service,
     interval: Duration,
     answers: mpsc::Sender<Vec<Candidate>>,
+    results: CounterBy<DnsResult>,
 }
 
 impl Discovery {
-    /// Looks `service` up every `interval`, and sends each good answer to `answers`.
+    /// Looks `service` up every `interval`, sends each good answer to `answers`, and counts what
+    /// each name server said.
     pub(crate) fn new(
         service: Service,
         interval: Duration,
         answers: mpsc::Sender<Vec<Candidate>>,
+        results: CounterBy<DnsResult>,
     ) -> Self {
-        Self { service, interval, answers }
+        Self { service, interval, answers, results }
     }
 
     /// Runs until `stop` is cancelled.
@@ -36,19 +40,42 @@ impl Discovery {
     async fn lookups(self) {
         let mut health = Health::Untried;
         loop {
-            let answer = self.service.lookup().await;
-            health = health.after(answer.as_ref().err());
+            let mut round = self.service.ask();
+            let mut error = Some(LookupError::default());
+            while let Some((server, answer)) = round.next().await {
+                self.results.of(result(&answer)).increment(1);
+                match answer {
+                    Ok(nodes) => {
+                        error = None;
+                        if self.answers.send(nodes).await.is_err() {
+                            return;
+                        }
+                    }
+                    Err(failure) => {
+                        if let Some(error) = &mut error {
+                            error.failures.insert(server, failure);
+                        }
+                    }
+                }
+            }
+            health = health.after(error.as_ref());
             // Before the first answer there may be no node at all: somebody is waiting for it.
             let pause = match health {
                 Health::Failing { answered: false } => self.interval.min(EAGER),
                 _ => self.interval,
             };
-            if let Ok(nodes) = answer
-                && self.answers.send(nodes).await.is_err()
-            {
-                return;
-            }
             time::sleep(pause).await;
+        }
+    }
+}
+
+fn result(answer: &Answer) -> DnsResult {
+    match answer {
+        Ok(_) => DnsResult::Found,
+        Err(Failure::NoNodes) => DnsResult::Empty,
+        Err(Failure::Silent) => DnsResult::TimedOut,
+        Err(Failure::Code(_) | Failure::Truncated | Failure::Unintelligible(_)) => {
+            DnsResult::Failed
         }
     }
 }

@@ -1,4 +1,5 @@
-//! One lookup of the service: every name server is asked at once, the first good answer counts.
+//! One lookup of the service: every name server is asked at once, and every good answer counts as
+//! soon as it is there.
 //!
 //! Each name server has a resolver of its own. A pool of them shares one deadline, so that a dead
 //! first server would use it up, and keeps scores that outlive an outage; nothing here survives
@@ -6,6 +7,7 @@
 //! nothing is cached: Consul's answers live for zero seconds, and a negative answer must not be
 //! believed for the minute that its SOA record asks for.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -53,11 +55,8 @@ impl Service {
         Ok(Self { name, port, nameservers: nameservers.to_vec(), timeout })
     }
 
-    /// The nodes of the service; never an empty list.
-    ///
-    /// # Errors
-    /// What each of the name servers had to say, if none gave a good answer in time.
-    pub(crate) async fn lookup(&self) -> Result<Vec<Candidate>, LookupError> {
+    /// Asks every name server at once.
+    pub(crate) fn ask(&self) -> Round {
         let mut pending = JoinSet::new();
         for server in &self.nameservers {
             let one = OneServer::new(self.clone(), *server);
@@ -70,24 +69,37 @@ impl Service {
                 (server, answer)
             });
         }
-        let mut failures = Vec::new();
-        while let Some(joined) = pending.join_next().await {
-            match joined {
-                Ok((_, Ok(nodes))) => return Ok(nodes),
-                Ok((server, Err(failure))) => failures.push((server, failure)),
+        Round { pending }
+    }
+}
+
+/// What a name server said: the nodes of the service, at least one.
+pub(crate) type Answer = Result<Vec<Candidate>, Failure>;
+
+/// The name servers that were asked at the same time. Dropping it gives up on the rest of them.
+#[derive(Debug)]
+pub(crate) struct Round {
+    pending: JoinSet<(SocketAddr, Answer)>,
+}
+
+impl Round {
+    /// The answers, the quickest first, each within the timeout; `None` after the last. So a dead
+    /// name server delays nobody, and one that knows less than the others hides nothing.
+    pub(crate) async fn next(&mut self) -> Option<(SocketAddr, Answer)> {
+        loop {
+            match self.pending.join_next().await? {
+                Ok(answered) => return Some(answered),
                 Err(error) => tracing::error!(%error, "a DNS lookup broke down"),
             }
         }
-        failures.sort_by_key(|(server, _)| *server);
-        Err(LookupError { failures })
     }
 }
 
 /// No name server gave a good answer.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct LookupError {
     /// What each of them did instead, by address.
-    pub(crate) failures: Vec<(SocketAddr, Failure)>,
+    pub(crate) failures: BTreeMap<SocketAddr, Failure>,
 }
 
 impl fmt::Display for LookupError {
@@ -175,13 +187,13 @@ impl OneServer {
     /// SRV first, for it alone knows ports. Only a server that says that there is no such record
     /// is asked for addresses: one that merely failed would otherwise make us believe in nodes at
     /// the default port whenever it stumbles.
-    async fn nodes(&self) -> Result<Vec<Candidate>, Failure> {
+    async fn nodes(&self) -> Answer {
         let resolver = self.resolver.as_ref().map_err(Clone::clone)?;
         let mut nodes = match resolver.srv_lookup(self.service.name.clone()).await {
             Ok(answer) => self.nodes_of_srv(resolver, &answer).await,
             Err(error) => match Failure::from(error) {
                 Failure::NoNodes | Failure::Code(ResponseCode::NotImp | ResponseCode::FormErr) => {
-                    self.addresses(resolver, &self.service.name)
+                    addresses(resolver, &self.service.name, self.service.timeout / 2)
                         .await?
                         .into_iter()
                         .map(|ip| candidate(ip, self.service.port, 0))
@@ -196,45 +208,53 @@ impl OneServer {
         if nodes.is_empty() { Err(Failure::NoNodes) } else { Ok(nodes) }
     }
 
-    /// The targets' addresses come along with the answer (glue), or are asked for.
+    /// The targets' addresses come along with the answer (glue), or are asked for, all at once: a
+    /// target that cannot be resolved neither hides nor delays the others.
     async fn nodes_of_srv(&self, resolver: &TokioResolver, answer: &Lookup) -> Vec<Candidate> {
         let mut nodes = Vec::new();
+        let mut lookups = JoinSet::new();
         for srv in answer.answers().iter().filter_map(service_record) {
             let glue = answer.additionals().iter().filter(|record| record.name == srv.target);
-            let mut addresses: Vec<_> = glue.filter_map(address).collect();
-            if addresses.is_empty() {
-                // A target that cannot be resolved must not hide the others.
-                addresses = self.addresses(resolver, &srv.target).await.unwrap_or_default();
+            let known = nodes.len();
+            nodes.extend(glue.filter_map(address).map(|ip| candidate(ip, srv.port, srv.priority)));
+            if nodes.len() == known && lookups.len() < MAX_TARGETS {
+                let (resolver, srv) = (resolver.clone(), srv.clone());
+                let patience = self.service.timeout / 2;
+                lookups.spawn(async move {
+                    let addresses = addresses(&resolver, &srv.target, patience).await;
+                    (addresses.unwrap_or_default(), srv)
+                });
             }
+        }
+        for (addresses, srv) in lookups.join_all().await {
             nodes.extend(addresses.into_iter().map(|ip| candidate(ip, srv.port, srv.priority)));
         }
         nodes
     }
+}
 
-    /// Every IPv4 and IPv6 address of `name`. One kind is enough: servers that leave questions for
-    /// AAAA unanswered exist.
-    async fn addresses(
-        &self,
-        resolver: &TokioResolver,
-        name: &Name,
-    ) -> Result<Vec<IpAddr>, Failure> {
-        let patience = self.service.timeout / 2;
-        let (v4, v6) = tokio::join!(
-            time::timeout(patience, resolver.ipv4_lookup(name.clone())),
-            time::timeout(patience, resolver.ipv6_lookup(name.clone())),
-        );
-        let mut addresses = Vec::new();
-        let mut failure = Failure::NoNodes;
-        for answer in [v6, v4] {
-            match answer.map(|answer| answer.map_err(Failure::from)) {
-                Ok(Ok(answer)) => addresses.extend(answer.answers().iter().filter_map(address)),
-                Ok(Err(Failure::NoNodes)) => {}
-                Ok(Err(error)) => failure = error,
-                Err(_) => failure = Failure::Silent,
-            }
+/// Every IPv4 and IPv6 address of `name`. One kind is enough: servers that leave questions for AAAA
+/// unanswered exist.
+async fn addresses(
+    resolver: &TokioResolver,
+    name: &Name,
+    patience: Duration,
+) -> Result<Vec<IpAddr>, Failure> {
+    let (v4, v6) = tokio::join!(
+        time::timeout(patience, resolver.ipv4_lookup(name.clone())),
+        time::timeout(patience, resolver.ipv6_lookup(name.clone())),
+    );
+    let mut addresses = Vec::new();
+    let mut failure = Failure::NoNodes;
+    for answer in [v6, v4] {
+        match answer.map(|answer| answer.map_err(Failure::from)) {
+            Ok(Ok(answer)) => addresses.extend(answer.answers().iter().filter_map(address)),
+            Ok(Err(Failure::NoNodes)) => {}
+            Ok(Err(error)) => failure = error,
+            Err(_) => failure = Failure::Silent,
         }
-        if addresses.is_empty() { Err(failure) } else { Ok(addresses) }
     }
+    if addresses.is_empty() { Err(failure) } else { Ok(addresses) }
 }
 
 fn candidate(ip: IpAddr, port: u16, priority: u16) -> Candidate {
@@ -256,6 +276,9 @@ fn address(record: &Record) -> Option<IpAddr> {
         _ => None,
     }
 }
+
+/// The most targets of one answer to look up. An answer may name thousands.
+const MAX_TARGETS: usize = 64;
 
 #[cfg(test)]
 mod tests;

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::settings::{ClusterKind, MonitorSettings};
 use super::topology::NodeAddr;
 use super::view::{Loss, Outcome, Report, VARIABLES};
+use crate::telemetry::metrics::ProbeMetrics;
 
 /// How the probe of `address` that was sent at `asked` ended.
 #[derive(Debug)]
@@ -40,6 +41,8 @@ pub(crate) struct Prober {
     pub(crate) kind: ClusterKind,
     /// Where the outcomes go.
     pub(crate) results: mpsc::Sender<Probed>,
+    /// What is counted.
+    pub(crate) metrics: ProbeMetrics,
     /// Asks for a probe at once. However often it is rung meanwhile, one more probe follows.
     pub(crate) wake: Arc<Notify>,
 }
@@ -79,6 +82,10 @@ impl Prober {
     }
 
     async fn report(&self, asked: Instant, outcome: Outcome) {
+        match outcome {
+            Outcome::Answer(_) => self.metrics.seconds.record(asked.elapsed()),
+            Outcome::Lost(_) | Outcome::Silent => self.metrics.failed.increment(1),
+        }
         let probed = Probed { address: self.address, asked, outcome };
         // Whoever does not listen any more is about to stop us.
         let _ = self.results.send(probed).await;
@@ -150,15 +157,22 @@ fn meaning(error: Error) -> Outcome {
             | io::ErrorKind::ConnectionAborted
             | io::ErrorKind::ConnectionReset
             | io::ErrorKind::UnexpectedEof => Outcome::Lost(Loss::Closed),
-            io::ErrorKind::InvalidData => Outcome::Lost(Loss::Garbled(error.to_string())),
+            // The system did not say this: the driver did, of what it had read.
+            _ if error.raw_os_error().is_none() => Outcome::Lost(Loss::Garbled(words(&error))),
             _ => Outcome::Silent,
         },
         Error::Driver(DriverError::ConnectionClosed) => Outcome::Lost(Loss::Closed),
         Error::Server(error) => {
-            Outcome::Lost(Loss::Rejected { code: error.code, message: error.message })
+            Outcome::Lost(Loss::Rejected { code: error.code, message: words(&error.message) })
         }
-        error => Outcome::Lost(Loss::Garbled(error.to_string())),
+        error => Outcome::Lost(Loss::Garbled(words(&error))),
     }
+}
+
+/// Somebody else's words, fit for one line of a log.
+fn words(text: &impl ToString) -> String {
+    let legible = |letter: char| if letter.is_control() { ' ' } else { letter };
+    text.to_string().chars().take(LONGEST_MESSAGE).map(legible).collect()
 }
 
 fn pair(row: Row) -> Option<(String, String)> {
@@ -182,6 +196,9 @@ const STATUS: &str = "SHOW GLOBAL STATUS LIKE 'wsrep%'";
 
 /// The largest answer packet that we take, in bytes.
 const MAX_ANSWER: usize = 1024 * 1024;
+
+/// In characters; a server's own messages are at most 512 bytes long.
+const LONGEST_MESSAGE: usize = 512;
 
 /// Not sent to the server: how long the driver takes an unused connection for a good one.
 const WAIT_TIMEOUT_SECONDS: usize = 28_800;

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hickory_resolver::proto::ProtoError;
 use tokio::sync::{Notify, mpsc, watch};
@@ -13,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::candidates::{Candidate, Candidates};
-use super::decide::{Cause, Decision, Policy, decide};
+use super::decide::{Cause, Decision, Policy, decide, member};
 use super::discover::Discovery;
 use super::dns::Service;
 use super::probe::{Probed, Prober};
@@ -22,6 +23,7 @@ use super::state_file::StateFile;
 use super::topology::{Node, NodeAddr, Topology};
 use super::verdict::Verdict;
 use super::view::{Contact, NodeView};
+use crate::telemetry::metrics::ClusterMetrics;
 
 /// What the rest of the daemon holds of the cluster.
 #[derive(Clone, Debug)]
@@ -56,6 +58,7 @@ type Bells = BTreeMap<NodeAddr, Arc<Notify>>;
 pub(crate) struct Cluster {
     policy: Policy,
     monitor: Arc<MonitorSettings>,
+    metrics: ClusterMetrics,
     candidates: Candidates,
     memory: Option<Memory>,
     nodes: BTreeMap<NodeAddr, Watched>,
@@ -95,6 +98,7 @@ impl Cluster {
     /// `settings.discovery.service` is not a domain name.
     pub(crate) fn spawn(
         settings: Settings,
+        metrics: ClusterMetrics,
         stop: CancellationToken,
     ) -> Result<ClusterHandle, ProtoError> {
         let Settings { kind, discovery, monitor, path_timeout, state_file } = settings;
@@ -110,7 +114,8 @@ impl Cluster {
                 candidates.recall(&file.load());
                 memory = Some(Memory::spawn(file, candidates.found(), &tasks));
             }
-            let lookups = Discovery::new(service, discovery.interval, answer);
+            let results = metrics.dns_lookups.clone();
+            let lookups = Discovery::new(service, discovery.interval, answer, results);
             tasks.spawn(lookups.run(stop.clone()));
         }
 
@@ -120,6 +125,7 @@ impl Cluster {
         let mut cluster = Self {
             policy: Policy { kind, path_timeout },
             monitor: Arc::new(monitor),
+            metrics,
             candidates,
             memory,
             nodes: BTreeMap::new(),
@@ -141,7 +147,7 @@ impl Cluster {
         mut answers: mpsc::Receiver<Vec<Candidate>>,
         mut results: mpsc::Receiver<Probed>,
     ) {
-        let mut ticks = time::interval(self.monitor.interval.max(LEAST_TICK));
+        let mut ticks = time::interval(self.monitor.interval.min(TICK));
         ticks.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
         loop {
             let event = tokio::select! {
@@ -166,7 +172,11 @@ impl Cluster {
         let before = self.candidates.found();
         let nodes = &self.nodes;
         self.candidates.merge(answer, Instant::now(), |address| {
-            nodes.get(&address).is_some_and(|node| node.view.contact == Contact::Answering)
+            let answers = |node: &Watched| node.view.contact == Contact::Answering;
+            nodes.get(&address).is_some_and(answers)
+                || nodes.values().filter_map(|node| member(&node.view)).any(|galera| {
+                    self.decision.is_ours(galera) && galera.members.contains(&address)
+                })
         });
         let after = self.candidates.found();
         if after != before {
@@ -215,6 +225,7 @@ impl Cluster {
             settings: Arc::clone(&self.monitor),
             kind: self.policy.kind,
             results: self.probed.clone(),
+            metrics: self.metrics.probes(address),
             wake: Arc::clone(&bell),
         };
         self.tasks.spawn(Arc::new(prober).run(stop.clone()));
@@ -248,12 +259,18 @@ impl Memory {
     fn spawn(file: StateFile, nodes: Vec<Candidate>, tasks: &TaskTracker) -> Self {
         let (sender, mut changes) = watch::channel(nodes);
         tasks.spawn(async move {
-            while changes.changed().await.is_ok() {
+            let mut patience = Duration::MAX;
+            while !matches!(time::timeout(patience, changes.changed()).await, Ok(Err(_))) {
                 let (file, nodes) = (file.clone(), changes.borrow_and_update().clone());
                 let saved = tokio::task::spawn_blocking(move || file.save(&nodes)).await;
-                if let Ok(Err(error)) = saved {
-                    tracing::warn!(%error, "cannot remember the nodes for the next start");
-                }
+                patience = match saved {
+                    Ok(Err(error)) => {
+                        tracing::warn!(%error, "cannot remember the nodes for the next start");
+                        // The next change may be years away.
+                        SAVE_AGAIN_AFTER
+                    }
+                    Ok(Ok(())) | Err(_) => Duration::MAX,
+                };
             }
         });
         Self { nodes: sender }
@@ -317,8 +334,11 @@ fn log_changes(before: &Decision, after: &Decision) {
 /// Outcomes that wait for this task; a prober waits once they are so many.
 const PENDING_RESULTS: usize = 64;
 
-/// The shortest period of the task's own clock.
-const LEAST_TICK: std::time::Duration = std::time::Duration::from_millis(10);
+/// The longest period of the task's own clock: by so much may a silent primary outlive its time.
+const TICK: Duration = Duration::from_millis(100);
+
+/// How long to wait after the disk failed.
+const SAVE_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests;

@@ -116,6 +116,16 @@ impl NodeView {
         }
     }
 
+    /// Whether nothing is known of it, and the next probe may well tell: a proxy that took the one
+    /// miss of a good node for its last word would choose another primary than all the rest.
+    pub(crate) fn is_pending(&self) -> bool {
+        match self.contact {
+            Contact::Silent { misses, .. } => misses <= TOLERATED_MISSES && self.report.is_none(),
+            Contact::Answering | Contact::Lost(_) => false,
+            Contact::Unknown => true,
+        }
+    }
+
     /// The node's own word for itself, or ours.
     pub(crate) fn state(&self) -> NodeState {
         match (&self.contact, &self.report) {
@@ -200,7 +210,9 @@ impl Report {
         status: impl IntoIterator<Item = (String, String)>,
         variables: impl IntoIterator<Item = (String, String)>,
     ) -> Self {
-        let rows = Rows(status.into_iter().chain(variables).collect());
+        let rows = status.into_iter().chain(variables);
+        let sane = |value: &str| value.len() <= LONGEST_VALUE && !value.contains(char::is_control);
+        let rows = Rows(rows.filter(|(_, value)| sane(value)).collect());
         Self {
             name: rows.text("wsrep_node_name"),
             version: rows.text("version"),
@@ -229,10 +241,11 @@ impl Galera {
         if !rows.is("wsrep_on", &["ON"]) {
             return None;
         }
+        let cluster = rows.text("wsrep_cluster_state_uuid").unwrap_or_default();
         Some(Self {
-            cluster: rows.text("wsrep_cluster_state_uuid").unwrap_or_default(),
             view_id: rows.number("wsrep_cluster_conf_id").filter(|id| *id != u64::MAX),
-            primary_component: rows.is("wsrep_cluster_status", &["Primary"]),
+            // A component of no cluster is none.
+            primary_component: rows.is("wsrep_cluster_status", &["Primary"]) && !cluster.is_empty(),
             ready: rows.is("wsrep_ready", &["ON"]),
             sync: match rows.number("wsrep_local_state") {
                 Some(1) => Sync::Joining,
@@ -250,6 +263,7 @@ impl Galera {
                 .split(',')
                 .filter_map(|member| member.trim().parse().ok().map(NodeAddr))
                 .collect(),
+            cluster,
         })
     }
 }
@@ -281,6 +295,11 @@ pub(crate) const VARIABLES: [&str; 8] = [
     "wsrep_reject_queries",
     "wsrep_sst_donor_rejects_queries",
 ];
+
+/// The longest value in bytes that is believed; a longer one, or one that would break the lines of
+/// a log, counts as missing. The longest that
+/// makes sense are the members of a cluster, some 20 bytes for each of them.
+const LONGEST_VALUE: usize = 4096;
 
 /// A probe missed once says little: a slow disk, a lost packet that TCP sends again, a burst of
 /// flow control all pass within a second. The second miss in a row is news.

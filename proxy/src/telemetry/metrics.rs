@@ -18,7 +18,7 @@ mod label;
 mod session;
 
 pub(crate) use cluster::{ClusterMetrics, ProbeMetrics};
-pub(crate) use label::{DnsResult, LinkLoss, LoginResult, Refusal};
+pub(crate) use label::{CounterBy, DnsResult, LinkLoss, LoginResult, Refusal};
 pub(crate) use session::SessionMetrics;
 
 /// Reads what was counted.

@@ -54,6 +54,19 @@ fn the_first_choice_waits_until_every_node_was_asked() {
 }
 
 #[test]
+fn one_slow_answer_at_the_start_does_not_part_a_proxy_from_the_others() {
+    let mut slow = unknown(1);
+    let mut play = Play::new();
+    slow.observe(Outcome::Silent, play.now);
+    assert_eq!(play.see(&[slow.clone(), synced(2), synced(3)]), None);
+    assert_eq!(play.see(&[synced(1), synced(2), synced(3)]), Some(address(1)));
+
+    let mut play = Play::new();
+    slow.observe(Outcome::Silent, play.now);
+    assert_eq!(play.see(&[slow, synced(2), synced(3)]), Some(address(2)), "it had its chance");
+}
+
+#[test]
 fn after_a_failover_nobody_waits_for_a_node_just_found() {
     let mut play = Play::new();
     play.see(&[synced(1), synced(2)]);
@@ -309,13 +322,13 @@ proptest! {
             {
                 prop_assert_eq!(primary, Some(node));
             }
-            // Available: a usable node that answers is not left unused, once all were asked.
-            let asked = views.iter().all(|view| view.contact != Contact::Unknown);
+            // Available: a usable node that answers is not left unused, once all were heard.
+            let heard = !views.iter().any(NodeView::is_pending);
             let usable = views.iter().any(|view| {
                 view.contact == Contact::Answering
                     && play.decision.verdicts[&view.address] == Verdict::Usable
             });
-            prop_assert!(primary.is_some() || !asked || !usable);
+            prop_assert!(primary.is_some() || !heard || !usable);
             // The epoch counts changes to another node, and nothing else.
             let moved = primary.is_some() && primary != before.last_primary;
             prop_assert_eq!(play.decision.epoch, before.epoch + u64::from(moved));

@@ -15,12 +15,20 @@ async fn lookup(servers: &[&FakeDns], timeout: Duration) -> Result<Vec<String>, 
     lookup_at(&servers, timeout).await
 }
 
+/// The first good answer, or every failure.
 async fn lookup_at(servers: &[SocketAddr], timeout: Duration) -> Result<Vec<String>, Vec<Failure>> {
-    let service = Service::try_new(NAME, 3306, servers, timeout).unwrap();
-    let nodes = service.lookup().await.map_err(|error| {
-        error.failures.into_iter().map(|(_, failure)| failure).collect::<Vec<_>>()
-    })?;
-    Ok(nodes.iter().map(|node| format!("{} {}", node.priority, node.address)).collect())
+    let mut round = Service::try_new(NAME, 3306, servers, timeout).unwrap().ask();
+    let mut failures = Vec::new();
+    while let Some((_, answer)) = round.next().await {
+        match answer {
+            Ok(nodes) => {
+                let text = |node: &Candidate| format!("{} {}", node.priority, node.address);
+                return Ok(nodes.iter().map(text).collect());
+            }
+            Err(failure) => failures.push(failure),
+        }
+    }
+    Err(failures)
 }
 
 /// Answers as Consul does: SRV with the addresses as glue, A and AAAA apart.
@@ -217,12 +225,17 @@ async fn every_server_is_blamed_by_name() {
     let silent = FakeDns::start(|_: &Question| Reply::Silence).await;
     let failing = FakeDns::start(|_: &Question| Reply::Code(ResponseCode::ServFail)).await;
     let servers = [silent.address, failing.address];
-    let service = Service::try_new(NAME, 3306, &servers, HASTY).unwrap();
-    let text = service.lookup().await.unwrap_err().to_string();
+    let mut round = Service::try_new(NAME, 3306, &servers, HASTY).unwrap().ask();
+    let mut error = LookupError::default();
+    while let Some((server, answer)) = round.next().await {
+        error.failures.insert(server, answer.unwrap_err());
+    }
+    let text = error.to_string();
     assert!(text.contains(&format!("{} does not answer", silent.address)), "{text}");
     assert!(text.contains(&format!("{} answers: Server Failure", failing.address)), "{text}");
-    let nobody = Service::try_new(NAME, 3306, &[], HASTY).unwrap();
-    assert_eq!(nobody.lookup().await.unwrap_err().to_string(), "no name server to ask");
+    let nobody = Service::try_new(NAME, 3306, &[], HASTY).unwrap().ask().next().await;
+    assert_eq!(nobody, None);
+    assert_eq!(LookupError::default().to_string(), "no name server to ask");
 }
 
 #[tokio::test]
@@ -236,6 +249,64 @@ async fn a_server_that_ignores_questions_for_ipv6_still_gives_ipv4() {
     .await;
     let nodes = lookup(&[&server], Duration::from_secs(4)).await;
     assert_eq!(nodes.unwrap(), ["0 192.0.2.1:3306"]);
+}
+
+#[tokio::test]
+async fn many_targets_cost_no_more_time_than_one() {
+    let targets: Vec<_> = (1..=9).map(|n| format!("node{n}.example")).collect();
+    let names = targets.clone();
+    let server = FakeDns::start(move |question: &Question| match question.kind {
+        RecordType::SRV => {
+            Reply::Records(names.iter().map(|target| srv(NAME, 1, 3306, target)).collect(), vec![])
+        }
+        RecordType::A => {
+            let target = question.name.trim_end_matches('.');
+            let last = names.iter().position(|name| name == target).unwrap();
+            Reply::Records(vec![a(target, [192, 0, 2, u8::try_from(last).unwrap()])], vec![])
+        }
+        // Each target costs the patience that there is with such a server.
+        _ => Reply::Silence,
+    })
+    .await;
+    let nodes = lookup(&[&server], Duration::from_secs(4)).await;
+    assert_eq!(nodes.map(|nodes| nodes.len()), Ok(targets.len()));
+}
+
+#[tokio::test]
+async fn an_answer_that_names_thousands_is_not_looked_up_in_full() {
+    let server = FakeDns::start(|question: &Question| match question.kind {
+        RecordType::SRV if !question.tcp => Reply::CutShort,
+        RecordType::SRV => {
+            let target = |n: u16| srv(NAME, 1, 3306, &format!("n{n}.example"));
+            Reply::Records((0..1_000).map(target).collect(), vec![])
+        }
+        RecordType::A => Reply::Records(vec![a(&question.name, [192, 0, 2, 1])], vec![]),
+        _ => Reply::Code(ResponseCode::NoError),
+    })
+    .await;
+    assert_eq!(lookup(&[&server], PATIENT).await.unwrap(), ["1 192.0.2.1:3306"]);
+    let asked = server.questions().borrow().iter().filter(|q| q.kind == RecordType::A).count();
+    assert!((1..=MAX_TARGETS).contains(&asked), "{asked}");
+}
+
+#[tokio::test]
+async fn what_one_server_knows_is_not_hidden_by_a_quicker_one() {
+    let lagging = FakeDns::start(|question: &Question| match question.kind {
+        RecordType::SRV => Reply::Records(
+            vec![srv(NAME, 1, 3306, "old.example")],
+            vec![a("old.example", [192, 0, 2, 66])],
+        ),
+        _ => Reply::Code(ResponseCode::NXDomain),
+    })
+    .await;
+    let current = FakeDns::start(consul).await;
+    let servers = [lagging.address, current.address];
+    let mut round = Service::try_new(NAME, 3306, &servers, PATIENT).unwrap().ask();
+    let mut known = BTreeMap::new();
+    while let Some((server, answer)) = round.next().await {
+        known.insert(server, answer.unwrap().len());
+    }
+    assert_eq!(known, BTreeMap::from([(lagging.address, 1), (current.address, 2)]));
 }
 
 #[tokio::test]

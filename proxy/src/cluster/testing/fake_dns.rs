@@ -51,8 +51,10 @@ pub(crate) enum Reply {
     Silence,
 }
 
+type Script = Box<dyn FnMut(&Question) -> Reply + Send>;
+
 struct Shared {
-    script: Mutex<Box<dyn FnMut(&Question) -> Reply + Send>>,
+    script: Mutex<Script>,
     questions: watch::Sender<Vec<Question>>,
 }
 

@@ -11,7 +11,7 @@ use opensrv_mysql::{
     AsyncMysqlIntermediary, AsyncMysqlShim, Column, ColumnFlags, ColumnType, ErrorKind, InitWriter,
     OkResponse, ParamParser, QueryResultWriter, StatementMetaWriter,
 };
-use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -113,7 +113,11 @@ async fn converse(mut stream: TcpStream, mut script: watch::Receiver<Script>, op
     match now {
         Script::Closes => {}
         Script::Hangs => {
-            let _ = script.wait_for(|script| !matches!(script, Script::Hangs)).await;
+            let mut ignored = [0; 256];
+            tokio::select! {
+                _ = script.wait_for(|script| !matches!(script, Script::Hangs)) => {}
+                () = async { while let Ok(1..) = stream.read(&mut ignored).await {} } => {}
+            }
         }
         Script::Says(bytes) => {
             let _ = stream.write_all(&bytes).await;

@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::cluster::testing::views::{
     self, DESYNCED, DISCONNECTED, DONOR, JOINING, NON_PRIMARY, PLAIN, SYNCED, rows, rows_with,
@@ -71,7 +73,9 @@ fn a_server_without_galera_still_has_a_name_and_a_version() {
 
 #[test]
 fn whatever_a_node_leaves_out_is_held_against_it() {
-    for missing in ["wsrep_ready", "wsrep_local_state", "wsrep_cluster_status"] {
+    let needed =
+        ["wsrep_ready", "wsrep_local_state", "wsrep_cluster_status", "wsrep_cluster_state_uuid"];
+    for missing in needed {
         let rows = rows(SYNCED).into_iter().filter(|(name, _)| name != missing);
         let galera = Report::parse(rows, []).galera.unwrap();
         let healthy = galera.ready && galera.sync == Sync::Synced && galera.primary_component;
@@ -102,6 +106,37 @@ fn values_of_other_versions_and_nonsense_are_taken_for_the_worse() {
     let members = ["127.0.15.3:3306", "[::1]:3306"];
     assert_eq!(galera.members, members.map(|member| NodeAddr(member.parse().unwrap())).into());
     assert_eq!(report.max_allowed_packet, None);
+}
+
+#[test]
+fn a_name_that_would_fill_the_memory_or_break_the_log_is_not_kept() {
+    let long = "x".repeat(1 << 20);
+    for name in [&long, "node1\n2026-01-01 INFO all is well", "\x1b[2J"] {
+        let report = Report::parse(rows_with(SYNCED, &[("wsrep_node_name", name)]), []);
+        assert_eq!(report.name, None);
+        assert!(report.galera.is_some(), "the rest of the answer is as good as ever");
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_a_server_says_is_read(
+        mut rows in prop::collection::vec((any_name(), any_value()), 0..20),
+    ) {
+        rows.extend([("wsrep_on".into(), "ON".into())]);
+        let report = Report::parse(rows, []);
+        prop_assert!(report.galera.is_some());
+    }
+}
+
+fn any_name() -> impl Strategy<Value = String> {
+    let names = rows(SYNCED).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+    prop_oneof![9 => prop::sample::select(names), 1 => any::<String>()]
+        .prop_filter("given below", |name| name != "wsrep_on")
+}
+
+fn any_value() -> impl Strategy<Value = String> {
+    prop_oneof!["[0-9]{1,30}", "[-+0-9.,:\\[\\] a-fA]{0,60}", any::<String>()]
 }
 
 #[test]
