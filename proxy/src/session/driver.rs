@@ -375,3 +375,6 @@ fn poll_wires(
 
 /// How long a closing side may take to accept our last words.
 const GOODBYE: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests;

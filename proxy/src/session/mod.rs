@@ -31,6 +31,8 @@ mod route;
 mod serve;
 mod stream;
 pub(crate) mod survey;
+#[cfg(test)]
+mod testing;
 mod transaction;
 mod welcome;
 mod wire;

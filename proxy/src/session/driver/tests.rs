@@ -1,0 +1,256 @@
+use ido_proxy_protocol::capabilities::Capabilities;
+use ido_proxy_protocol::err::ErrPacket;
+use ido_proxy_protocol::status::StatusFlags;
+use tokio::time::timeout;
+
+use super::super::orders::Phase;
+use super::super::registry::SessionState;
+use super::super::testing::{DEADLINE, Stage, nowhere, ok};
+use super::*;
+
+const QUERY: &[u8] = b"\x03SELECT 1";
+
+fn icinga() -> Capabilities {
+    Capabilities::PROTOCOL_41 | Capabilities::MULTI_STATEMENTS | Capabilities::SESSION_TRACK
+}
+
+fn in_transaction() -> Vec<u8> {
+    ok(StatusFlags::AUTOCOMMIT | StatusFlags::IN_TRANS)
+}
+
+/// A client that hears nothing waits for ever: Icinga has no timeout.
+#[tokio::test]
+async fn a_client_whose_command_has_no_reply_yet_is_told_that_the_link_is_lost() {
+    let stage = Stage::new(DEADLINE).await;
+    let (mut client, mut node, session) = stage.begin(icinga()).await;
+    client.send(QUERY, 0).await;
+    assert_eq!(node.read().await.payload, QUERY);
+    drop(node);
+    let packet = client.read().await;
+    assert_eq!(packet.sequence, 1);
+    assert_eq!(ErrPacket::decode(&packet.payload).unwrap().code, 1927);
+    client.closed().await;
+    session.await.unwrap();
+    timeout(DEADLINE, stage.suspected.notified()).await.expect("the node is probed at once");
+}
+
+/// Bytes of ours in the middle of a reply would be read as a row.
+#[tokio::test]
+async fn a_reply_that_has_begun_is_cut_off_and_nothing_is_added_to_it() {
+    let stage = Stage::new(DEADLINE).await;
+    let (mut client, mut node, _session) = stage.begin(icinga()).await;
+    client.send(QUERY, 0).await;
+    node.read().await;
+    node.send(b"\x01", 1).await;
+    assert_eq!(client.read().await.payload, b"\x01");
+    drop(node);
+    client.closed().await;
+}
+
+/// "Server shutdown" or "Connection was killed" is worth more to an operator than "gone away".
+#[tokio::test]
+async fn the_last_words_of_a_node_reach_the_client() {
+    let stage = Stage::new(DEADLINE).await;
+    let (mut client, mut node, _session) = stage.begin(icinga()).await;
+    node.send(&ErrPacket::new(1053, *b"08S01", "Server shutdown in progress").encode(), 0).await;
+    drop(node);
+    assert_eq!(client.read_error().await.code, 1053);
+    client.closed().await;
+}
+
+/// A node that will not read on (a packet is too large for it) says so, closes, and resets.
+#[tokio::test]
+async fn the_answer_of_a_node_that_stopped_reading_is_still_heard() {
+    let stage = Stage::new(DEADLINE).await;
+    let (mut client, mut node, _session) = stage.begin(icinga()).await;
+    let size = (1 << 24) - 2;
+    let upload = tokio::spawn(async move {
+        let mut packet = vec![b' '; size + 4];
+        packet[..3].copy_from_slice(&(size as u32).to_le_bytes()[..3]);
+        packet[3..5].copy_from_slice(&[0, 3]);
+        client.wire.push(&packet);
+        let _ = client.wire.flush().await;
+        client
+    });
+    node.wire.fill().await.unwrap();
+    node.send(&ErrPacket::new(1153, *b"08S01", "Got a packet bigger").encode(), 1).await;
+    // It reads no more, and closes after a while, as a server does; meanwhile all of it is drained.
+    let drained = tokio::spawn(async move {
+        while node.wire.fill().await.is_ok_and(|len| len > 0) {
+            let len = node.wire.input.len();
+            node.wire.consume(len);
+        }
+    });
+    let mut client = timeout(DEADLINE, upload).await.expect("the client can send").unwrap();
+    assert_eq!(client.read_error().await.code, 1153);
+    drop(client);
+    drained.await.unwrap();
+}
+
+/// A slow reader must not make the proxy swallow the whole result.
+#[tokio::test]
+async fn a_client_that_does_not_read_stops_the_node() {
+    let stage = Stage::new(DEADLINE).await;
+    let (mut client, mut node, _session) = stage.begin(icinga()).await;
+    client.send(QUERY, 0).await;
+    node.read().await;
+    // One column and rows without end: written until nobody takes any more.
+    let row = [&[0, 0, 1, 0][..], &[b'x'; 1 << 16]].concat();
+    node.send(b"\x01", 1).await;
+    node.send(b"\x03def\0\0\0\x01a\0\x0c\x21\0\x0b\0\0\0\x03\0\0\0\0\0", 2).await;
+    node.send(b"\xfe\0\0\x02\0", 3).await;
+    let mut taken = 0;
+    loop {
+        node.wire.push(&row);
+        // Nothing can be waited for but that nothing happens: the sockets' buffers are full.
+        if timeout(Duration::from_millis(500), node.wire.flush()).await.is_err() {
+            break;
+        }
+        taken += row.len();
+        assert!(taken < MOST_IN_FLIGHT, "taken without a reader: {taken} bytes");
+    }
+    assert_eq!(client.read().await.payload, b"\x01");
+    let more = timeout(DEADLINE, client.wire.fill()).await.expect("it goes on once it is read");
+    assert!(more.unwrap() > 0);
+}
+
+/// Socket buffers of both connections (tcp(7): at most 6 MB each way by default) and our own.
+const MOST_IN_FLIGHT: usize = 32 << 20;
+
+#[tokio::test]
+async fn a_node_that_speaks_nonsense_ends_this_session_only() {
+    let stage = Stage::new(DEADLINE).await;
+    let (mut client, mut node, _one) = stage.begin(icinga()).await;
+    let (mut other, mut other_node, _other) = stage.begin(icinga()).await;
+    client.send(QUERY, 0).await;
+    node.read().await;
+    node.send(b"\x00", 1).await;
+    assert_eq!(client.read_error().await.code, 1835);
+    client.closed().await;
+    other.send(QUERY, 0).await;
+    other_node.read().await;
+    other_node.send(&in_transaction(), 1).await;
+    assert_eq!(other.read().await.payload, in_transaction());
+}
+
+/// Closed in the middle, the transaction would be lost although the old primary could still end it.
+#[tokio::test]
+async fn a_session_follows_a_new_primary_after_its_transaction_and_not_before() {
+    let stage = Stage::new(DEADLINE).await;
+    let (mut client, mut node, session) = stage.begin(icinga()).await;
+    client.send(b"\x03BEGIN", 0).await;
+    node.read().await;
+    node.send(&in_transaction(), 1).await;
+    client.read().await;
+    stage.set_primary(Some(nowhere()));
+    client.send(b"\x03COMMIT", 0).await;
+    assert_eq!(node.read().await.payload, b"\x03COMMIT");
+    node.send(&ok(StatusFlags::AUTOCOMMIT), 1).await;
+    assert_eq!(client.read().await.payload, ok(StatusFlags::AUTOCOMMIT));
+    client.closed().await;
+    assert_eq!(node.read().await.payload, b"\x01", "COM_QUIT: no aborted connection to count");
+    session.await.unwrap();
+}
+
+#[tokio::test]
+async fn an_idle_session_leaves_at_once_and_a_stuck_one_when_time_is_up() {
+    let stage = Stage::new(DEADLINE).await;
+    let (mut idle, _idle_node, _one) = stage.begin(icinga()).await;
+    let (mut stuck, mut node, session) = stage.begin(icinga()).await;
+    stuck.send(QUERY, 0).await;
+    node.read().await;
+    stage.set_phase(Phase::Draining);
+    idle.closed().await;
+    stage.set_phase(Phase::Closing);
+    assert_eq!(stuck.read_error().await.code, 1053);
+    stuck.closed().await;
+    session.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_client_gets_in_without_a_primary_is_answered_pings_and_its_statement_waits() {
+    let stage = Stage::new(DEADLINE).await;
+    stage.set_primary(None);
+    let (mut client, _session) = stage.connect();
+    let welcome = client.log_in(icinga()).await;
+    assert_eq!(welcome[0], 0, "an OK of ours");
+    client.send(b"\x0e", 0).await;
+    assert_eq!(client.read().await.payload[0], 0, "a ping needs no primary");
+    client.send(QUERY, 0).await;
+    let held = async {
+        while stage.states() != [SessionState::Held] {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(DEADLINE, held).await.expect("its statement is held");
+    stage.set_primary(Some(stage.node()));
+    let mut node = stage.accept_link().await;
+    assert_eq!(node.read().await.payload, QUERY, "whole, and once");
+    node.send(&in_transaction(), 1).await;
+    assert_eq!(client.read().await.payload, in_transaction());
+}
+
+#[tokio::test]
+async fn a_hold_ends_with_a_clear_error() {
+    let stage = Stage::new(Duration::from_millis(50)).await;
+    stage.set_primary(None);
+    let (mut client, session) = stage.connect();
+    client.log_in(icinga()).await;
+    client.send(QUERY, 0).await;
+    let error = client.read_error().await;
+    assert_eq!((error.code, error.sql_state), (1047, *b"08S01"));
+    client.closed().await;
+    session.await.unwrap();
+}
+
+/// Nobody waits for it any more: its seat and its hold must be free again.
+#[tokio::test]
+async fn a_held_client_that_goes_away_is_let_go() {
+    let stage = Stage::new(DEADLINE).await;
+    stage.set_primary(None);
+    let (mut client, session) = stage.connect();
+    client.log_in(icinga()).await;
+    client.send(QUERY, 0).await;
+    drop(client);
+    timeout(DEADLINE, session).await.expect("well before the hold ends").unwrap();
+}
+
+/// "Unknown database" must be the answer to the login, as it is without a proxy.
+#[tokio::test]
+async fn the_refusal_of_a_node_is_the_answer_to_the_login() {
+    let stage = Stage::new(DEADLINE).await;
+    let (mut client, _session) = stage.connect();
+    let refusal = ErrPacket::new(1049, *b"42000", "Unknown database 'x'");
+    let (answer, ()) = tokio::join!(client.log_in(icinga()), async {
+        stage.accept().await.send(&refusal.encode_without_state(), 0).await;
+    });
+    assert_eq!(ErrPacket::decode(&answer).unwrap().code, 1049);
+    client.closed().await;
+}
+
+/// The server forgets what it was told to report; without it no boundary is known any more.
+#[tokio::test]
+async fn after_a_reset_of_the_connection_the_node_is_told_to_report_again() {
+    let stage = Stage::new(DEADLINE).await;
+    let (mut client, mut node, _session) = stage.begin(icinga()).await;
+    client.send(b"\x1f", 0).await;
+    assert_eq!(node.read().await.payload, b"\x1f");
+    node.send(&ok(StatusFlags::AUTOCOMMIT), 1).await;
+    assert_eq!(client.read().await.payload, ok(StatusFlags::AUTOCOMMIT));
+    assert!(node.read().await.payload.starts_with(b"\x03SET session_track"));
+    client.send(QUERY, 0).await;
+    node.send(&ok(StatusFlags::AUTOCOMMIT), 1).await;
+    assert_eq!(node.read().await.payload, QUERY);
+    node.send(&in_transaction(), 1).await;
+    assert_eq!(client.read().await.payload, in_transaction(), "our own statement left no trace");
+}
+
+#[tokio::test]
+async fn replication_is_refused_and_the_session_goes_on() {
+    let stage = Stage::new(DEADLINE).await;
+    let (mut client, mut node, _session) = stage.begin(icinga()).await;
+    client.send(b"\x12\x04\0\0\0\0\0\x01\0\0\0", 0).await;
+    assert_eq!(client.read_error().await.code, 1235);
+    client.send(QUERY, 0).await;
+    assert_eq!(node.read().await.payload, QUERY, "the node saw nothing of it");
+}

@@ -1,0 +1,207 @@
+//! A session on a stage: a client and a node that do what the test says, byte by byte.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ido_proxy_protocol::auth::client::{ClientLoginStep, Login, Request};
+use ido_proxy_protocol::capabilities::Capabilities;
+use ido_proxy_protocol::err::ErrPacket;
+use ido_proxy_protocol::greeting::Greeting;
+use ido_proxy_protocol::ok::OkPacket;
+use ido_proxy_protocol::packet;
+use ido_proxy_protocol::status::StatusFlags;
+use secrecy::SecretString;
+use tokio::net::{TcpListener, UnixStream};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::context::{Limits, SessionContext};
+use super::exchange::{Packet, ReadError, read_packet};
+use super::facade::Facade;
+use super::login::Accounts;
+use super::orders::{Orders, Phase};
+use super::registry::{Registry, SessionId};
+use super::serve;
+use super::stream::Stream;
+use super::wire::Wire;
+use crate::cluster::{ClusterHandle, NodeAddr, Topology};
+use crate::telemetry::metrics::SessionMetrics;
+
+/// Everything around a session.
+pub(super) struct Stage {
+    context: SessionContext,
+    orders: watch::Sender<Orders>,
+    listener: TcpListener,
+    /// Rings when the node is suspected.
+    pub(super) suspected: Arc<Notify>,
+}
+
+/// One end of a conversation with the session.
+pub(super) struct Peer {
+    /// Its bytes. Reading and writing them is the test's business.
+    pub(super) wire: Wire,
+}
+
+impl Stage {
+    /// A stage whose node is the primary. Clients are held for at most `hold`.
+    pub(super) async fn new(hold: Duration) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let node = NodeAddr(listener.local_addr().unwrap());
+        let suspected = Arc::new(Notify::new());
+        let topology = Arc::new(Topology { primary: Some(node), epoch: 1, ..Topology::default() });
+        let (_, watched) = watch::channel(Arc::clone(&topology));
+        let orders = watch::Sender::new(Orders { topology, phase: Phase::Serving });
+        let context = SessionContext {
+            accounts: Arc::new(Accounts::new([("icinga".into(), SecretString::from("secret"))])),
+            buffers: Arc::default(),
+            cluster: ClusterHandle::scripted(watched, node, Arc::clone(&suspected)),
+            facade: watch::channel(Arc::new(Facade::default())).1,
+            limits: Limits { login: DEADLINE, hold, link_timeout: DEADLINE },
+            metrics: Arc::new(SessionMetrics::new()),
+            orders: orders.subscribe(),
+            registry: Arc::new(Registry::new()),
+        };
+        Self { context, orders, listener, suspected }
+    }
+
+    /// A client connects. The session ends when the handle does.
+    pub(super) fn connect(&self) -> (Peer, JoinHandle<()>) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let context = self.context.clone();
+        let session =
+            serve::serve(Stream::Unix(theirs), "client".into(), "localhost".into(), context);
+        (Peer::new(Stream::Unix(ours)), tokio::spawn(session))
+    }
+
+    /// A client that is logged in, and the node's end of its link.
+    pub(super) async fn begin(&self, capabilities: Capabilities) -> (Peer, Peer, JoinHandle<()>) {
+        let (mut client, session) = self.connect();
+        let (welcome, node) = tokio::join!(client.log_in(capabilities), self.accept_link());
+        assert!(ErrPacket::decode(&welcome).is_err(), "the login is accepted");
+        (client, node, session)
+    }
+
+    /// The node takes the next connection and lets it in.
+    pub(super) async fn accept_link(&self) -> Peer {
+        let mut node = self.accept().await;
+        node.send(&greeting().encode(), 0).await;
+        let login = node.read().await;
+        node.send(&ok(StatusFlags::AUTOCOMMIT), login.sequence + 1).await;
+        let reports = node.read().await;
+        assert!(reports.payload.starts_with(b"\x03SET session_track"), "{reports:?}");
+        node.send(&ok(StatusFlags::AUTOCOMMIT), 1).await;
+        node
+    }
+
+    /// The node takes the next connection and says nothing.
+    pub(super) async fn accept(&self) -> Peer {
+        let accepted = timeout(DEADLINE, self.listener.accept()).await.expect("a link is opened");
+        Peer::new(Stream::Tcp(accepted.unwrap().0))
+    }
+
+    /// Where the node is.
+    pub(super) fn node(&self) -> NodeAddr {
+        NodeAddr(self.listener.local_addr().unwrap())
+    }
+
+    /// Makes another node the primary, or none.
+    pub(super) fn set_primary(&self, primary: Option<NodeAddr>) {
+        self.orders.send_modify(|orders| {
+            let epoch = orders.topology.epoch + 1;
+            orders.topology = Arc::new(Topology { primary, epoch, ..Topology::default() });
+        });
+    }
+
+    /// Begins or speeds up the daemon's end.
+    pub(super) fn set_phase(&self, phase: Phase) {
+        self.orders.send_modify(|orders| orders.phase = phase);
+    }
+
+    /// Sessions that are held now.
+    pub(super) fn states(&self) -> Vec<super::registry::SessionState> {
+        self.context.registry.snapshot().iter().map(|session| session.state).collect()
+    }
+}
+
+impl Peer {
+    fn new(stream: Stream) -> Self {
+        Self { wire: Wire::new(stream, Arc::default()) }
+    }
+
+    /// Logs in as a client, and returns the session's answer.
+    pub(super) async fn log_in(&mut self, wanted: Capabilities) -> Vec<u8> {
+        let mut login = Login::new(Request {
+            user: b"icinga".to_vec(),
+            password: b"secret".to_vec(),
+            collation: 8,
+            wanted,
+            max_packet: 1 << 24,
+            ..Request::default()
+        });
+        loop {
+            let packet = self.read().await;
+            match login.on_packet(packet.sequence, &packet.payload).expect("a login") {
+                ClientLoginStep::Send(bytes) => {
+                    self.wire.push(&bytes);
+                    self.wire.flush().await.unwrap();
+                }
+                ClientLoginStep::Done(payload) => return payload,
+                ClientLoginStep::Failed(error) => return error.encode(),
+                step => panic!("no such step in this login: {step:?}"),
+            }
+        }
+    }
+
+    /// Sends one packet.
+    pub(super) async fn send(&mut self, payload: &[u8], sequence: u8) {
+        let mut framed = Vec::new();
+        packet::frame(payload, sequence, &mut framed);
+        self.wire.push(&framed);
+        timeout(DEADLINE, self.wire.flush()).await.expect("there is room").unwrap();
+    }
+
+    /// Reads one packet.
+    ///
+    /// # Panics
+    /// When none comes.
+    pub(super) async fn read(&mut self) -> Packet {
+        let read = timeout(DEADLINE, read_packet(&mut self.wire, 1 << 24)).await;
+        read.expect("a packet in time").expect("a packet")
+    }
+
+    /// Reads the error that comes next.
+    pub(super) async fn read_error(&mut self) -> ErrPacket {
+        let packet = self.read().await;
+        ErrPacket::decode(&packet.payload).expect("an error")
+    }
+
+    /// Checks that the other side closes without another byte.
+    pub(super) async fn closed(&mut self) {
+        let read = timeout(DEADLINE, read_packet(&mut self.wire, 1 << 24)).await;
+        match read.expect("the end in time") {
+            Err(ReadError::Closed) => assert!(self.wire.input.is_empty(), "half a packet is left"),
+            // Closed while bytes of ours were unread.
+            Err(ReadError::Io(_)) => {}
+            other => panic!("no more was to come: {other:?}"),
+        }
+    }
+}
+
+/// The payload of an OK packet with this status.
+pub(super) fn ok(status: StatusFlags) -> Vec<u8> {
+    OkPacket { status, ..OkPacket::default() }.encode(Capabilities::SESSION_TRACK)
+}
+
+/// Nobody listens there.
+pub(super) fn nowhere() -> NodeAddr {
+    NodeAddr(SocketAddr::from(([127, 0, 0, 1], 9)))
+}
+
+fn greeting() -> Greeting {
+    Facade::default().greeting(SessionId(7), Greeting::scramble_from([7; 20]))
+}
+
+/// Longer than anything here takes, on a busy machine too.
+pub(super) const DEADLINE: Duration = Duration::from_secs(20);
