@@ -50,6 +50,19 @@ impl ClusterHandle {
     }
 }
 
+#[cfg(test)]
+impl ClusterHandle {
+    /// A cluster that is what the test says; `bell` rings when `node` is suspected.
+    pub(crate) fn scripted(
+        topology: watch::Receiver<Arc<Topology>>,
+        node: NodeAddr,
+        bell: Arc<Notify>,
+    ) -> Self {
+        let (_, bells) = watch::channel(Bells::from([(node, bell)]));
+        Self { topology, bells, tasks: TaskTracker::new() }
+    }
+}
+
 /// Rings for an immediate probe of a node.
 type Bells = BTreeMap<NodeAddr, Arc<Notify>>;
 
