@@ -315,7 +315,8 @@ impl Session {
         {
             link.quit().await;
         }
-        let sequence = self.machine.error_sequence().or(self.waiting.map(|id| id.wrapping_add(1)));
+        let waiting = self.waiting.map(|id| id.wrapping_add(1));
+        let sequence = self.machine.error_sequence().or(waiting);
         if let (Some(error), Some(sequence)) = (end.error(), sequence) {
             queue_packet(&mut self.client, &error.encode(), sequence);
         }

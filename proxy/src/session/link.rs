@@ -87,6 +87,7 @@ impl LinkError {
     /// The reason to count.
     pub(crate) fn loss(&self) -> LinkLoss {
         match self {
+            Self::Refused { .. } if self.may_retry() => LinkLoss::NodeFailed,
             Self::Refused { .. } => LinkLoss::LoginFailed,
             Self::Io { .. } | Self::TimedOut { .. } => LinkLoss::ConnectFailed,
             Self::Violation { .. } => LinkLoss::ProtocolViolation,
