@@ -3,41 +3,60 @@
 //! It is not relayed, since the client proves its password against our scramble, which is not the
 //! node's. A new login leaves the same session as a change of user would.
 
+use std::mem;
+
 use ido_proxy_protocol::login::LoginRequest;
 use tokio::time::timeout;
 
 use super::driver::Session;
 use super::end::End;
-use super::exchange::{ReadError, read_packet};
+use super::exchange::{ReadError, queue_packet, read_packet};
+use super::link::LinkError;
 use super::login::{self, LOGIN_PACKET_LIMIT, LoggedIn, LoginError};
 use super::machine::Machine;
+use super::registry::SessionState;
 use super::serve::scramble;
 
 impl Session {
-    /// Reads the command, checks the password and opens a link as the new user.
+    /// Reads the command, checks the password and opens a link as the new user. A client that is
+    /// refused, by us or by the node, is told so and stays who it was, with a session that has
+    /// forgotten everything but its default database: so MariaDB has it.
     ///
     /// # Errors
-    /// The client is refused, and closed as a server closes it.
+    /// The client is gone, or breaks the protocol.
     pub(super) async fn change_user(&mut self) -> Result<(), End> {
         let limit = self.context.limits.login;
         let logged_in = match timeout(limit, self.log_in_again()).await {
             Ok(result) => result?,
             Err(_elapsed) => return Err(End::ClientGone),
         };
-        let LoggedIn { profile, sequence } = logged_in;
         if let Some(link) = self.link.take() {
             link.quit().await;
         }
         self.entry.set_node(None);
-        self.entry.set_user(&profile.user);
-        self.entry.set_database(profile.database.as_deref());
-        self.machine = Machine::new(profile.capabilities);
-        self.profile = profile;
+        self.machine = Machine::new(self.profile.capabilities);
+        self.waiting = None;
+        self.entry.set_state(SessionState::Idle);
+        let Some(LoggedIn { profile, sequence }) = logged_in else { return Ok(()) };
+
+        let before = mem::replace(&mut self.profile, profile);
+        self.show_profile();
         self.waiting = Some(sequence.wrapping_sub(1));
-        self.welcome().await
+        match self.welcome().await {
+            Err(End::LinkRefused(LinkError::Refused { error, .. })) => {
+                tracing::warn!(session = %self.entry.id(), "refused to become another user: {error}");
+                queue_packet(&mut self.client, &error.encode(), sequence);
+                self.waiting = None;
+                self.profile = before;
+                self.show_profile();
+                Ok(())
+            }
+            welcomed => welcomed,
+        }
     }
 
-    async fn log_in_again(&mut self) -> Result<LoggedIn, End> {
+    /// The new user, or `None` where it was refused and told so.
+    async fn log_in_again(&mut self) -> Result<Option<LoggedIn>, End> {
         let packet = read_packet(&mut self.client, LOGIN_PACKET_LIMIT).await?;
         let request = LoginRequest::from_change_user(
             &packet.payload,
@@ -56,16 +75,25 @@ impl Session {
             request,
             packet.sequence,
         );
-        again.await.map_err(|error| {
-            // The client has been told.
-            self.waiting = None;
-            match error {
-                LoginError::Io(error) => End::ClientFailed(error),
-                LoginError::Violation(violation) => End::ClientViolation(violation),
-                LoginError::Closed | LoginError::Silent => End::ClientGone,
-                LoginError::Refused(error) => End::UserRefused(error),
+        match again.await {
+            Ok(logged_in) => Ok(Some(logged_in)),
+            Err(LoginError::Refused(error)) => {
+                tracing::warn!(session = %self.entry.id(), "refused to become another user: {error}");
+                Ok(None)
             }
-        })
+            Err(LoginError::Io(error)) => Err(End::ClientFailed(error)),
+            Err(LoginError::Violation(violation)) => {
+                // The client has been told.
+                self.waiting = None;
+                Err(End::ClientViolation(violation))
+            }
+            Err(LoginError::Closed | LoginError::Silent) => Err(End::ClientGone),
+        }
+    }
+
+    fn show_profile(&self) {
+        self.entry.set_user(&self.profile.user);
+        self.entry.set_database(self.profile.database.as_deref());
     }
 }
 

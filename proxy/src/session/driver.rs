@@ -175,7 +175,9 @@ impl Session {
         self.entry.add_sent(sent);
         self.context.metrics.client_sent.increment(sent as u64);
         if let Some(schema) = self.machine.take_new_schema() {
-            self.entry.set_database(Some(&schema));
+            // Empty: the database was dropped, and there is none now.
+            self.profile.database = Some(schema).filter(|schema| !schema.is_empty());
+            self.entry.set_database(self.profile.database.as_deref());
         }
         match down.done {
             Some(command) => {

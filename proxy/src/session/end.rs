@@ -48,9 +48,6 @@ pub(crate) enum End {
     /// The node sends what cannot be followed.
     #[error("{node} breaks the protocol: {violation}")]
     NodeViolation { node: NodeAddr, violation: Violation },
-    /// COM_CHANGE_USER with a wrong password. The client has been told.
-    #[error("refused to become another user: {0}")]
-    UserRefused(ErrPacket),
 }
 
 /// Who is the cause of an end.
@@ -71,8 +68,7 @@ impl End {
             Self::ClientFailed(_)
             | Self::ClientGone
             | Self::ClientQuit
-            | Self::ClientViolation(_)
-            | Self::UserRefused(_) => Side::Client,
+            | Self::ClientViolation(_) => Side::Client,
             Self::LinkLost { .. } | Self::LinkRefused(_) | Self::NodeViolation { .. } => Side::Node,
             Self::Drained | Self::DrainTimedOut | Self::HoldExpired { .. } | Self::Moved { .. } => {
                 Side::Proxy
@@ -87,8 +83,7 @@ impl End {
             | Self::ClientGone
             | Self::ClientQuit
             | Self::ClientViolation(_)
-            | Self::NodeViolation { .. }
-            | Self::UserRefused(_) => false,
+            | Self::NodeViolation { .. } => false,
             Self::LinkRefused(error) => error.may_retry(),
             Self::Drained
             | Self::DrainTimedOut
@@ -106,9 +101,7 @@ impl End {
     /// What the client is told in reply to the command it waits for.
     pub(crate) fn error(&self) -> Option<ErrPacket> {
         let (code, state) = match self {
-            Self::ClientFailed(_) | Self::ClientGone | Self::ClientQuit | Self::UserRefused(_) => {
-                return None;
-            }
+            Self::ClientFailed(_) | Self::ClientGone | Self::ClientQuit => return None,
             Self::LinkRefused(LinkError::Refused { error, .. }) => return Some(error.clone()),
             Self::ClientViolation(Violation::TooLong { .. }) => (NET_PACKET_TOO_LARGE, *b"08S01"),
             Self::ClientViolation(_) => (MALFORMED_PACKET, *b"HY000"),
