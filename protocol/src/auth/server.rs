@@ -64,8 +64,8 @@ impl Login {
     }
 
     /// The login of a client that is in already and wants to be another user (COM_CHANGE_USER).
-    /// `greeting` bears a fresh scramble; it is not sent, since the client is asked at once to prove
-    /// the password with it. The bytes to send come with the machine; `sequence` is that of the
+    /// `greeting` bears the scramble of the first login, since some clients use that one whatever they
+    /// get now; it is not sent, the client is asked at once to prove the password with it. The bytes to send come with the machine; `sequence` is that of the
     /// command.
     pub fn again(
         greeting: Greeting,

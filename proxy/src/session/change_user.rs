@@ -15,7 +15,6 @@ use super::link::LinkError;
 use super::login::{self, LOGIN_PACKET_LIMIT, LoggedIn, LoginError};
 use super::machine::Machine;
 use super::registry::SessionState;
-use super::serve::scramble;
 
 impl Session {
     /// Reads the command, checks the password and opens a link as the new user. A client that is
@@ -65,7 +64,9 @@ impl Session {
             self.profile.collation,
         )
         .map_err(End::ClientViolation)?;
-        let greeting = self.context.facade.borrow().greeting(self.entry.id(), scramble());
+        // MariaDB's client library proves the password with the scramble of the first login, whatever
+        // it is asked with now (`native_password_auth_client` of Connector/C); servers repeat it.
+        let greeting = self.context.facade.borrow().greeting(self.entry.id(), self.scramble);
         let accounts = &self.context.accounts;
         let again = login::accept_again(
             &mut self.client,

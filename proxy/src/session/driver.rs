@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use ido_proxy_protocol::auth::Scramble;
 use ido_proxy_protocol::command::Command;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -35,6 +36,8 @@ pub(crate) struct Session {
     /// The client's host, as error messages name it.
     pub(super) host: String,
     pub(super) profile: Profile,
+    /// What the client proves passwords with, from its first login on.
+    pub(super) scramble: Scramble,
     pub(super) machine: Machine,
     pub(super) link: Option<Link>,
     pub(super) orders: watch::Receiver<Orders>,

@@ -90,7 +90,7 @@ pub(crate) async fn accept(
 }
 
 /// Checks the client that asks with COM_CHANGE_USER to be another user; `sequence` is that of the
-/// command. `greeting` bears a fresh scramble.
+/// command. `greeting` bears the scramble of its first login.
 ///
 /// # Errors
 /// [`LoginError`]; the client has been answered.

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use ido_proxy_protocol::auth::Scramble;
 use ido_proxy_protocol::greeting::Greeting;
 use tokio::time::{Instant, timeout};
 
@@ -38,7 +37,8 @@ async fn log_in(
     entry: SessionGuard,
 ) -> Option<Session> {
     let started = Instant::now();
-    let greeting = context.facade.borrow().greeting(entry.id(), scramble());
+    let scramble = Greeting::scramble_from(rand::random());
+    let greeting = context.facade.borrow().greeting(entry.id(), scramble);
     let attempt = login::accept(&mut client, greeting, &host, &context.accounts);
     let limit = context.limits.login;
     let (result, logged_in) = match timeout(limit, attempt).await {
@@ -65,6 +65,7 @@ async fn log_in(
         client,
         host,
         profile,
+        scramble,
         link: None,
         waiting: Some(sequence.wrapping_sub(1)),
         leaving: false,
@@ -93,9 +94,4 @@ fn report(end: &End, id: SessionId, user: &[u8], metrics: &SessionMetrics) {
     } else {
         tracing::info!(session = %id, %user, ?side, "session ended: {end}");
     }
-}
-
-/// The bytes that a password is proved with, never the same twice.
-pub(super) fn scramble() -> Scramble {
-    Greeting::scramble_from(rand::random())
 }
