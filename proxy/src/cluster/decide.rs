@@ -3,8 +3,8 @@
 //!
 //! The rule, in this order:
 //! 1. The primary stays the primary while it is usable. Nothing ever moves back by itself.
-//! 2. A primary that is merely silent to us, and still a member in the eyes of the others, is
-//!    given [`Policy::path_timeout`]: more likely our way to it is broken than the node is.
+//! 2. A primary that is merely silent to us, or turns our probe away, and is still a member in the
+//!    eyes of the others, is given [`Policy::path_timeout`]: more likely our way to it is broken than the node is.
 //! 3. Otherwise the node that was primary last, if it is usable again; else the first usable node
 //!    by [`by_preference`]; else, where there is no usable node, one that is a last resort.
 //! 4. Nothing is chosen at all before every node was heard, or counts as silent, so that proxies
@@ -152,7 +152,7 @@ impl Choice<'_> {
                 Some(best) if self.class(best) < self.class(current) => Some(best.address),
                 _ => Some(current.address),
             },
-            Verdict::Unusable(Reason::Silent)
+            Verdict::Unusable(Reason::Lost(_) | Reason::Silent)
                 if self.is_worth_waiting_for(current, policy, now) =>
             {
                 Some(current.address)
@@ -183,10 +183,11 @@ impl Choice<'_> {
         self.previous.last_primary.is_none() && self.views.iter().any(|view| view.is_pending())
     }
 
-    /// A silent primary may be alive behind a broken path. It is given time, unless the cluster
-    /// itself has thrown it out.
+    /// A silent primary may be alive behind a broken path, and one that turns our probe away may
+    /// serve everybody else. It is given time, unless the cluster itself has thrown it out.
     fn is_worth_waiting_for(&self, primary: &NodeView, policy: Policy, now: Instant) -> bool {
-        let Contact::Silent { since, .. } = primary.contact else {
+        let (Contact::Denied { since, .. } | Contact::Silent { since, .. }) = primary.contact
+        else {
             return false;
         };
         now.saturating_duration_since(since) < policy.path_timeout && !self.is_thrown_out(primary)

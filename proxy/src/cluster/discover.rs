@@ -40,30 +40,19 @@ impl Discovery {
     async fn lookups(self) {
         let mut health = Health::Untried;
         loop {
-            let mut round = self.service.ask();
-            let mut error = Some(LookupError::default());
-            while let Some((server, answer)) = round.next().await {
-                self.results.of(result(&answer)).increment(1);
-                match answer {
-                    Ok(nodes) => {
-                        error = None;
-                        if self.answers.send(nodes).await.is_err() {
-                            return;
-                        }
-                    }
-                    Err(failure) => {
-                        if let Some(error) = &mut error {
-                            error.failures.insert(server, failure);
-                        }
-                    }
-                }
-            }
-            health = health.after(error.as_ref());
+            let answer =
+                self.service.lookup(|_, answer| self.results.of(result(answer)).increment(1)).await;
+            health = health.after(answer.as_ref().err());
             // Before the first answer there may be no node at all: somebody is waiting for it.
             let pause = match health {
                 Health::Failing { answered: false } => self.interval.min(EAGER),
                 _ => self.interval,
             };
+            if let Ok(nodes) = answer
+                && self.answers.send(nodes).await.is_err()
+            {
+                return;
+            }
             time::sleep(pause).await;
         }
     }

@@ -1,5 +1,4 @@
-//! One lookup of the service: every name server is asked at once, and every good answer counts as
-//! soon as it is there.
+//! One lookup of the service: every name server is asked at once, and every good answer counts.
 //!
 //! Each name server has a resolver of its own. A pool of them shares one deadline, so that a dead
 //! first server would use it up, and keeps scores that outlive an outage; nothing here survives
@@ -55,44 +54,51 @@ impl Service {
         Ok(Self { name, port, nameservers: nameservers.to_vec(), timeout })
     }
 
-    /// Asks every name server at once.
-    pub(crate) fn ask(&self) -> Round {
+    /// Asks every name server at once, and takes what they all know: one that knows less than the
+    /// others hides nothing, so that proxies with other name servers know the same nodes. A dead
+    /// one costs the timeout, which delays no traffic. Tells `heard` what each of them said.
+    ///
+    /// # Errors
+    /// What went wrong with each of them, if none gave a good answer in time.
+    pub(crate) async fn lookup(
+        &self,
+        mut heard: impl FnMut(SocketAddr, &Answer),
+    ) -> Result<Vec<Candidate>, LookupError> {
         let mut pending = JoinSet::new();
         for server in &self.nameservers {
             let one = OneServer::new(self.clone(), *server);
             let (server, timeout) = (*server, self.timeout);
             pending.spawn(async move {
-                let answer = match time::timeout(timeout, one.nodes()).await {
-                    Ok(answer) => answer,
-                    Err(_) => Err(Failure::Silent),
-                };
-                (server, answer)
+                let answer = time::timeout(timeout, one.nodes()).await;
+                (server, answer.unwrap_or(Err(Failure::Silent)))
             });
         }
-        Round { pending }
+        let mut nodes = Vec::new();
+        let mut failures = BTreeMap::new();
+        while let Some(joined) = pending.join_next().await {
+            match joined {
+                Ok((server, answer)) => {
+                    heard(server, &answer);
+                    match answer {
+                        Ok(answer) => nodes.extend(answer),
+                        Err(failure) => drop(failures.insert(server, failure)),
+                    }
+                }
+                Err(error) => tracing::error!(%error, "a DNS lookup broke down"),
+            }
+        }
+        if nodes.is_empty() { Err(LookupError { failures }) } else { Ok(each_once(nodes)) }
     }
 }
 
 /// What a name server said: the nodes of the service, at least one.
 pub(crate) type Answer = Result<Vec<Candidate>, Failure>;
 
-/// The name servers that were asked at the same time. Dropping it gives up on the rest of them.
-#[derive(Debug)]
-pub(crate) struct Round {
-    pending: JoinSet<(SocketAddr, Answer)>,
-}
-
-impl Round {
-    /// The answers, the quickest first, each within the timeout; `None` after the last. So a dead
-    /// name server delays nobody, and one that knows less than the others hides nothing.
-    pub(crate) async fn next(&mut self) -> Option<(SocketAddr, Answer)> {
-        loop {
-            match self.pending.join_next().await? {
-                Ok(answered) => return Some(answered),
-                Err(error) => tracing::error!(%error, "a DNS lookup broke down"),
-            }
-        }
-    }
+/// Shuffled answers are the same answer; of a node named twice the better priority counts.
+fn each_once(mut nodes: Vec<Candidate>) -> Vec<Candidate> {
+    nodes.sort_unstable();
+    nodes.dedup_by_key(|node| node.address);
+    nodes
 }
 
 /// No name server gave a good answer.
@@ -189,7 +195,7 @@ impl OneServer {
     /// the default port whenever it stumbles.
     async fn nodes(&self) -> Answer {
         let resolver = self.resolver.as_ref().map_err(Clone::clone)?;
-        let mut nodes = match resolver.srv_lookup(self.service.name.clone()).await {
+        let nodes = match resolver.srv_lookup(self.service.name.clone()).await {
             Ok(answer) => self.nodes_of_srv(resolver, &answer).await,
             Err(error) => match Failure::from(error) {
                 Failure::NoNodes | Failure::Code(ResponseCode::NotImp | ResponseCode::FormErr) => {
@@ -202,9 +208,6 @@ impl OneServer {
                 failure => return Err(failure),
             },
         };
-        // Shuffled answers are the same answer; of a node named twice the better priority counts.
-        nodes.sort_unstable();
-        nodes.dedup_by_key(|node| node.address);
         if nodes.is_empty() { Err(Failure::NoNodes) } else { Ok(nodes) }
     }
 

@@ -22,7 +22,7 @@ use super::settings::{MonitorSettings, Settings};
 use super::state_file::StateFile;
 use super::topology::{Node, NodeAddr, Topology};
 use super::verdict::Verdict;
-use super::view::{Contact, NodeView};
+use super::view::NodeView;
 use crate::telemetry::metrics::ClusterMetrics;
 
 /// What the rest of the daemon holds of the cluster.
@@ -152,6 +152,8 @@ impl Cluster {
         cluster.watch_candidates();
         cluster.decide();
         tasks.spawn(cluster.run(answers, results));
+        // It waits for what is spawned later all the same.
+        tasks.close();
         Ok(ClusterHandle { topology: topology_watch, bells: bells_watch, tasks })
     }
 
@@ -178,15 +180,13 @@ impl Cluster {
             }
             self.decide();
         }
-        self.tasks.close();
     }
 
     fn found(&mut self, answer: &[Candidate]) {
         let before = self.candidates.found();
         let nodes = &self.nodes;
         self.candidates.merge(answer, Instant::now(), |address| {
-            let answers = |node: &Watched| node.view.contact == Contact::Answering;
-            nodes.get(&address).is_some_and(answers)
+            nodes.get(&address).is_some_and(|node| node.view.is_alive())
                 || nodes.values().filter_map(|node| member(&node.view)).any(|galera| {
                     self.decision.is_ours(galera) && galera.members.contains(&address)
                 })

@@ -113,7 +113,9 @@ pub(crate) struct Yardstick<'a> {
 pub(crate) fn judge(view: &NodeView, yardstick: Yardstick<'_>) -> Verdict {
     let report = match (&view.contact, &view.report) {
         (Contact::Unknown, _) => return Verdict::Unusable(Reason::NotProbed),
-        (Contact::Lost(loss), _) => return Verdict::Unusable(Reason::Lost(loss.clone())),
+        (Contact::Denied { loss, .. } | Contact::Lost(loss), _) => {
+            return Verdict::Unusable(Reason::Lost(loss.clone()));
+        }
         (_, None) => return Verdict::Unusable(Reason::Silent),
         (Contact::Silent { .. }, _) if view.is_silent() => {
             return Verdict::Unusable(Reason::Silent);

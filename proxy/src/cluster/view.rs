@@ -32,6 +32,14 @@ pub(crate) struct NodeView {
 pub(crate) enum Contact {
     /// The last probe was answered.
     Answering,
+    /// It lives, and turns us away: no more connections, a changed password. What it is to its
+    /// other clients we do not know.
+    Denied {
+        /// When the first probe that it turned away was sent.
+        since: Instant,
+        /// What it says.
+        loss: Loss,
+    },
     /// The last probe failed at once, and said why.
     Lost(Loss),
     /// The last `misses` probes, `misses >= 1`, had no answer in time.
@@ -61,6 +69,16 @@ pub(crate) enum Loss {
         /// The server's words.
         message: String,
     },
+}
+
+impl Loss {
+    /// Whether it can be of no use to anybody, rather than to our probe alone.
+    fn is_final(&self) -> bool {
+        match self {
+            Self::Closed | Self::Garbled(_) | Self::Refused => true,
+            Self::Rejected { code, .. } => FINAL_CODES.contains(code),
+        }
+    }
 }
 
 impl fmt::Display for Loss {
@@ -98,7 +116,11 @@ impl NodeView {
                 self.report = Some(report);
                 Contact::Answering
             }
-            Outcome::Lost(loss) => Contact::Lost(loss),
+            Outcome::Lost(loss) if loss.is_final() => Contact::Lost(loss),
+            Outcome::Lost(loss) => match self.contact {
+                Contact::Denied { since, .. } => Contact::Denied { since, loss },
+                _ => Contact::Denied { since: asked, loss },
+            },
             Outcome::Silent => match self.contact {
                 Contact::Silent { since, misses } => {
                     Contact::Silent { since, misses: misses.saturating_add(1) }
@@ -108,11 +130,18 @@ impl NodeView {
         };
     }
 
+    /// Whether its last word was one, be it a refusal.
+    pub(crate) fn is_alive(&self) -> bool {
+        matches!(self.contact, Contact::Answering | Contact::Denied { .. })
+    }
+
     /// Whether it has missed so many probes in a row that it counts as unreachable.
     pub(crate) fn is_silent(&self) -> bool {
         match self.contact {
             Contact::Silent { misses, .. } => misses > TOLERATED_MISSES || self.report.is_none(),
-            Contact::Answering | Contact::Lost(_) | Contact::Unknown => false,
+            Contact::Answering | Contact::Denied { .. } | Contact::Lost(_) | Contact::Unknown => {
+                false
+            }
         }
     }
 
@@ -121,7 +150,7 @@ impl NodeView {
     pub(crate) fn is_pending(&self) -> bool {
         match self.contact {
             Contact::Silent { misses, .. } => misses <= TOLERATED_MISSES && self.report.is_none(),
-            Contact::Answering | Contact::Lost(_) => false,
+            Contact::Answering | Contact::Denied { .. } | Contact::Lost(_) => false,
             Contact::Unknown => true,
         }
     }
@@ -130,7 +159,7 @@ impl NodeView {
     pub(crate) fn state(&self) -> NodeState {
         match (&self.contact, &self.report) {
             (Contact::Unknown, _) => NodeState::Unknown,
-            (Contact::Lost(_), _) | (_, None) => NodeState::Unreachable,
+            (Contact::Denied { .. } | Contact::Lost(_), _) | (_, None) => NodeState::Unreachable,
             (Contact::Silent { .. }, _) if self.is_silent() => NodeState::Unreachable,
             (_, Some(report)) => report.state(),
         }
@@ -295,6 +324,9 @@ pub(crate) const VARIABLES: [&str; 8] = [
     "wsrep_reject_queries",
     "wsrep_sst_donor_rejects_queries",
 ];
+
+/// ER_UNKNOWN_COM_ERROR, Galera's answer outside the primary component, and ER_SERVER_SHUTDOWN.
+const FINAL_CODES: [u16; 2] = [1047, 1053];
 
 /// The longest value in bytes that is believed; a longer one, or one that would break the lines of
 /// a log, counts as missing. The longest that

@@ -164,6 +164,34 @@ fn a_silent_primary_gets_its_time_and_no_more() {
 }
 
 #[test]
+fn a_primary_that_only_turns_our_probe_away_gets_its_time_too() {
+    let full = Loss::Rejected { code: 1040, message: "Too many connections".into() };
+    let mut play = Play::new();
+    play.see(&[synced(1), synced(2)]);
+    let mut first = synced(1);
+    for pause in [0, 1_000, 1_999] {
+        play.pass(pause);
+        first.observe(Outcome::Lost(full.clone()), play.now);
+        assert_eq!(play.see(&[first.clone(), synced(2)]), Some(address(1)));
+    }
+    assert_eq!(*play.verdict(1), Verdict::Unusable(Reason::Lost(full.clone())));
+    play.pass(1);
+    first.observe(Outcome::Lost(full), play.now);
+    assert_eq!(play.see(&[first.clone(), synced(2)]), Some(address(2)));
+}
+
+#[test]
+fn a_primary_that_shuts_down_or_left_the_cluster_gets_no_time() {
+    for code in [1047, 1053] {
+        let mut play = Play::new();
+        play.see(&[synced(1), synced(2)]);
+        let mut first = synced(1);
+        first.observe(Outcome::Lost(Loss::Rejected { code, message: String::new() }), play.now);
+        assert_eq!(play.see(&[first, synced(2)]), Some(address(2)));
+    }
+}
+
+#[test]
 fn a_silent_primary_that_the_cluster_threw_out_gets_no_time() {
     let without_first = |n: u8| {
         galera(n, |g| {
@@ -279,6 +307,7 @@ fn any_outcome(n: u8) -> impl Strategy<Value = Option<Outcome>> {
     prop_oneof![
         5 => report,
         1 => Just(Some(Outcome::Lost(Loss::Refused))),
+        1 => Just(Some(Outcome::Lost(Loss::Rejected { code: 1040, message: String::new() }))),
         2 => Just(Some(Outcome::Silent)),
         2 => Just(None),
     ]
@@ -309,11 +338,15 @@ proptest! {
             let before = play.decision.clone();
             let primary = play.see(&views);
 
-            // Never a node that may not be written to, but for a silent one within its time.
+            // Never a node that may not be written to, but for one unheard within its time.
             if let Some(node) = primary {
                 let verdict = &play.decision.verdicts[&node];
-                let patience = before.primary == Some(node)
-                    && *verdict == Verdict::Unusable(Reason::Silent);
+                let unheard = views.iter().any(|view| {
+                    let contact = &view.contact;
+                    view.address == node
+                        && matches!(contact, Contact::Denied { .. } | Contact::Silent { .. })
+                });
+                let patience = before.primary == Some(node) && unheard;
                 prop_assert!(verdict.class().is_some() || patience, "{node} is {verdict:?}");
             }
             // Sticky: a usable primary is never left.
