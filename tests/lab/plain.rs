@@ -4,13 +4,14 @@
 //! Icinga's account and database.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use mysql_async::Conn;
 
 use crate::error::Result;
-use crate::galera::node::server;
+use crate::galera::node::{SOCKET, server};
 use crate::galera::template;
 use crate::part::Part;
 use crate::process::run_tool;
@@ -22,6 +23,7 @@ use crate::wait::{Look, wait_until};
 #[derive(Debug)]
 pub struct Plain {
     address: SocketAddr,
+    socket: PathBuf,
     part: Part,
 }
 
@@ -50,7 +52,8 @@ impl Plain {
             .arg(format!("--bind-address={}", address.ip()))
             .args(NO_CLUSTER)
             .args(arguments);
-        Ok(Self { address, part: Part::new(run, program) })
+        let socket = folder.join(SOCKET);
+        Ok(Self { address, socket, part: Part::new(run, program) })
     }
 
     /// Starts it, at first or again, and waits until it answers.
@@ -70,6 +73,11 @@ impl Plain {
     /// Where it serves SQL.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where it serves SQL by Unix socket.
+    pub fn socket(&self) -> &Path {
+        &self.socket
     }
 
     /// Logs in as root, past any proxy.

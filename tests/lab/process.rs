@@ -202,11 +202,18 @@ pub async fn run_tool(program: &str, arguments: &[&OsStr], input: &[u8]) -> Resu
         .kill_on_drop(true)
         .spawn()
         .context(|| format!("starting {program}"))?;
-    if let Some(mut stdin) = child.stdin.take() {
-        // A tool that reads nothing may be gone by now; its own verdict follows.
-        let _ = stdin.write_all(input).await;
-    }
-    let output = child.wait_with_output().await.context(|| format!("running {program}"))?;
+    let stdin = child.stdin.take();
+    // Side by side: a tool that prints while it reads would wait for us, and we for it.
+    let (_, output) = tokio::join!(
+        async {
+            if let Some(mut stdin) = stdin {
+                // A tool that reads nothing may be gone by now; its own verdict follows.
+                let _ = stdin.write_all(input).await;
+            }
+        },
+        child.wait_with_output()
+    );
+    let output = output.context(|| format!("running {program}"))?;
     if output.status.success() {
         return Ok(output.stdout);
     }

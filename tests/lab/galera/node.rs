@@ -275,7 +275,7 @@ pub(crate) fn server(name: impl Into<String>, folder: &Path) -> Program {
         .user(template::SERVER_USER)
         .arg("--no-defaults")
         .arg(format!("--datadir={}", folder.display()))
-        .arg(format!("--socket={}", folder.join("mysqld.sock").display()))
+        .arg(format!("--socket={}", folder.join(SOCKET).display()))
         .arg(format!("--pid-file={}", folder.join("mysqld.pid").display()))
         .arg(format!("--general-log-file={GENERAL_LOG}"))
         .args(SERVER_ARGUMENTS)
@@ -320,6 +320,9 @@ const SERVER_ARGUMENTS: [&str; 14] = [
 ];
 
 const GENERAL_LOG: &str = "general.log";
+
+/// The name of a server's Unix socket in its data directory.
+pub(crate) const SOCKET: &str = "mysqld.sock";
 
 /// How long a node may take over a small step.
 const STEP: Duration = Duration::from_secs(60);
