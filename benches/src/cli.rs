@@ -1,53 +1,228 @@
-//! The command line.
+//! The command line, and the order of a whole run.
 
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use serde::Serialize;
+use tokio::runtime::{Builder, Runtime};
+
+use crate::conditions::Conditions;
 use crate::error::{Context, Result};
+use crate::others::Since;
+use crate::own_build;
 use crate::progress::Progress;
-use crate::series::{Series, find};
-use crate::stand::{Stand, Way};
-use crate::workload;
+use crate::report::{Folder, Part, Throughput};
+use crate::stand::Stand;
+use crate::workload::dump::{self, Size};
+use crate::workload::{batch, latency, results, sessions};
 
-/// thin
-#[derive(Debug, clap::Parser)]
+/// Measures what ido-proxy costs, beside a direct connection, HAProxy and nginx.
+///
+/// It brings up its own MariaDB server and proxies on addresses of its own in 127.0.0.0/8, changes
+/// nothing outside a temporary folder and the folder of results, and ends what it has started. All
+/// ways to the server are measured in turns in one run, so other work on the machine disturbs them
+/// alike; still, a quiet machine gives better numbers.
+///
+/// Needs Linux and the packages that `tests/install.sh lab bench` installs. It measures the ido-proxy
+/// that lies beside this program (`make bench` builds both), or the one that IDO_PROXY_BIN names.
+#[derive(Debug, Parser)]
+#[command(name = "bench", after_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// thin
-    #[arg(long)]
+    #[command(subcommand)]
+    benchmark: Benchmark,
+
+    /// Fewer rounds: a first impression in a minute. Not for publishing
+    #[arg(long, global = true)]
     quick: bool,
+
+    /// Where RESULTS.md, plots and raw numbers go. What other benchmarks left there stays
+    #[arg(long, global = true, value_name = "DIR", default_value = "benches/results")]
+    output: PathBuf,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum Benchmark {
+    /// The time of `DO 1` and of one row by its key: percentiles, and what each proxy adds
+    Latency,
+    /// Icinga's batch, results of 10 MB and 100 MB; CPU and peak memory of each proxy
+    Throughput,
+    /// The memory of each proxy with 1,000 idle sessions
+    Sessions,
+    /// How long a real Icinga 2 takes to fill an empty database, directly and through the proxy
+    Icinga(Dump),
+    /// All of them, one after the other: about 20 minutes
+    All,
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+struct Dump {
+    /// Hosts
+    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..))]
+    hosts: u32,
+
+    /// Services, spread over the hosts
+    #[arg(long, default_value_t = 20_000)]
+    services: u32,
+
+    /// Dumps of each way; they take turns
+    #[arg(long, default_value_t = 3, value_name = "TIMES")]
+    repeat: usize,
 }
 
 impl Arguments {
+    /// Runs what was asked for and prints the results.
+    ///
+    /// # Errors
+    /// When a part does not come up, a connection is lost, or results cannot be written. Benchmarks
+    /// that were complete by then are kept.
     pub(crate) fn run(&self) -> Result<()> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .context(|| "making a runtime".into())?;
-        let progress = Progress::new();
-        let step = progress.step_of_unknown_length("servers");
-        let stand = runtime.block_on(Stand::start())?;
-        step.finish();
-        let targets = stand.targets();
-        let latency = workload::latency::measure(&targets, self.quick, &progress)?;
-        for (name, series) in [("DO 1", &latency.do_1), ("one row", &latency.one_row)] {
-            println!("{name}");
-            let direct = find(series, Way::Direct).unwrap();
-            for s in series {
-                let p = s.percentiles;
-                let added = s.added(direct);
-                println!(
-                    "{:24} p50 {:7.1} p90 {:7.1} p99 {:7.1} p99.9 {:7.1} max {:9.1} us | added p50, median of rounds {:6.1} [{:6.1} .. {:6.1}] | cpu/cmd {:5.1} us | peak {:5.1} MB",
-                    s.way.label(),
-                    us(p.p50), us(p.p90), us(p.p99), us(p.p999), us(p.max),
-                    added.median / 1e3, added.low / 1e3, added.high / 1e3,
-                    s.cpu_micros_per_command(),
-                    s.peak_memory as f64 / 1e6,
-                );
+        own_build::insist()?;
+        let session = Session {
+            runtime: Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .context(|| "starting the runtime".into())?,
+            progress: Progress::new(),
+            folder: Folder::open(&self.output)?,
+            quick: self.quick,
+        };
+        raise_file_limit();
+        match self.benchmark {
+            Benchmark::Latency => session.with_stand(Session::latency)?,
+            Benchmark::Throughput => session.with_stand(Session::throughput)?,
+            Benchmark::Sessions => session.with_stand(Session::sessions)?,
+            Benchmark::Icinga(dump) => session.icinga(dump.into())?,
+            Benchmark::All => {
+                session.with_stand(|session, stand| {
+                    session.latency(stand)?;
+                    session.throughput(stand)?;
+                    session.sessions(stand)
+                })?;
+                session.icinga(session.usual_size())?;
             }
         }
-        let _: &Vec<Series> = &latency.do_1;
-        let _ = stand.server();
+        println!("{}", session.folder.render()?);
         Ok(())
     }
 }
 
-fn us(ns: u64) -> f64 {
-    ns as f64 / 1e3
+/// One run of this program.
+struct Session {
+    runtime: Runtime,
+    progress: Progress,
+    folder: Folder,
+    quick: bool,
+}
+
+impl Session {
+    fn with_stand(&self, measure: impl FnOnce(&Self, &Stand) -> Result<()>) -> Result<()> {
+        let step = self.progress.step_of_unknown_length("MariaDB, ido-proxy, HAProxy, nginx");
+        let stand = self.runtime.block_on(Stand::start())?;
+        step.finish();
+        measure(self, &stand)
+    }
+
+    fn latency(&self, stand: &Stand) -> Result<()> {
+        self.keep("latency", || latency::measure(stand, self.quick, &self.progress))
+    }
+
+    fn throughput(&self, stand: &Stand) -> Result<()> {
+        let targets = stand.targets();
+        self.keep("throughput", || {
+            Ok(Throughput {
+                batch: batch::measure(&targets, self.quick, &self.progress)?,
+                results: results::measure(&targets, self.quick, &self.progress)?,
+            })
+        })
+    }
+
+    fn sessions(&self, stand: &Stand) -> Result<()> {
+        self.keep("sessions", || sessions::measure(&stand.targets(), &self.progress))
+    }
+
+    fn icinga(&self, size: Size) -> Result<()> {
+        self.keep("icinga", || self.runtime.block_on(dump::measure(size, &self.progress)))
+    }
+
+    fn usual_size(&self) -> Size {
+        if self.quick {
+            Size { hosts: 1_000, services: 1_000, repeat: 1 }
+        } else {
+            Size { hosts: 20_000, services: 20_000, repeat: 3 }
+        }
+    }
+
+    fn keep<T: Serialize>(&self, name: &str, measure: impl FnOnce() -> Result<T>) -> Result<()> {
+        let conditions = Conditions::now(command_line(std::env::args().skip(1)));
+        let since = Since::now();
+        let numbers = measure()?;
+        self.folder.keep(name, &Part { conditions: conditions.ended(&since), numbers })
+    }
+}
+
+impl From<Dump> for Size {
+    fn from(Dump { hosts, services, repeat }: Dump) -> Self {
+        Self { hosts, services, repeat }
+    }
+}
+
+/// What the user typed, without the folder of results: where they lie does not change them.
+fn command_line(arguments: impl Iterator<Item = String>) -> String {
+    let mut words = vec!["bench".to_owned()];
+    let mut arguments = arguments;
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--output" => drop(arguments.next()),
+            word if word.starts_with("--output=") => {}
+            _ => words.push(argument),
+        }
+    }
+    words.join(" ")
+}
+
+/// A thousand sessions are two thousand open files in a proxy. Programs that are started inherit it.
+fn raise_file_limit() {
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        // Where it is refused, the connections that do not fit say so.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  bench latency --quick --output /tmp/try   a first impression, results elsewhere
+  bench icinga --hosts 2000 --services 8000 the size of your own Icinga
+  bench all                                 what `make bench` does
+
+Results: benches/results/RESULTS.md, plots (*.svg) and raw numbers (*.json) beside it.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Results that are published must not name folders of the machine that made them.
+    #[test]
+    fn the_folder_of_results_is_not_published() {
+        for typed in ["latency --output /home/me --quick", "latency --output=/home/me --quick"] {
+            let words = typed.split(' ').map(str::to_owned);
+            assert_eq!(command_line(words), "bench latency --quick");
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Arguments::command().debug_assert();
+    }
+
+    /// Options after the name of the benchmark are where people type them.
+    #[test]
+    fn options_may_follow_the_benchmark() {
+        let words = ["bench", "icinga", "--hosts", "5", "--quick", "--output", "x"];
+        let arguments = Arguments::try_parse_from(words).expect("it is understood");
+        assert!(arguments.quick);
+        assert!(matches!(arguments.benchmark, Benchmark::Icinga(dump) if dump.hosts == 5));
+        assert!(Arguments::try_parse_from(["bench", "icinga", "--hosts", "0"]).is_err());
+    }
 }

@@ -2,9 +2,13 @@
 
 mod cli;
 mod client;
+mod conditions;
 mod error;
+mod others;
+mod own_build;
 mod procfs;
 mod progress;
+mod report;
 mod rounds;
 mod schedule;
 mod series;

@@ -1,7 +1,13 @@
 //! What the kernel says of a process: CPU time and resident memory. Linux only, as the proxy is.
 
 use std::fs;
+use std::io;
 use std::time::Duration;
+
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::unistd::Pid;
+
+use crate::error::{Context, Result};
 
 /// A program as it was started: its own process and its children, as nginx has them.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -27,15 +33,24 @@ impl ProcessTree {
     /// From `schedstat`, which counts nanoseconds. `stat` counts ticks of 10 ms, longer than most
     /// turns of a benchmark.
     pub(crate) fn cpu(self) -> Duration {
-        let tasks = self.processes().into_iter().flat_map(|id| {
-            let tasks = fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten();
-            tasks.flatten().map(|task| task.path().join("schedstat"))
-        });
-        let times = tasks.filter_map(|path| {
-            let text = fs::read_to_string(path).ok()?;
+        let times = self.threads().into_iter().filter_map(|thread| {
+            let text = fs::read_to_string(format!("/proc/{thread}/schedstat")).ok()?;
             text.split_ascii_whitespace().next()?.parse::<u64>().ok()
         });
         Duration::from_nanos(times.sum())
+    }
+
+    /// Lets all its threads, and those that they make from now on, run on these cores only.
+    ///
+    /// # Errors
+    /// When the cores do not exist or the process belongs to someone else.
+    pub(crate) fn keep_to(self, cores: &CpuSet) -> Result<()> {
+        for thread in self.threads() {
+            let kept = sched_setaffinity(Pid::from_raw(thread.cast_signed()), cores);
+            kept.map_err(io::Error::from)
+                .context(|| format!("choosing the cores of process {thread}"))?;
+        }
+        Ok(())
     }
 
     /// Its memory now and at its peak.
@@ -55,6 +70,14 @@ impl ProcessTree {
             // Where it is refused, the peak is that of the whole life: more, never less.
             let _ = fs::write(format!("/proc/{id}/clear_refs"), "5");
         }
+    }
+
+    fn threads(self) -> Vec<u32> {
+        let tasks = self.processes().into_iter().flat_map(|id| {
+            let tasks = fs::read_dir(format!("/proc/{id}/task"));
+            tasks.into_iter().flatten().flatten()
+        });
+        tasks.filter_map(|task| task.file_name().to_str()?.parse().ok()).collect()
     }
 
     /// The process and its children. (No program measured here has grandchildren.)

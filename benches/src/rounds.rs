@@ -26,6 +26,15 @@ pub(crate) struct Plan {
     pub(crate) expect: Expect,
 }
 
+/// What is sent.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Script {
+    /// Sent once on every new connection, not measured.
+    pub(crate) at_login: Vec<Vec<u8>>,
+    /// Sent one after the other, across targets, over and over.
+    pub(crate) commands: Vec<Vec<u8>>,
+}
+
 /// What a reply must hold.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Expect {
@@ -50,8 +59,8 @@ pub(crate) struct Measured {
     pub(crate) commands: u64,
     /// Bytes of one reply.
     pub(crate) reply_bytes: u64,
-    /// The most memory of the program in between, in bytes: as the kernel counts it, since the start
-    /// of these rounds. Programs with two ways have one memory.
+    /// The most memory of the program in between during any turn, in bytes, as the kernel counts it:
+    /// no instant is missed.
     pub(crate) peak_memory: u64,
 }
 
@@ -62,27 +71,28 @@ impl Plan {
     }
 }
 
-/// Runs all rounds. `commands` are sent one after the other, across targets, over and over.
+/// Runs all rounds.
 ///
 /// # Errors
 /// At the first connection lost and the first reply that is not as expected.
 pub(crate) fn run(
     targets: &[Target],
     plan: &Plan,
-    commands: &[Vec<u8>],
+    script: &Script,
     mut after_round: impl FnMut(),
 ) -> Result<Vec<Measured>> {
     let mut measured: Vec<_> = targets.iter().map(|target| Measured::none(target.way)).collect();
-    for target in targets {
-        if let Some(process) = target.process {
-            process.forget_peak();
-        }
-    }
-    let mut commands = commands.iter().cycle();
+    let mut commands = script.commands.iter().cycle();
     let mut turn = Vec::with_capacity(plan.turn);
     for round in 0..plan.rounds_for(targets.len()) {
         for index in schedule::order(round, targets.len()) {
-            take_turn(&targets[index], plan, &mut commands, &mut turn, &mut measured[index])?;
+            let (target, measured) = (&targets[index], &mut measured[index]);
+            // A connection of its own for each turn: no target keeps a lucky or an unlucky one.
+            let mut client = Client::connect(&target.endpoint)?;
+            for command in &script.at_login {
+                client.run(command)?;
+            }
+            take_turn(target, client, plan, &mut commands, &mut turn, measured)?;
         }
         after_round();
     }
@@ -91,14 +101,16 @@ pub(crate) fn run(
 
 fn take_turn<'a>(
     target: &Target,
+    mut client: Client,
     plan: &Plan,
     commands: &mut impl Iterator<Item = &'a Vec<u8>>,
     turn: &mut Vec<u64>,
     measured: &mut Measured,
 ) -> Result<()> {
-    // A connection of its own for each turn: no target keeps a lucky or an unlucky one.
-    let mut client = Client::connect(&target.endpoint)?;
-    let cpu = target.process.map(|process| process.cpu());
+    let cpu = target.process.map(|process| {
+        process.forget_peak();
+        process.cpu()
+    });
     turn.clear();
     for number in 0..plan.warm_up + plan.turn {
         let Some(command) = commands.next() else {
@@ -130,7 +142,8 @@ fn take_turn<'a>(
 }
 
 impl Measured {
-    fn none(way: Way) -> Self {
+    /// Nothing yet.
+    pub(crate) fn none(way: Way) -> Self {
         // Three significant digits up to ten minutes: constant bounds that are always right.
         let times = Histogram::new_with_bounds(1, 600_000_000_000, 3)
             .expect("the bounds are in order and the digits few");

@@ -118,9 +118,10 @@ impl Stand {
         ]
     }
 
-    /// The server itself.
-    pub(crate) fn server(&self) -> &Plain {
-        &self.server
+    /// Every program that runs, the server too.
+    pub(crate) fn processes(&self) -> impl Iterator<Item = ProcessTree> {
+        let parts = [self.server.part(), self.proxy.part(), &self.haproxy, &self.nginx];
+        parts.into_iter().filter_map(|part| part.id().map(ProcessTree::of))
     }
 }
 
@@ -146,7 +147,7 @@ fn nginx_address(run: &Run) -> SocketAddr {
 
 /// Beside what every server of the lab has. Its log of transactions goes to the disk once a second,
 /// for every way alike: a disk that stalls would hide what is between client and server.
-const SERVER: [&str; 3] =
+pub(crate) const SERVER: [&str; 3] =
     ["--max-connections=4000", "--innodb-buffer-pool-size=512M", "--thread-cache-size=64"];
 
 const START: Duration = Duration::from_secs(20);

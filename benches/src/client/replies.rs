@@ -197,7 +197,14 @@ mod tests {
     fn replies_end_where_the_server_ends_them() {
         let long = [b'x'; 3000];
         let bytes = packets(&[
-            OK_MORE, &[2], b"column", b"column", EOF_LAST, b"\x01a\x01b", &long, EOF_LAST,
+            OK_MORE,
+            &[2],
+            b"column",
+            b"column",
+            EOF_LAST,
+            b"\x01a\x01b",
+            &long,
+            EOF_LAST,
         ]);
         for size in [1, 3, 7, 1000, bytes.len()] {
             let reply = Reply { results: 2, rows: 2, bytes: bytes.len() as u64 };

@@ -28,7 +28,8 @@ pub(super) fn start(run: &Arc<Run>, listen: SocketAddr, to: SocketAddr) -> Resul
 
 fn configuration(folder: &Path, listen: SocketAddr, to: SocketAddr) -> String {
     let module = Path::new(DEBIAN_MODULE);
-    let load = if module.exists() { format!("load_module {DEBIAN_MODULE};\n") } else { String::new() };
+    let load =
+        if module.exists() { format!("load_module {DEBIAN_MODULE};\n") } else { String::new() };
     format!(
         "{load}\
          daemon off;\n\

@@ -1,0 +1,108 @@
+//! The plots with bars: what each way adds to a command, and how much it carries.
+
+use super::Throughput;
+use super::svg::{Anchor, Svg};
+use crate::series::{Series, find};
+use crate::stand::Way;
+use crate::workload::latency::Latency;
+
+/// What each way adds to the median of a small command over direct TCP.
+pub(super) fn added(latency: &Latency) -> String {
+    let group = |name: &str, series: &[Series]| {
+        let direct = find(series, Way::Direct);
+        let others = series.iter().filter(|series| series.way != Way::Direct);
+        let bar = |series: &Series| Some((series.way, series.added(direct?).median / 1e3));
+        Group { name: name.to_owned(), bars: others.filter_map(bar).collect() }
+    };
+    draw(
+        "Added to the median, over direct TCP",
+        "µs",
+        &[
+            group("DO 1", &latency.do_1),
+            group("DO 1, everything on one core", &latency.do_1_on_one_core),
+            group("SELECT of one row", &latency.one_row),
+        ],
+    )
+}
+
+/// Throughput of each way, direct TCP being 100.
+pub(super) fn throughput(throughput: &Throughput) -> String {
+    let group = |name: &str, series: &[Series]| {
+        let direct = find(series, Way::Direct);
+        let bar = |series: &Series| Some((series.way, 100.0 / series.ratio(direct?).median));
+        Group { name: name.to_owned(), bars: series.iter().filter_map(bar).collect() }
+    };
+    let results = &throughput.results;
+    draw(
+        "Throughput, direct TCP being 100 %",
+        "%",
+        &[
+            group("Icinga's batch", &throughput.batch),
+            group("10 MB result", &results.ten),
+            group("100 MB result", &results.hundred),
+            group("100 MB in short rows", &results.short_rows),
+        ],
+    )
+}
+
+struct Group {
+    name: String,
+    bars: Vec<(Way, f64)>,
+}
+
+fn draw(title: &str, unit: &str, groups: &[Group]) -> String {
+    let rows: usize = groups.iter().map(|group| group.bars.len() + 2).sum();
+    let mut svg = Svg::new(WIDTH, TOP + ROW * rows as f64, title);
+    let values = || groups.iter().flat_map(|group| group.bars.iter().map(|(_, value)| *value));
+    let most = values().fold(0.0, f64::max);
+    let least = values().fold(0.0, f64::min);
+    let zoom = (RIGHT - LEFT) / (most - least).max(f64::MIN_POSITIVE);
+    let zero = LEFT - least * zoom;
+
+    let mut y = TOP;
+    for group in groups {
+        svg.text(12.0, y + ROW - 6.0, Anchor::Start, &group.name);
+        y += ROW;
+        for (way, value) in &group.bars {
+            svg.text(LEFT - 8.0, y + ROW - 6.0, Anchor::End, way.label());
+            svg.bar((zero, y + 2.0), value * zoom, ROW - 4.0, *way);
+            let end = zero + (value * zoom).max(0.0) + 6.0;
+            svg.text(end, y + ROW - 6.0, Anchor::Start, &format!("{value:.1} {unit}"));
+            y += ROW;
+        }
+        y += ROW;
+    }
+    svg.rule((zero, TOP), (zero, y - ROW));
+    svg.finish()
+}
+
+const WIDTH: f64 = 760.0;
+const TOP: f64 = 36.0;
+const ROW: f64 = 22.0;
+/// Left of it are names, right of it bars.
+const LEFT: f64 = 190.0;
+/// Right of it is room for a number.
+const RIGHT: f64 = 680.0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::series::tests::series;
+
+    /// The picture people look at must say what the table says.
+    #[test]
+    fn bars_are_differences_to_direct_tcp() {
+        let numbers = || {
+            vec![
+                series(Way::Direct, &[20_000, 30_000]),
+                series(Way::DirectUnix, &[16_000, 26_000]),
+                series(Way::Proxy, &[45_000, 55_000]),
+            ]
+        };
+        let latency = Latency { do_1: numbers(), do_1_on_one_core: numbers(), one_row: numbers() };
+        let plot = added(&latency);
+        assert_eq!(plot.matches(">25.0 µs<").count(), 3, "{plot}");
+        assert_eq!(plot.matches(">-4.0 µs<").count(), 3);
+        assert!(!plot.contains(Way::Direct.label()));
+    }
+}

@@ -1,0 +1,167 @@
+//! What the project promises of its speed and size, held against what was measured.
+
+use super::Everything;
+use crate::series::{Paired, Series, find};
+use crate::stand::Way;
+use crate::workload::dump::Dumps;
+
+/// One promise.
+#[derive(Debug, PartialEq)]
+pub(super) struct Verdict {
+    /// What is measured.
+    pub(super) what: String,
+    /// What it must be.
+    pub(super) goal: String,
+    /// What it is.
+    pub(super) measured: String,
+    /// "met", or "missed by" how much.
+    pub(super) outcome: String,
+}
+
+/// Every promise that `everything` has numbers for.
+pub(super) fn verdicts(everything: &Everything) -> Vec<Verdict> {
+    let mut verdicts = Vec::new();
+    if let Some(latency) = &everything.latency {
+        verdicts.extend(added(&latency.numbers.do_1));
+    }
+    if let Some(throughput) = &everything.throughput {
+        let batch = &throughput.numbers.batch;
+        let hundred = &throughput.numbers.results.hundred;
+        verdicts.extend(PROXY.iter().filter_map(|way| batch_ratio(batch, *way)));
+        verdicts.extend(PROXY.iter().filter_map(|way| carried(hundred, *way)));
+        verdicts.extend(PROXY.iter().filter_map(|way| memory(hundred, *way)));
+    }
+    if let Some(sessions) = &everything.sessions {
+        let ours = sessions.numbers.iter().filter(|sessions| PROXY.contains(&sessions.way));
+        verdicts.extend(ours.map(|sessions| {
+            let what = format!("memory with 1,000 idle sessions, {}", sessions.way.label());
+            below(what, "MB", 1, 100.0, sessions.idle as f64 / 1e6)
+        }));
+    }
+    if let Some(icinga) = &everything.icinga {
+        verdicts.extend(PROXY.iter().filter_map(|way| dump(&icinga.numbers, *way)));
+    }
+    verdicts
+}
+
+/// The median over rounds of the ratio of a way's dump to direct's.
+pub(super) fn dump_ratio(dumps: &Dumps, way: Way) -> Option<Paired> {
+    let of = |way: Way, round: usize| {
+        let dump = dumps.dumps.iter().find(|dump| dump.way == way && dump.round == round);
+        dump.map(|dump| dump.seconds)
+    };
+    let rounds = 0..dumps.size.repeat;
+    let ratios = rounds.filter_map(|round| Some(of(way, round)? / of(Way::Direct, round)?));
+    let ratios: Vec<_> = ratios.collect();
+    (!ratios.is_empty()).then(|| Paired::over(ratios))
+}
+
+fn added(do_1: &[Series]) -> Vec<Verdict> {
+    let of = |way| Some(find(do_1, way)?.added(find(do_1, Way::Direct)?).median / 1e3);
+    let Some(haproxy) = of(Way::Haproxy) else {
+        return Vec::new();
+    };
+    let verdict = |way: Way| {
+        let what = format!("DO 1: added p50 over direct TCP, {}", way.label());
+        let verdict = at_most(what, "µs", 1, haproxy, of(way)?);
+        Some(Verdict { goal: format!("{} (HAProxy's)", verdict.goal), ..verdict })
+    };
+    PROXY.iter().filter_map(|way| verdict(*way)).collect()
+}
+
+fn batch_ratio(batch: &[Series], way: Way) -> Option<Verdict> {
+    let ratio = find(batch, way)?.ratio(find(batch, Way::Direct)?).median;
+    Some(at_most(format!("Icinga's batch: time to direct, {}", way.label()), "", 3, 1.03, ratio))
+}
+
+fn carried(hundred: &[Series], way: Way) -> Option<Verdict> {
+    let ratio = 1.0 / find(hundred, way)?.ratio(find(hundred, Way::Direct)?).median;
+    let what = format!("100 MB result: throughput to direct, {}", way.label());
+    let outcome = if ratio >= 0.95 { MET.into() } else { missed(0.95 - ratio, "", 3) };
+    Some(Verdict { what, goal: "at least 0.950".into(), measured: format!("{ratio:.3}"), outcome })
+}
+
+fn memory(hundred: &[Series], way: Way) -> Option<Verdict> {
+    let peak = find(hundred, way)?.peak_memory as f64 / 1e6;
+    let what = format!("memory throughout 100 MB results, {}", way.label());
+    Some(below(what, "MB", 1, 24.0, peak))
+}
+
+fn dump(dumps: &Dumps, way: Way) -> Option<Verdict> {
+    let ratio = dump_ratio(dumps, way)?.median;
+    let what = format!("Icinga's first dump: time to direct, {}", way.label());
+    Some(at_most(what, "", 3, 1.03, ratio))
+}
+
+fn at_most(what: String, unit: &str, digits: usize, goal: f64, value: f64) -> Verdict {
+    let outcome = if value <= goal { MET.into() } else { missed(value - goal, unit, digits) };
+    let goal = format!("at most {}", number(goal, unit, digits));
+    Verdict { what, goal, measured: number(value, unit, digits), outcome }
+}
+
+fn below(what: String, unit: &str, digits: usize, goal: f64, value: f64) -> Verdict {
+    let outcome = if value < goal { MET.into() } else { missed(value - goal, unit, digits) };
+    let goal = format!("below {}", number(goal, unit, digits));
+    Verdict { what, goal, measured: number(value, unit, digits), outcome }
+}
+
+fn missed(by: f64, unit: &str, digits: usize) -> String {
+    format!("**missed by {}**", number(by, unit, digits))
+}
+
+fn number(value: f64, unit: &str, digits: usize) -> String {
+    let space = if unit.is_empty() { "" } else { " " };
+    format!("{value:.digits$}{space}{unit}")
+}
+
+const PROXY: [Way; 2] = [Way::Proxy, Way::ProxyUnix];
+const MET: &str = "met";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::series::tests::series;
+    use crate::workload::dump::{Dump, Size};
+
+    /// A promise that is broken must be seen to be broken.
+    #[test]
+    fn what_is_missed_says_by_how_much() {
+        let do_1 = [
+            series(Way::Direct, &[20_000]),
+            series(Way::Proxy, &[46_000]),
+            series(Way::ProxyUnix, &[44_000]),
+            series(Way::Haproxy, &[45_000]),
+        ];
+        let outcomes: Vec<_> = added(&do_1).into_iter().map(|verdict| verdict.outcome).collect();
+        assert_eq!(outcomes, ["**missed by 1.0 µs**", "met"]);
+
+        let hundred = [series(Way::Direct, &[90_000]), series(Way::Proxy, &[100_000])];
+        let verdict = carried(&hundred, Way::Proxy).expect("both are there");
+        assert_eq!((&*verdict.measured, &*verdict.outcome), ("0.900", "**missed by 0.050**"));
+        assert_eq!(memory(&hundred, Way::Proxy).map(|verdict| verdict.outcome), Some(MET.into()));
+        assert_eq!(carried(&hundred, Way::ProxyUnix), None);
+    }
+
+    /// One slow dump of a busy machine is not a slow proxy: dumps of the same round are compared.
+    #[test]
+    fn dumps_are_compared_within_their_round() {
+        let dump = |round, way, seconds| Dump {
+            round,
+            way,
+            seconds,
+            proxy_cpu_seconds: 0.0,
+            server_cpu_seconds: 0.0,
+            proxy_peak_memory: 0,
+        };
+        let dumps = vec![
+            dump(0, Way::Direct, 10.0),
+            dump(0, Way::Proxy, 10.2),
+            dump(1, Way::Proxy, 20.4),
+            dump(1, Way::Direct, 20.0),
+        ];
+        let dumps = Dumps { size: Size { hosts: 1, services: 1, repeat: 2 }, dumps };
+        let ratio = dump_ratio(&dumps, Way::Proxy).expect("there are some").median;
+        assert!((ratio - 1.02).abs() < 1e-9, "{ratio}");
+        assert_eq!(dump_ratio(&dumps, Way::ProxyUnix), None);
+    }
+}

@@ -1,0 +1,210 @@
+//! Icinga's first dump: how long a real Icinga 2 takes to write all its objects to an empty database.
+//!
+//! Every run has a server, a proxy and a database of its own. The time is Icinga's own: from the
+//! start of its connecting until the last object is written, as its log says.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lab::icinga::{Database, Icinga, IcingaSpec};
+use lab::plain::Plain;
+use lab::proxy::{Proxy, ProxySpec};
+use lab::run::Run;
+use lab::sql;
+use lab::wait::{Look, wait_until};
+use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, sleep};
+
+use crate::error::{BenchError, Context, Result};
+use crate::procfs::ProcessTree;
+use crate::progress::Progress;
+use crate::schedule;
+use crate::stand::{SERVER, Way};
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+pub(crate) struct Size {
+    /// Hosts.
+    pub(crate) hosts: u32,
+    /// Services, spread over the hosts.
+    pub(crate) services: u32,
+    /// Dumps of each way.
+    pub(crate) repeat: usize,
+}
+
+/// What was measured.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct Dumps {
+    /// Of this.
+    pub(crate) size: Size,
+    /// Every dump, in the order in which they were made.
+    pub(crate) dumps: Vec<Dump>,
+}
+
+/// One dump.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Dump {
+    /// Which round it belongs to, from 0.
+    pub(crate) round: usize,
+    /// Which way Icinga took.
+    pub(crate) way: Way,
+    /// Seconds, from the start of connecting until the last object was written.
+    pub(crate) seconds: f64,
+    /// CPU seconds of the proxy. 0 where there is none.
+    pub(crate) proxy_cpu_seconds: f64,
+    /// CPU seconds of the server.
+    pub(crate) server_cpu_seconds: f64,
+    /// The most memory of the proxy, in bytes. 0 where there is none.
+    pub(crate) proxy_peak_memory: u64,
+}
+
+/// Makes all dumps, the ways in turns.
+///
+/// # Errors
+/// When a part does not come up, or the database lacks an object at the end.
+pub(crate) async fn measure(size: Size, progress: &Progress) -> Result<Dumps> {
+    let mut dumps = Vec::new();
+    for round in 0..size.repeat {
+        for index in schedule::order(round, WAYS.len()) {
+            let way = WAYS[index];
+            let objects = size.hosts + size.services;
+            let number = round + 1;
+            let of = size.repeat;
+            let step = progress.step_of_unknown_length(&format!(
+                "dump {number}/{of} of {objects} objects: {}",
+                way.label()
+            ));
+            dumps.push(dump(round, way, size).await?);
+            step.finish();
+        }
+    }
+    Ok(Dumps { size, dumps })
+}
+
+async fn dump(round: usize, way: Way, size: Size) -> Result<Dump> {
+    let run = Arc::new(Run::begin()?);
+    let server = Plain::start(&run, &SERVER).await?;
+    let proxy = match way {
+        Way::Direct => None,
+        _ => {
+            let spec = ProxySpec::single(&[server.address()]);
+            Some(Proxy::start_single(&run, &server, &spec).await?)
+        }
+    };
+    let database = match (&proxy, way) {
+        (Some(proxy), Way::ProxyUnix) => Database::Socket(proxy.socket().to_owned()),
+        (Some(proxy), _) => Database::Tcp(proxy.tcp()),
+        (None, _) => Database::Tcp(server.address()),
+    };
+    let proxy_process = proxy.as_ref().and_then(|proxy| proxy.part().id()).map(ProcessTree::of);
+    let server_process = server.part().id().map(ProcessTree::of);
+    let server_before = server_process.map(ProcessTree::cpu).unwrap_or_default();
+
+    let spec = IcingaSpec {
+        hosts: size.hosts,
+        services: size.services,
+        interval: CHECK_INTERVAL,
+        database,
+    };
+    let icinga = Icinga::launch(&run, spec).await?;
+    let seconds = finished(&icinga).await?;
+    let dump = Dump {
+        round,
+        way,
+        seconds,
+        proxy_cpu_seconds: proxy_process.map_or(0.0, |process| process.cpu().as_secs_f64()),
+        server_cpu_seconds: server_process
+            .map_or(0.0, |process| (process.cpu() - server_before).as_secs_f64()),
+        proxy_peak_memory: proxy_process.map_or(0, |process| process.memory().peak),
+    };
+    complete(&server, size).await?;
+    // What it would still write at its end is nobody's concern.
+    icinga.part().kill().await?;
+    Ok(dump)
+}
+
+/// Waits for the line in Icinga's log that says how long it took.
+async fn finished(icinga: &Icinga) -> Result<f64> {
+    let path = icinga.part().log();
+    let mut log = File::open(&path).context(|| format!("opening {}", path.display()))?;
+    let end = Instant::now() + DUMP;
+    let mut unread = String::new();
+    while Instant::now() < end {
+        let mut bytes = Vec::new();
+        log.read_to_end(&mut bytes).context(|| format!("reading {}", path.display()))?;
+        unread.push_str(&String::from_utf8_lossy(&bytes));
+        if let Some(seconds) = unread.lines().find_map(duration) {
+            return Ok(seconds);
+        }
+        // A line that is not complete yet is looked at again.
+        let complete = unread.rfind('\n').map_or(0, |at| at + 1);
+        unread.drain(..complete);
+        if !icinga.part().runs() {
+            return Err(failed("Icinga ended in the middle of its dump", &path));
+        }
+        // Seldom: looking takes from the time that is measured.
+        sleep(LOOK).await;
+    }
+    Err(failed("Icinga did not finish its dump in time", &path))
+}
+
+fn failed(what: &str, log: &Path) -> BenchError {
+    BenchError::Refused(format!("{what}: see {}", log.display()))
+}
+
+/// The seconds in "Finished reconnecting to 'ido-mysql' database 'icinga' in 12.345 second(s).".
+fn duration(line: &str) -> Option<f64> {
+    let (_, rest) = line.split_once("Finished reconnecting to '")?;
+    let (_, rest) = rest.rsplit_once("' in ")?;
+    rest.split_ascii_whitespace().next()?.parse().ok()
+}
+
+/// A dump that was quick because it lost objects is no dump. Its COMMIT follows the line in the log.
+async fn complete(server: &Plain, size: Size) -> Result<()> {
+    let mut root = server.connect().await?;
+    let tables = [
+        ("hosts", size.hosts),
+        ("hoststatus", size.hosts),
+        ("services", size.services),
+        ("servicestatus", size.services),
+    ];
+    for (table, expected) in tables {
+        let what = format!("{expected} rows in icinga_{table}");
+        wait_until(&what, COMMIT, None, async || {
+            let count = format!("SELECT COUNT(*) FROM icinga.icinga_{table}");
+            match sql::value::<u32>(&mut root, &count).await {
+                Ok(count) if count == expected => Look::Done(()),
+                Ok(count) => Look::NotYet(format!("{count}")),
+                Err(error) => Look::NotYet(error.to_string()),
+            }
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+const WAYS: [Way; 3] = [Way::Direct, Way::Proxy, Way::ProxyUnix];
+
+/// Icinga's own default. Its first checks come in the first minute whatever the interval.
+const CHECK_INTERVAL: Duration = Duration::from_secs(300);
+
+const DUMP: Duration = Duration::from_secs(1800);
+const COMMIT: Duration = Duration::from_secs(30);
+const LOOK: Duration = Duration::from_millis(250);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The figure that is published is read from this line.
+    #[test]
+    fn icinga_says_how_long_it_took() {
+        let line = "[2026-11-22 12:16:14 +0000] information/IdoMysqlConnection: Finished \
+                    reconnecting to 'ido-mysql' database 'icinga' in 31.2467 second(s).";
+        assert_eq!(duration(line), Some(31.2467));
+        assert_eq!(duration("information/IdoMysqlConnection: MySQL IDO instance id: 1"), None);
+    }
+}
