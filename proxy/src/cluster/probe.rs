@@ -162,6 +162,10 @@ fn meaning(error: Error) -> Outcome {
             _ => Outcome::Silent,
         },
         Error::Driver(DriverError::ConnectionClosed) => Outcome::Lost(Loss::Closed),
+        // Without the packet: it may be another one each time, which would be news each time.
+        Error::Driver(DriverError::UnexpectedPacket { .. }) => {
+            Outcome::Lost(Loss::Garbled("an unexpected packet".into()))
+        }
         Error::Server(error) => {
             Outcome::Lost(Loss::Rejected { code: error.code, message: words(&error.message) })
         }

@@ -254,6 +254,23 @@ async fn a_connection_that_was_killed_proves_nothing_against_the_node() {
 }
 
 #[tokio::test]
+async fn suspicion_at_any_rate_does_not_flood_a_node() {
+    let mut node = FakeNode::start(rows(SYNCED)).await;
+    node.kill().await;
+    let mut probes = Probes::start(&node, PATIENT);
+    let mut last: Option<Instant> = None;
+    for _ in 0..20 {
+        probes.wake.notify_one();
+        let probed = time::timeout(DEADLINE, probes.results.recv()).await.unwrap().unwrap();
+        if let Some(last) = last {
+            assert!(probed.asked.duration_since(last) >= LEAST_INTERVAL);
+        }
+        last = Some(probed.asked);
+    }
+    probes.end().await;
+}
+
+#[tokio::test]
 async fn probes_are_counted_by_how_they_ended() {
     let recorder = metrics_util::debugging::DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
