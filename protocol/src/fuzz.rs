@@ -14,6 +14,7 @@ use crate::packet::{HEADER_LEN, Header};
 use crate::prepare::PrepareOk;
 use crate::reply::{ReplyStep, ReplyTracker};
 use crate::session_state;
+pub use crate::statement::fuzz_statements;
 use crate::status::StatusFlags;
 use crate::violation::Violation;
 
@@ -210,6 +211,7 @@ mod tests {
             fuzz_greeting(&data);
             fuzz_login(&data);
             fuzz_reply(&data);
+            fuzz_statements(&data);
             fuzz_status(&data);
         }
 

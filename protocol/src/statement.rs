@@ -15,8 +15,8 @@
 //! "Comments".
 //!
 //! Seen on MariaDB 10.11 by sending batches in one piece and cut: every row of the table in the
-//! tests, and some hundred thousand random batches in latin1, utf8mb4, gbk, big5, sjis and cp932,
-//! with and without `ANSI_QUOTES` and `NO_BACKSLASH_ESCAPES`.
+//! tests, and some hundred thousand random batches in latin1, cp866, utf8mb4, gbk, big5, sjis and
+//! cp932, with and without `ANSI_QUOTES`, `MSSQL` and `NO_BACKSLASH_ESCAPES`.
 
 mod charset;
 mod classify;
@@ -40,11 +40,12 @@ use scanner::{Scanner, TokenKind};
 /// Each is one the server answers, so without an [open-ended](Statement::open_ended) one there
 /// are as many replies as statements (`CALL` and `EXECUTE` may have several), unless one fails: an
 /// error ends the batch. Seen on MariaDB 10.11:
-/// - Behind the last statement any number of `;` and white space is silently left out; but a comment
-///   there is a statement that gets an OK, and counts as [`Kind::Empty`].
+/// - Behind the last statement any number of `;` and white space is silently left out; but a
+///   comment there is a statement that gets an OK, and counts as [`Kind::Empty`].
 /// - Between two statements, or before the first, an empty one is a syntax error (1064), with or
-///   without a comment. It counts as [`Kind::Empty`], since that error is its reply.
-/// - A batch of nothing at all gets error 1065, and is one [`Kind::Empty`]; of comments alone, an OK.
+///   without a comment. Alone it would not be, so it is open-ended.
+/// - A batch of nothing at all gets error 1065, and is one [`Kind::Empty`]; of comments alone, an
+///   OK.
 ///
 /// The server splits only for a client with the capability `MULTI_STATEMENTS`, and a proxy must
 /// not split for another: that a second statement is an error protects against injected SQL. See
@@ -118,34 +119,31 @@ impl<'a> Iterator for Statements<'a> {
         }
 
         let mut code_end = start;
-        let boundary = loop {
+        self.finished = loop {
             match self.scanner.next() {
-                None => {
-                    self.finished = true;
-                    break self.sql.len();
-                }
+                None => break true,
                 Some(token) => match token.kind {
-                    TokenKind::Semicolon => break token.range.start,
+                    TokenKind::Semicolon => break false,
                     TokenKind::Unclear => return Some(self.rest(start, Kind::Other)),
                     _ => code_end = token.range.end,
                 },
             }
         };
         let code = self.sql.get(start..code_end).unwrap_or_default();
-        if code.ends_with(b"--") {
+        let empty = kind == Kind::Empty;
+        if code.ends_with(b"--") || (empty && !self.finished) {
             return Some(self.rest(start, Kind::Other));
         }
-        let end = if kind == Kind::Empty { boundary } else { code_end };
-        Some(self.statement(start..end, kind, false))
+        Some(self.statement(start..if empty { self.sql.len() } else { code_end }, kind, false))
     }
 }
 
 /// One statement.
 #[derive(Clone, Debug)]
 pub struct Statement<'a> {
-    /// Its text, as it may be sent alone or with a `;` behind: without white space around it, and
-    /// without comments behind it (one of them could swallow what is put there). Comments before
-    /// it stay.
+    /// Its text, as it may be sent alone or with a `;` and more behind: without white space around
+    /// it, and without comments behind it (one of them could swallow what is put there). Comments
+    /// before it stay. A [`Kind::Empty`] is a comment to its end, and may only be sent alone.
     pub sql: &'a [u8],
     /// Where [`Self::sql`] stands in the batch.
     pub range: Range<usize>,
@@ -155,15 +153,17 @@ pub struct Statement<'a> {
     /// how many it really is; so the number of replies is unknown, and the kind is
     /// [`Kind::Ddl`] or [`Kind::Other`]. That is so
     /// - where a body begins, whose `;` only the server's grammar can tell from the one behind it:
-    ///   `BEGIN NOT ATOMIC`, a bare `IF`, `CASE`, `FOR`, `LOOP`, `REPEAT`, `WHILE` or `DECLARE`, and
-    ///   `CREATE` or `ALTER` of a procedure, function, package, trigger or event, even if its body is
-    ///   one plain statement;
+    ///   `BEGIN NOT ATOMIC`, a bare `IF`, `CASE`, `FOR`, `LOOP`, `REPEAT`, `WHILE` or `DECLARE`,
+    ///   and `CREATE` or `ALTER` of a procedure, function, package, trigger or event, even if its
+    ///   body is one plain statement;
     /// - after a `SET` of `sql_mode` or the character set, a `CALL` or an `EXECUTE`, if the rest
-    ///   has a byte that may now be read in another way: a backslash, a `"`, or one from 0x80 on;
-    /// - where the server will find an error that a cut might hide: a quote or a comment without
-    ///   an end, a NUL byte, a `--` that would be a comment at the end of a text;
+    ///   has a byte that may now be read in another way: a backslash, a `"`, a `[`, or one from
+    ///   0x7F on;
+    /// - where the server will find an error that a cut might hide: an empty statement before a
+    ///   `;`, a quote or a comment without an end, a NUL byte, a `--` that would be a comment at
+    ///   the end of a text;
     /// - after a `--` followed by a byte of which the character set says whether it is a control
-    ///   character.
+    ///   character, and from a `/*!99997` on, whose content only a Galera node reads as code.
     pub open_ended: bool,
     dialect: Dialect,
 }
@@ -177,9 +177,10 @@ impl<'a> Statement<'a> {
         Self { sql, range: 0..sql.len(), kind, open_ended, dialect }
     }
 
-    /// Whether `name` (any case) is used as an identifier or a keyword, such as `GET_LOCK`. The name
-    /// may be quoted as an identifier: `` `get_lock`('x', 1) `` takes the lock, too. What a routine
-    /// does is not seen. In an [open-ended](Self::open_ended) statement the name counts anywhere.
+    /// Whether `name` (any case) is used as an identifier or a keyword, such as `GET_LOCK`. The
+    /// name may be quoted as an identifier: `` `get_lock`('x', 1) `` takes the lock, too. What a
+    /// routine does is not seen. In an [open-ended](Self::open_ended) statement the name counts
+    /// anywhere.
     pub fn mentions(&self, name: &[u8]) -> bool {
         if self.open_ended {
             let mut windows = self.sql.windows(name.len().max(1));
@@ -223,7 +224,7 @@ fn may_change_dialect(kind: Kind) -> bool {
 
 /// Whether `byte` may be read differently after a change of `sql_mode` or the character set.
 fn depends_on_dialect(byte: u8) -> bool {
-    matches!(byte, b'"' | b'\\' | 0x7F..)
+    matches!(byte, b'"' | b'[' | b'\\' | 0x7F..)
 }
 
 fn trim_end(text: &[u8], unwanted: impl Fn(u8) -> bool) -> &[u8] {

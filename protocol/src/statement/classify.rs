@@ -22,9 +22,8 @@ pub(super) fn classify(scanner: Scanner<'_>) -> (Kind, bool) {
             b"ALTER" | b"CREATE" => return reader.create(),
             b"ANALYZE" => reader.analyze(),
             b"BEGIN" => return reader.begin(),
-            b"CACHE" | b"CHANGE" | b"CHECK" | b"FLUSH" | b"GRANT" | b"INSTALL" | b"OPTIMIZE"
-            | b"RENAME" | b"REPAIR" | b"RESET" | b"REVOKE" | b"SHUTDOWN" | b"STOP"
-            | b"TRUNCATE" | b"UNINSTALL" => Kind::Ddl,
+            b"BACKUP" | b"CHECK" | b"FLUSH" | b"GRANT" | b"INSTALL" | b"OPTIMIZE" | b"RENAME"
+            | b"REPAIR" | b"RESET" | b"REVOKE" | b"TRUNCATE" | b"UNINSTALL" => Kind::Ddl,
             b"CALL" => Kind::Call,
             b"CASE" | b"DECLARE" | b"FOR" | b"IF" | b"LOOP" | b"REPEAT" | b"WHILE" => {
                 return (Kind::Other, true);
@@ -40,7 +39,7 @@ pub(super) fn classify(scanner: Scanner<'_>) -> (Kind, bool) {
             },
             b"EXECUTE" => Kind::Execute,
             b"LOAD" => match reader.word().as_bytes() {
-                b"INDEX" => Kind::Ddl,
+                b"INDEX" => Kind::Other,
                 _ => Kind::Dml,
             },
             b"LOCK" => match reader.word().as_bytes() {
@@ -60,7 +59,7 @@ pub(super) fn classify(scanner: Scanner<'_>) -> (Kind, bool) {
             },
             b"START" => match reader.word().as_bytes() {
                 b"TRANSACTION" => Kind::Begin,
-                _ => Kind::Ddl,
+                _ => Kind::Other,
             },
             b"UNLOCK" => match reader.word().as_bytes() {
                 b"TABLE" | b"TABLES" => Kind::UnlockTables,

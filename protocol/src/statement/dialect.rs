@@ -21,15 +21,19 @@ pub struct Dialect {
 pub struct SqlMode {
     /// `"` quotes identifiers, not strings.
     pub ansi_quotes: bool,
+    /// `[` and `]` quote identifiers, as MariaDB's mode `MSSQL` has it.
+    pub brackets: bool,
     /// A backslash in a string is an ordinary character.
     pub no_backslash_escapes: bool,
 }
 
 impl SqlMode {
-    /// The mode that MariaDB tells with every OK and EOF. MySQL has no flag for `ANSI_QUOTES`.
+    /// The mode that MariaDB tells with every OK and EOF. There is no flag for `MSSQL`, and MySQL
+    /// has none for `ANSI_QUOTES`: [`Self::from_variable`] knows more.
     pub fn from_status(status: StatusFlags) -> Self {
         Self {
             ansi_quotes: status.contains(StatusFlags::ANSI_QUOTES),
+            brackets: false,
             no_backslash_escapes: status.contains(StatusFlags::NO_BACKSLASH_ESCAPES),
         }
     }
@@ -40,6 +44,7 @@ impl SqlMode {
         let has = |mode: &[u8]| value.split(|&byte| byte == b',').any(|name| name == mode);
         Self {
             ansi_quotes: has(b"ANSI_QUOTES"),
+            brackets: has(b"MSSQL"),
             no_backslash_escapes: has(b"NO_BACKSLASH_ESCAPES"),
         }
     }
@@ -112,12 +117,14 @@ mod tests {
     /// Lost otherwise: Icinga DB's `"…"` identifiers are read as strings with backslashes.
     #[test]
     fn the_mode_is_read_from_status_and_variable() {
-        let ansi = SqlMode { ansi_quotes: true, no_backslash_escapes: false };
+        let ansi = SqlMode { ansi_quotes: true, ..SqlMode::default() };
         assert_eq!(SqlMode::from_variable(b"PIPES_AS_CONCAT,ANSI_QUOTES,ANSI"), ansi);
         assert_eq!(SqlMode::from_status(StatusFlags::from_bits(0x8002)), ansi);
-        let plain = SqlMode { ansi_quotes: false, no_backslash_escapes: true };
+        let plain = SqlMode { no_backslash_escapes: true, ..SqlMode::default() };
         assert_eq!(SqlMode::from_variable(b"NO_BACKSLASH_ESCAPES"), plain);
         assert_eq!(SqlMode::from_status(StatusFlags::from_bits(0x0202)), plain);
+        let brackets = SqlMode { ansi_quotes: true, brackets: true, no_backslash_escapes: false };
+        assert_eq!(SqlMode::from_variable(b"ANSI_QUOTES,IGNORE_SPACE,MSSQL"), brackets);
         assert_eq!(SqlMode::from_variable(b""), SqlMode::default());
     }
 }

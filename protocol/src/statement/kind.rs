@@ -15,17 +15,19 @@ pub enum Kind {
     /// `COMMIT`.
     Commit(Completion),
     /// Whatever else commits an open transaction: `CREATE`, `ALTER`, `DROP`, `GRANT`, `ANALYZE
-    /// TABLE`, `FLUSH`, `START SLAVE` …
+    /// TABLE`, `FLUSH`, `BACKUP` … Not so `CHANGE MASTER`, `START SLAVE`, `STOP SLAVE`, `CACHE
+    /// INDEX` and `LOAD INDEX`: documented to commit, they do not on MariaDB 10.11.
     ///
-    /// Source: MariaDB documentation, "SQL statements That Cause an Implicit Commit".
+    /// Source: MariaDB documentation, "SQL statements That Cause an Implicit Commit", each tried
+    /// on MariaDB 10.11.
     Ddl,
     /// `DEALLOCATE PREPARE`, `DROP PREPARE`.
     Deallocate,
     /// `INSERT`, `UPDATE`, `DELETE`, `REPLACE`, `LOAD DATA`, `LOAD XML`; also below `WITH` and
     /// `ANALYZE`.
     Dml,
-    /// Nothing but white space and comments. See [`Statements`](super::Statements) for how the
-    /// server answers it.
+    /// Nothing but white space and comments, at the end of a batch. See
+    /// [`Statements`](super::Statements) for how the server answers it.
     Empty,
     /// `EXECUTE`, `EXECUTE IMMEDIATE`. May do anything, and answer with any number of results.
     Execute,
@@ -45,8 +47,8 @@ pub enum Kind {
     Set(SetTargets),
     /// `SHOW`, `DESCRIBE`, `EXPLAIN`, `HELP`.
     Show,
-    /// `CREATE TEMPORARY …`, `DROP TEMPORARY …`: no commit, and the session can't move while
-    /// the table exists.
+    /// `CREATE TEMPORARY …`, `DROP TEMPORARY …`: no commit (but `CREATE TEMPORARY SEQUENCE`
+    /// commits), and the session can't move while the table exists.
     TemporaryTable,
     /// `UNLOCK TABLES`. Commits, if `LOCK TABLES` was in force.
     UnlockTables,
@@ -75,7 +77,7 @@ flags! {
         GLOBAL = 0x02,
         /// `NAMES`, `CHARACTER SET`.
         NAMES = 0x04,
-        /// `PASSWORD` (commits), `ROLE`, `DEFAULT ROLE`.
+        /// `PASSWORD` and `DEFAULT ROLE` (both commit), `ROLE`.
         OTHER = 0x08,
         /// A session variable.
         SESSION = 0x10,

@@ -80,6 +80,7 @@ impl<'a> Scanner<'a> {
                 (b'"', _) if self.dialect.mode.ansi_quotes => self.quoted(b'"', TokenKind::Name),
                 (b'"', _) => self.quoted(b'"', TokenKind::String),
                 (b'`', _) => self.quoted(b'`', TokenKind::Name),
+                (b'[', _) if self.dialect.mode.brackets => self.quoted(b']', TokenKind::Name),
                 (b'@', _) => self.variable(),
                 (b';', _) => {
                     self.executable = false;
@@ -172,6 +173,9 @@ impl<'a> Scanner<'a> {
         });
         let versioned = len >= VERSION_DIGITS_MIN;
         if versioned && !self.dialect.server.runs(version, opening == 4) {
+            if version == GALERA_VERSION && self.peek(opening + len) != Some(b'*') {
+                return Some(self.give_up());
+            }
             return self.skip_comment(opening, true);
         }
         self.executable = true;
@@ -251,3 +255,7 @@ const VERSION_DIGITS_MIN: usize = 5;
 
 /// How many digits a version in a comment has at most; more are code.
 const VERSION_DIGITS_MAX: usize = 6;
+
+/// MariaDB leaves this version's comments out; a Galera node reads them as code. Tools write them
+/// without content, as in `REPLACE /*!99997*/ INTO`.
+const GALERA_VERSION: u32 = 99_997;
