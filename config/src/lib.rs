@@ -165,7 +165,7 @@ impl Config {
         let raw: Raw = report.read().unwrap_or_default();
         raw.check(&mut report);
         let monitor = raw.monitor.resolve(around, &mut report);
-        let users = users::resolve(raw.users, around, &mut report);
+        let users = users::resolve(raw.users, &monitor, around, &mut report);
         Ok(Self {
             state_dir: around.base_dir.join(raw.state_dir),
             topology: raw.topology,

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 use crate::keys::{Key, key};
+use crate::monitor::Monitor;
 use crate::report::Report;
 use crate::secret::{self, RawSecret, Surroundings};
 
@@ -28,9 +29,11 @@ pub(crate) struct RawUser {
     credential: Option<String>,
 }
 
-/// The users without fault; the faults of the others are in `report`.
+/// The users without fault; the faults of the others are in `report`. A node knows one password of
+/// each account, the monitor's among them.
 pub(crate) fn resolve(
     raw: Vec<RawUser>,
+    monitor: &Monitor,
     around: &Surroundings<'_>,
     report: &mut Report<'_>,
 ) -> Vec<User> {
@@ -64,6 +67,17 @@ pub(crate) fn resolve(
                 &format!("a second account called {name}"),
                 "given before",
                 "leave one [[users]] of each name",
+            );
+        }
+        if let Some(password) = &password
+            && name == monitor.user
+            && password.expose_secret() != monitor.password.expose_secret()
+        {
+            report.error(
+                &at_name,
+                "the monitor's account, with another password",
+                "also monitor.user",
+                "give it the same password, or let the monitor have an account of its own",
             );
         }
         // Kept without a password too, so that a second one of its name is noticed.

@@ -149,6 +149,8 @@ fn values_that_do_not_go_together_are_refused() {
     assert!(words_of(&single).contains("topology = \"single\" has one server"));
     let twice = format!("{MINIMAL}[[users]]\nname = \"icinga\"\npassword = \"x\"");
     assert!(words_of(&twice).contains("a second account called icinga"));
+    let monitor = format!("{MINIMAL}[[users]]\nname = \"ido_proxy\"\npassword = \"other\"");
+    assert!(words_of(&monitor).contains("the monitor's account, with another password"));
 }
 
 #[test]
