@@ -4,7 +4,8 @@
 //! The rule, in this order:
 //! 1. The primary stays the primary while it is usable. Nothing ever moves back by itself.
 //! 2. A primary that is merely silent to us, or turns our probe away, and is still a member in the
-//!    eyes of the others, is given [`Policy::path_timeout`]: more likely our way to it is broken than the node is.
+//!    eyes of the others, is given [`Policy::path_timeout`]: more likely our way to it is broken
+//!    than the node is.
 //! 3. Otherwise the node that was primary last, if it is usable again; else the first usable node
 //!    by [`by_preference`]; else, where there is no usable node, one that is a last resort.
 //! 4. Nothing is chosen at all before every node was heard, or counts as silent, so that proxies

@@ -48,7 +48,7 @@ pub(crate) struct DiscoverySettings {
     pub(crate) excluded: Vec<SocketAddr>,
     /// Time from the end of one lookup to the start of the next.
     pub(crate) interval: Duration,
-    /// A lookup that takes longer than this has failed.
+    /// How long a name server may take to answer.
     pub(crate) timeout: Duration,
 }
 

@@ -35,18 +35,18 @@ pub(crate) enum Contact {
     /// It lives, and turns us away: no more connections, a changed password. What it is to its
     /// other clients we do not know.
     Denied {
-        /// When the first probe that it turned away was sent.
+        /// When the first of the latest probes without an answer was sent.
         since: Instant,
         /// What it says.
         loss: Loss,
     },
     /// The last probe failed at once, and said why.
     Lost(Loss),
-    /// The last `misses` probes, `misses >= 1`, had no answer in time.
+    /// The last `misses` probes had no answer in time.
     Silent {
-        /// When the first of them was asked.
+        /// When the first of the latest probes without an answer was sent.
         since: Instant,
-        /// How many they are.
+        /// How many of them in a row, `misses >= 1`.
         misses: u32,
     },
     /// Not probed yet.
@@ -111,22 +111,19 @@ impl NodeView {
 
     /// Takes in how the probe sent at `asked` ended.
     pub(crate) fn observe(&mut self, outcome: Outcome, asked: Instant) {
+        let (since, missed) = match self.contact {
+            Contact::Denied { since, .. } => (since, 0),
+            Contact::Silent { since, misses } => (since, misses),
+            Contact::Answering | Contact::Lost(_) | Contact::Unknown => (asked, 0),
+        };
         self.contact = match outcome {
             Outcome::Answer(report) => {
                 self.report = Some(report);
                 Contact::Answering
             }
             Outcome::Lost(loss) if loss.is_final() => Contact::Lost(loss),
-            Outcome::Lost(loss) => match self.contact {
-                Contact::Denied { since, .. } => Contact::Denied { since, loss },
-                _ => Contact::Denied { since: asked, loss },
-            },
-            Outcome::Silent => match self.contact {
-                Contact::Silent { since, misses } => {
-                    Contact::Silent { since, misses: misses.saturating_add(1) }
-                }
-                _ => Contact::Silent { since: asked, misses: 1 },
-            },
+            Outcome::Lost(loss) => Contact::Denied { since, loss },
+            Outcome::Silent => Contact::Silent { since, misses: missed.saturating_add(1) },
         };
     }
 

@@ -181,6 +181,23 @@ fn a_primary_that_only_turns_our_probe_away_gets_its_time_too() {
 }
 
 #[test]
+fn a_primary_that_is_now_silent_now_full_does_not_get_its_time_again_and_again() {
+    let full = Loss::Rejected { code: 1040, message: "Too many connections".into() };
+    let mut play = Play::new();
+    play.see(&[synced(1), synced(2)]);
+    let mut first = synced(1);
+    for _ in 0..2 {
+        for outcome in [Outcome::Silent, Outcome::Lost(full.clone())] {
+            first.observe(outcome, play.now);
+            assert_eq!(play.see(&[first.clone(), synced(2)]), Some(address(1)));
+            play.pass(999);
+        }
+    }
+    first.observe(Outcome::Lost(full), play.now);
+    assert_eq!(play.see(&[first, synced(2)]), Some(address(2)));
+}
+
+#[test]
 fn a_primary_that_shuts_down_or_left_the_cluster_gets_no_time() {
     for code in [1047, 1053] {
         let mut play = Play::new();
