@@ -120,6 +120,7 @@ fn comments_hide_what_they_hide_on_the_server() {
             (b"SELECT 1 # ' ;\n;SELECT 2", &[One(b"SELECT 1"), One(b"SELECT 2")]),
             (b"SELECT#;\n1;SELECT 2", &[One(b"SELECT#;\n1"), One(b"SELECT 2")]),
             (b"SELECT 4/2*/**/2;SELECT 2", &[One(b"SELECT 4/2*/**/2"), One(b"SELECT 2")]),
+            (b"SELECT 2*/*;*/3;SELECT 2", &[One(b"SELECT 2*/*;*/3"), One(b"SELECT 2")]),
         ],
     );
 }
@@ -149,15 +150,27 @@ fn executable_comments_are_code_where_the_server_runs_them() {
             // For MySQL 5.7 and later, which MariaDB is not.
             (b"SELECT/*!50700 ;*/2;SELECT 3", &[One(b"SELECT/*!50700 ;*/2"), One(b"SELECT 3")]),
             (
-                b"SELECT/*!050699 ';',*/2;SELECT 3",
-                &[One(b"SELECT/*!050699 ';',*/2"), One(b"SELECT 3")],
+                b"SELECT/*!050699 '*/;',*/2;SELECT 3",
+                &[One(b"SELECT/*!050699 '*/;',*/2"), One(b"SELECT 3")],
             ),
             (
-                b"SELECT/*M!50700 ';',*/2;SELECT 3",
-                &[One(b"SELECT/*M!50700 ';',*/2"), One(b"SELECT 3")],
+                b"SELECT/*M!50700 '*/;',*/2;SELECT 3",
+                &[One(b"SELECT/*M!50700 '*/;',*/2"), One(b"SELECT 3")],
             ),
             // Six digits are the version, the seventh is code.
-            (b"SELECT/*!1011001,*/2;SELECT 3", &[One(b"SELECT/*!1011001,*/2"), One(b"SELECT 3")]),
+            (
+                b"SELECT/*!1011001'*/;',*/2;SELECT 3",
+                &[One(b"SELECT/*!1011001'*/;',*/2"), One(b"SELECT 3")],
+            ),
+            // The very version of the server.
+            (
+                b"SELECT/*!101100 '*/;',*/2;SELECT 3",
+                &[One(b"SELECT/*!101100 '*/;',*/2"), One(b"SELECT 3")],
+            ),
+            (
+                b"SELECT /*!999999 /* /*/ ; */ 2;SELECT 3",
+                &[One(b"SELECT /*!999999 /* /*/ ; */ 2"), One(b"SELECT 3")],
+            ),
             (b"SELECT/*M!999999 ;*/2;SELECT 3", &[One(b"SELECT/*M!999999 ;*/2"), One(b"SELECT 3")]),
             (
                 b"REPLACE /*!99997*/ INTO t VALUES (1);SELECT 2",
@@ -170,8 +183,8 @@ fn executable_comments_are_code_where_the_server_runs_them() {
         Dialect { server: mysql, ..Dialect::default() },
         &[
             (
-                b"SELECT/*!80000 ';',*/2;SELECT 3",
-                &[One(b"SELECT/*!80000 ';',*/2"), One(b"SELECT 3")],
+                b"SELECT/*!80000 '*/;',*/2;SELECT 3",
+                &[One(b"SELECT/*!80000 '*/;',*/2"), One(b"SELECT 3")],
             ),
             (b"SELECT/*!80037 ;*/2;SELECT 3", &[One(b"SELECT/*!80037 ;*/2"), One(b"SELECT 3")]),
             (b"SELECT/*M! ;*/2;SELECT 3", &[One(b"SELECT/*M! ;*/2"), One(b"SELECT 3")]),

@@ -92,6 +92,7 @@ fn white_space_of_a_charset_is_white_space() {
                 b"SELECT 1;SELECT 2--\xA0;\n;COMMIT",
                 &[One(b"SELECT 1"), Rest(b"SELECT 2--\xA0;\n;COMMIT")],
             ),
+            (b"SELECT 2--\x7F;\n+1;COMMIT", &[Rest(b"SELECT 2--\x7F;\n+1;COMMIT")]),
             (b"SELECT 2--\xA0;", &[One(b"SELECT 2")]),
         ],
     );

@@ -35,6 +35,7 @@ fn the_statements_that_begin_and_end_transactions_are_known() {
         ("@COMMIT", Kind::Other),
         ("COMMITS", Kind::Other),
         ("START SLAVE", Kind::Other),
+        ("/*!4000 COMMIT */", Kind::Other),
         ("/*!999999 COMMIT */", Kind::Empty),
         ("-- COMMIT", Kind::Empty),
     ] {

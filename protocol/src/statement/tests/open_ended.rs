@@ -101,6 +101,10 @@ fn after_a_change_of_dialect_nothing_is_guessed() {
                 b"SET NAMES gbk;SELECT '\x81\x5C'",
                 &[One(b"SET NAMES gbk"), Rest(b"SELECT '\x81\x5C'")],
             ),
+            (
+                b"SET NAMES latin1;\xA0SELECT 1;SELECT 2",
+                &[One(b"SET NAMES latin1"), Rest(b"\xA0SELECT 1;SELECT 2")],
+            ),
             (b"EXECUTE s;SELECT \";\"", &[One(b"EXECUTE s"), Rest(b"SELECT \";\"")]),
             (b"CALL p();SELECT \";\"", &[One(b"CALL p()"), Rest(b"SELECT \";\"")]),
             // Reads the same in every dialect.
