@@ -25,7 +25,7 @@ test: ## Everything: format, lints, unit, property and story tests against real 
 	cargo test --workspace --locked --no-fail-fast
 
 bench: ## Latency, throughput and memory beside a direct connection, HAProxy and nginx
-	@tests/install.sh bench
+	@tests/install.sh lab bench
 	cargo build --release --locked -p ido-proxy -p ido-proxy-benches
 	target/release/bench all
 

@@ -38,6 +38,9 @@ pub(crate) enum Way {
 }
 
 impl Way {
+    /// What [`Way::program`] calls ourselves.
+    pub(crate) const IDO_PROXY: &str = "ido-proxy";
+
     /// As tables and plots call it.
     pub(crate) fn label(self) -> &'static str {
         match self {
@@ -54,7 +57,7 @@ impl Way {
     pub(crate) fn program(self) -> Option<&'static str> {
         match self {
             Self::Direct | Self::DirectUnix => None,
-            Self::Proxy | Self::ProxyUnix => Some("ido-proxy"),
+            Self::Proxy | Self::ProxyUnix => Some(Self::IDO_PROXY),
             Self::Haproxy => Some("HAProxy"),
             Self::Nginx => Some("nginx"),
         }
@@ -92,9 +95,8 @@ impl Stand {
         let to = server.address();
         let spec = ProxySpec::single(&[to]);
         let proxy = Proxy::start_single(&run, &server, &spec).await?;
-        let haproxy = haproxy::start(&run, haproxy_address(&run), to)?;
+        let (haproxy, _) = haproxy_before(&run, to).await?;
         let nginx = nginx::start(&run, nginx_address(&run), to)?;
-        listening(&haproxy, haproxy_address(&run)).await?;
         listening(&nginx, nginx_address(&run)).await?;
         Ok(Self { server, proxy, haproxy, nginx, run })
     }
@@ -123,6 +125,17 @@ impl Stand {
         let parts = [self.server.part(), self.proxy.part(), &self.haproxy, &self.nginx];
         parts.into_iter().filter_map(|part| part.id().map(ProcessTree::of))
     }
+}
+
+/// HAProxy before the server at `to`, and where it listens.
+///
+/// # Errors
+/// When it is not installed or does not come up.
+pub(crate) async fn haproxy_before(run: &Arc<Run>, to: SocketAddr) -> Result<(Part, SocketAddr)> {
+    let address = haproxy_address(run);
+    let haproxy = haproxy::start(run, address, to)?;
+    listening(&haproxy, address).await?;
+    Ok((haproxy, address))
 }
 
 async fn listening(part: &Part, address: SocketAddr) -> Result<()> {

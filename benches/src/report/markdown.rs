@@ -8,7 +8,7 @@ use super::{Everything, Part};
 use crate::conditions::Conditions;
 use crate::series::{Paired, Series, find};
 use crate::stand::Way;
-use crate::workload::dump::Dumps;
+use crate::workload::dump::{Dump, Dumps, WAYS};
 use crate::workload::sessions::Sessions;
 
 /// The whole page.
@@ -178,30 +178,38 @@ fn dumps(dumps: &Dumps) -> String {
         "each dump",
         "median",
         "time to direct",
-        "CPU of the proxy",
+        "CPU in between",
         "CPU of the server",
-        "proxy's peak, MB",
+        "peak memory, MB",
     ]);
-    for way in [Way::Direct, Way::Proxy, Way::ProxyUnix] {
+    for way in WAYS {
         let of_way: Vec<_> = dumps.dumps.iter().filter(|dump| dump.way == way).collect();
         let each: Vec<_> = of_way.iter().map(|dump| format!("{:.2}", dump.seconds)).collect();
-        let median = |value: fn(&crate::workload::dump::Dump) -> f64| {
+        let median = |value: fn(&Dump) -> f64| {
             Paired::over(of_way.iter().map(|dump| value(dump)).collect()).median
         };
         let ratio = dump_ratio(dumps, way).filter(|_| way != Way::Direct);
-        let peak = of_way.iter().map(|dump| dump.proxy_peak_memory).max().unwrap_or_default();
-        let ours = |cell: String| if way == Way::Direct { String::new() } else { cell };
+        let peak = of_way.iter().map(|dump| dump.peak_memory).max().unwrap_or_default();
+        let in_between = |cell: String| if way.program().is_some() { cell } else { String::new() };
         table.row(vec![
             way.label().to_owned(),
             each.join(" · "),
             format!("{:.2}", median(|dump| dump.seconds)),
             ratio.map_or_else(String::new, |ratio| format!("{:.3}", ratio.median)),
-            ours(format!("{:.2}", median(|dump| dump.proxy_cpu_seconds))),
+            in_between(format!("{:.2}", median(|dump| dump.cpu_seconds))),
             format!("{:.2}", median(|dump| dump.server_cpu_seconds)),
-            ours(megabytes(peak)),
+            in_between(megabytes(peak)),
         ]);
     }
     text.push_str(&table.finish());
+    if let Some(commands) = dumps.dumps.iter().map(|dump| dump.commands).max() {
+        let _ = write!(
+            text,
+            "\nIcinga sent {commands} commands, each after the answer to the one before: each µs that \
+             a way adds to a command is {:.2} s of the dump.\n",
+            commands as f64 / 1e6
+        );
+    }
     text
 }
 

@@ -149,9 +149,10 @@ mod tests {
             round,
             way,
             seconds,
-            proxy_cpu_seconds: 0.0,
+            commands: 0,
+            cpu_seconds: 0.0,
             server_cpu_seconds: 0.0,
-            proxy_peak_memory: 0,
+            peak_memory: 0,
         };
         let dumps = vec![
             dump(0, Way::Direct, 10.0),

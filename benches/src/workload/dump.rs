@@ -5,11 +5,13 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use lab::icinga::{Database, Icinga, IcingaSpec};
+use lab::part::Part;
 use lab::plain::Plain;
 use lab::proxy::{Proxy, ProxySpec};
 use lab::run::Run;
@@ -22,7 +24,7 @@ use crate::error::{BenchError, Context, Result};
 use crate::procfs::ProcessTree;
 use crate::progress::Progress;
 use crate::schedule;
-use crate::stand::{SERVER, Way};
+use crate::stand::{SERVER, Way, haproxy_before};
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
@@ -53,12 +55,15 @@ pub(crate) struct Dump {
     pub(crate) way: Way,
     /// Seconds, from the start of connecting until the last object was written.
     pub(crate) seconds: f64,
-    /// CPU seconds of the proxy. 0 where there is none.
-    pub(crate) proxy_cpu_seconds: f64,
+    /// Commands that Icinga sent, each waiting for the answer to the one before. Only ido-proxy counts
+    /// them: 0 elsewhere.
+    pub(crate) commands: u64,
+    /// CPU seconds of the program in between. 0 where there is none.
+    pub(crate) cpu_seconds: f64,
     /// CPU seconds of the server.
     pub(crate) server_cpu_seconds: f64,
-    /// The most memory of the proxy, in bytes. 0 where there is none.
-    pub(crate) proxy_peak_memory: u64,
+    /// The most memory of the program in between, in bytes. 0 where there is none.
+    pub(crate) peak_memory: u64,
 }
 
 /// Makes all dumps, the ways in turns.
@@ -87,19 +92,8 @@ pub(crate) async fn measure(size: Size, progress: &Progress) -> Result<Dumps> {
 async fn dump(round: usize, way: Way, size: Size) -> Result<Dump> {
     let run = Arc::new(Run::begin()?);
     let server = Plain::start(&run, &SERVER).await?;
-    let proxy = match way {
-        Way::Direct => None,
-        _ => {
-            let spec = ProxySpec::single(&[server.address()]);
-            Some(Proxy::start_single(&run, &server, &spec).await?)
-        }
-    };
-    let database = match (&proxy, way) {
-        (Some(proxy), Way::ProxyUnix) => Database::Socket(proxy.socket().to_owned()),
-        (Some(proxy), _) => Database::Tcp(proxy.tcp()),
-        (None, _) => Database::Tcp(server.address()),
-    };
-    let proxy_process = proxy.as_ref().and_then(|proxy| proxy.part().id()).map(ProcessTree::of);
+    let between = Between::start(&run, &server, way).await?;
+    let process = between.part().and_then(Part::id).map(ProcessTree::of);
     let server_process = server.part().id().map(ProcessTree::of);
     let server_before = server_process.map(ProcessTree::cpu).unwrap_or_default();
 
@@ -107,7 +101,7 @@ async fn dump(round: usize, way: Way, size: Size) -> Result<Dump> {
         hosts: size.hosts,
         services: size.services,
         interval: CHECK_INTERVAL,
-        database,
+        database: between.database(&server, way),
     };
     let icinga = Icinga::launch(&run, spec).await?;
     let seconds = finished(&icinga).await?;
@@ -115,15 +109,74 @@ async fn dump(round: usize, way: Way, size: Size) -> Result<Dump> {
         round,
         way,
         seconds,
-        proxy_cpu_seconds: proxy_process.map_or(0.0, |process| process.cpu().as_secs_f64()),
+        commands: between.commands().await?,
+        cpu_seconds: process.map_or(0.0, |process| process.cpu().as_secs_f64()),
         server_cpu_seconds: server_process
             .map_or(0.0, |process| (process.cpu() - server_before).as_secs_f64()),
-        proxy_peak_memory: proxy_process.map_or(0, |process| process.memory().peak),
+        peak_memory: process.map_or(0, |process| process.memory().peak),
     };
     complete(&server, size).await?;
     // What it would still write at its end is nobody's concern.
     icinga.part().kill().await?;
     Ok(dump)
+}
+
+/// The program in between, if any.
+enum Between {
+    Nothing,
+    Haproxy(Part, SocketAddr),
+    Proxy(Proxy),
+}
+
+impl Between {
+    async fn start(run: &Arc<Run>, server: &Plain, way: Way) -> Result<Self> {
+        match way.program() {
+            None => Ok(Self::Nothing),
+            Some(Way::IDO_PROXY) => {
+                let spec = ProxySpec::single(&[server.address()]);
+                Ok(Self::Proxy(Proxy::start_single(run, server, &spec).await?))
+            }
+            Some(_) => {
+                let (part, address) = haproxy_before(run, server.address()).await?;
+                Ok(Self::Haproxy(part, address))
+            }
+        }
+    }
+
+    fn part(&self) -> Option<&Part> {
+        match self {
+            Self::Nothing => None,
+            Self::Haproxy(part, _) => Some(part),
+            Self::Proxy(proxy) => Some(proxy.part()),
+        }
+    }
+
+    /// Where Icinga is told to write.
+    fn database(&self, server: &Plain, way: Way) -> Database {
+        match self {
+            Self::Nothing => Database::Tcp(server.address()),
+            Self::Haproxy(_, address) => Database::Tcp(*address),
+            Self::Proxy(proxy) if way == Way::ProxyUnix => {
+                Database::Socket(proxy.socket().to_owned())
+            }
+            Self::Proxy(proxy) => Database::Tcp(proxy.tcp()),
+        }
+    }
+
+    /// What Icinga has sent so far; only ido-proxy counts it.
+    async fn commands(&self) -> Result<u64> {
+        match self {
+            Self::Proxy(proxy) => Ok(counted(&proxy.get("/metrics").await?.body)),
+            _ => Ok(0),
+        }
+    }
+}
+
+/// The commands in ido-proxy's metrics, of all kinds.
+fn counted(metrics: &str) -> u64 {
+    let lines = metrics.lines().filter(|line| line.starts_with("ido_proxy_commands_total"));
+    let numbers = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
+    numbers.sum()
 }
 
 /// Waits for the line in Icinga's log that says how long it took.
@@ -186,7 +239,8 @@ async fn complete(server: &Plain, size: Size) -> Result<()> {
     Ok(())
 }
 
-const WAYS: [Way; 3] = [Way::Direct, Way::Proxy, Way::ProxyUnix];
+/// The ways that are compared, in the order of the table.
+pub(crate) const WAYS: [Way; 4] = [Way::Direct, Way::Proxy, Way::ProxyUnix, Way::Haproxy];
 
 /// Icinga's own default. Its first checks come in the first minute whatever the interval.
 const CHECK_INTERVAL: Duration = Duration::from_secs(300);
@@ -198,6 +252,15 @@ const LOOK: Duration = Duration::from_millis(250);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn commands_of_all_kinds_are_counted() {
+        let metrics = "# TYPE ido_proxy_commands_total counter\n\
+                       ido_proxy_commands_total{command=\"query\"} 40\n\
+                       ido_proxy_commands_total{command=\"ping\"} 2\n\
+                       ido_proxy_sessions 1\n";
+        assert_eq!(counted(metrics), 42);
+    }
 
     /// The figure that is published is read from this line.
     #[test]
