@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn own_work_is_ours() {
         let (before, begun) = (ours(), Instant::now());
-        while begun.elapsed().as_millis() < 60 {
+        while ours() == before && begun.elapsed().as_secs() < 20 {
             std::hint::black_box(begun);
         }
         assert!(ours() > before);

@@ -19,7 +19,7 @@ use crate::stand::Target;
 /// # Errors
 /// When a connection is lost or an answer is not as expected.
 pub(crate) fn measure(targets: &[Target], quick: bool, progress: &Progress) -> Result<Vec<Series>> {
-    let expect = Expect { results: STATEMENTS as u32, rows: 0 };
+    let expect = Expect { results: STATEMENTS, rows: 0 };
     let plan = Plan { rounds: if quick { 12 } else { 60 }, turn: 10, warm_up: 2, expect };
     let mut client = Client::connect(&targets[0].endpoint)?;
     for statement in statuses() {
