@@ -42,10 +42,9 @@ impl Listener {
     /// [`BindError`], with the process that holds the address where it can be seen.
     pub(crate) fn tcp(address: SocketAddr) -> Result<Self, BindError> {
         listen_tcp(address).map(Self::Tcp).map_err(|source| match source.kind() {
-            io::ErrorKind::AddrInUse => BindError::InUse {
-                address: address.to_string(),
-                holder: holder::of_tcp_port(address.port()),
-            },
+            io::ErrorKind::AddrInUse => {
+                BindError::InUse { address: address.to_string(), holder: holder::of_tcp(address) }
+            }
             _ => BindError::Io { address: address.to_string(), source },
         })
     }

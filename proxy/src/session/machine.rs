@@ -96,6 +96,8 @@ pub(crate) struct Downward {
     pub(crate) edited: Option<Vec<u8>>,
     /// The reply is complete with them.
     pub(crate) done: Option<Command>,
+    /// They end with an OK that announces another result.
+    pub(crate) continues: bool,
 }
 
 impl Machine {
@@ -165,9 +167,11 @@ impl Machine {
         let mut edits = Edits::default();
         let mut taken = 0;
         let mut done = None;
+        let mut continues = false;
         while !busy.replied {
             let rest = input.get(taken..).unwrap_or_default();
-            let (len, last) = match busy.tracker.step(rest)? {
+            let step = busy.tracker.step(rest)?;
+            let (len, last) = match step {
                 ReplyStep::Incomplete => break,
                 ReplyStep::Pass(len) => (len, false),
                 ReplyStep::Ok { len, status, state_changed, last } => {
@@ -208,6 +212,7 @@ impl Machine {
                     (len, false)
                 }
             };
+            continues = matches!(step, ReplyStep::Ok { last: false, .. });
             taken += len;
             busy.begun = true;
             busy.replied = last;
@@ -216,7 +221,7 @@ impl Machine {
             done = Some(busy.command);
             self.state = State::Idle;
         }
-        Ok(Downward { taken, edited: edits.finish(input, taken), done })
+        Ok(Downward { taken, edited: edits.finish(input, taken), done, continues })
     }
 
     /// Whether no command is in hand.

@@ -10,6 +10,7 @@ use super::driver::Session;
 use super::end::{End, Side};
 use super::login::{self, LoggedIn, LoginError};
 use super::machine::Machine;
+use super::orders::Phase;
 use super::registry::{SessionGuard, SessionId};
 use super::stream::Stream;
 use super::wire::Wire;
@@ -41,15 +42,23 @@ async fn log_in(
     let greeting = context.facade.borrow().greeting(entry.id(), scramble);
     let attempt = login::accept(&mut client, greeting, &host, &context.accounts);
     let limit = context.limits.login;
-    let (result, logged_in) = match timeout(limit, attempt).await {
-        Ok(Ok(logged_in)) => (LoginResult::Accepted, Some(logged_in)),
-        Ok(Err(error)) => {
-            report_login(&error, &entry);
-            (error.result(), None)
-        }
-        Err(_elapsed) => {
-            tracing::warn!(client = entry.client(), ?limit, "no complete login in time");
-            (LoginResult::TimedOut, None)
+    let mut orders = context.orders.clone();
+    let (result, logged_in) = tokio::select! {
+        attempted = timeout(limit, attempt) => match attempted {
+            Ok(Ok(logged_in)) => (LoginResult::Accepted, Some(logged_in)),
+            Ok(Err(error)) => {
+                report_login(&error, &entry);
+                (error.result(), None)
+            }
+            Err(_elapsed) => {
+                tracing::warn!(client = entry.client(), ?limit, "no complete login in time");
+                (LoginResult::TimedOut, None)
+            }
+        },
+        // It has nothing to lose yet, and must not delay the end of the daemon.
+        Ok(_) = orders.wait_for(|orders| orders.phase != Phase::Serving) => {
+            tracing::debug!(client = entry.client(), "closed before its login: the daemon ends");
+            (LoginResult::Aborted, None)
         }
     };
     context.metrics.logins.of(result).increment(1);
@@ -69,6 +78,7 @@ async fn log_in(
         link: None,
         waiting: Some(sequence.wrapping_sub(1)),
         leaving: false,
+        withheld: None,
     })
 }
 

@@ -18,7 +18,8 @@ use tokio_util::io::poll_read_buf;
 use super::stream::Stream;
 
 /// One side of a session. Invariant: while `output` is not empty nobody appends to it from the
-/// other side's `input`; that is the back-pressure that bounds a session's memory.
+/// other side's `input`, but for the few bytes that the driver withholds; that is the back-pressure
+/// that bounds a session's memory.
 #[derive(Debug)]
 pub(crate) struct Wire {
     stream: Stream,

@@ -114,6 +114,21 @@ async fn a_client_that_does_not_read_stops_the_node() {
     assert!(more.unwrap() > 0);
 }
 
+/// A client that shows results as they come must not wait for a slow statement behind them.
+#[tokio::test]
+async fn the_result_of_a_statement_is_told_before_a_slow_one_behind_it_ends() {
+    let stage = Stage::new(DEADLINE).await;
+    let (mut client, mut node, _session) = stage.begin(icinga()).await;
+    client.send(b"\x03DO 1; DO SLEEP(60)", 0).await;
+    node.read().await;
+    let first = ok(StatusFlags::AUTOCOMMIT | StatusFlags::MORE_RESULTS);
+    node.send(&first, 1).await;
+    assert_eq!(client.read().await.payload, first);
+    node.send(&ok(StatusFlags::AUTOCOMMIT), 2).await;
+    let last = client.read().await;
+    assert_eq!((last.sequence, last.payload), (2, ok(StatusFlags::AUTOCOMMIT)));
+}
+
 /// Socket buffers of both connections (tcp(7): at most 6 MB each way by default) and our own.
 const MOST_IN_FLIGHT: usize = 32 << 20;
 

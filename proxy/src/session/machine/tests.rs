@@ -147,6 +147,22 @@ fn a_client_that_does_not_track_its_session_sees_no_trace_of_ours() {
     }
 }
 
+/// Withheld, the last OK of a batch would cost every batch a millisecond.
+#[test]
+fn an_ok_that_announces_another_result_continues_and_nothing_else_does() {
+    let more = StatusFlags::MORE_RESULTS;
+    let start = |reply: &[u8]| {
+        let mut play = Play::new(icinga());
+        play.client_sends(&query("a;b"));
+        play.machine.downward(reply).expect("a reply").continues
+    };
+    assert!(start(&ok(1, more, b"")));
+    assert!(start(&[ok(1, more, b""), ok(2, more, b"")[..5].to_vec()].concat()));
+    assert!(!start(&[ok(1, more, b""), ok(2, StatusFlags::default(), b"")].concat()));
+    assert!(!start(&[ok(1, more, b""), error(2)].concat()));
+    assert!(!start(&[ok(1, more, b""), rows(2, false)[..10].to_vec()].concat()));
+}
+
 /// Two commands at the node at once, and a reply could no longer be told from the next.
 #[test]
 fn the_next_command_waits_for_the_reply_to_this_one() {

@@ -82,7 +82,7 @@ label! {
     LoginResult {
         /// It may work.
         Accepted = "accepted",
-        /// The client went away before it had logged in.
+        /// The client went away, or the daemon ended, before it had logged in.
         Aborted = "aborted",
         /// Unknown user or wrong password.
         Denied = "denied",
