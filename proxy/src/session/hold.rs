@@ -51,6 +51,10 @@ impl Session {
             tokio::select! {
                 Ok(()) = self.orders.changed() => {}
                 () = sleep(RETRY), if orders.topology.primary.is_some() => {}
+                // Nobody reads what would tell us: a client that gave up must not keep its seat.
+                () = sleep(LOOK), if !may_read => if self.client.peer_has_closed() {
+                    return Err(End::ClientGone);
+                },
                 () = sleep_until(deadline) => {
                     return Err(End::HoldExpired { held: self.context.limits.hold });
                 }
@@ -101,6 +105,9 @@ impl Drop for HeldGauge {
 
 /// How soon a primary that refused a link is asked again.
 const RETRY: Duration = Duration::from_millis(100);
+
+/// How often to look whether a held client that is read no further is still there.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// How many bytes a held client may pile up here; the rest waits in its own socket.
 const MOST_HELD: usize = 64 * 1024;

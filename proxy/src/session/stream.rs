@@ -2,12 +2,12 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 /// A TCP or Unix stream socket. Both kinds are served by the same code; only the setting of
@@ -36,6 +36,16 @@ impl Stream {
         let stream = TcpStream::from_std(stream)?;
         set_tcp_options(&stream)?;
         Ok(Self::Tcp(stream))
+    }
+
+    /// Whether the peer has closed its side, be it behind bytes that nobody has read yet.
+    pub(crate) fn peer_has_closed(&self) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        let ready = match self {
+            Self::Tcp(stream) => pin!(stream.ready(Interest::READABLE)).poll(&mut cx),
+            Self::Unix(stream) => pin!(stream.ready(Interest::READABLE)).poll(&mut cx),
+        };
+        matches!(ready, Poll::Ready(Ok(ready)) if ready.is_read_closed())
     }
 
     /// Takes an accepted Unix socket into this thread's reactor.

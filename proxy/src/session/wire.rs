@@ -75,6 +75,11 @@ impl Wire {
         poll_fn(|cx| self.poll_flush(cx)).await
     }
 
+    /// Whether the peer has closed its side, be it behind bytes not yet read.
+    pub(crate) fn peer_has_closed(&self) -> bool {
+        self.stream.peer_has_closed()
+    }
+
     /// Drops the first `len` bytes of `input`, and the buffer with the last of them.
     pub(crate) fn consume(&mut self, len: usize) {
         self.input.advance(len);
