@@ -19,7 +19,7 @@
 //! - [`faults`] — broken networks; signals are methods of the parts.
 //! - [`counters`], [`findings`] — what Icinga's log and the nodes' general logs say: counted, judged.
 //! - [`part`], [`process`], [`leftovers`] — programs, and their end whatever happens.
-//! - [`wait`], [`error`], [`sql`], [`http`] — asking, and saying what was heard.
+//! - [`wait`], [`error`], [`sql`], [`raw`], [`http`] — asking, and saying what was heard.
 
 pub mod consul;
 pub mod counters;
@@ -36,6 +36,7 @@ pub mod part;
 pub mod plain;
 pub mod process;
 pub mod proxy;
+pub mod raw;
 pub mod run;
 pub mod sql;
 pub mod wait;

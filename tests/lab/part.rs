@@ -1,15 +1,16 @@
 //! A part of the lab that can be ended and started again: a node, a Consul server, the proxy, Icinga.
 
 use std::path::PathBuf;
+use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::error::{LabError, Result};
+use crate::error::{Context, LabError, Result};
 use crate::process::{Process, Program};
 use crate::run::Run;
-use crate::wait::Look;
+use crate::wait::{Look, wait_until};
 
 /// One program of the lab, running or not. Dropping it kills what runs.
 #[derive(Debug)]
@@ -105,6 +106,46 @@ impl Part {
     /// When it does not run.
     pub fn cont(&self) -> Result<()> {
         self.process()?.signal(Signal::SIGCONT)
+    }
+
+    /// Waits for its end, whatever brings it.
+    ///
+    /// # Errors
+    /// When it was not started, or runs longer than `deadline`.
+    pub async fn exit(&self, deadline: Duration) -> Result<ExitStatus> {
+        self.process()?.exit(deadline).await
+    }
+
+    /// How many lines of its log have these words in them.
+    pub fn said(&self, words: &str) -> usize {
+        let log = std::fs::read(self.log()).unwrap_or_default();
+        String::from_utf8_lossy(&log).lines().filter(|line| line.contains(words)).count()
+    }
+
+    /// Waits until `times` lines of its log have these words in them.
+    ///
+    /// # Errors
+    /// When that takes longer than `deadline`, or it ends without.
+    pub async fn says(&self, words: &str, times: usize, deadline: Duration) -> Result<()> {
+        let what = format!("{} saying {words:?} {times} times", self.name());
+        wait_until(&what, deadline, Some(&self.log()), async || match self.said(words) {
+            said if said >= times => Look::Done(()),
+            said => self.look(format!("{said} times")),
+        })
+        .await
+    }
+
+    /// The most memory it ever had resident in this life, in KiB (proc(5), `VmHWM`).
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn peak_memory(&self) -> Result<u64> {
+        let id = self.id().ok_or_else(|| LabError::Refused(format!("{} is gone", self.name())))?;
+        let path = format!("/proc/{id}/status");
+        let status = std::fs::read_to_string(&path).context(|| format!("reading {path}"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let peak = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+        peak.ok_or_else(|| LabError::Refused(format!("no VmHWM in {path}")))
     }
 
     /// What a look that found `seen` means: `NotYet` while the part runs, `Never` when it has ended.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use mysql_async::Conn;
+use mysql_async::{Conn, Row};
 
 use crate::error::Result;
 use crate::galera::node::{SOCKET, server};
@@ -86,6 +86,30 @@ impl Plain {
     /// When it does not answer within 5 s.
     pub async fn connect(&self) -> Result<Conn> {
         sql::connect(sql::account(self.address, "root", "")).await
+    }
+
+    /// Waits until `user` has so many connections to it.
+    ///
+    /// # Errors
+    /// When that takes longer than `deadline`.
+    pub async fn links(&self, user: &str, links: usize, deadline: Duration) -> Result<()> {
+        let mut root = self.connect().await?;
+        let what = format!("{links} connections of {user} at {NAME}");
+        wait_until(&what, deadline, Some(&self.part.log()), async || {
+            // Not information_schema: MariaDB 10.11.19 was seen to crash there when a client left.
+            match sql::rows::<Row>(&mut root, "SHOW PROCESSLIST").await {
+                Err(error) => self.part.look(error),
+                Ok(rows) => {
+                    let of_user =
+                        |row: &&Row| row.get::<String, _>("User").as_deref() == Some(user);
+                    match rows.iter().filter(of_user).count() {
+                        found if found == links => Look::Done(()),
+                        found => self.part.look(format!("{found}")),
+                    }
+                }
+            }
+        })
+        .await
     }
 
     /// Its process: log, signals.
