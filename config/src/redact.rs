@@ -13,13 +13,16 @@ pub(crate) fn mask_secrets(text: &str) -> String {
         from = equals + 1;
         if is_secret(key_before(&text[..equals])) {
             let value = value_after(text, from);
-            for byte in &mut masked[value.clone()] {
-                if *byte != b'\n' {
-                    *byte = b'*';
-                }
-            }
+            hide(&mut masked[value.clone()]);
             from = value.end;
         }
+    }
+    let mut start = 0;
+    for line in text.split_inclusive('\n') {
+        if let Some(at) = value_without_equals(line) {
+            hide(&mut masked[start + at..start + line.len()]);
+        }
+        start += line.len();
     }
     // Whole characters were replaced by ASCII, so this holds; nothing is shown should it not.
     String::from_utf8(masked).unwrap_or_default()
@@ -42,6 +45,23 @@ fn key_before(text: &str) -> &str {
         .rfind(|c: char| !(c.is_alphanumeric() || c == '_' || c == '-'))
         .map_or(0, |at| at + text[at..].chars().next().map_or(1, char::len_utf8));
     &text[start..]
+}
+
+/// Where the value begins in `password "…"` or `password: …`: a secret's key without the equals sign.
+fn value_without_equals(line: &str) -> Option<usize> {
+    let is_key = |c: char| c.is_alphanumeric() || "_-.".contains(c);
+    let quotes = ['"', '\''];
+    let key = line.trim_start();
+    let quoted = key.starts_with(quotes);
+    let key = key.trim_start_matches(quotes);
+    let (key, after) = key.split_at(key.find(|c| !is_key(c)).unwrap_or(key.len()));
+    let after = if quoted { after.trim_start_matches(quotes) } else { after };
+    let given = !after.trim().is_empty() && !after.trim_start().starts_with('=');
+    (given && is_secret(key_before(key))).then(|| line.len() - after.len())
+}
+
+fn hide(bytes: &mut [u8]) {
+    bytes.iter_mut().filter(|byte| **byte != b'\n').for_each(|byte| *byte = b'*');
 }
 
 /// The bytes of the value that starts at or after `from`, its quotes included.
@@ -115,6 +135,13 @@ mod tests {
             "password = '''hunter2'''",
             "# password = \"hunter2\"",
             "password = \"éé=hunter2é\"",
+            "password \"hunter2\"",
+            "  password 'hunter2'",
+            "monitor.password \"hunter2\"",
+            "\"password\" \"hunter2\"",
+            "password: hunter2",
+            "password hunter2\nuser = \"x\"",
+            "password\"hunter2\"",
         ] {
             let masked = mask_secrets(text);
             assert!(!masked.contains("hunter2"), "{text:?} became {masked:?}");
