@@ -1,8 +1,10 @@
 //! `ido-proxy check`
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Args;
+use ido_proxy_config::render;
 
 use super::ConfigFile;
 
@@ -22,7 +24,7 @@ impl Check {
             Err(code) => return code,
         };
         for warning in config.warnings() {
-            eprintln!("warning: {warning}");
+            eprint!("{}", render(warning, std::io::stderr().is_terminal()));
         }
         for key in config.not_yet() {
             eprintln!("warning: {key} is read, but this version does not act on it yet");

@@ -33,7 +33,7 @@ impl Run {
             return ExitCode::FAILURE;
         }
         for warning in config.warnings() {
-            tracing::warn!("{warning}");
+            tracing::warn!("{}", warning.summary());
         }
         for key in config.not_yet() {
             tracing::warn!(key, "this version does not act on this key yet");
