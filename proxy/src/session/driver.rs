@@ -7,7 +7,6 @@
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -15,7 +14,7 @@ use std::time::Duration;
 use ido_proxy_protocol::auth::Scramble;
 use ido_proxy_protocol::command::Command;
 use tokio::sync::watch;
-use tokio::time::{Sleep, sleep, timeout};
+use tokio::time::timeout;
 
 use super::context::SessionContext;
 use super::end::End;
@@ -26,6 +25,7 @@ use super::orders::{Orders, Phase};
 use super::registry::{SessionGuard, SessionState};
 use super::route::{Route, route};
 use super::wire::Wire;
+use super::withhold::Withhold;
 use crate::telemetry::metrics::Refusal;
 
 /// One client's conversation after its login.
@@ -46,8 +46,8 @@ pub(crate) struct Session {
     pub(super) waiting: Option<u8>,
     /// To end at the next boundary.
     pub(super) leaving: bool,
-    /// What is to be written to the client may wait for more until then. See [`withhold`].
-    pub(super) withheld: Option<Pin<Box<Sleep>>>,
+    /// Whether what is to be written to the client waits for more of the same reply.
+    pub(super) withhold: Withhold,
 }
 
 /// What happened while we waited.
@@ -110,8 +110,8 @@ impl Session {
 
     /// Waits until there is something to do.
     async fn event(&mut self) -> Event {
-        let Self { client, link, machine, orders, leaving, withheld, .. } = self;
-        let mut wires = Wires { client, link: link.as_mut(), machine, leaving: *leaving, withheld };
+        let Self { client, link, machine, orders, leaving, withhold, .. } = self;
+        let mut wires = Wires { client, link: link.as_mut(), machine, leaving: *leaving, withhold };
         tokio::select! {
             biased;
             event = poll_fn(|cx| wires.poll(cx)) => event,
@@ -152,7 +152,7 @@ impl Session {
     /// From the link to the client.
     fn move_down(&mut self) -> Result<Option<Next>, End> {
         let Some(link) = self.link.as_mut() else { return Ok(None) };
-        let full = !self.client.output.is_empty() && self.withheld.is_none();
+        let full = !self.client.output.is_empty() && !self.withhold.waits();
         if link.wire.input.is_empty() || full {
             return Ok(None);
         }
@@ -182,7 +182,7 @@ impl Session {
         };
         self.entry.add_sent(sent);
         self.context.metrics.client_sent.increment(sent as u64);
-        withhold(&mut self.withheld, down.continues, self.client.output.len());
+        self.withhold.decide(down.continues, self.client.output.len());
         if let Some(schema) = self.machine.take_new_schema() {
             // Empty: the database was dropped, and there is none now.
             self.profile.database = Some(schema).filter(|schema| !schema.is_empty());
@@ -337,42 +337,24 @@ impl Session {
     }
 }
 
-/// Decides whether what lies ready for the client waits for more of the same reply.
-///
-/// MariaDB sends the OK of each statement of a batch by itself, so Icinga's batch of 250 statements
-/// comes back in 250 segments of 11 bytes. Written together they cost one system call, and wake the
-/// client once. An OK that announces another result lets it be known that the reply goes on; what a
-/// slow statement then holds up is told after [`LONGEST_WITHHELD`] all the same.
-fn withhold(withheld: &mut Option<Pin<Box<Sleep>>>, continues: bool, ready: usize) {
-    if !continues || ready >= MOST_WITHHELD {
-        *withheld = None;
-    } else if withheld.is_none() {
-        *withheld = Some(Box::pin(sleep(LONGEST_WITHHELD)));
-    }
-}
-
 /// Both sockets of a session, and what says when they are to be read and written.
 struct Wires<'a> {
     client: &'a mut Wire,
     link: Option<&'a mut Link>,
     machine: &'a Machine,
     leaving: bool,
-    withheld: &'a mut Option<Pin<Box<Sleep>>>,
+    withhold: &'a mut Withhold,
 }
 
 impl Wires<'_> {
     /// Writes what is pending, then reads where there is room. One poll of both sockets; every branch
     /// that returns `Pending` has left its waker.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
-        let Self { client, link, machine, leaving, withheld } = self;
-        if let Some(until) = withheld
-            && until.as_mut().poll(cx).is_ready()
-        {
-            **withheld = None;
-        }
+        let Self { client, link, machine, leaving, withhold } = self;
+        withhold.poll(cx);
         let mut flushed = false;
         if !client.output.is_empty()
-            && withheld.is_none()
+            && !withhold.waits()
             && let Poll::Ready(result) = client.poll_flush(cx)
         {
             match result {
@@ -391,7 +373,7 @@ impl Wires<'_> {
                 link.wire.output.clear();
             }
         }
-        let may_move_down = client.output.is_empty() || withheld.is_some();
+        let may_move_down = client.output.is_empty() || withhold.waits();
         let more_to_move = !client.input.is_empty() && !machine.awaits_reply()
             || !link.wire.input.is_empty() && client.output.is_empty();
         if flushed && (more_to_move || *leaving) {
@@ -409,12 +391,6 @@ impl Wires<'_> {
         Poll::Pending
     }
 }
-
-/// How long the OK of a statement may wait for that of the next one.
-const LONGEST_WITHHELD: Duration = Duration::from_millis(1);
-
-/// How many bytes may wait so.
-const MOST_WITHHELD: usize = 16 * 1024;
 
 /// How long a closing side may take to accept our last words.
 const GOODBYE: Duration = Duration::from_secs(1);

@@ -9,7 +9,7 @@
 //! - [`machine`], [`transaction`], [`route`] — the decisions, without sockets.
 //! - [`link`], [`hold`], [`change_user`] — the connection to a node, and waiting for one.
 //! - [`end`] — why a session ended.
-//! - [`wire`], [`stream`], [`exchange`] — bytes.
+//! - [`wire`], [`stream`], [`exchange`] — bytes; [`withhold`] — when they may wait.
 //! - [`orders`], [`context`], [`registry`] — what sessions share with the rest of the daemon.
 
 pub(crate) mod acceptor;
@@ -36,4 +36,5 @@ mod testing;
 mod transaction;
 mod welcome;
 mod wire;
+mod withhold;
 pub(crate) mod worker;

@@ -14,6 +14,7 @@ use super::orders::Phase;
 use super::registry::{SessionGuard, SessionId};
 use super::stream::Stream;
 use super::wire::Wire;
+use super::withhold::Withhold;
 use crate::telemetry::metrics::{LoginResult, SessionMetrics};
 
 /// Serves one client. `client` is how it is shown, `host` its host as error messages name it.
@@ -78,7 +79,7 @@ async fn log_in(
         link: None,
         waiting: Some(sequence.wrapping_sub(1)),
         leaving: false,
-        withheld: None,
+        withhold: Withhold::default(),
     })
 }
 
