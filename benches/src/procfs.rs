@@ -9,7 +9,7 @@ use nix::unistd::Pid;
 
 use crate::error::{Context, Result};
 
-/// A program as it was started: its own process and its children, as nginx has them.
+/// A program as it was started: its own process and its children.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct ProcessTree(u32);
 

@@ -41,6 +41,7 @@ pub(super) fn throughput(throughput: &Throughput) -> String {
             group("10 MB result", &results.ten),
             group("100 MB result", &results.hundred),
             group("100 MB in short rows", &results.short_rows),
+            group("100 MB of a constant", &results.constant),
         ],
     )
 }

@@ -1,5 +1,8 @@
 //! nginx as one sets it up before one MariaDB: its stream module, one worker, everything else as it
 //! is by default, which includes `tcp_nodelay on`.
+//!
+//! There is no master process: a worker outlives a master that is killed, and would go on to serve the
+//! next run. What the worker does is the same.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -33,7 +36,7 @@ fn configuration(folder: &Path, listen: SocketAddr, to: SocketAddr) -> String {
     format!(
         "{load}\
          daemon off;\n\
-         worker_processes 1;\n\
+         master_process off;\n\
          error_log stderr;\n\
          pid {pid};\n\
          events {{\n\
