@@ -68,17 +68,14 @@ async fn a_transaction_that_does_not_end_is_closed_in_time_and_named() -> Result
     let mut forgotten = stage.proxy.connect().await?;
     let begin = "BEGIN; INSERT INTO story VALUES (1)";
     sql::script(&mut forgotten, "a transaction", begin, SOON).await?;
-    let mut endless = stage.proxy.connect().await?;
-    let (ended, slept) = tokio::join!(timed(stage.proxy.part().term()), async {
-        endless.query_drop("SELECT SLEEP(600)").await
-    });
-    let (ended, took) = ended;
+    let mut endless = Raw::log_in(stage.proxy.tcp(), "icinga", "icinga").await?;
+    endless.command(b"\x03SELECT SLEEP(600)").await?;
+    stage.busy().await?;
+    let (ended, took) = timed(stage.proxy.part().term()).await;
     ended?;
     assert!((DRAIN..DRAIN * 10).contains(&took), "{took:?}");
-    match slept {
-        Err(Error::Server(error)) => assert_eq!(error.code, 1053, "{error:?}"),
-        other => panic!("{other:?}"),
-    }
+    let told = endless.hear().await?.error().expect("its query has no reply");
+    assert_eq!((told.code, told.sql_state), (1053, *b"08S01"), "{told}");
     closed(&mut forgotten).await?;
     assert_eq!(stage.proxy.part().said("did not come to an end in time"), 2);
     stage.server.links("icinga", 0, SOON).await?;
