@@ -2,7 +2,7 @@
 //!
 //! Source: MariaDB documentation, "ERR_Packet".
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 use crate::violation::Violation;
 use crate::wire::Reader;
@@ -72,13 +72,22 @@ impl ErrPacket {
     }
 }
 
-/// As the `mariadb` prompt shows it.
+/// As the `mariadb` prompt shows it, on one line of bounded length: messages quote what clients sent, and
+/// a name with a line break in it must not forge lines of a log.
 impl fmt::Display for ErrPacket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = String::from_utf8_lossy(&self.sql_state);
         let message = String::from_utf8_lossy(&self.message);
-        write!(f, "ERROR {} ({state}): {message}", self.code)
+        write!(f, "ERROR {} (", self.code)?;
+        state.chars().try_for_each(|c| show(c, f))?;
+        f.write_str("): ")?;
+        message.chars().take(SHOWN).try_for_each(|c| show(c, f))?;
+        if message.chars().nth(SHOWN).is_some() { f.write_char('…') } else { Ok(()) }
     }
+}
+
+fn show(c: char, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    if c.is_control() { write!(f, "{}", c.escape_default()) } else { f.write_char(c) }
 }
 
 impl std::error::Error for ErrPacket {}
@@ -90,6 +99,10 @@ pub fn is_progress_report(payload: &[u8]) -> bool {
 }
 
 const STATE_MARKER: u8 = b'#';
+
+/// How many characters of a message are shown. The server's own longest are 512 bytes
+/// (`MYSQL_ERRMSG_SIZE`).
+const SHOWN: usize = 512;
 
 /// "General error".
 const UNKNOWN_STATE: &[u8; 5] = b"HY000";
@@ -110,6 +123,15 @@ mod tests {
         let early = ErrPacket::decode(b"\xff\x69\x04Host 'h' is blocked").expect("an ERR");
         assert_eq!(early, ErrPacket::new(1129, *b"HY000", "Host 'h' is blocked"));
         assert_eq!(early.encode_without_state(), b"\xff\x69\x04Host 'h' is blocked");
+    }
+
+    #[test]
+    fn what_clients_sent_stays_on_one_line() {
+        let show = |message: &str| ErrPacket::new(1045, *b"28\n00", message).to_string();
+        assert_eq!(show("for 'a\nb\u{1b}[0m'"), "ERROR 1045 (28\\n00): for 'a\\nb\\u{1b}[0m'");
+        assert_eq!(show(&"é".repeat(512)), format!("ERROR 1045 (28\\n00): {}", "é".repeat(512)));
+        assert!(show(&"x".repeat(60_000)).ends_with("xx…"));
+        assert!(show(&"x".repeat(60_000)).len() < 600);
     }
 
     #[test]

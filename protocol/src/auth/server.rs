@@ -169,7 +169,7 @@ fn proves(password: Option<&[u8]>, scramble: &Scramble, response: &[u8]) -> bool
 }
 
 fn access_denied(request: &LoginRequest, host: &str) -> ErrPacket {
-    let user = String::from_utf8_lossy(&request.user);
+    let user: String = String::from_utf8_lossy(&request.user).chars().take(NAME_SHOWN).collect();
     let used = if request.auth_response.is_empty() { "NO" } else { "YES" };
     let message = format!("Access denied for user '{user}'@'{host}' (using password: {used})");
     ErrPacket::new(ACCESS_DENIED, *b"28000", message)
@@ -185,6 +185,9 @@ fn framed(payload: &[u8], sequence: u8) -> Vec<u8> {
 const DECOY: &[u8] = b"no user has this password";
 
 const ACCESS_DENIED: u16 = 1045;
+
+/// How many characters of a user's name servers repeat, `USERNAME_CHAR_LENGTH`.
+const NAME_SHOWN: usize = 128;
 
 #[cfg(test)]
 mod tests;
