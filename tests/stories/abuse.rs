@@ -9,7 +9,7 @@ use ido_proxy_protocol::auth::client::ClientLoginStep;
 use ido_proxy_protocol::err::ErrPacket;
 use ido_proxy_protocol::packet::{HEADER_LEN, MAX_PAYLOAD, frame};
 use lab::plain::Plain;
-use lab::proxy::{Proxy, ProxySpec};
+use lab::proxy::{MONITOR, Proxy, ProxySpec};
 use lab::raw::{Heard, Raw, login};
 use lab::run::Run;
 use lab::wait::{Look, wait_until};
@@ -214,6 +214,40 @@ async fn clients_that_vanish_leave_nothing_behind() -> Result<()> {
     assert_eq!(left, 0, "what was not committed is rolled back");
     let lock = "SET innodb_lock_wait_timeout = 1; INSERT INTO icinga.story VALUES (1)";
     sql::script(&mut root, "a row that nobody holds", lock, SOON).await?;
+    stage.unharmed().await
+}
+
+/// Scanners try every port, the proxy's own console and status page among them.
+#[tokio::test]
+async fn nonsense_at_the_console_and_the_status_page_harms_nobody() -> Result<()> {
+    let stage = Stage::set(|spec| spec).await?;
+    let mut random = Random(3);
+    for address in [stage.proxy.console(), stage.proxy.http()] {
+        for round in 0..50 {
+            let mut client = Raw::connect(address).await?;
+            let bytes = match round % 3 {
+                0 => random.bytes(2000),
+                1 => framed(&random.bytes(200)),
+                _ => framed(b"\x85\xa6\x03\0\0\0\0\x01\x21forged\nline\0\0"),
+            };
+            // It may close before it has heard it all.
+            let _ = client.say(&bytes).await;
+            client.vanish()?;
+        }
+    }
+    for user in ["nobody\nforged line", "icinga"] {
+        let refused = Conn::new(sql::account(stage.proxy.console(), user, "x")).await;
+        refused.expect_err("the console is the monitor's");
+    }
+    stage.proxy.part().says("console login refused", 2, SOON).await?;
+    let log = std::fs::read_to_string(stage.proxy.part().log()).expect("it logs");
+    assert!(log.lines().all(|line| !line.starts_with("forged")), "a client writes log lines");
+
+    let monitor = sql::account(stage.proxy.console(), MONITOR, MONITOR);
+    let mut console = sql::connect(monitor).await?;
+    let nodes: Vec<mysql_async::Row> = sql::rows(&mut console, "SHOW NODES").await?;
+    assert_eq!(nodes.len(), 1);
+    assert_eq!(stage.proxy.get("/health").await?.status, 200);
     stage.unharmed().await
 }
 

@@ -105,12 +105,13 @@ impl<W: AsyncWrite + Send + Unpin> AsyncMysqlShim<W> for Shim {
     ) -> bool {
         let accepted = self.proves(user, response);
         let client = self.client;
-        let user = String::from_utf8_lossy(user);
+        // Whatever an unknown client calls itself: on one line of the log, and cut short.
+        let user: String = String::from_utf8_lossy(user).chars().take(NAME_SHOWN).collect();
         if accepted {
-            info!(%client, %user, "console login");
+            info!(%client, user, "console login");
             self.logged_in.notify_one();
         } else {
-            warn!(%client, %user, "console login refused: unknown user or wrong password");
+            warn!(%client, ?user, "console login refused: unknown user or wrong password");
         }
         accepted
     }
@@ -171,3 +172,6 @@ fn done() -> OkResponse {
 /// What the greeting says. The number in front is for libraries that decide by it what a server can
 /// do; it is that of the oldest protocol features in use here.
 pub(super) const SERVER_VERSION: &str = concat!("5.7.0-ido-proxy-", env!("CARGO_PKG_VERSION"));
+
+/// How many characters of a name the log shows: no account's is longer.
+const NAME_SHOWN: usize = 128;
