@@ -189,7 +189,7 @@ async fn go_tests(program: &str, place: Place) -> Result<String> {
     let output = run_tool("env", &arguments, b"").await?;
     let verdicts: String = String::from_utf8_lossy(&output)
         .lines()
-        .filter_map(|line| Some(line.trim_start().strip_prefix("--- ")?.split(" (").next()?))
+        .filter_map(|line| line.trim_start().strip_prefix("--- ")?.split(" (").next())
         .chain(["done"])
         .map(|verdict| format!("{verdict}\n"))
         .collect();
