@@ -71,7 +71,11 @@ impl Listener {
                         holder: holder::of_unix_peer(&stream),
                     });
                 }
-                Err(_stale) => fs::remove_file(path).map_err(io)?,
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                    fs::remove_file(path).map_err(io)?;
+                }
+                // Somebody may serve it, in a way or for users that are not ours.
+                Err(error) => return Err(io(error)),
             },
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(io(error)),
@@ -149,6 +153,15 @@ mod tests {
         let error = Listener::unix(&path, 0o666).unwrap_err().to_string();
         assert!(error.contains(&format!("pid {}", std::process::id())), "{error}");
         assert!(unix::UnixStream::connect(&path).is_ok(), "the first one still serves");
+    }
+
+    #[test]
+    fn a_socket_that_refuses_only_us_is_not_deleted() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log.sock");
+        let _served = unix::UnixDatagram::bind(&path).unwrap();
+        assert!(matches!(Listener::unix(&path, 0o666), Err(BindError::Io { .. })));
+        assert!(path.exists());
     }
 
     #[test]
