@@ -89,10 +89,11 @@ impl Wire {
     }
 
     /// Moves the first `len` bytes of `input` to the end of `to.output`. When that is all of it and
-    /// `to` has nothing pending, the buffer itself changes hands and no byte is copied.
+    /// `to` has nothing pending, the buffer itself changes hands and no byte is copied; else the
+    /// smaller part is, so that many small commands in one buffer cost no more than their bytes.
     pub(crate) fn hand_over(&mut self, len: usize, to: &mut Self) {
-        if !to.output.is_empty() {
-            to.output.extend_from_slice(&self.input[..len]);
+        if !to.output.is_empty() || len < self.input.len() - len {
+            to.push(&self.input[..len]);
             return self.consume(len);
         }
         mem::swap(&mut self.input, &mut to.output);
@@ -159,3 +160,40 @@ const LEAST_READ: usize = 4 * 1024;
 
 /// How many free buffers a worker keeps; what is more is given back to the allocator.
 const MOST_FREE: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::UnixStream;
+
+    use super::*;
+
+    fn wires() -> [Wire; 2] {
+        let (one, other) = UnixStream::pair().unwrap();
+        let buffers = Arc::new(Buffers::default());
+        [one, other].map(|socket| {
+            let stream = Stream::from_accepted_unix(socket.into_std().unwrap()).unwrap();
+            Wire::new(stream, Arc::clone(&buffers))
+        })
+    }
+
+    /// However much is handed over at a time, and whether or not something is pending already.
+    #[tokio::test]
+    async fn bytes_change_hands_in_order_and_once() {
+        let [mut from, mut to] = wires();
+        let sent: Vec<u8> = (0..=u8::MAX).collect();
+        for size in 1..=sent.len() {
+            for flushed in [true, false] {
+                from.input.extend_from_slice(&sent);
+                let mut got = Vec::new();
+                while !from.input.is_empty() {
+                    from.hand_over(size.min(from.input.len()), &mut to);
+                    if flushed {
+                        got.extend(to.output.split());
+                    }
+                }
+                got.extend(to.output.split());
+                assert_eq!(got, sent, "{size} at a time");
+            }
+        }
+    }
+}
