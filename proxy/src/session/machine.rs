@@ -201,11 +201,15 @@ impl Machine {
                     (len, last)
                 }
                 ReplyStep::Eof { len, status, last } => {
-                    self.transaction.learn_status(status);
+                    self.transaction.learn_rows(status);
                     (len, last)
                 }
                 ReplyStep::Err { len, last, .. } | ReplyStep::Raw { len, last } => (len, last),
                 ReplyStep::Progress { len } | ReplyStep::AuthExchange { len } => (len, false),
+                ReplyStep::LocalInfile { .. } if !busy.sent => {
+                    let expected = "a reply to a command that is not yet there";
+                    return Err(Violation::Unexpected { expected, got: LOCAL_INFILE });
+                }
                 ReplyStep::LocalInfile { len } => {
                     self.commands.expect_file();
                     busy.sent = false;
@@ -303,6 +307,9 @@ impl Edits {
         Some(out)
     }
 }
+
+/// The first byte of a packet by which the node asks for a file.
+const LOCAL_INFILE: u8 = 0xFB;
 
 #[cfg(test)]
 mod tests;

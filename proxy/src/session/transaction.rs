@@ -21,6 +21,13 @@ impl Transaction {
         }
     }
 
+    /// Takes in the status flags of an EOF packet. It has no room for a report, so what was read under
+    /// an open transaction (with locks, maybe) is not told.
+    pub(crate) fn learn_rows(&mut self, status: StatusFlags) {
+        self.learn_status(status);
+        self.untouched = false;
+    }
+
     /// Takes in a reported transaction state.
     pub(crate) fn learn_state(&mut self, state: TransactionState) {
         self.untouched =

@@ -207,6 +207,22 @@ fn without_reports_an_open_transaction_is_no_boundary() {
     assert!(play.machine.at_boundary());
 }
 
+/// `SELECT … FOR UPDATE` holds locks, and the EOF packets around its rows cannot tell so.
+#[test]
+fn rows_read_in_a_transaction_are_no_boundary() {
+    let mut play = Play::new(icinga());
+    play.client_sends(&query("BEGIN")).node_sends(&ok(1, in_transaction(), EMPTY));
+    let eof = EofPacket { warnings: 0, status: in_transaction() }.encode();
+    let column = b"\x03def\0\0\0\x01a\0\x0c\x21\0\x0b\0\0\0\x03\0\0\0\0\0";
+    let payloads: [&[u8]; 5] = [b"\x01", column, &eof, b"\x011", &eof];
+    let reply = payloads.iter().zip(1..).flat_map(|(payload, id)| framed(payload, id));
+    play.client_sends(&query("SELECT …")).node_sends(&reply.collect::<Vec<_>>());
+    assert!(play.machine.is_idle() && !play.machine.at_boundary());
+    let reply = [ok(1, StatusFlags::MORE_RESULTS, b""), ok(2, in_transaction(), EMPTY)].concat();
+    play.client_sends(&query("COMMIT;BEGIN")).node_sends(&reply);
+    assert!(play.machine.at_boundary());
+}
+
 #[test]
 fn the_status_page_names_the_schema_of_a_session_after_each_change() {
     let mut play = Play::new(icinga());
@@ -293,6 +309,10 @@ fn a_node_that_talks_out_of_turn_or_nonsense_is_a_violation() {
     let mut play = Play::new(icinga());
     play.client_sends(&query("SELECT 1"));
     assert!(play.machine.downward(&framed(b"\x00", 1)).is_err(), "an OK without its fields");
+    let mut play = Play::new(icinga());
+    play.client_sends(&query("LOAD DATA LOCAL …")[..9]);
+    let early = play.machine.downward(&framed(b"\xfbfile.csv", 1));
+    assert!(early.is_err(), "the rest of the command would be taken for the file");
 }
 
 proptest! {
