@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use serde::{Serialize, Serializer};
 
 use super::decide::Cause;
+use super::verdict::Reason;
 
 /// Where a Galera node listens for clients.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -37,6 +38,18 @@ pub(crate) struct Topology {
     pub(crate) cause: Cause,
     /// Every known node, ordered by address.
     pub(crate) nodes: Vec<Node>,
+}
+
+impl Topology {
+    /// Whether another node took the place of `node` because nothing comes from it any more. Who waits
+    /// for it waits in vain: the kernel of a frozen server keeps its connections open.
+    pub(crate) fn is_left_for_silent(&self, node: NodeAddr) -> bool {
+        let was_silent = matches!(
+            &self.cause,
+            Cause::Lost { node: lost, reason: Reason::Silent } if *lost == node
+        );
+        was_silent && self.primary.is_some_and(|primary| primary != node)
+    }
 }
 
 /// One node as last probed.

@@ -89,6 +89,7 @@ impl Session {
 
     async fn converse(&mut self) -> Result<Infallible, End> {
         self.welcome().await?;
+        self.obey()?;
         loop {
             match self.apply()? {
                 Next::Wait => {
@@ -102,7 +103,11 @@ impl Session {
                     self.hold().await?;
                     self.begin(command, sequence);
                 }
-                Next::ChangeUser => self.change_user().await?,
+                Next::ChangeUser => {
+                    self.change_user().await?;
+                    // What was ordered meanwhile, or of the link before, is judged anew.
+                    self.obey()?;
+                }
                 Next::ReportState => self.report_state().await?,
             }
         }
@@ -200,7 +205,7 @@ impl Session {
     /// From the client to the link.
     fn move_up(&mut self) -> Result<Next, End> {
         loop {
-            if self.client.input.is_empty() {
+            if self.client.input.is_empty() || self.client.output.len() >= MOST_UNREAD {
                 return Ok(Next::Wait);
             }
             if self.link.as_ref().is_some_and(|link| !link.wire.output.is_empty()) {
@@ -273,6 +278,12 @@ impl Session {
         if orders.phase == Phase::Closing {
             return Err(if self.machine.at_boundary() { End::Drained } else { End::DrainTimedOut });
         }
+        if let Some(link) = &self.link
+            && orders.topology.is_left_for_silent(link.node)
+        {
+            // The rest of its transaction, or of its reply, would be waited for without end.
+            return Err(End::Moved { from: link.node });
+        }
         self.leaving = orders.phase == Phase::Draining
             || matches!((&self.link, orders.topology.primary),
                 (Some(link), Some(primary)) if link.node != primary);
@@ -294,9 +305,12 @@ impl Session {
 
     /// COM_RESET_CONNECTION has put every variable back, those we need among them.
     async fn report_state(&mut self) -> Result<(), End> {
-        self.client.flush().await.map_err(End::ClientFailed)?;
-        let Some(link) = self.link.as_mut() else { return Ok(()) };
         let limit = self.context.limits.link_timeout;
+        // A client that does not read its reply gets it later; the daemon's end must not wait for it.
+        if let Ok(flushed) = timeout(limit, self.client.flush()).await {
+            flushed.map_err(End::ClientFailed)?;
+        }
+        let Some(link) = self.link.as_mut() else { return Ok(()) };
         match timeout(limit, link.report_state()).await {
             Ok(Ok(())) => {
                 self.machine.link_up(link.capabilities);
@@ -362,7 +376,18 @@ impl Wires<'_> {
                 Err(error) => return Poll::Ready(Event::Client(Err(error))),
             }
         }
-        let Some(link) = link else { return client.poll_fill(cx).map(Event::Client) };
+        let may_move_up = client.output.len() < MOST_UNREAD;
+        let Some(link) = link else {
+            if flushed && (!client.input.is_empty() || *leaving) {
+                return Poll::Ready(Event::Flushed);
+            }
+            // A flush that is not over has left its waker.
+            return if may_move_up {
+                client.poll_fill(cx).map(Event::Client)
+            } else {
+                Poll::Pending
+            };
+        };
         if !link.wire.output.is_empty()
             && let Poll::Ready(result) = link.wire.poll_flush(cx)
         {
@@ -379,7 +404,8 @@ impl Wires<'_> {
         if flushed && (more_to_move || *leaving) {
             return Poll::Ready(Event::Flushed);
         }
-        if link.wire.output.is_empty()
+        if may_move_up
+            && link.wire.output.is_empty()
             && (client.input.is_empty() || !machine.awaits_reply())
             && let Poll::Ready(result) = client.poll_fill(cx)
         {
@@ -391,6 +417,10 @@ impl Wires<'_> {
         Poll::Pending
     }
 }
+
+/// How many bytes may lie ready for a client that goes on sending: our own answers need no link, so
+/// nothing else would bound them.
+const MOST_UNREAD: usize = 64 * 1024;
 
 /// How long a closing side may take to accept our last words.
 const GOODBYE: Duration = Duration::from_secs(1);

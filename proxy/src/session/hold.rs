@@ -10,6 +10,7 @@ use super::link::{Link, LinkError};
 use super::orders::Phase;
 use super::registry::SessionState;
 use crate::cluster::NodeAddr;
+use crate::telemetry::metrics::Present;
 
 impl Session {
     /// Opens a link to the primary, and waits for one as long as it takes, up to `failover.hold`.
@@ -28,6 +29,15 @@ impl Session {
             }
             if let Some(node) = orders.topology.primary {
                 match self.open_link(node).await {
+                    // Another one became the primary while this one answered: what waits must not be
+                    // written here.
+                    Ok(()) if self.orders.borrow().topology.primary != Some(node) => {
+                        self.entry.set_node(None);
+                        if let Some(link) = self.link.take() {
+                            link.quit().await;
+                        }
+                        continue;
+                    }
                     Ok(()) => {
                         if held.take().is_some() {
                             let waited = started.elapsed();
@@ -44,7 +54,7 @@ impl Session {
             }
             if held.is_none() {
                 self.entry.set_state(SessionState::Held);
-                held = Some(HeldGauge::enter(self.context.metrics.held.clone()));
+                held = Some(Present::enter(&self.context.metrics.held));
                 tracing::info!(session = %self.entry.id(), "held: no usable primary");
             }
             let may_read = self.client.input.len() < MOST_HELD;
@@ -84,22 +94,6 @@ impl Session {
         self.entry.set_node(Some(node));
         self.link = Some(link);
         Ok(())
-    }
-}
-
-/// Counts one held client for as long as it lives, however the wait ends.
-struct HeldGauge(metrics::Gauge);
-
-impl HeldGauge {
-    fn enter(gauge: metrics::Gauge) -> Self {
-        gauge.increment(1.0);
-        Self(gauge)
-    }
-}
-
-impl Drop for HeldGauge {
-    fn drop(&mut self) {
-        self.0.decrement(1.0);
     }
 }
 

@@ -15,12 +15,12 @@ use super::registry::{SessionGuard, SessionId};
 use super::stream::Stream;
 use super::wire::Wire;
 use super::withhold::Withhold;
-use crate::telemetry::metrics::{LoginResult, SessionMetrics};
+use crate::telemetry::metrics::{LoginResult, Present, SessionMetrics};
 
 /// Serves one client. `client` is how it is shown, `host` its host as error messages name it.
 pub(crate) async fn serve(stream: Stream, client: String, host: String, context: SessionContext) {
-    context.metrics.sessions.increment(1.0);
     let metrics = Arc::clone(&context.metrics);
+    let _present = Present::enter(&metrics.sessions);
     let entry = context.registry.register(client);
     let wire = Wire::new(stream, Arc::clone(&context.buffers));
     if let Some(session) = log_in(wire, host, context, entry).await {
@@ -28,7 +28,6 @@ pub(crate) async fn serve(stream: Stream, client: String, host: String, context:
         let end = session.run().await;
         report(&end, id, &user, &metrics);
     }
-    metrics.sessions.decrement(1.0);
 }
 
 /// Greets the client and checks it.

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ido_proxy_protocol::auth::client::{ClientLoginStep, Login, Request};
+use ido_proxy_protocol::auth::native;
+use ido_proxy_protocol::auth::switch::AuthSwitchRequest;
 use ido_proxy_protocol::capabilities::Capabilities;
 use ido_proxy_protocol::err::ErrPacket;
 use ido_proxy_protocol::greeting::Greeting;
@@ -26,6 +28,8 @@ use super::registry::{Registry, SessionId};
 use super::serve;
 use super::stream::Stream;
 use super::wire::Wire;
+use crate::cluster::decide::Cause;
+use crate::cluster::verdict::Reason;
 use crate::cluster::{ClusterHandle, NodeAddr, Topology};
 use crate::telemetry::metrics::SessionMetrics;
 
@@ -86,12 +90,7 @@ impl Stage {
     /// The node takes the next connection and lets it in.
     pub(super) async fn accept_link(&self) -> Peer {
         let mut node = self.accept().await;
-        node.send(&greeting().encode(), 0).await;
-        let login = node.read().await;
-        node.send(&ok(StatusFlags::AUTOCOMMIT), login.sequence + 1).await;
-        let reports = node.read().await;
-        assert!(reports.payload.starts_with(b"\x03SET session_track"), "{reports:?}");
-        node.send(&ok(StatusFlags::AUTOCOMMIT), 1).await;
+        node.let_in().await;
         node
     }
 
@@ -104,6 +103,24 @@ impl Stage {
     /// Where the node is.
     pub(super) fn node(&self) -> NodeAddr {
         NodeAddr(self.listener.local_addr().unwrap())
+    }
+
+    /// A statement after which a transaction is open in which something may have been done.
+    pub(super) async fn set_in_transaction(&self, client: &mut Peer, node: &mut Peer) {
+        client.send(b"\x03BEGIN", 0).await;
+        node.read().await;
+        node.send(&ok(StatusFlags::AUTOCOMMIT | StatusFlags::IN_TRANS), 1).await;
+        client.read().await;
+    }
+
+    /// Makes another node the primary, since the one before has fallen silent.
+    pub(super) fn leave_silent(&self, primary: NodeAddr) {
+        let cause = Cause::Lost { node: self.node(), reason: Reason::Silent };
+        self.orders.send_modify(|orders| {
+            let epoch = orders.topology.epoch + 1;
+            let primary = Some(primary);
+            orders.topology = Arc::new(Topology { primary, epoch, cause, ..Topology::default() });
+        });
     }
 
     /// Makes another node the primary, or none.
@@ -128,6 +145,26 @@ impl Stage {
 impl Peer {
     fn new(stream: Stream) -> Self {
         Self { wire: Wire::new(stream, Arc::default()) }
+    }
+
+    /// Lets a link in, as a node.
+    pub(super) async fn let_in(&mut self) {
+        self.send(&greeting().encode(), 0).await;
+        let login = self.read().await;
+        self.send(&ok(StatusFlags::AUTOCOMMIT), login.sequence + 1).await;
+        let reports = self.read().await;
+        assert!(reports.payload.starts_with(b"\x03SET session_track"), "{reports:?}");
+        self.send(&ok(StatusFlags::AUTOCOMMIT), 1).await;
+    }
+
+    /// Becomes the same user once more, up to the session's answer; `meanwhile` happens before the
+    /// password is proved.
+    pub(super) async fn change_user(&mut self, meanwhile: impl FnOnce()) {
+        self.send(b"\x11icinga\0\0\0", 0).await;
+        let asked = self.read().await;
+        meanwhile();
+        let scramble = AuthSwitchRequest::decode(&asked.payload).unwrap().scramble().unwrap();
+        self.send(&native::scramble(b"secret", &scramble), asked.sequence + 1).await;
     }
 
     /// Logs in as a client, and returns the session's answer.

@@ -19,7 +19,7 @@ mod session;
 
 pub(crate) use cluster::{ClusterMetrics, ProbeMetrics};
 pub(crate) use label::{CounterBy, DnsResult, LinkLoss, LoginResult, Refusal};
-pub(crate) use session::SessionMetrics;
+pub(crate) use session::{Present, SessionMetrics};
 
 /// Reads what was counted.
 #[derive(Clone, Debug)]

@@ -167,6 +167,58 @@ async fn a_session_follows_a_new_primary_after_its_transaction_and_not_before() 
     session.await.unwrap();
 }
 
+/// A frozen server's kernel keeps the link open: nothing but the cluster's verdict ends the wait.
+#[tokio::test]
+async fn a_client_that_waits_for_a_frozen_node_is_told_when_another_one_takes_its_place() {
+    let stage = Stage::new(DEADLINE).await;
+    let (mut client, mut node, session) = stage.begin(icinga()).await;
+    client.send(QUERY, 0).await;
+    assert_eq!(node.read().await.payload, QUERY);
+    stage.leave_silent(nowhere());
+    assert_eq!(client.read_error().await.code, 1927);
+    client.closed().await;
+    session.await.unwrap();
+}
+
+/// The order to leave was about the link that the change has closed.
+#[tokio::test]
+async fn a_session_that_was_to_leave_stays_once_it_has_changed_its_user() {
+    let stage = Stage::new(DEADLINE).await;
+    let (mut client, mut node, _session) = stage.begin(icinga()).await;
+    stage.set_in_transaction(&mut client, &mut node).await;
+    stage.set_primary(Some(nowhere()));
+    stage.set_in_transaction(&mut client, &mut node).await;
+    client.change_user(|| stage.set_primary(Some(stage.node()))).await;
+    assert_eq!(node.read().await.payload, b"\x01", "a fresh link for a fresh session");
+    let mut node = stage.accept_link().await;
+    assert_eq!(client.read().await.payload[0], 0, "changed");
+    client.send(QUERY, 0).await;
+    assert_eq!(node.read().await.payload, QUERY, "it is still served");
+}
+
+/// Its answers need no node, so only the client's own reading can stop them.
+#[tokio::test]
+async fn a_client_that_pings_without_end_and_reads_nothing_is_read_no_further() {
+    let stage = Stage::new(DEADLINE).await;
+    stage.set_primary(None);
+    let (mut client, _session) = stage.connect();
+    client.log_in(icinga()).await;
+    let pings = b"\x01\0\0\0\x0e".repeat(10_000);
+    let mut taken = 0;
+    loop {
+        client.wire.push(&pings);
+        // As above: nothing can be waited for but that nothing happens.
+        if timeout(Duration::from_millis(500), client.wire.flush()).await.is_err() {
+            break;
+        }
+        taken += pings.len();
+        assert!(taken < MOST_IN_FLIGHT / 4, "taken without a reader: {taken} bytes");
+    }
+    for _ in 0..taken / 5 {
+        assert_eq!(client.read().await.payload[0], 0, "it goes on once it is read");
+    }
+}
+
 #[tokio::test]
 async fn an_idle_session_leaves_at_once_and_a_stuck_one_when_time_is_up() {
     let stage = Stage::new(DEADLINE).await;
@@ -203,6 +255,23 @@ async fn a_client_gets_in_without_a_primary_is_answered_pings_and_its_statement_
     assert_eq!(node.read().await.payload, QUERY, "whole, and once");
     node.send(&in_transaction(), 1).await;
     assert_eq!(client.read().await.payload, in_transaction());
+}
+
+/// Two nodes written to at once is what the proxy is there to prevent.
+#[tokio::test]
+async fn a_statement_that_waited_does_not_go_to_a_node_that_ceased_to_be_the_primary() {
+    let stage = Stage::new(DEADLINE).await;
+    stage.set_primary(None);
+    let (mut client, _session) = stage.connect();
+    client.log_in(icinga()).await;
+    client.send(QUERY, 0).await;
+    stage.set_primary(Some(stage.node()));
+    let mut node = stage.accept().await;
+    stage.set_primary(None);
+    node.let_in().await;
+    assert_eq!(node.read().await.payload, b"\x01", "nothing but goodbye");
+    stage.set_primary(Some(stage.node()));
+    assert_eq!(stage.accept_link().await.read().await.payload, QUERY);
 }
 
 #[tokio::test]

@@ -56,3 +56,20 @@ impl SessionMetrics {
         }
     }
 }
+
+/// Counts one in a gauge for as long as it lives, however that ends: a session that panics is gone too.
+pub(crate) struct Present(Gauge);
+
+impl Present {
+    /// Adds one to `gauge`.
+    pub(crate) fn enter(gauge: &Gauge) -> Self {
+        gauge.increment(1.0);
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Present {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
+    }
+}

@@ -17,6 +17,19 @@ fn recorder() -> (PrometheusRecorder, MetricsHandle) {
     (recorder, handle)
 }
 
+/// A gauge that only grows would sound an alarm for sessions that are long gone.
+#[test]
+fn a_session_that_panics_is_counted_no_longer() {
+    let (recorder, handle) = recorder();
+    let gauge = metrics::with_local_recorder(&recorder, || catalog::SESSIONS.gauge());
+    let shown = || handle.render().contains("\nido_proxy_sessions 1\n");
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let _present = Present::enter(&gauge);
+        assert!(!shown(), "this one panics while it is counted");
+    }));
+    assert!(panicked.is_err() && !shown());
+}
+
 /// The table of `docs/metrics.md` as the catalog would have it.
 fn documentation() -> String {
     let mut table = String::from("| Metric | Kind | Label | Meaning |\n|---|---|---|---|\n");
