@@ -18,6 +18,8 @@ use crate::packet::{HEADER_LEN, Header};
 #[derive(Clone, Debug, Default)]
 pub struct CommandStream {
     state: State,
+    /// Of the last header seen.
+    sequence: u8,
 }
 
 /// What the bytes at hand are.
@@ -74,6 +76,11 @@ impl CommandStream {
         matches!(self.state, State::Idle)
     }
 
+    /// The sequence id of the latest packet of the client: the reply to it bears the next one.
+    pub const fn last_sequence(&self) -> u8 {
+        self.sequence
+    }
+
     fn start(&mut self, buf: &[u8]) -> CommandStep {
         let Some(header) = Header::parse(buf) else {
             return CommandStep::Incomplete;
@@ -84,6 +91,7 @@ impl CommandStream {
             None => return CommandStep::Incomplete,
         };
         self.state = State::Inside(Part::default());
+        self.sequence = header.sequence;
         CommandStep::Start { command, sequence: header.sequence }
     }
 
@@ -105,6 +113,7 @@ impl CommandStream {
                 break;
             };
             part = part.next(header);
+            self.sequence = header.sequence;
             len += HEADER_LEN;
         }
         self.state = match until {

@@ -69,7 +69,7 @@ enum Next {
     /// The client wants to be another user.
     ChangeUser,
     /// A command waits for a link.
-    Link { command: Command, sequence: u8 },
+    Link { command: Command },
     /// The server has forgotten that it is to report the session's state.
     ReportState,
     /// Nothing.
@@ -99,9 +99,9 @@ impl Session {
                     let event = self.event().await;
                     self.take_in(event)?;
                 }
-                Next::Link { command, sequence } => {
+                Next::Link { command } => {
                     self.hold().await?;
-                    self.begin(command, sequence);
+                    self.begin(command);
                 }
                 Next::ChangeUser => {
                     self.change_user().await?;
@@ -161,7 +161,7 @@ impl Session {
         if link.wire.input.is_empty() || full {
             return Ok(None);
         }
-        if self.machine.is_idle() {
+        if !self.machine.is_busy() {
             // The node says why it closes (shutdown, KILL, wait_timeout): the client hears it in the
             // node's words, and then the end of stream that follows.
             let len = link.wire.input.len();
@@ -216,12 +216,12 @@ impl Session {
                 Upward::Begin { command, sequence } => {
                     self.waiting = Some(sequence);
                     match route(command, self.link.is_some()) {
-                        Route::Answer(payload) => self.machine.answer(&payload, sequence),
+                        Route::Answer(payload) => self.machine.answer(payload),
                         Route::ChangeUser => return Ok(Next::ChangeUser),
                         Route::Drop => self.machine.drop_command(),
                         Route::Quit => return Err(End::ClientQuit),
                         Route::Relay if self.link.is_none() => {
-                            return Ok(Next::Link { command, sequence });
+                            return Ok(Next::Link { command });
                         }
                         Route::Refuse(error) => {
                             self.context
@@ -229,9 +229,9 @@ impl Session {
                                 .refused
                                 .of(Refusal::UnsupportedCommand)
                                 .increment(1);
-                            self.machine.answer(&error.encode(), sequence);
+                            self.machine.answer(error.encode());
                         }
-                        Route::Relay => self.begin(command, sequence),
+                        Route::Relay => self.begin(command),
                     }
                 }
                 Upward::Drop { len, answer } => {
@@ -258,9 +258,9 @@ impl Session {
     }
 
     /// Hands a command to the node.
-    fn begin(&mut self, command: Command, sequence: u8) {
+    fn begin(&mut self, command: Command) {
         self.waiting = None;
-        self.machine.begin(command, sequence);
+        self.machine.begin(command);
         self.context.metrics.commands.increment(1);
         self.entry.begin_command(command);
     }

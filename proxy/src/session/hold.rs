@@ -22,6 +22,7 @@ impl Session {
         let started = Instant::now();
         let deadline = started + self.context.limits.hold;
         let mut held = None;
+        let mut pause = FIRST_RETRY;
         loop {
             let orders = self.orders.borrow_and_update().clone();
             if orders.phase != Phase::Serving {
@@ -59,8 +60,10 @@ impl Session {
             }
             let may_read = self.client.input.len() < MOST_HELD;
             tokio::select! {
-                Ok(()) = self.orders.changed() => {}
-                () = sleep(RETRY), if orders.topology.primary.is_some() => {}
+                Ok(()) = self.orders.changed() => pause = FIRST_RETRY,
+                () = sleep(jittered(pause)), if orders.topology.primary.is_some() => {
+                    pause = (pause * 2).min(LAST_RETRY);
+                }
                 // Nobody reads what would tell us: a client that gave up must not keep its seat.
                 () = sleep(LOOK), if !may_read => if self.client.peer_has_closed() {
                     return Err(End::ClientGone);
@@ -97,8 +100,15 @@ impl Session {
     }
 }
 
-/// How soon a primary that refused a link is asked again.
-const RETRY: Duration = Duration::from_millis(100);
+/// Between half and one and a half of `pause`: a thousand held clients must not ask a node that is
+/// just coming up all at the same moment.
+fn jittered(pause: Duration) -> Duration {
+    pause.mul_f64(rand::random_range(0.5..1.5))
+}
+
+/// How soon a primary that refused a link is asked again, at first and at last.
+const FIRST_RETRY: Duration = Duration::from_millis(100);
+const LAST_RETRY: Duration = Duration::from_secs(1);
 
 /// How often to look whether a held client that is read no further is still there.
 const LOOK: Duration = Duration::from_secs(1);

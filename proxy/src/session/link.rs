@@ -178,6 +178,14 @@ impl Link {
             }
         };
         let capabilities = login.capabilities();
+        let lacking = profile.capabilities.intersection(LAYOUT).difference(capabilities);
+        if !lacking.is_empty() {
+            let message = format!(
+                "{node} lacks what you were promised before any node was known: log in again"
+            );
+            let error = ErrPacket::new(HANDSHAKE_ERROR, *b"08S01", message);
+            return Err(LinkError::Refused { node, error });
+        }
         let Some(greeting) = login.greeting().cloned() else {
             let violation = Violation::Empty { expected: "a greeting" };
             return Err(LinkError::Violation { node, violation });
@@ -203,6 +211,15 @@ const WANTED_BY_US: Capabilities = Capabilities::SESSION_TRACK
     .union(Capabilities::PROTOCOL_41)
     .union(Capabilities::SECURE_CONNECTION)
     .union(Capabilities::PLUGIN_AUTH);
+
+/// What changes the bytes of a reply: a client would misread the replies of a link without it.
+const LAYOUT: Capabilities = Capabilities::DEPRECATE_EOF
+    .union(Capabilities::EXTENDED_METADATA)
+    .union(Capabilities::CACHE_METADATA)
+    .union(Capabilities::BULK_UNIT_RESULTS);
+
+/// ER_HANDSHAKE_ERROR.
+const HANDSHAKE_ERROR: u16 = 1043;
 
 /// One statement turns all reports on (seen on MariaDB 10.11: every variable set, the schema and
 /// the transaction's state are then told in the OK packet of the statement that changed them).

@@ -43,8 +43,9 @@ pub(crate) struct Machine {
 enum State {
     /// Between two commands.
     Idle,
-    /// The command's bytes are dropped as they come; `answer` is sent when the last one is gone.
-    Answering { answer: Vec<u8> },
+    /// The command's bytes are dropped as they come; `payload`, if any, is the answer when the last
+    /// one is gone.
+    Answering { payload: Option<Vec<u8>> },
     /// A command is with the node.
     Busy(Busy),
 }
@@ -52,8 +53,6 @@ enum State {
 #[derive(Debug)]
 struct Busy {
     command: Command,
-    /// Sequence id of the command's first packet.
-    sequence: u8,
     tracker: ReplyTracker,
     /// The node has every byte that the client owes it.
     sent: bool,
@@ -132,10 +131,9 @@ impl Machine {
     }
 
     /// Takes the command that [`Self::upward`] announced to the node.
-    pub(crate) fn begin(&mut self, command: Command, sequence: u8) {
+    pub(crate) fn begin(&mut self, command: Command) {
         self.state = State::Busy(Busy {
             command,
-            sequence,
             tracker: ReplyTracker::new(command, self.link_capabilities),
             sent: false,
             replied: !command.has_reply(),
@@ -145,16 +143,14 @@ impl Machine {
 
     /// Keeps the command that [`Self::upward`] announced from the node; the client gets `payload`,
     /// one packet, in reply.
-    pub(crate) fn answer(&mut self, payload: &[u8], sequence: u8) {
-        let mut answer = Vec::with_capacity(HEADER_LEN + payload.len());
-        packet::frame(payload, sequence.wrapping_add(1), &mut answer);
-        self.state = State::Answering { answer };
+    pub(crate) fn answer(&mut self, payload: Vec<u8>) {
+        self.state = State::Answering { payload: Some(payload) };
     }
 
     /// Keeps the command that [`Self::upward`] announced from the node, and says nothing: for those
     /// that have no reply.
     pub(crate) fn drop_command(&mut self) {
-        self.state = State::Answering { answer: Vec::new() };
+        self.state = State::Answering { payload: None };
     }
 
     /// What to do with `input`, the bytes from the link not yet dealt with.
@@ -233,6 +229,11 @@ impl Machine {
         matches!(self.state, State::Idle)
     }
 
+    /// Whether a command is with the node, so that what comes from there is its reply.
+    pub(crate) fn is_busy(&self) -> bool {
+        matches!(self.state, State::Busy(_))
+    }
+
     /// Whether bytes that come from the client now would have to wait for a reply.
     pub(crate) fn awaits_reply(&self) -> bool {
         matches!(&self.state, State::Busy(busy) if busy.sent)
@@ -243,7 +244,7 @@ impl Machine {
     pub(crate) fn error_sequence(&self) -> Option<u8> {
         match &self.state {
             State::Busy(busy) if !busy.begun && !busy.replied => {
-                Some(busy.sequence.wrapping_add(1))
+                Some(self.commands.last_sequence().wrapping_add(1))
             }
             _ => None,
         }
@@ -273,10 +274,15 @@ impl Machine {
                 }
                 Upward::Forward(len)
             }
-            State::Answering { answer } if end => {
-                let answer = std::mem::take(answer);
+            State::Answering { payload } if end => {
+                let answer = payload.take().map(|payload| {
+                    let mut framed = Vec::with_capacity(HEADER_LEN + payload.len());
+                    let sequence = self.commands.last_sequence().wrapping_add(1);
+                    packet::frame(&payload, sequence, &mut framed);
+                    framed
+                });
                 self.state = State::Idle;
-                Upward::Drop { len, answer: Some(answer) }
+                Upward::Drop { len, answer: Some(answer.unwrap_or_default()) }
             }
             State::Answering { .. } | State::Idle => Upward::Drop { len, answer: None },
         }

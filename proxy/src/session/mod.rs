@@ -9,7 +9,7 @@
 //! - [`machine`], [`transaction`], [`route`] — the decisions, without sockets.
 //! - [`link`], [`hold`], [`change_user`] — the connection to a node, and waiting for one.
 //! - [`end`] — why a session ended.
-//! - [`wire`], [`stream`], [`exchange`] — bytes; [`withhold`] — when they may wait.
+//! - [`wire`], [`stream`], [`unix_stream`], [`exchange`] — bytes; [`withhold`] — when they may wait.
 //! - [`orders`], [`context`], [`registry`] — what sessions share with the rest of the daemon.
 
 pub(crate) mod acceptor;
@@ -34,6 +34,7 @@ pub(crate) mod survey;
 #[cfg(test)]
 mod testing;
 mod transaction;
+mod unix_stream;
 mod welcome;
 mod wire;
 mod withhold;

@@ -7,8 +7,10 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::io::{AsyncRead, AsyncWrite as _, Interest, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::unix_stream::UnixStream;
 
 /// A TCP or Unix stream socket. Both kinds are served by the same code; only the setting of
 /// options differs.
@@ -40,12 +42,26 @@ impl Stream {
 
     /// Whether the peer has closed its side, be it behind bytes that nobody has read yet.
     pub(crate) fn peer_has_closed(&self) -> bool {
-        let mut cx = Context::from_waker(Waker::noop());
-        let ready = match self {
-            Self::Tcp(stream) => pin!(stream.ready(Interest::READABLE)).poll(&mut cx),
-            Self::Unix(stream) => pin!(stream.ready(Interest::READABLE)).poll(&mut cx),
-        };
-        matches!(ready, Poll::Ready(Ok(ready)) if ready.is_read_closed())
+        match self {
+            Self::Tcp(stream) => {
+                let mut cx = Context::from_waker(Waker::noop());
+                let ready = pin!(stream.ready(Interest::READABLE)).poll(&mut cx);
+                matches!(ready, Poll::Ready(Ok(ready)) if ready.is_read_closed())
+            }
+            Self::Unix(stream) => stream.peer_has_closed(),
+        }
+    }
+
+    /// Writes once.
+    pub(crate) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Unix(stream) => stream.poll_write(cx, bytes),
+        }
     }
 
     /// Takes an accepted Unix socket into this thread's reactor.
@@ -62,31 +78,7 @@ impl AsyncRead for Stream {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
-        }
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
-            Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Unix(stream) => stream.poll_read(cx, buf),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A session on a stage: a client and a node that do what the test says, byte by byte.
 
 use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use ido_proxy_protocol::ok::OkPacket;
 use ido_proxy_protocol::packet;
 use ido_proxy_protocol::status::StatusFlags;
 use secrecy::SecretString;
-use tokio::net::{TcpListener, UnixStream};
+use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -73,10 +74,11 @@ impl Stage {
     /// A client connects. The session ends when the handle does.
     pub(super) fn connect(&self) -> (Peer, JoinHandle<()>) {
         let (ours, theirs) = UnixStream::pair().unwrap();
+        let [ours, theirs] =
+            [ours, theirs].map(|socket| Stream::from_accepted_unix(socket).unwrap());
         let context = self.context.clone();
-        let session =
-            serve::serve(Stream::Unix(theirs), "client".into(), "localhost".into(), context);
-        (Peer::new(Stream::Unix(ours)), tokio::spawn(session))
+        let session = serve::serve(theirs, "client".into(), "localhost".into(), context);
+        (Peer::new(ours), tokio::spawn(session))
     }
 
     /// A client that is logged in, and the node's end of its link.
@@ -91,6 +93,17 @@ impl Stage {
     pub(super) async fn accept_link(&self) -> Peer {
         let mut node = self.accept().await;
         node.let_in().await;
+        node
+    }
+
+    /// The node takes the next connection and the login, as one that cannot do what is `lacking`.
+    pub(super) async fn accept_login(&self, lacking: Capabilities) -> Peer {
+        let mut node = self.accept().await;
+        let mut greeting = greeting();
+        greeting.capabilities.remove(lacking);
+        node.send(&greeting.encode(), 0).await;
+        let login = node.read().await;
+        node.send(&ok(StatusFlags::AUTOCOMMIT), login.sequence + 1).await;
         node
     }
 

@@ -12,7 +12,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BytesMut};
-use tokio::io::AsyncWrite;
 use tokio_util::io::poll_read_buf;
 
 use super::stream::Stream;
@@ -53,7 +52,7 @@ impl Wire {
     /// Writes `output` until it is empty or the kernel takes no more.
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.output.is_empty() {
-            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.output))?;
+            let written = ready!(self.stream.poll_write(cx, &self.output))?;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -163,7 +162,7 @@ const MOST_FREE: usize = 8;
 
 #[cfg(test)]
 mod tests {
-    use tokio::net::UnixStream;
+    use std::os::unix::net::UnixStream;
 
     use super::*;
 
@@ -171,7 +170,7 @@ mod tests {
         let (one, other) = UnixStream::pair().unwrap();
         let buffers = Arc::new(Buffers::default());
         [one, other].map(|socket| {
-            let stream = Stream::from_accepted_unix(socket.into_std().unwrap()).unwrap();
+            let stream = Stream::from_accepted_unix(socket).unwrap();
             Wire::new(stream, Arc::clone(&buffers))
         })
     }

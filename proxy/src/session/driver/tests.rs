@@ -312,6 +312,18 @@ async fn the_refusal_of_a_node_is_the_answer_to_the_login() {
     client.closed().await;
 }
 
+/// It would misread every reply: rows end otherwise than it was promised.
+#[tokio::test]
+async fn a_client_is_sent_away_that_was_promised_more_than_the_node_can_do() {
+    let stage = Stage::new(DEADLINE).await;
+    let (mut client, _session) = stage.connect();
+    let wanted = icinga() | Capabilities::DEPRECATE_EOF;
+    let (answer, _node) =
+        tokio::join!(client.log_in(wanted), stage.accept_login(Capabilities::DEPRECATE_EOF));
+    assert_eq!(ErrPacket::decode(&answer).unwrap().code, 1043);
+    client.closed().await;
+}
+
 /// The server forgets what it was told to report; without it no boundary is known any more.
 #[tokio::test]
 async fn after_a_reset_of_the_connection_the_node_is_told_to_report_again() {

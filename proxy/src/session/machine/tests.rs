@@ -33,7 +33,7 @@ impl Play {
         loop {
             match self.machine.upward(&self.client) {
                 Upward::Wait => return self,
-                Upward::Begin { command, sequence } => self.machine.begin(command, sequence),
+                Upward::Begin { command, .. } => self.machine.begin(command),
                 Upward::Forward(len) => self.to_node.extend(self.client.drain(..len)),
                 Upward::Drop { len, answer } => {
                     drop(self.client.drain(..len));
@@ -276,10 +276,8 @@ fn a_node_may_answer_before_it_has_the_whole_command() {
 fn our_own_answer_comes_after_the_last_byte_of_the_command_and_the_node_sees_none_of_it() {
     let request = query("anything");
     let mut machine = Machine::new(icinga());
-    let Upward::Begin { sequence, .. } = machine.upward(&request) else {
-        panic!("a command begins")
-    };
-    machine.answer(b"\x00pong", sequence);
+    assert!(matches!(machine.upward(&request), Upward::Begin { .. }));
+    machine.answer(b"\x00pong".to_vec());
     let half = machine.upward(&request[..6]);
     assert_eq!(half, Upward::Drop { len: 6, answer: None });
     let rest = machine.upward(&request[6..]);
@@ -300,6 +298,24 @@ fn an_error_of_ours_can_be_told_until_the_reply_has_begun() {
     assert_eq!(play.machine.error_sequence(), None);
     play.node_sends(&reply[20..]);
     assert_eq!(play.machine.error_sequence(), None);
+}
+
+/// With another id the client says "packets out of order" instead of what went wrong.
+#[test]
+fn our_words_bear_the_id_after_the_last_packet_of_a_long_command() {
+    let mut request = Vec::new();
+    packet::frame(&[b"\x03", vec![b' '; packet::MAX_PAYLOAD].as_slice()].concat(), 0, &mut request);
+    let mut play = Play::new(icinga());
+    play.client_sends(&request);
+    assert_eq!(play.machine.error_sequence(), Some(2));
+
+    let mut machine = Machine::new(icinga());
+    assert!(matches!(machine.upward(&request), Upward::Begin { .. }));
+    machine.answer(b"\x00pong".to_vec());
+    let Upward::Drop { answer: Some(answer), .. } = machine.upward(&request) else {
+        panic!("the whole command is there")
+    };
+    assert_eq!(answer, framed(b"\x00pong", 2));
 }
 
 #[test]
