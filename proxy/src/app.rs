@@ -22,6 +22,8 @@ use crate::cluster::{
 };
 use crate::session::context::{Limits, SessionContext};
 use crate::session::facade::Facade;
+use crate::session::fence::FencePool;
+use crate::session::journal::budget::Budget;
 use crate::session::link::Profile;
 use crate::session::listener::{BindError, Listener};
 use crate::session::login::Accounts;
@@ -112,6 +114,13 @@ impl App {
                 buffers: Arc::default(),
                 cluster: cluster.clone(),
                 facade: facade.subscribe(),
+                fences: Arc::new(FencePool::new(config.control.schema.as_str())),
+                galera: config.topology == ConfiguredTopology::Galera,
+                journals: Arc::new(Budget::new(
+                    config.journal.memory.as_u64(),
+                    config.journal.disk.as_u64(),
+                    Some(config.state_dir.join("journal")),
+                )),
                 limits: Limits {
                     login: config.listen.login_timeout,
                     hold: config.failover.hold,

@@ -13,6 +13,12 @@ use super::verdict::Reason;
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(crate) struct NodeAddr(pub(crate) SocketAddr);
 
+impl NodeAddr {
+    /// In place of a node that is not known.
+    pub(crate) const UNKNOWN: Self =
+        Self(SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0));
+}
+
 impl fmt::Display for NodeAddr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

@@ -13,8 +13,8 @@ use super::end::End;
 use super::exchange::{ReadError, queue_packet, read_packet};
 use super::link::LinkError;
 use super::login::{self, LOGIN_PACKET_LIMIT, LoggedIn, LoginError};
-use super::machine::Machine;
 use super::registry::SessionState;
+use super::serve::new_machine;
 
 impl Session {
     /// Reads the command, checks the password and opens a link as the new user. A client that is
@@ -33,12 +33,15 @@ impl Session {
             link.quit().await;
         }
         self.entry.set_node(None);
-        self.machine = Machine::new(self.profile.capabilities);
         self.waiting = None;
         self.entry.set_state(SessionState::Idle);
-        let Some(LoggedIn { profile, sequence }) = logged_in else { return Ok(()) };
+        let Some(LoggedIn { profile, sequence }) = logged_in else {
+            self.machine = new_machine(&self.context, &self.profile);
+            return Ok(());
+        };
 
         let before = mem::replace(&mut self.profile, profile);
+        self.machine = new_machine(&self.context, &self.profile);
         self.show_profile();
         self.waiting = Some(sequence.wrapping_sub(1));
         match self.welcome().await {
@@ -47,6 +50,7 @@ impl Session {
                 queue_packet(&mut self.client, &error.encode(), sequence);
                 self.waiting = None;
                 self.profile = before;
+                self.machine = new_machine(&self.context, &self.profile);
                 self.show_profile();
                 Ok(())
             }

@@ -6,6 +6,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::facade::Facade;
+use super::fence::FencePool;
+use super::journal::budget::Budget;
 use super::login::Accounts;
 use super::orders::Orders;
 use super::registry::Registry;
@@ -23,6 +25,12 @@ pub(crate) struct SessionContext {
     pub(crate) buffers: Arc<Buffers>,
     /// Where to say that a node looks dead.
     pub(crate) cluster: ClusterHandle,
+    /// The proof of commits, if the cluster keeps it.
+    pub(crate) fences: Arc<FencePool>,
+    /// Whether the nodes are a Galera cluster.
+    pub(crate) galera: bool,
+    /// What the journals of all sessions may take.
+    pub(crate) journals: Arc<Budget>,
     /// What clients are greeted with.
     pub(crate) facade: watch::Receiver<Arc<Facade>>,
     /// How long things may take.

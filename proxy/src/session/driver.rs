@@ -5,28 +5,33 @@
 //! carries out between the two.
 
 use std::convert::Infallible;
+use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ido_proxy_protocol::auth::Scramble;
 use ido_proxy_protocol::command::Command;
+use ido_proxy_protocol::err::ErrPacket;
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::context::SessionContext;
 use super::end::End;
 use super::exchange::queue_packet;
+use super::journal::store::Cursor;
 use super::link::{Link, Profile};
-use super::machine::{Machine, Upward};
+use super::machine::{Machine, Sending, Stuck, Tally, Upward};
 use super::orders::{Orders, Phase};
+use super::reason::Reason;
 use super::registry::{SessionGuard, SessionState};
 use super::route::{Route, route};
 use super::wire::Wire;
 use super::withhold::Withhold;
-use crate::telemetry::metrics::Refusal;
+use crate::cluster::NodeAddr;
+use crate::telemetry::metrics::{DoubtOutcome, LinkLoss, Refusal};
 
 /// One client's conversation after its login.
 #[derive(Debug)]
@@ -42,12 +47,25 @@ pub(crate) struct Session {
     pub(super) machine: Machine,
     pub(super) link: Option<Link>,
     pub(super) orders: watch::Receiver<Orders>,
+    /// The link that was lost, until its session is on its way again.
+    pub(super) loss: Option<Loss>,
     /// The sequence id of a command that waits at the door, for a link or for a password check.
     pub(super) waiting: Option<u8>,
     /// To end at the next boundary.
     pub(super) leaving: bool,
     /// Whether what is to be written to the client waits for more of the same reply.
     pub(super) withhold: Withhold,
+}
+
+/// A link that was lost.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Loss {
+    /// To which node it was.
+    pub(super) node: NodeAddr,
+    /// Its thread there.
+    pub(super) thread: u32,
+    /// When it was lost; the first one, if others followed before the session went on.
+    pub(super) since: Instant,
 }
 
 /// What happened while we waited.
@@ -61,6 +79,8 @@ enum Event {
     Link(io::Result<usize>),
     /// The topology or the phase changed.
     Orders,
+    /// The way back after a loss took as long as a client may be held.
+    TooLate,
 }
 
 /// What the loop has to do before it waits again.
@@ -68,8 +88,14 @@ enum Event {
 enum Next {
     /// The client wants to be another user.
     ChangeUser,
+    /// The next part of the journal is not in memory.
+    Journal(Cursor),
     /// A command waits for a link.
     Link { command: Command },
+    /// A short wait, the longer the greater the number.
+    Pause(u32),
+    /// The command in hand has lost its link.
+    Relink,
     /// The server has forgotten that it is to report the session's state.
     ReportState,
     /// Nothing.
@@ -94,15 +120,19 @@ impl Session {
             match self.apply()? {
                 Next::Wait => {
                     if self.leaving {
-                        self.leave_at_boundary()?;
+                        self.leave_at_boundary().await?;
                     }
+                    self.settle_journal().await;
                     let event = self.event().await;
                     self.take_in(event)?;
                 }
+                Next::Journal(cursor) => self.load_journal(cursor).await?,
                 Next::Link { command } => {
                     self.hold().await?;
                     self.begin(command);
                 }
+                Next::Pause(tries) => sleep(backoff(tries)).await,
+                Next::Relink => self.hold().await?,
                 Next::ChangeUser => {
                     self.change_user().await?;
                     // What was ordered meanwhile, or of the link before, is judged anew.
@@ -115,6 +145,8 @@ impl Session {
 
     /// Waits until there is something to do.
     async fn event(&mut self) -> Event {
+        let recovering = self.machine.is_recovering();
+        let deadline = self.hold_deadline();
         let Self { client, link, machine, orders, leaving, withhold, .. } = self;
         let mut wires = Wires { client, link: link.as_mut(), machine, leaving: *leaving, withhold };
         tokio::select! {
@@ -122,6 +154,7 @@ impl Session {
             event = poll_fn(|cx| wires.poll(cx)) => event,
             // The sender lives as long as the daemon; without it nothing changes any more.
             Ok(()) = orders.changed() => Event::Orders,
+            () = sleep_until(deadline), if recovering => Event::TooLate,
         }
     }
 
@@ -136,22 +169,65 @@ impl Session {
                 self.context.metrics.client_received.increment(len as u64);
                 Ok(())
             }
-            Event::Link(Ok(0)) => Err(self.link_lost(io::ErrorKind::UnexpectedEof.into())),
-            Event::Link(Err(error)) => Err(self.link_lost(error)),
+            Event::Link(Ok(0)) => self.lose(Cause::Socket(io::ErrorKind::UnexpectedEof.into())),
+            Event::Link(Err(error)) => self.lose(Cause::Socket(error)),
             Event::Link(Ok(len)) => {
                 self.context.metrics.link_received.increment(len as u64);
                 Ok(())
             }
             Event::Orders => self.obey(),
+            Event::TooLate => Err(End::HoldExpired { held: self.context.limits.hold }),
         }
     }
 
     /// Moves what can be moved without waiting.
     fn apply(&mut self) -> Result<Next, End> {
-        if let Some(next) = self.move_down()? {
-            return Ok(next);
+        loop {
+            if let Some(next) = self.move_down()? {
+                return Ok(next);
+            }
+            match self.move_up()? {
+                Next::Wait => {}
+                next => return Ok(next),
+            }
+            match self.pump()? {
+                Some(next) => return Ok(next),
+                None => continue,
+            }
         }
-        self.move_up()
+    }
+
+    /// Sends what the machine has to send. `None`: there may be more to move now.
+    fn pump(&mut self) -> Result<Option<Next>, End> {
+        let Some(link) = &mut self.link else {
+            return Ok(Some(if self.machine.is_busy() { Next::Relink } else { Next::Wait }));
+        };
+        if !link.wire.output.is_empty() {
+            return Ok(Some(Next::Wait));
+        }
+        let mut request = Vec::new();
+        Ok(match self.machine.poll_send(&mut request) {
+            Sending::Nothing => Some(Next::Wait),
+            Sending::Request => {
+                self.context.metrics.link_sent.increment(request.len() as u64);
+                link.wire.push(&request);
+                Some(Next::Wait)
+            }
+            Sending::Journal(cursor) => Some(Next::Journal(cursor)),
+            Sending::Pause(tries) => Some(Next::Pause(tries)),
+            Sending::Stuck(stuck) => return Err(self.stuck(stuck, "its journal was lost")),
+            Sending::Finished(told, command) => {
+                self.tell(&told);
+                self.command_done(command);
+                (command == Command::ResetConnection).then_some(Next::ReportState)
+            }
+        })
+    }
+
+    fn tell(&mut self, told: &[u8]) {
+        self.client.push(told);
+        self.entry.add_sent(told.len());
+        self.context.metrics.client_sent.increment(told.len() as u64);
     }
 
     /// From the link to the client.
@@ -161,7 +237,7 @@ impl Session {
         if link.wire.input.is_empty() || full {
             return Ok(None);
         }
-        if !self.machine.is_busy() {
+        if !self.machine.expects_reply() {
             // The node says why it closes (shutdown, KILL, wait_timeout): the client hears it in the
             // node's words, and then the end of stream that follows.
             let len = link.wire.input.len();
@@ -193,9 +269,16 @@ impl Session {
             self.profile.database = Some(schema).filter(|schema| !schema.is_empty());
             self.entry.set_database(self.profile.database.as_deref());
         }
+        if let Some(stuck) = down.stuck {
+            return Err(self.stuck(stuck, "its link was lost"));
+        }
+        if let Some(error) = down.lost {
+            self.lose(Cause::Said(error))?;
+            return Ok(None);
+        }
         match down.done {
             Some(command) => {
-                self.command_done()?;
+                self.command_done(command);
                 Ok((command == Command::ResetConnection).then_some(Next::ReportState))
             }
             None => Ok(None),
@@ -218,7 +301,7 @@ impl Session {
                     match route(command, self.link.is_some()) {
                         Route::Answer(payload) => self.machine.answer(payload),
                         Route::ChangeUser => return Ok(Next::ChangeUser),
-                        Route::Drop => self.machine.drop_command(),
+                        Route::Drop => self.machine.drop_command(&self.client.input),
                         Route::Quit => return Err(End::ClientQuit),
                         Route::Relay if self.link.is_none() => {
                             return Ok(Next::Link { command });
@@ -250,7 +333,8 @@ impl Session {
                         self.client.hand_over(len, &mut link.wire);
                     }
                     if self.machine.is_idle() {
-                        self.command_done()?;
+                        // Nothing comes in reply.
+                        self.command_done(Command::StmtClose);
                     }
                 }
             }
@@ -260,16 +344,28 @@ impl Session {
     /// Hands a command to the node.
     fn begin(&mut self, command: Command) {
         self.waiting = None;
-        self.machine.begin(command);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.machine.begin(command, &self.client.input, now.as_micros() as u64);
         self.context.metrics.commands.increment(1);
         self.entry.begin_command(command);
     }
 
     /// A command is over: this is where a session may be asked to leave.
-    fn command_done(&mut self) -> Result<(), End> {
+    fn command_done(&mut self, _command: Command) {
         self.entry.set_state(SessionState::Idle);
         self.entry.set_in_transaction(self.machine.in_transaction());
-        Ok(())
+        let Tally { replays, mismatches, committed, undone, unknown } = self.machine.take_tally();
+        let metrics = &self.context.metrics;
+        metrics.replays.increment(replays);
+        metrics.replay_mismatches.increment(mismatches);
+        metrics.in_doubt.of(DoubtOutcome::Committed).increment(committed);
+        metrics.in_doubt.of(DoubtOutcome::NotCommitted).increment(undone);
+        metrics.in_doubt.of(DoubtOutcome::Unknown).increment(unknown);
+        if let Some(loss) = self.loss.take() {
+            let took = loss.since.elapsed();
+            metrics.recovery_seconds.record(took.as_secs_f64());
+            tracing::info!(session = %self.entry.id(), lost = %loss.node, ?took, "went on");
+        }
     }
 
     /// Acts on the latest orders where the session stands now.
@@ -282,7 +378,15 @@ impl Session {
             && orders.topology.is_left_for_silent(link.node)
         {
             // The rest of its transaction, or of its reply, would be waited for without end.
-            return Err(End::Moved { from: link.node });
+            drop(orders);
+            return self.lose(Cause::Silent);
+        }
+        if let (Some(link), Some(primary)) = (&self.link, orders.topology.primary)
+            && link.node != primary
+            && self.machine.is_recovering()
+        {
+            drop(orders);
+            return self.lose(Cause::Moved);
         }
         self.leaving = orders.phase == Phase::Draining
             || matches!((&self.link, orders.topology.primary),
@@ -290,17 +394,73 @@ impl Session {
         Ok(())
     }
 
-    /// Ends a session that is to leave, if its client stands where it loses nothing by it.
-    fn leave_at_boundary(&self) -> Result<(), End> {
+    /// Lets go of a link that is to be left, if nothing is open on it: the next command takes the next
+    /// link. The session itself ends only with the daemon, or if it cannot move.
+    async fn leave_at_boundary(&mut self) -> Result<(), End> {
         if !self.machine.at_boundary() || !self.client.output.is_empty() {
             return Ok(());
         }
-        match &self.link {
-            Some(link) if self.orders.borrow().phase == Phase::Serving => {
-                Err(End::Moved { from: link.node })
-            }
-            _ => Err(End::Drained),
+        if self.orders.borrow().phase != Phase::Serving {
+            return Err(End::Drained);
         }
+        let Some(link) = self.link.take() else { return Ok(()) };
+        self.leaving = false;
+        self.entry.set_node(None);
+        self.context.metrics.links_lost.of(LinkLoss::PrimaryChanged).increment(1);
+        let node = link.node;
+        link.quit().await;
+        self.machine.link_lost().map_err(|stuck| End::Stuck { node, cause: "is no longer the primary", stuck })
+    }
+
+    /// The link is lost, or given up. The session goes on without, if it can.
+    pub(super) fn lose(&mut self, cause: Cause) -> Result<(), End> {
+        let Some(link) = self.link.take() else { return Ok(()) };
+        let node = link.node;
+        if !matches!(cause, Cause::Moved | Cause::Silent) {
+            self.context.cluster.suspect(node);
+        }
+        self.entry.set_node(None);
+        self.context.metrics.links_lost.of(cause.loss()).increment(1);
+        let thread = link.greeting.connection_id;
+        match &mut self.loss {
+            Some(loss) => (loss.node, loss.thread) = (node, thread),
+            None => self.loss = Some(Loss { node, thread, since: Instant::now() }),
+        }
+        let busy = self.machine.is_busy();
+        tracing::info!(session = %self.entry.id(), %node, %cause, busy, "link lost");
+        self.machine.link_lost().map_err(|stuck| {
+            let cause = "was lost";
+            End::Stuck { node, cause, stuck }
+        })
+    }
+
+    fn stuck(&self, stuck: Stuck, cause: &'static str) -> End {
+        let node = self.link.as_ref().map(|link| link.node);
+        let node = self.loss.map(|loss| loss.node).or(node);
+        End::Stuck { node: node.unwrap_or(NodeAddr::UNKNOWN), cause, stuck }
+    }
+
+    /// Until when the session may be without a link that works.
+    pub(super) fn hold_deadline(&self) -> Instant {
+        let since = self.loss.map_or_else(Instant::now, |loss| loss.since);
+        since + self.context.limits.hold
+    }
+
+    /// Lets a journal that has grown large be packed, or written to disk.
+    async fn settle_journal(&mut self) {
+        if let Err(overflow) = self.machine.carried.journal.settle().await {
+            if self.machine.carried.cannot_replay(Reason::JournalFull) {
+                tracing::warn!(session = %self.entry.id(), %overflow, "the journal is lost");
+            }
+        }
+    }
+
+    async fn load_journal(&mut self, cursor: Cursor) -> Result<(), End> {
+        let loaded = self.machine.carried.journal.load(&cursor).await;
+        loaded.map_err(|error| {
+            tracing::error!(%error, "cannot read the journal");
+            self.stuck(Stuck::Reason(Reason::JournalFull), "was lost")
+        })
     }
 
     /// COM_RESET_CONNECTION has put every variable back, those we need among them.
@@ -312,22 +472,9 @@ impl Session {
         }
         let Some(link) = self.link.as_mut() else { return Ok(()) };
         match timeout(limit, link.report_state()).await {
-            Ok(Ok(())) => {
-                self.machine.link_up(link.capabilities);
-                Ok(())
-            }
+            Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(End::LinkRefused(error)),
-            Err(_elapsed) => Err(self.link_lost(io::ErrorKind::TimedOut.into())),
-        }
-    }
-
-    pub(super) fn link_lost(&self, source: io::Error) -> End {
-        match &self.link {
-            Some(link) => {
-                self.context.cluster.suspect(link.node);
-                End::LinkLost { node: link.node, source }
-            }
-            None => End::ClientGone,
+            Err(_elapsed) => self.lose(Cause::Socket(io::ErrorKind::TimedOut.into())),
         }
     }
 
@@ -417,6 +564,48 @@ impl Wires<'_> {
         Poll::Pending
     }
 }
+
+/// Why a link was lost, or given up.
+#[derive(Debug)]
+pub(super) enum Cause {
+    /// The primary is another node now.
+    Moved,
+    /// The node said so.
+    Said(ErrPacket),
+    /// Another node took its place because it is silent.
+    Silent,
+    /// Its socket failed, or was closed.
+    Socket(io::Error),
+}
+
+impl Cause {
+    fn loss(&self) -> LinkLoss {
+        match self {
+            Self::Moved | Self::Silent => LinkLoss::PrimaryChanged,
+            Self::Said(_) => LinkLoss::NodeFailed,
+            Self::Socket(_) => LinkLoss::Closed,
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Moved => f.write_str("the primary is another node now"),
+            Self::Said(error) => write!(f, "it said: {error}"),
+            Self::Silent => f.write_str("it is silent, and another node took its place"),
+            Self::Socket(error) => error.fmt(f),
+        }
+    }
+}
+
+/// How long to wait before a transaction that the server rolled back is done again.
+fn backoff(tries: u32) -> Duration {
+    let most = (FIRST_BACKOFF * tries.min(10)).as_secs_f64();
+    Duration::from_secs_f64(rand::random_range(0.0..=most))
+}
+
+const FIRST_BACKOFF: Duration = Duration::from_millis(10);
 
 /// How many bytes may lie ready for a client that goes on sending: our own answers need no link, so
 /// nothing else would bound them.

@@ -8,6 +8,7 @@ use ido_proxy_protocol::err::ErrPacket;
 use thiserror::Error;
 
 use super::link::LinkError;
+use super::machine::Stuck;
 use crate::cluster::NodeAddr;
 use crate::telemetry::metrics::{LinkLoss, Refusal};
 
@@ -35,16 +36,13 @@ pub(crate) enum End {
     /// No primary within `failover.hold`. The client is told, and may try again.
     #[error("no usable primary for {held:?}")]
     HoldExpired { held: Duration },
-    /// The node closed or reset the link. The client is told if its command has no reply yet, and may
-    /// try again.
-    #[error("lost the link to {node}: {source}")]
-    LinkLost { node: NodeAddr, source: io::Error },
     /// A node did not let the client in. It is told what the node said.
     #[error(transparent)]
     LinkRefused(LinkError),
-    /// The primary is another node now. The client may log in again.
-    #[error("the primary is no longer {from}")]
-    Moved { from: NodeAddr },
+    /// The link is lost, and the session cannot go on at another node. The client is told why; its
+    /// transaction is rolled back, unless the text says that this is not known.
+    #[error("{node} {cause}, and {stuck}")]
+    Stuck { node: NodeAddr, cause: &'static str, stuck: Stuck },
     /// The node sends what cannot be followed.
     #[error("{node} breaks the protocol: {violation}")]
     NodeViolation { node: NodeAddr, violation: Violation },
@@ -69,10 +67,8 @@ impl End {
             | Self::ClientGone
             | Self::ClientQuit
             | Self::ClientViolation(_) => Side::Client,
-            Self::LinkLost { .. } | Self::LinkRefused(_) | Self::NodeViolation { .. } => Side::Node,
-            Self::Drained | Self::DrainTimedOut | Self::HoldExpired { .. } | Self::Moved { .. } => {
-                Side::Proxy
-            }
+            Self::LinkRefused(_) | Self::NodeViolation { .. } | Self::Stuck { .. } => Side::Node,
+            Self::Drained | Self::DrainTimedOut | Self::HoldExpired { .. } => Side::Proxy,
         }
     }
 
@@ -88,14 +84,13 @@ impl End {
             Self::Drained
             | Self::DrainTimedOut
             | Self::HoldExpired { .. }
-            | Self::LinkLost { .. }
-            | Self::Moved { .. } => true,
+            | Self::Stuck { .. } => true,
         }
     }
 
     /// Whether an operator should hear of it without asking.
     pub(crate) fn is_trouble(&self) -> bool {
-        !matches!(self, Self::ClientGone | Self::ClientQuit | Self::Drained | Self::Moved { .. })
+        !matches!(self, Self::ClientGone | Self::ClientQuit | Self::Drained)
     }
 
     /// What the client is told in reply to the command it waits for.
@@ -107,9 +102,9 @@ impl End {
             Self::ClientViolation(_) => (MALFORMED_PACKET, *b"HY000"),
             Self::Drained | Self::DrainTimedOut => (SERVER_SHUTDOWN, *b"08S01"),
             Self::HoldExpired { .. } => (NOT_READY, *b"08S01"),
-            Self::LinkLost { .. } | Self::LinkRefused(_) | Self::Moved { .. } => {
-                (CONNECTION_KILLED, *b"70100")
-            }
+            Self::LinkRefused(_) => (CONNECTION_KILLED, *b"70100"),
+            Self::Stuck { stuck: Stuck::Doubt(_), .. } => (ERROR_DURING_COMMIT, *b"HY000"),
+            Self::Stuck { .. } => (CONNECTION_KILLED, *b"70100"),
             Self::NodeViolation { .. } => (MALFORMED_PACKET, *b"HY000"),
         };
         Some(ErrPacket::new(code, state, format!("ido-proxy: {self}")))
@@ -118,8 +113,6 @@ impl End {
     /// The reason to count when this end means that an open link was lost.
     pub(crate) fn link_loss(&self) -> Option<LinkLoss> {
         match self {
-            Self::LinkLost { .. } => Some(LinkLoss::Closed),
-            Self::Moved { .. } => Some(LinkLoss::PrimaryChanged),
             Self::NodeViolation { .. } => Some(LinkLoss::ProtocolViolation),
             _ => None,
         }
@@ -142,6 +135,8 @@ impl End {
 const NOT_READY: u16 = 1047;
 /// ER_SERVER_SHUTDOWN.
 const SERVER_SHUTDOWN: u16 = 1053;
+/// ER_ERROR_DURING_COMMIT: what Galera says when it cannot tell either.
+const ERROR_DURING_COMMIT: u16 = 1180;
 /// ER_NET_PACKET_TOO_LARGE.
 const NET_PACKET_TOO_LARGE: u16 = 1153;
 /// ER_MALFORMED_PACKET.

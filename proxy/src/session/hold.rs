@@ -20,16 +20,18 @@ impl Session {
     /// The client went away, a node refused it, or nothing became usable in time.
     pub(super) async fn hold(&mut self) -> Result<(), End> {
         let started = Instant::now();
-        let deadline = started + self.context.limits.hold;
+        let deadline = self.hold_deadline();
         let mut held = None;
         let mut pause = FIRST_RETRY;
         loop {
             let orders = self.orders.borrow_and_update().clone();
-            if orders.phase != Phase::Serving {
+            // One that has lost its link goes on for as long as the daemon does.
+            if orders.phase != Phase::Serving && (self.loss.is_none() || orders.phase == Phase::Closing)
+            {
                 return Err(End::Drained);
             }
             if let Some(node) = orders.topology.primary {
-                match self.open_link(node).await {
+                match self.open_link_while_primary(node).await {
                     // Another one became the primary while this one answered: what waits must not be
                     // written here.
                     Ok(()) if self.orders.borrow().topology.primary != Some(node) => {
@@ -80,6 +82,17 @@ impl Session {
         }
     }
 
+    /// As [`Self::open_link`], and gives up as soon as another node is the primary: a frozen node
+    /// accepts connections, and then says nothing.
+    async fn open_link_while_primary(&mut self, node: NodeAddr) -> Result<(), LinkError> {
+        let mut orders = self.orders.clone();
+        let moved = orders.wait_for(|orders| orders.topology.primary != Some(node));
+        tokio::select! {
+            opened = self.open_link(node) => opened,
+            Ok(_) = moved => Err(LinkError::Moved { node }),
+        }
+    }
+
     /// Opens the link to `node` and tells the machine.
     ///
     /// # Errors
@@ -93,7 +106,8 @@ impl Session {
         })?;
         self.context.metrics.links_opened.increment(1);
         self.context.metrics.link_seconds.record(started.elapsed().as_secs_f64());
-        self.machine.link_up(link.capabilities);
+        let ghost = self.loss.filter(|loss| loss.node == node).map(|loss| loss.thread);
+        self.machine.link_up(link.facts(&self.profile, self.context.galera, ghost));
         self.entry.set_node(Some(node));
         self.link = Some(link);
         Ok(())

@@ -10,10 +10,14 @@ use ido_proxy_protocol::auth::client::{ClientLoginStep, Login, Request};
 use ido_proxy_protocol::capabilities::Capabilities;
 use ido_proxy_protocol::err::ErrPacket;
 use ido_proxy_protocol::greeting::Greeting;
+use ido_proxy_protocol::ok::OkPacket;
+use ido_proxy_protocol::session_state::{self, Change};
+use ido_proxy_protocol::status::StatusFlags;
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 use tokio::time::timeout;
 
+use super::machine::LinkFacts;
 use super::exchange::{ReadError, queue_packet, read_packet, send_packet};
 use super::stream::Stream;
 use super::wire::{Buffers, Wire};
@@ -52,6 +56,8 @@ pub(crate) struct Link {
     pub(crate) greeting: Greeting,
     /// The payload of the OK that ended the login.
     pub(crate) welcome: Vec<u8>,
+    /// How the node counts ids for this session, as assignments in SQL.
+    pub(crate) counting: Vec<u8>,
     /// The node takes no more from us; what it still has to say is read.
     pub(crate) deaf: bool,
 }
@@ -69,6 +75,9 @@ pub(crate) enum LinkError {
     /// Reaction: another try.
     #[error("{node} did not complete the login within {after:?}")]
     TimedOut { node: NodeAddr, after: Duration },
+    /// Another node is the primary now. Reaction: that one is asked.
+    #[error("{node} is no longer the primary")]
+    Moved { node: NodeAddr },
     /// The node does not speak the protocol as we do. Asking again gives the same answer.
     #[error("{node} breaks the protocol at login: {violation}")]
     Violation { node: NodeAddr, violation: Violation },
@@ -78,7 +87,7 @@ impl LinkError {
     /// Whether the same may succeed a moment later.
     pub(crate) fn may_retry(&self) -> bool {
         match self {
-            Self::Io { .. } | Self::TimedOut { .. } => true,
+            Self::Io { .. } | Self::Moved { .. } | Self::TimedOut { .. } => true,
             Self::Refused { error, .. } => RETRIED_REFUSALS.contains(&error.code),
             Self::Violation { .. } => false,
         }
@@ -89,7 +98,9 @@ impl LinkError {
         match self {
             Self::Refused { .. } if self.may_retry() => LinkLoss::NodeFailed,
             Self::Refused { .. } => LinkLoss::LoginFailed,
-            Self::Io { .. } | Self::TimedOut { .. } => LinkLoss::ConnectFailed,
+            Self::Io { .. } | Self::Moved { .. } | Self::TimedOut { .. } => {
+                LinkLoss::ConnectFailed
+            }
             Self::Violation { .. } => LinkLoss::ProtocolViolation,
         }
     }
@@ -131,8 +142,26 @@ impl Link {
             .map_err(|error| LinkError::from_read(self.node, error))?;
         if let Ok(error) = ErrPacket::decode(&reply.payload) {
             tracing::warn!(node = %self.node, %error, "the node does not report session state");
+        } else {
+            self.counting = counting(&reply.payload, self.capabilities);
         }
         Ok(())
+    }
+
+    /// What the session's machine must know of it. `ghost` is the thread of the link before, if that was
+    /// to the same node.
+    pub(crate) fn facts(&self, profile: &Profile, galera: bool, ghost: Option<u32>) -> LinkFacts {
+        let welcome = OkPacket::decode(&self.welcome, self.capabilities).ok();
+        let status = welcome.map_or(StatusFlags::AUTOCOMMIT, |welcome| welcome.status);
+        LinkFacts {
+            capabilities: self.capabilities,
+            version: self.greeting.server_version.clone(),
+            backslashes: !status.contains(StatusFlags::NO_BACKSLASH_ESCAPES),
+            schema: profile.database.clone(),
+            counting: self.counting.clone(),
+            galera,
+            ghost,
+        }
     }
 
     /// Closes it as the protocol has it; a link closed without counts as aborted at the node.
@@ -190,7 +219,7 @@ impl Link {
             let violation = Violation::Empty { expected: "a greeting" };
             return Err(LinkError::Violation { node, violation });
         };
-        let mut link = Self { wire, node, capabilities, greeting, welcome, deaf: false };
+        let mut link = Self { wire, node, capabilities, greeting, welcome, counting: Vec::new(), deaf: false };
         link.report_state().await?;
         Ok(link)
     }
@@ -204,6 +233,25 @@ impl LinkError {
             ReadError::Violation(violation) => Self::Violation { node, violation },
         }
     }
+}
+
+/// The assignments that make another link count ids like the one that reported this.
+fn counting(payload: &[u8], capabilities: Capabilities) -> Vec<u8> {
+    let Ok(packet) = OkPacket::decode(payload, capabilities) else { return Vec::new() };
+    let mut assignments = Vec::new();
+    for change in session_state::changes(packet.session_state).flatten() {
+        if let Change::SystemVariable(name, value) = change
+            && name.starts_with(b"auto_increment_")
+        {
+            if !assignments.is_empty() {
+                assignments.extend_from_slice(b", ");
+            }
+            assignments.extend_from_slice(name);
+            assignments.push(b'=');
+            assignments.extend_from_slice(value);
+        }
+    }
+    assignments
 }
 
 /// What every link has beside the client's own: the reports are how we know the session's state.
@@ -222,9 +270,12 @@ const LAYOUT: Capabilities = Capabilities::DEPRECATE_EOF
 const HANDSHAKE_ERROR: u16 = 1043;
 
 /// One statement turns all reports on (seen on MariaDB 10.11: every variable set, the schema and
-/// the transaction's state are then told in the OK packet of the statement that changed them).
+/// the transaction's state are then told in the OK packet of the statement that changed them). How the
+/// session counts ids is set to what it is anyway, so that it is reported.
 const REPORT_STATE: &[u8] = b"SET session_track_system_variables='*', session_track_schema=1, \
-    session_track_state_change=1, session_track_transaction_info='CHARACTERISTICS'";
+    session_track_state_change=1, session_track_transaction_info='CHARACTERISTICS', \
+    auto_increment_increment=@@auto_increment_increment, \
+    auto_increment_offset=@@auto_increment_offset";
 
 /// COM_QUERY.
 const COM_QUERY: u8 = 0x03;
@@ -239,5 +290,6 @@ const GOODBYE: Duration = Duration::from_secs(1);
 const LOGIN_PACKET_LIMIT: usize = 1 << 20;
 
 /// ER_SERVER_SHUTDOWN and the state of a node outside the primary component: such a node is about to
-/// be left, so another try is likely to meet another one.
-const RETRIED_REFUSALS: [u16; 2] = [1053, 1047];
+/// be left, so another try is likely to meet another one. And ER_CON_COUNT_ERROR: after a failover many
+/// come at once, and some leave again.
+const RETRIED_REFUSALS: [u16; 3] = [1053, 1047, 1040];

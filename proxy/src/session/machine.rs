@@ -1,42 +1,89 @@
-//! Which bytes go where, and when a command is over. No sockets, no clock: slices in, verdicts out.
+//! Which bytes go where, when a command is over, and how a session gets past the loss of its link.
+//! No sockets, no clock: slices in, verdicts out.
 //!
 //! ```text
-//!              begin                    last byte sent and reply complete
-//!   Idle ───────────────► Busy(command) ───────────────────────────────► Idle
-//!     │                      │  ▲
-//!     │                      ▼  │ LOCAL INFILE: the node asks, the client's file follows
-//!     │                   (more bytes from the client)
+//!              begin                         all steps done, reply told
+//!   Idle ───────────────► Busy(exchange) ───────────────────────────────► Idle
+//!     │                      │        ▲
+//!     │                      │ lost   │ the way back is at its end
+//!     │                      ▼        │
+//!     │                    Busy(exchange, recovery)    (see [`recovery`])
+//!     │
 //!     └──────────────► Answering ── last byte dropped: the answer is ours ─► Idle
 //!         answer
 //! ```
 //!
 //! One command is in hand at a time. A client that sends the next one early is read no further until
 //! the reply to this one is complete, so that every byte of a reply is known to belong to a command.
+//!
+//! Layout:
+//! - [`exchange`] — the command in hand and its steps; [`running`] — the request on the link.
+//! - [`replies`] — what becomes of what the link sends; [`edits`] — bytes replaced.
+//! - [`recovery`] — the way back after a loss.
 
-use std::ops::Range;
+use std::fmt;
 
 use ido_proxy_protocol::Violation;
 use ido_proxy_protocol::capabilities::Capabilities;
 use ido_proxy_protocol::command::{Command, CommandStep, CommandStream};
-use ido_proxy_protocol::ok::{self, OkPacket};
-use ido_proxy_protocol::packet::{self, HEADER_LEN};
-use ido_proxy_protocol::reply::{ReplyStep, ReplyTracker};
-use ido_proxy_protocol::session_state::{self, Change};
+use ido_proxy_protocol::err::ErrPacket;
+use ido_proxy_protocol::packet::{self, HEADER_LEN, Header};
 
-use super::transaction::Transaction;
+use self::edits::Edits;
+use self::exchange::{Exchange, translate};
+use self::recovery::Recovery;
+use self::replies::Replies;
+use self::running::Job;
+use super::book::statement_id;
+use super::carried::Carried;
+use super::digest::Delivered;
+use super::journal::store::Cursor;
+use super::plan::{Doubt, Plan, Risk};
+use super::reason::Reason;
+
+mod edits;
+mod exchange;
+mod recovery;
+mod replies;
+mod running;
 
 /// One session's protocol state between its login and its end.
 #[derive(Debug)]
 pub(crate) struct Machine {
     commands: CommandStream,
     state: State,
-    /// In force on the link, and so the layout of what it sends.
-    link_capabilities: Capabilities,
     /// In force towards the client.
     client_capabilities: Capabilities,
-    transaction: Transaction,
+    /// The link that is there.
+    link: Option<LinkFacts>,
+    /// Nothing of the session is set up on the link yet.
+    fresh: bool,
+    /// There was a link before, to this thread of a node.
+    met: bool,
+    /// What goes from link to link.
+    pub(crate) carried: Carried,
     /// The default database, when the last reply changed it.
     new_schema: Option<Vec<u8>>,
+    tally: Tally,
+}
+
+/// What a link is like after its login.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LinkFacts {
+    /// In force on it, and so the layout of what it sends.
+    pub(crate) capabilities: Capabilities,
+    /// The version in the greeting.
+    pub(crate) version: Vec<u8>,
+    /// A backslash in a string is an escape.
+    pub(crate) backslashes: bool,
+    /// The default database it logged in with.
+    pub(crate) schema: Option<Vec<u8>>,
+    /// How it counts ids, as assignments in SQL; empty if unknown.
+    pub(crate) counting: Vec<u8>,
+    /// The node is one of a Galera cluster.
+    pub(crate) galera: bool,
+    /// The thread of the link before, if that was to the same node.
+    pub(crate) ghost: Option<u32>,
 }
 
 #[derive(Debug)]
@@ -47,19 +94,7 @@ enum State {
     /// one is gone.
     Answering { payload: Option<Vec<u8>> },
     /// A command is with the node.
-    Busy(Busy),
-}
-
-#[derive(Debug)]
-struct Busy {
-    command: Command,
-    tracker: ReplyTracker,
-    /// The node has every byte that the client owes it.
-    sent: bool,
-    /// The client has, or needs, no more of the reply.
-    replied: bool,
-    /// Something of the reply has been passed on, so an error of our own can no longer be inserted.
-    begun: bool,
+    Busy(Box<Exchange>),
 }
 
 /// What to do with bytes from the client.
@@ -72,8 +107,8 @@ pub(crate) enum Upward {
         /// The sequence id of its first packet.
         sequence: u8,
     },
-    /// The first `len` bytes belong to a command that is not for the node. With the last of them
-    /// comes what the client is to be told.
+    /// The first `len` bytes belong to a command that is not for the node, or is sent otherwise. With
+    /// the last of them comes what the client is to be told.
     Drop {
         /// Bytes to drop.
         len: usize,
@@ -87,7 +122,7 @@ pub(crate) enum Upward {
 }
 
 /// What to do with bytes from the link.
-#[derive(Debug, Default, Eq, PartialEq)]
+#[derive(Debug, Default)]
 pub(crate) struct Downward {
     /// This many of them are dealt with.
     pub(crate) taken: usize,
@@ -97,31 +132,155 @@ pub(crate) struct Downward {
     pub(crate) done: Option<Command>,
     /// They end with an OK that announces another result.
     pub(crate) continues: bool,
+    /// The node says that it cannot be worked with. [`Machine::link_lost`] comes next.
+    pub(crate) lost: Option<ErrPacket>,
+    /// The session cannot go on.
+    pub(crate) stuck: Option<Stuck>,
+}
+
+/// What happened on ways back, to be counted.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Tally {
+    /// Transactions done again.
+    pub(crate) replays: u64,
+    /// Of them, those that came out differently.
+    pub(crate) mismatches: u64,
+    /// COMMITs in doubt that had been done.
+    pub(crate) committed: u64,
+    /// COMMITs in doubt that had not.
+    pub(crate) undone: u64,
+    /// COMMITs in doubt of which nothing is known.
+    pub(crate) unknown: u64,
+}
+
+/// What is to be sent to the link.
+#[derive(Debug)]
+pub(crate) enum Sending {
+    /// The command is over without another request: the client gets this.
+    Finished(Vec<u8>, Command),
+    /// A part of the journal must be brought into memory first.
+    Journal(Cursor),
+    /// Nothing.
+    Nothing,
+    /// After a short pause, the longer the greater the number.
+    Pause(u32),
+    /// What was appended.
+    Request,
+    /// Nothing more: the session cannot go on.
+    Stuck(Stuck),
+}
+
+/// Why a session does not get past the loss of its link.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Stuck {
+    /// A statement may have been committed, and it cannot be found out.
+    Doubt(Doubt),
+    /// What it has cannot be set up elsewhere.
+    Reason(Reason),
+    /// The next node refuses what the one before accepted.
+    Refused(ErrPacket),
+    /// The client has a part of a reply that comes out differently now.
+    Told,
+}
+
+/// Completes the sentence "the node was lost, and …".
+impl fmt::Display for Stuck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Doubt(Doubt::Statement) => f.write_str(
+                "it is not known whether the statement that was under way was done: look before you \
+                 do it again",
+            ),
+            Self::Doubt(Doubt::Unfenced) => f.write_str(
+                "it is not known whether the transaction was committed, since there is no fence \
+                 (see ido-proxy setup): look before you do it again",
+            ),
+            Self::Reason(reason) => write!(f, "the session cannot move: {reason}"),
+            Self::Refused(error) => write!(f, "the session cannot be set up elsewhere: {error}"),
+            Self::Told => f.write_str("a part of the reply was already sent"),
+        }
+    }
 }
 
 impl Machine {
     /// The machine of a client that has just logged in.
-    pub(crate) fn new(client_capabilities: Capabilities) -> Self {
+    pub(crate) fn new(client_capabilities: Capabilities, carried: Carried) -> Self {
         Self {
             commands: CommandStream::default(),
             state: State::Idle,
-            link_capabilities: client_capabilities,
             client_capabilities,
-            transaction: Transaction::default(),
+            link: None,
+            fresh: false,
+            met: false,
+            carried,
             new_schema: None,
+            tally: Tally::default(),
         }
     }
 
-    /// Says that a new link is there, in the state that a login leaves.
-    pub(crate) fn link_up(&mut self, capabilities: Capabilities) {
-        self.link_capabilities = capabilities;
-        self.transaction = Transaction::default();
+    /// Says that a link is there, in the state that a login leaves.
+    pub(crate) fn link_up(&mut self, facts: LinkFacts) {
+        let tracks = facts.capabilities.contains(Capabilities::SESSION_TRACK);
+        self.carried.book.meet(&facts.version, tracks);
+        if !facts.counting.is_empty() {
+            self.carried.book.learn_counting(facts.counting.clone());
+        }
+        if let State::Busy(exchange) = &mut self.state {
+            exchange.recovery = Some(Box::new(Recovery::on_new_link(facts.ghost)));
+        }
+        self.fresh = self.met && !self.is_busy();
+        self.met = true;
+        self.link = Some(facts);
+    }
+
+    /// Says that the link is gone, or is given up. The session goes on with the next one.
+    ///
+    /// # Errors
+    /// It cannot: [`Stuck`] says why.
+    pub(crate) fn link_lost(&mut self) -> Result<(), Stuck> {
+        self.link = None;
+        let State::Busy(exchange) = &mut self.state else {
+            let stuck = self.carried.stuck().map(Stuck::Reason);
+            return stuck.map_or(Ok(()), Err);
+        };
+        if let Some(reason) = self.carried.stuck() {
+            return Err(Stuck::Reason(reason));
+        }
+        if exchange.request.is_empty() || !exchange.sent {
+            return Err(Stuck::Reason(Reason::LongCommand));
+        }
+        exchange.recovery = None;
+        let Some(running) = &exchange.running else { return Ok(()) };
+        if matches!(running.job, Job::Task(_)) {
+            exchange.running = None;
+            return Ok(());
+        }
+        if let Some(reason) = exchange.transaction.first() {
+            return Err(Stuck::Reason(reason));
+        }
+        let cut = running.cut;
+        match exchange.step().map(|step| step.risk) {
+            Some(Risk::Doubtful(doubt)) if cut == 0 => return Err(Stuck::Doubt(doubt)),
+            Some(Risk::Rollback) => {
+                self.carried.rolled_back();
+                self.carried.transaction.gone();
+            }
+            _ => {}
+        }
+        if exchange.begun && exchange.steps.len() > 1 {
+            return Err(Stuck::Told);
+        }
+        exchange.take_back();
+        Ok(())
     }
 
     /// What to do with `input`, the bytes from the client not yet dealt with.
     pub(crate) fn upward(&mut self, input: &[u8]) -> Upward {
-        if matches!(&self.state, State::Busy(busy) if busy.sent) {
-            return Upward::Wait;
+        match &self.state {
+            State::Busy(exchange) if exchange.sent => return Upward::Wait,
+            // A command is looked at as a whole, unless it is very long.
+            State::Idle if self.commands.is_idle() && !is_ready(input) => return Upward::Wait,
+            _ => {}
         }
         match self.commands.step(input) {
             CommandStep::Incomplete => Upward::Wait,
@@ -130,15 +289,52 @@ impl Machine {
         }
     }
 
-    /// Takes the command that [`Self::upward`] announced to the node.
-    pub(crate) fn begin(&mut self, command: Command) {
-        self.state = State::Busy(Busy {
-            command,
-            tracker: ReplyTracker::new(command, self.link_capabilities),
-            sent: false,
-            replied: !command.has_reply(),
-            begun: false,
-        });
+    /// Takes the command that [`Self::upward`] announced, at the start of `input`, to the node. `now`
+    /// is in microseconds since 1970.
+    pub(crate) fn begin(&mut self, command: Command, input: &[u8], now: u64) {
+        let Self { carried, link, client_capabilities, .. } = self;
+        let sequence = self.commands.last_sequence();
+        let request = whole_payload(input);
+        let scene = carried.scene();
+        let plan = match (&request, command) {
+            (None, _) => Plan::of_long_command(),
+            (Some(payload), Command::Query) => Plan::of_query(&payload[1..], scene),
+            (Some(payload), Command::StmtExecute | Command::StmtBulkExecute) => {
+                let statement = statement_id(payload).and_then(|id| carried.book.statement(id));
+                match statement {
+                    Some(statement) => {
+                        let mut plan =
+                            Plan::of_kind(statement.kind, statement.open_ended, 0, scene);
+                        if statement.kind == ido_proxy_protocol::statement::Kind::Call {
+                            plan.transaction.insert(Reason::Call);
+                        }
+                        plan
+                    }
+                    None => Plan::of_command(command),
+                }
+            }
+            (Some(_), command) => Plan::of_command(command),
+        };
+        let mut exchange =
+            Exchange::new(command, request.unwrap_or_default(), plan, sequence, carried);
+        exchange.came = now;
+        let facts = link.as_ref();
+        let capabilities = facts.map_or(*client_capabilities, |facts| facts.capabilities);
+        if std::mem::take(&mut self.fresh) {
+            let ghost = facts.and_then(|facts| facts.ghost);
+            exchange.recovery = Some(Box::new(Recovery::on_new_link(ghost)));
+        } else if let [step] = &exchange.steps[..]
+            && step.what == super::plan::What::Whole
+        {
+            let mut sent = exchange.request.clone();
+            translate(command, &mut sent, &mut carried.book);
+            exchange.as_is = sent == exchange.request;
+        }
+        self.settle_statement(&exchange);
+        if exchange.as_is {
+            exchange.run(&mut self.carried, capabilities);
+        }
+        self.state = State::Busy(Box::new(exchange));
     }
 
     /// Keeps the command that [`Self::upward`] announced from the node; the client gets `payload`,
@@ -149,8 +345,37 @@ impl Machine {
 
     /// Keeps the command that [`Self::upward`] announced from the node, and says nothing: for those
     /// that have no reply.
-    pub(crate) fn drop_command(&mut self) {
+    pub(crate) fn drop_command(&mut self, input: &[u8]) {
+        if let Some(payload) = whole_payload(input)
+            && Command::from_byte(payload[0]) == Command::StmtClose
+            && let Some(id) = statement_id(&payload)
+        {
+            self.carried.book.close(id, self.carried.transaction.is_open());
+        }
         self.state = State::Answering { payload: None };
+    }
+
+    /// Appends to `out` what is to be sent next, if the link is free for it.
+    pub(crate) fn poll_send(&mut self, out: &mut Vec<u8>) -> Sending {
+        let (State::Busy(exchange), Some(link)) = (&mut self.state, &self.link) else {
+            return Sending::Nothing;
+        };
+        if !exchange.sent || exchange.as_is || exchange.running.is_some() {
+            return Sending::Nothing;
+        }
+        if let Some(mut recovery) = exchange.recovery.take() {
+            let sending = recovery.next_request(exchange, &mut self.carried, link, out);
+            if !matches!(sending, Sending::Nothing) {
+                exchange.recovery = Some(recovery);
+                return sending;
+            }
+        }
+        if exchange.next_request(&mut self.carried, link.capabilities, out) {
+            return Sending::Request;
+        }
+        let (told, command) = (std::mem::take(&mut exchange.held), exchange.command);
+        self.finish();
+        Sending::Finished(told, command)
     }
 
     /// What to do with `input`, the bytes from the link not yet dealt with.
@@ -158,70 +383,62 @@ impl Machine {
     /// # Errors
     /// What the node sends cannot be followed, or nobody asked it.
     pub(crate) fn downward(&mut self, input: &[u8]) -> Result<Downward, Violation> {
-        let State::Busy(busy) = &mut self.state else { return Err(Violation::Unsolicited) };
-        let strip = !self.client_capabilities.contains(Capabilities::SESSION_TRACK);
-        let mut edits = Edits::default();
-        let mut taken = 0;
-        let mut done = None;
-        let mut continues = false;
-        while !busy.replied {
-            let rest = input.get(taken..).unwrap_or_default();
-            let step = busy.tracker.step(rest)?;
-            let (len, last) = match step {
-                ReplyStep::Incomplete => break,
-                ReplyStep::Pass(len) => (len, false),
-                ReplyStep::Ok { len, status, state_changed, last } => {
-                    self.transaction.learn_status(status);
-                    if state_changed && let Some(payload) = rest.get(HEADER_LEN..len) {
-                        let packet = OkPacket::decode(payload, self.link_capabilities)?;
-                        for change in session_state::changes(packet.session_state) {
-                            match change? {
-                                Change::TransactionState(state) => {
-                                    self.transaction.learn_state(state);
-                                }
-                                Change::Schema(name) => {
-                                    self.new_schema = Some(name.to_vec());
-                                }
-                                _ => {}
-                            }
-                        }
-                        if strip {
-                            let plain = ok::without_session_state(
-                                payload,
-                                self.link_capabilities,
-                                self.client_capabilities,
-                            )?;
-                            edits.replace(input, taken..taken + len, &plain);
-                        }
-                    }
-                    (len, last)
-                }
-                ReplyStep::Eof { len, status, last } => {
-                    self.transaction.learn_rows(status);
-                    (len, last)
-                }
-                ReplyStep::Err { len, last, .. } | ReplyStep::Raw { len, last } => (len, last),
-                ReplyStep::Progress { len } | ReplyStep::AuthExchange { len } => (len, false),
-                ReplyStep::LocalInfile { .. } if !busy.sent => {
-                    let expected = "a reply to a command that is not yet there";
-                    return Err(Violation::Unexpected { expected, got: LOCAL_INFILE });
-                }
-                ReplyStep::LocalInfile { len } => {
-                    self.commands.expect_file();
-                    busy.sent = false;
-                    (len, false)
-                }
-            };
-            continues = matches!(step, ReplyStep::Ok { last: false, .. });
-            taken += len;
-            busy.begun = true;
-            busy.replied = last;
+        let (State::Busy(exchange), Some(link)) = (&mut self.state, &self.link) else {
+            return Err(Violation::Unsolicited);
+        };
+        if exchange.running.is_none() {
+            return Err(Violation::Unsolicited);
         }
-        if busy.replied && busy.sent {
-            done = Some(busy.command);
-            self.state = State::Idle;
+        let mut replies = Replies {
+            exchange,
+            carried: &mut self.carried,
+            link: link.capabilities,
+            client: self.client_capabilities,
+            input,
+            taken: 0,
+            edits: Edits::default(),
+            schema: None,
+            continues: false,
+            lost: None,
+            wants_file: false,
+            stuck: None,
+            tally: &mut self.tally,
+        };
+        replies.take_in()?;
+        let Replies { taken, edits, schema, continues, lost, wants_file, mut stuck, .. } = replies;
+        self.new_schema = schema.or(self.new_schema.take());
+        let mut edited = edits.finish(input, taken);
+        if wants_file {
+            if !exchange.sent {
+                let expected = "a reply to a command that is not yet there";
+                return Err(Violation::Unexpected { expected, got: LOCAL_INFILE });
+            }
+            self.commands.expect_file();
+            exchange.sent = false;
+            exchange.as_is = true;
+            exchange.request.clear();
+            self.carried.cannot_replay(Reason::File);
         }
-        Ok(Downward { taken, edited: edits.finish(input, taken), done, continues })
+        if let Some(splice) = &mut exchange.splice {
+            let told = edited.as_deref().unwrap_or(input.get(..taken).unwrap_or_default());
+            match splice.skip(told) {
+                Some(0) => {}
+                Some(known) => edited = Some(told.get(known..).unwrap_or_default().to_vec()),
+                None => stuck = Some(Stuck::Told),
+            }
+            if splice.is_over() {
+                exchange.splice = None;
+            }
+        }
+        if exchange.begun && !exchange.over {
+            let told = edited.as_deref().unwrap_or(input.get(..taken).unwrap_or_default());
+            exchange.delivered.get_or_insert_with(Delivered::new).add(told);
+        }
+        let done = (exchange.over && exchange.sent).then_some(exchange.command);
+        if done.is_some() {
+            self.finish();
+        }
+        Ok(Downward { taken, edited, done, continues, lost, stuck })
     }
 
     /// Whether no command is in hand.
@@ -229,35 +446,51 @@ impl Machine {
         matches!(self.state, State::Idle)
     }
 
-    /// Whether a command is with the node, so that what comes from there is its reply.
+    /// Whether a command is in hand that needs a link.
     pub(crate) fn is_busy(&self) -> bool {
         matches!(self.state, State::Busy(_))
     }
 
+    /// Whether a request is with the node, so that what comes from there is its reply.
+    pub(crate) fn expects_reply(&self) -> bool {
+        matches!(&self.state, State::Busy(exchange) if exchange.running.is_some())
+    }
+
+    /// Whether the session is on its way back after a loss.
+    pub(crate) fn is_recovering(&self) -> bool {
+        let busy = matches!(&self.state, State::Busy(exchange) if exchange.recovery.is_some());
+        busy || (self.is_busy() && self.link.is_none())
+    }
+
     /// Whether bytes that come from the client now would have to wait for a reply.
     pub(crate) fn awaits_reply(&self) -> bool {
-        matches!(&self.state, State::Busy(busy) if busy.sent)
+        matches!(&self.state, State::Busy(exchange) if exchange.sent)
     }
 
     /// The sequence id that an error of our own would bear as the reply to the command in hand;
     /// `None` when no command waits, or when a part of its reply is with the client already.
     pub(crate) fn error_sequence(&self) -> Option<u8> {
         match &self.state {
-            State::Busy(busy) if !busy.begun && !busy.replied => {
+            State::Busy(exchange) if !exchange.begun && !exchange.over => {
                 Some(self.commands.last_sequence().wrapping_add(1))
             }
             _ => None,
         }
     }
 
-    /// Whether the session could end here without losing anything the client was told is done.
+    /// Whether the session could change its link here without doing anything again.
     pub(crate) fn at_boundary(&self) -> bool {
-        self.is_idle() && self.transaction.is_clean()
+        self.is_idle() && self.carried.transaction.is_clean()
     }
 
     /// Whether a transaction is open, be it still empty.
     pub(crate) fn in_transaction(&self) -> bool {
-        self.transaction.is_open()
+        self.carried.transaction.is_open()
+    }
+
+    /// What happened on ways back since this was last asked.
+    pub(crate) fn take_tally(&mut self) -> Tally {
+        std::mem::take(&mut self.tally)
     }
 
     /// The default database, once after each change of it.
@@ -265,12 +498,62 @@ impl Machine {
         self.new_schema.take()
     }
 
+    /// The command is over.
+    fn finish(&mut self) {
+        if let State::Busy(exchange) = std::mem::replace(&mut self.state, State::Idle) {
+            self.settle_finished(&exchange);
+        }
+    }
+
+    /// What a command that has no reply means for the statements.
+    fn settle_statement(&mut self, exchange: &Exchange) {
+        let Some(id) = statement_id(&exchange.request) else { return };
+        let (book, transaction) = (&mut self.carried.book, &self.carried.transaction);
+        match exchange.command {
+            Command::StmtClose => {
+                book.close(id, transaction.is_open());
+                book.reasons_mut().remove(Reason::OpenCursor);
+                book.reasons_mut().remove(Reason::LongData);
+            }
+            Command::StmtReset => {
+                book.reasons_mut().remove(Reason::OpenCursor);
+                book.reasons_mut().remove(Reason::LongData);
+            }
+            Command::StmtSendLongData => {
+                book.reasons_mut().insert(Reason::LongData);
+                if transaction.is_open() {
+                    self.carried.cannot_replay(Reason::LongData);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn settle_finished(&mut self, exchange: &Exchange) {
+        match exchange.command {
+            Command::StmtExecute => self.carried.book.reasons_mut().remove(Reason::LongData),
+            Command::SetOption if !exchange.failed => {
+                // 0 is on, 1 is off.
+                self.carried.book.set_multi(exchange.request.get(1) == Some(&0));
+            }
+            Command::ResetConnection => self.carried.book.reset(),
+            _ => {}
+        }
+    }
+
     fn pass_up(&mut self, len: usize, end: bool) -> Upward {
         match &mut self.state {
-            State::Busy(busy) => {
-                busy.sent = end;
-                if busy.sent && busy.replied {
-                    self.state = State::Idle;
+            State::Busy(exchange) => {
+                exchange.sent = end;
+                if !exchange.as_is {
+                    return Upward::Drop { len, answer: None };
+                }
+                if end {
+                    // What is sent from now on is sent by us.
+                    exchange.as_is = false;
+                    if exchange.over {
+                        self.finish();
+                    }
                 }
                 Upward::Forward(len)
             }
@@ -289,30 +572,39 @@ impl Machine {
     }
 }
 
-/// A reply with some of its packets replaced, copied only from the first replacement on.
-#[derive(Debug, Default)]
-struct Edits {
-    out: Option<Vec<u8>>,
-    /// `input[..copied]` is in `out`, or stands replaced there.
-    copied: usize,
-}
-
-impl Edits {
-    /// Puts `payload` in place of the packet at `range` of `input`; the sequence id stays.
-    fn replace(&mut self, input: &[u8], range: Range<usize>, payload: &[u8]) {
-        let sequence = input.get(range.start + HEADER_LEN - 1).copied().unwrap_or_default();
-        let out = self.out.get_or_insert_default();
-        out.extend_from_slice(input.get(self.copied..range.start).unwrap_or_default());
-        packet::frame(payload, sequence, out);
-        self.copied = range.end;
-    }
-
-    fn finish(self, input: &[u8], taken: usize) -> Option<Vec<u8>> {
-        let mut out = self.out?;
-        out.extend_from_slice(input.get(self.copied..taken).unwrap_or_default());
-        Some(out)
+/// Whether a command can be begun: it is there as a whole, or is so long that it is not kept.
+fn is_ready(input: &[u8]) -> bool {
+    let mut at = 0;
+    loop {
+        if at > MOST_KEPT {
+            return true;
+        }
+        let Some(header) = input.get(at..).and_then(Header::parse) else { return false };
+        at += HEADER_LEN + header.payload_len;
+        if !header.is_continued() {
+            return input.len() >= at.min(MOST_KEPT);
+        }
     }
 }
+
+/// The payload of the command at the start of `input`, if it is there as a whole.
+fn whole_payload(input: &[u8]) -> Option<Vec<u8>> {
+    let mut payload = Vec::new();
+    let mut at = 0;
+    loop {
+        let header = Header::parse(input.get(at..)?)?;
+        let start = at + HEADER_LEN;
+        at = start + header.payload_len;
+        payload.extend_from_slice(input.get(start..at)?);
+        if !header.is_continued() {
+            return Some(payload).filter(|payload| !payload.is_empty());
+        }
+    }
+}
+
+/// Bytes of the longest command that is kept to be sent again. A longer one passes through, and its
+/// transaction cannot be replayed.
+const MOST_KEPT: usize = 32 << 20;
 
 /// The first byte of a packet by which the node asks for a file.
 const LOCAL_INFILE: u8 = 0xFB;

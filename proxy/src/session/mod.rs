@@ -14,21 +14,26 @@
 //! - [`orders`], [`context`], [`registry`] — what sessions share with the rest of the daemon.
 
 pub(crate) mod acceptor;
+mod book;
+mod carried;
 mod change_user;
 pub(crate) mod context;
+mod digest;
 mod driver;
 mod end;
 mod exchange;
 pub(crate) mod facade;
+pub(crate) mod fence;
 mod hold;
 mod holder;
-#[cfg_attr(not(test), expect(dead_code, reason = "nothing is replayed yet"))]
-mod journal;
+pub(crate) mod journal;
 pub(crate) mod link;
 pub(crate) mod listener;
 pub(crate) mod login;
 mod machine;
 pub(crate) mod orders;
+mod plan;
+mod reason;
 pub(crate) mod registry;
 mod route;
 mod serve;

@@ -5,9 +5,14 @@ use std::sync::Arc;
 use ido_proxy_protocol::greeting::Greeting;
 use tokio::time::{Instant, timeout};
 
+use super::book::Book;
+use super::carried::Carried;
 use super::context::SessionContext;
 use super::driver::Session;
 use super::end::{End, Side};
+use super::fence::Fence;
+use super::journal::store::Store;
+use super::link::Profile;
 use super::login::{self, LoggedIn, LoginError};
 use super::machine::Machine;
 use super::orders::Phase;
@@ -67,7 +72,8 @@ async fn log_in(
     entry.set_database(profile.database.as_deref());
     context.metrics.login_seconds.record(started.elapsed().as_secs_f64());
     Some(Session {
-        machine: Machine::new(profile.capabilities),
+        machine: new_machine(&context, &profile),
+        loss: None,
         orders: context.orders.clone(),
         context: Arc::new(context),
         entry,
@@ -80,6 +86,15 @@ async fn log_in(
         leaving: false,
         withhold: Withhold::default(),
     })
+}
+
+/// The machine of a client that has logged in like this.
+pub(super) fn new_machine(context: &SessionContext, profile: &Profile) -> Machine {
+    let Profile { capabilities, collation, database, .. } = profile;
+    let book = Book::new(*capabilities, *collation, database.clone());
+    let journal = Store::new(Arc::clone(&context.journals));
+    let fence = Fence::new(Arc::clone(&context.fences));
+    Machine::new(*capabilities, Carried::new(book, journal, fence))
 }
 
 fn report_login(error: &LoginError, entry: &SessionGuard) {

@@ -4,12 +4,14 @@ use ido_proxy_protocol::session_state::TransactionState;
 use ido_proxy_protocol::status::StatusFlags;
 
 /// The session's transaction as the last replies told it.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Transaction {
     open: bool,
     /// Something was read or written in it. Without the report of a state, an open transaction is
     /// taken to be used.
     untouched: bool,
+    /// Something may have been written in it.
+    dirty: bool,
 }
 
 impl Transaction {
@@ -17,7 +19,7 @@ impl Transaction {
     pub(crate) fn learn_status(&mut self, status: StatusFlags) {
         self.open = status.contains(StatusFlags::IN_TRANS);
         if !self.open {
-            self.untouched = false;
+            *self = Self::default();
         }
     }
 
@@ -32,11 +34,33 @@ impl Transaction {
     pub(crate) fn learn_state(&mut self, state: TransactionState) {
         self.untouched =
             !(state.read || state.read_unsafe || state.wrote_anything() || state.locked_tables);
+        self.dirty |= self.open && state.wrote_anything();
+    }
+
+    /// A statement that may write was answered.
+    pub(crate) fn may_have_written(&mut self) {
+        self.dirty |= self.open;
+        self.untouched &= !self.open;
+    }
+
+    /// It ended. Another one may have begun in the same moment.
+    pub(crate) fn end(&mut self) {
+        self.dirty = false;
+    }
+
+    /// It is gone, and the server said so by an error, which has no flags.
+    pub(crate) fn gone(&mut self) {
+        *self = Self::default();
     }
 
     /// Whether a transaction is open, be it still empty.
     pub(crate) fn is_open(&self) -> bool {
         self.open
+    }
+
+    /// Whether something may have been written in it.
+    pub(crate) fn is_dirty(&self) -> bool {
+        self.dirty
     }
 
     /// Whether the server would have nothing to roll back. Icinga opens the next transaction in the

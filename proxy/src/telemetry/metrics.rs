@@ -18,7 +18,7 @@ mod label;
 mod session;
 
 pub(crate) use cluster::{ClusterMetrics, ProbeMetrics};
-pub(crate) use label::{CounterBy, DnsResult, LinkLoss, LoginResult, Refusal};
+pub(crate) use label::{CounterBy, DnsResult, DoubtOutcome, LinkLoss, LoginResult, Refusal};
 pub(crate) use session::{Present, SessionMetrics};
 
 /// Reads what was counted.

@@ -4,7 +4,7 @@
 
 use metrics::{Counter, Gauge, Histogram, SharedString, Unit};
 
-use super::label::{DnsResult, Label, LinkLoss, LoginResult, Refusal};
+use super::label::{DnsResult, DoubtOutcome, Label, LinkLoss, LoginResult, Refusal};
 
 /// One metric, or one family of series that differ in their label.
 #[derive(Debug)]
@@ -163,6 +163,51 @@ pub(super) const LINK_RECEIVED: Metric =
 pub(super) const LINK_SENT: Metric =
     counter("ido_proxy_link_sent_bytes_total", Unit::Bytes, "Bytes written to nodes.");
 
+// Sessions that outlive their links.
+pub(super) const RECOVERY_SECONDS: Metric = seconds(
+    "ido_proxy_recovery_seconds",
+    "From the loss of a link under a command to the end of that command on the next link.",
+);
+pub(super) const REPLAYS: Metric = counter(
+    "ido_proxy_replays_total",
+    Unit::Count,
+    "Transactions done again, after the loss of a link or a conflict with another node.",
+);
+pub(super) const REPLAY_MISMATCHES: Metric = counter(
+    "ido_proxy_replay_mismatches_total",
+    Unit::Count,
+    "Replays that were not answered as the first time, and were rolled back.",
+);
+pub(super) const IN_DOUBT: Metric = by(
+    "outcome",
+    DoubtOutcome::NAMES,
+    counter(
+        "ido_proxy_commits_in_doubt_total",
+        Unit::Count,
+        "COMMITs whose reply was lost, by what became of them.",
+    ),
+);
+pub(super) const LONGEST_PAUSE: Metric = gauge(
+    "ido_proxy_longest_pause_seconds",
+    Unit::Seconds,
+    "The longest time that a command took because its link was lost.",
+);
+pub(super) const JOURNAL_MEMORY: Metric = gauge(
+    "ido_proxy_journal_memory_bytes",
+    Unit::Bytes,
+    "Memory that the journals of open transactions take.",
+);
+pub(super) const JOURNAL_DISK: Metric = gauge(
+    "ido_proxy_journal_disk_bytes",
+    Unit::Bytes,
+    "Disk space that the journals of open transactions take.",
+);
+pub(super) const UNREPLAYABLE: Metric = counter(
+    "ido_proxy_unreplayable_transactions_total",
+    Unit::Count,
+    "Transactions that could not have been done again, had their node failed.",
+);
+
 // The cluster.
 pub(super) const NODES: Metric = gauge("ido_proxy_nodes", Unit::Count, "Known nodes.");
 pub(super) const NODES_USABLE: Metric =
@@ -219,6 +264,14 @@ pub(super) const ALL: &[Metric] = &[
     LINK_SECONDS,
     LINK_RECEIVED,
     LINK_SENT,
+    RECOVERY_SECONDS,
+    REPLAYS,
+    REPLAY_MISMATCHES,
+    IN_DOUBT,
+    LONGEST_PAUSE,
+    JOURNAL_MEMORY,
+    JOURNAL_DISK,
+    UNREPLAYABLE,
     NODES,
     NODES_USABLE,
     NODE_USABLE,

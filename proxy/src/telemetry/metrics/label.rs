@@ -94,6 +94,18 @@ label! {
 }
 
 label! {
+    /// What became of a COMMIT whose reply was lost.
+    DoubtOutcome {
+        /// It was committed.
+        Committed = "committed",
+        /// It was not, and was done again.
+        NotCommitted = "not_committed",
+        /// Nobody can tell: the client was told so.
+        Unknown = "unknown",
+    }
+}
+
+label! {
     /// Why a client was refused, or a session ended, by the proxy's own will.
     Refusal {
         /// No node became usable within `failover.hold`.

@@ -3,7 +3,7 @@
 use metrics::{Counter, Gauge, Histogram};
 
 use super::catalog;
-use super::label::{CounterBy, LinkLoss, LoginResult, Refusal};
+use super::label::{CounterBy, DoubtOutcome, LinkLoss, LoginResult, Refusal};
 
 /// The handles of a session and its links. Cheap to clone; counting is a few atomic operations.
 #[derive(Clone, Debug)]
@@ -34,6 +34,22 @@ pub(crate) struct SessionMetrics {
     pub(crate) link_received: Counter,
     /// Bytes written to nodes.
     pub(crate) link_sent: Counter,
+    /// Seconds from the loss of a link to the end of the command it met.
+    pub(crate) recovery_seconds: Histogram,
+    /// Transactions done again.
+    pub(crate) replays: Counter,
+    /// Of them, those that came out differently.
+    pub(crate) replay_mismatches: Counter,
+    /// COMMITs in doubt, by outcome.
+    pub(crate) in_doubt: CounterBy<DoubtOutcome>,
+    /// The longest of `recovery_seconds`.
+    pub(crate) longest_pause: Gauge,
+    /// Memory of all journals, in bytes.
+    pub(crate) journal_memory: Gauge,
+    /// Disk space of all journals, in bytes.
+    pub(crate) journal_disk: Gauge,
+    /// Transactions that could not have been done again.
+    pub(crate) unreplayable: Counter,
 }
 
 impl SessionMetrics {
@@ -53,6 +69,14 @@ impl SessionMetrics {
             link_seconds: catalog::LINK_SECONDS.histogram(),
             link_received: catalog::LINK_RECEIVED.counter(),
             link_sent: catalog::LINK_SENT.counter(),
+            recovery_seconds: catalog::RECOVERY_SECONDS.histogram(),
+            replays: catalog::REPLAYS.counter(),
+            replay_mismatches: catalog::REPLAY_MISMATCHES.counter(),
+            in_doubt: CounterBy::new(&catalog::IN_DOUBT),
+            longest_pause: catalog::LONGEST_PAUSE.gauge(),
+            journal_memory: catalog::JOURNAL_MEMORY.gauge(),
+            journal_disk: catalog::JOURNAL_DISK.gauge(),
+            unreplayable: catalog::UNREPLAYABLE.counter(),
         }
     }
 }

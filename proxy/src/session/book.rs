@@ -1,0 +1,468 @@
+//! What a session has set up on its link, so that another link can be set up alike: variables,
+//! default database, prepared statements, and the reasons why it cannot be done.
+//!
+//! All but the statements comes from the server's own reports (session tracking), not from reading
+//! SQL. A transaction that is to be done again must begin in the state that it began in, not in the one
+//! that it led to; so that state is kept beside the present one.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ido_proxy_protocol::capabilities::Capabilities;
+use ido_proxy_protocol::session_state::Change;
+use ido_proxy_protocol::statement::{Charset, Dialect, Kind, ServerVersion, SqlMode};
+use ido_proxy_protocol::status::StatusFlags;
+
+use super::reason::{Reason, Reasons};
+
+/// The state of one session.
+#[derive(Debug)]
+pub(crate) struct Book {
+    /// As of the last report.
+    now: Arc<Setup>,
+    /// As of the beginning of the open transaction.
+    begun: Option<Arc<Setup>>,
+    /// By the number that the client knows.
+    statements: BTreeMap<u32, Prepared>,
+    /// Closed by the client within the open transaction, which may have used them.
+    closed: BTreeMap<u32, Prepared>,
+    reasons: Reasons,
+    /// Of the last reply that had any.
+    status: StatusFlags,
+    login_charset: Charset,
+    server: ServerVersion,
+    /// Whether several statements may be in one text: negotiated, or set by COM_SET_OPTION.
+    multi: bool,
+    /// How the server of the first link counts ids, in SQL: a replay must count alike.
+    counting: Option<Vec<u8>>,
+}
+
+/// What a login does not bring about.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Setup {
+    /// Name and value, as reported.
+    variables: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// Default database.
+    pub(crate) schema: Option<Vec<u8>>,
+    /// `SET TRANSACTION …`, for the next transaction alone.
+    characteristics: Vec<u8>,
+}
+
+/// A prepared statement.
+#[derive(Clone, Debug)]
+pub(crate) struct Prepared {
+    /// Its text.
+    pub(crate) sql: Vec<u8>,
+    /// What it does.
+    pub(crate) kind: Kind,
+    /// Whether only the server knows.
+    pub(crate) open_ended: bool,
+    /// Its number on the link.
+    pub(crate) link_id: u32,
+    /// How many parameters it takes.
+    pub(crate) parameters: usize,
+    /// The types of the parameters as last sent; none on a new link, until they are sent there.
+    types: Vec<u8>,
+    types_known_to_link: bool,
+}
+
+impl Book {
+    /// The book of a client that has just logged in.
+    pub(crate) fn new(capabilities: Capabilities, collation: u8, schema: Option<Vec<u8>>) -> Self {
+        Self {
+            now: Arc::new(Setup { schema, ..Setup::default() }),
+            begun: None,
+            statements: BTreeMap::new(),
+            closed: BTreeMap::new(),
+            reasons: Reasons::default(),
+            status: StatusFlags::AUTOCOMMIT,
+            login_charset: Charset::from_collation(collation.into()),
+            server: ServerVersion::default(),
+            multi: capabilities.contains(Capabilities::MULTI_STATEMENTS),
+            counting: None,
+        }
+    }
+
+    /// Takes in what a first link is like: the server's version, the flags of its welcome, and whether
+    /// it reports at all.
+    pub(crate) fn meet(&mut self, version: &[u8], tracks: bool) {
+        self.server = ServerVersion::from_greeting(version);
+        if tracks {
+            self.reasons.remove(Reason::Untracked);
+        } else {
+            self.reasons.insert(Reason::Untracked);
+        }
+    }
+
+    /// Takes in the flags of a reply.
+    pub(crate) fn learn_status(&mut self, status: StatusFlags) {
+        self.status = status;
+    }
+
+    /// Takes in one reported change.
+    pub(crate) fn learn(&mut self, change: Change<'_>) {
+        match change {
+            Change::Schema(name) => {
+                let schema = Some(name.to_vec()).filter(|name| !name.is_empty());
+                Arc::make_mut(&mut self.now).schema = schema;
+            }
+            Change::SystemVariable(name, value) => self.learn_variable(name, value),
+            Change::TransactionCharacteristics(sql) => {
+                let sql = if sql.starts_with(b"SET TRANSACTION") { sql } else { b"" };
+                if self.now.characteristics != sql {
+                    Arc::make_mut(&mut self.now).characteristics = sql.to_vec();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn learn_variable(&mut self, name: &[u8], value: &[u8]) {
+        if name.starts_with(b"session_track_") {
+            // Ours were turned over: from here on nothing is sure to be told.
+            return self.reasons.insert(Reason::Untracked);
+        }
+        if name == b"timestamp" {
+            return self.reasons.insert(Reason::Timestamp);
+        }
+        if !MOMENTARY.contains(&name) {
+            Arc::make_mut(&mut self.now).variables.insert(name.to_vec(), value.to_vec());
+        }
+    }
+
+    /// How the server counts ids, as it reported when the link was opened.
+    pub(crate) fn learn_counting(&mut self, assignments: Vec<u8>) {
+        self.counting.get_or_insert(assignments);
+    }
+
+    /// What makes a link count ids as the first one did.
+    pub(crate) fn counting(&self) -> Option<&[u8]> {
+        self.counting.as_deref()
+    }
+
+    /// How the server reads a text now.
+    pub(crate) fn dialect(&self) -> Dialect {
+        let mut mode = SqlMode::from_status(self.status);
+        if let Some(value) = self.now.variables.get(&b"sql_mode"[..]) {
+            mode.brackets = SqlMode::from_variable(value).brackets;
+        }
+        let charset = match self.now.variables.get(&b"character_set_client"[..]) {
+            Some(name) => Charset::from_name(name),
+            None => self.login_charset,
+        };
+        Dialect { charset, mode, server: self.server }
+    }
+
+    /// Whether each statement is a transaction of its own.
+    pub(crate) fn autocommit(&self) -> bool {
+        self.status.contains(StatusFlags::AUTOCOMMIT)
+    }
+
+    /// Whether several statements may be in one text.
+    pub(crate) fn multi(&self) -> bool {
+        self.multi
+    }
+
+    /// The client turned that on or off.
+    pub(crate) fn set_multi(&mut self, multi: bool) {
+        self.multi = multi;
+    }
+
+    /// The last flags.
+    pub(crate) fn status(&self) -> StatusFlags {
+        self.status
+    }
+
+    /// What was seen that cannot be set up elsewhere.
+    pub(crate) fn reasons_mut(&mut self) -> &mut Reasons {
+        &mut self.reasons
+    }
+
+    /// Why the session cannot move, if so.
+    pub(crate) fn unmovable(&self) -> Option<Reason> {
+        self.reasons.first()
+    }
+
+    /// The present state, to be given to [`Self::begin`] should what is done next open a transaction.
+    pub(crate) fn now(&self) -> Arc<Setup> {
+        Arc::clone(&self.now)
+    }
+
+    /// A transaction is open that began in this state.
+    pub(crate) fn begin(&mut self, setup: Arc<Setup>) {
+        self.begun = Some(setup);
+    }
+
+    /// No transaction is open any more.
+    pub(crate) fn end(&mut self) {
+        self.begun = None;
+        self.closed.clear();
+    }
+
+    /// The state that a new link is to be brought into: that of the beginning of the transaction if
+    /// `again` it is to be done.
+    pub(crate) fn setup(&self, again: bool) -> &Setup {
+        match &self.begun {
+            Some(begun) if again => begun,
+            _ => &self.now,
+        }
+    }
+
+    /// COM_RESET_CONNECTION: as after the login, but for the default database.
+    pub(crate) fn reset(&mut self) {
+        let schema = self.now.schema.clone();
+        let untracked = self.reasons;
+        *self = Self {
+            now: Arc::new(Setup { schema, ..Setup::default() }),
+            begun: None,
+            statements: BTreeMap::new(),
+            closed: BTreeMap::new(),
+            reasons: Reasons::default(),
+            status: StatusFlags::AUTOCOMMIT,
+            login_charset: self.login_charset,
+            server: self.server,
+            multi: self.multi,
+            counting: self.counting.take(),
+        };
+        if untracked.first() == Some(Reason::Untracked) {
+            self.reasons.insert(Reason::Untracked);
+        }
+    }
+}
+
+// Prepared statements.
+impl Book {
+    /// The client prepared a statement and was told its number on the link.
+    pub(crate) fn prepared(&mut self, id: u32, statement: Prepared) {
+        self.statements.insert(id, statement);
+    }
+
+    /// A number that no other statement has for the client: the link's own, if possible.
+    pub(crate) fn free_statement_id(&self, link_id: u32) -> u32 {
+        let last = self.statements.keys().chain(self.closed.keys()).copied().max();
+        match self.statement(link_id) {
+            None => link_id,
+            Some(_) => last.unwrap_or_default().wrapping_add(1),
+        }
+    }
+
+    /// The statement of this number, also one that was closed within the open transaction.
+    pub(crate) fn statement(&self, id: u32) -> Option<&Prepared> {
+        self.statements.get(&id).or_else(|| self.closed.get(&id))
+    }
+
+    /// The client closed it; `keep` it, if the open transaction may have used it.
+    pub(crate) fn close(&mut self, id: u32, keep: bool) {
+        if let Some(statement) = self.statements.remove(&id)
+            && keep
+        {
+            self.closed.insert(id, statement);
+        }
+    }
+
+    /// Every number that a new link must be taught.
+    pub(crate) fn statement_ids(&self) -> Vec<u32> {
+        self.statements.keys().chain(self.closed.keys()).copied().collect()
+    }
+
+    /// A new link knows the statement by this number.
+    pub(crate) fn learn_link_id(&mut self, id: u32, link_id: u32) {
+        let statements = self.statements.get_mut(&id).or_else(|| self.closed.get_mut(&id));
+        if let Some(statement) = statements {
+            statement.link_id = link_id;
+            statement.types_known_to_link = false;
+        }
+    }
+
+    /// A COM_STMT_EXECUTE as the link must get it: with its own number of the statement, and with the
+    /// types of the parameters if it was not told them yet. `payload` is the whole of it.
+    pub(crate) fn translate_execute(&mut self, payload: &mut Vec<u8>) {
+        let Some(id) = statement_id(payload) else { return };
+        let statements = self.statements.get_mut(&id).or_else(|| self.closed.get_mut(&id));
+        let Some(statement) = statements else { return };
+        payload[1..5].copy_from_slice(&statement.link_id.to_le_bytes());
+        let count = statement.parameters;
+        if count == 0 {
+            return;
+        }
+        // Number, flags and iteration count, then one bit for each parameter, then the flag.
+        let flag = 10 + count.div_ceil(8);
+        match payload.get(flag) {
+            Some(1) => {
+                let types = payload.get(flag + 1..flag + 1 + 2 * count).unwrap_or_default();
+                statement.types = types.to_vec();
+                statement.types_known_to_link = true;
+            }
+            Some(0) if !statement.types_known_to_link && !statement.types.is_empty() => {
+                payload[flag] = 1;
+                payload.splice(flag + 1..flag + 1, statement.types.iter().copied());
+                statement.types_known_to_link = true;
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The number of the statement that a COM_STMT_* is about.
+pub(crate) fn statement_id(payload: &[u8]) -> Option<u32> {
+    payload.get(1..5)?.try_into().ok().map(u32::from_le_bytes)
+}
+
+impl Prepared {
+    /// A statement that the link knows as `link_id`.
+    pub(crate) fn new(sql: Vec<u8>, kind: Kind, open_ended: bool, link_id: u32) -> Self {
+        let (types, parameters) = (Vec::new(), 0);
+        Self { sql, kind, open_ended, link_id, parameters, types, types_known_to_link: false }
+    }
+}
+
+impl Setup {
+    /// The statements that bring a new link into this state, one after the other. `backslashes` says
+    /// that the new link takes a backslash in a string for an escape.
+    pub(crate) fn statements(&self, backslashes: bool) -> Vec<Vec<u8>> {
+        let mut statements = Vec::new();
+        if !self.variables.is_empty() {
+            let mut set = b"SET ".to_vec();
+            for (index, (name, value)) in self.variables.iter().enumerate() {
+                if index > 0 {
+                    set.extend_from_slice(b", ");
+                }
+                set.extend_from_slice(name);
+                set.push(b'=');
+                put_value(&mut set, name, value, backslashes);
+            }
+            statements.push(set);
+        }
+        if !self.characteristics.is_empty() {
+            let sql = self.characteristics.split(|&byte| byte == b';');
+            statements.extend(sql.filter(|sql| !sql.trim_ascii().is_empty()).map(<[u8]>::to_vec));
+        }
+        statements
+    }
+}
+
+/// A number as a number, since the server takes no string for one; no value as NULL, which only
+/// `character_set_results` may have; and anything else as a string.
+fn put_value(set: &mut Vec<u8>, name: &[u8], value: &[u8], backslashes: bool) {
+    let number = !value.is_empty()
+        && value.iter().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'-'));
+    if number {
+        return set.extend_from_slice(value);
+    }
+    if value.is_empty() && name == b"character_set_results" {
+        return set.extend_from_slice(b"NULL");
+    }
+    set.push(b'\'');
+    for &byte in value {
+        if byte == b'\'' || (byte == b'\\' && backslashes) {
+            set.push(byte);
+        }
+        set.push(byte);
+    }
+    set.push(b'\'');
+}
+
+/// Variables that are not a state: they hold for one statement, or say what happened.
+const MOMENTARY: [&[u8]; 7] = [
+    b"gtid_seq_no",
+    b"identity",
+    b"insert_id",
+    b"last_insert_id",
+    b"pseudo_thread_id",
+    b"rand_seed1",
+    b"rand_seed2",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn book() -> Book {
+        Book::new(Capabilities::MULTI_STATEMENTS, 8, Some(b"icinga".to_vec()))
+    }
+
+    fn set(book: &Book, again: bool) -> Vec<String> {
+        let statements = book.setup(again).statements(true);
+        statements.into_iter().map(|sql| String::from_utf8(sql).unwrap()).collect()
+    }
+
+    /// What Icinga sets at its start; without it, its times would be wrong by hours after a failover.
+    #[test]
+    fn variables_are_set_again_as_they_were_reported() {
+        let mut book = book();
+        for (name, value) in [
+            ("time_zone", "+00:00"),
+            ("sql_mode", "NO_AUTO_VALUE_ON_ZERO"),
+            ("wait_timeout", "100"),
+            ("max_statement_time", "5.000000"),
+            ("character_set_results", ""),
+            ("init_connect", "it's a \\"),
+            ("insert_id", "5"),
+        ] {
+            book.learn(Change::SystemVariable(name.as_bytes(), value.as_bytes()));
+        }
+        let expected = "SET character_set_results=NULL, init_connect='it''s a \\\\', \
+            max_statement_time=5.000000, sql_mode='NO_AUTO_VALUE_ON_ZERO', time_zone='+00:00', \
+            wait_timeout=100";
+        assert_eq!(set(&book, false), [expected]);
+        assert_eq!(book.unmovable(), None);
+    }
+
+    /// The first statements of the transaction would be done again under what its last ones set.
+    #[test]
+    fn a_transaction_begins_again_in_the_state_it_began_in() {
+        let mut book = book();
+        book.learn(Change::SystemVariable(b"sql_mode", b"ANSI"));
+        book.begin(book.now());
+        book.learn(Change::SystemVariable(b"sql_mode", b""));
+        book.learn(Change::Schema(b"other"));
+        assert_eq!(set(&book, true), ["SET sql_mode='ANSI'"]);
+        assert_eq!(book.setup(true).schema.as_deref(), Some(&b"icinga"[..]));
+        assert_eq!(set(&book, false), ["SET sql_mode=''"]);
+        book.end();
+        assert_eq!(book.setup(true).schema.as_deref(), Some(&b"other"[..]));
+    }
+
+    #[test]
+    fn what_holds_for_the_next_transaction_is_set_again_until_it_has_begun() {
+        let mut book = book();
+        let sql = b"SET TRANSACTION ISOLATION LEVEL SERIALIZABLE;";
+        book.learn(Change::TransactionCharacteristics(sql));
+        assert_eq!(set(&book, false), ["SET TRANSACTION ISOLATION LEVEL SERIALIZABLE"]);
+        book.learn(Change::TransactionCharacteristics(b"START TRANSACTION;"));
+        assert_eq!(set(&book, false), [""; 0]);
+    }
+
+    /// A client that only sends its parameters' types once would be misread by a new link.
+    #[test]
+    fn an_execute_is_told_the_number_and_the_types_that_the_link_lacks() {
+        let mut book = book();
+        let mut statement = Prepared::new(b"SELECT ?".to_vec(), Kind::Select, false, 3);
+        statement.parameters = 1;
+        book.prepared(3, statement);
+        let first = b"\x17\x03\0\0\0\0\x01\0\0\0\0\x01\x08\0value".to_vec();
+        let later = b"\x17\x03\0\0\0\0\x01\0\0\0\0\0value".to_vec();
+        for unchanged in [&first, &later] {
+            let mut payload = unchanged.clone();
+            book.translate_execute(&mut payload);
+            assert_eq!(&payload, unchanged);
+        }
+        book.learn_link_id(3, 1);
+        let mut payload = later.clone();
+        book.translate_execute(&mut payload);
+        assert_eq!(payload, b"\x17\x01\0\0\0\0\x01\0\0\0\0\x01\x08\0value");
+        let mut payload = later;
+        book.translate_execute(&mut payload);
+        assert_eq!(payload, b"\x17\x01\0\0\0\0\x01\0\0\0\0\0value", "told once");
+    }
+
+    #[test]
+    fn a_statement_closed_in_a_transaction_is_kept_for_its_replay() {
+        let mut book = book();
+        book.prepared(1, Prepared::new(b"SELECT 1".to_vec(), Kind::Select, false, 1));
+        book.close(1, true);
+        assert_eq!(book.statement_ids(), [1]);
+        book.end();
+        assert_eq!(book.statement_ids(), [0; 0]);
+    }
+}

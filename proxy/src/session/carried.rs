@@ -1,0 +1,167 @@
+//! What a session carries from link to link: its state, its open transaction and its fence.
+
+use std::sync::Arc;
+
+use ido_proxy_protocol::Violation;
+use ido_proxy_protocol::capabilities::Capabilities;
+use ido_proxy_protocol::ok::OkPacket;
+use ido_proxy_protocol::session_state::{self, Change};
+use ido_proxy_protocol::status::StatusFlags;
+
+use super::book::{Book, Setup};
+use super::fence::Fence;
+use super::journal::record::Record;
+use super::journal::store::Store;
+use super::plan::Scene;
+use super::reason::Reason;
+use super::transaction::Transaction;
+
+/// All of it.
+#[derive(Debug)]
+pub(crate) struct Carried {
+    /// Variables, default database, prepared statements.
+    pub(crate) book: Book,
+    /// The open transaction, as the client knows it.
+    pub(crate) transaction: Transaction,
+    /// What was done in it, in records.
+    pub(crate) journal: Store,
+    /// How many records there are.
+    pub(crate) records: u64,
+    /// The proof of its COMMIT.
+    pub(crate) fence: Fence,
+    /// Why it cannot be done again, if so.
+    unreplayable: Option<Reason>,
+}
+
+impl Carried {
+    /// Of a client that has just logged in.
+    pub(crate) fn new(book: Book, journal: Store, fence: Fence) -> Self {
+        Self {
+            book,
+            transaction: Transaction::default(),
+            journal,
+            records: 0,
+            fence,
+            unreplayable: None,
+        }
+    }
+
+    /// What the next command is planned by.
+    pub(crate) fn scene(&self) -> Scene {
+        Scene {
+            dialect: self.book.dialect(),
+            multi: self.book.multi(),
+            autocommit: self.book.autocommit(),
+            open: self.transaction.is_open(),
+            dirty: self.transaction.is_dirty(),
+            fence: self.fence.is_available() && self.book.unmovable().is_none(),
+        }
+    }
+
+    /// Takes in the flags of an OK packet, and its report, if it has one. Returns the default database
+    /// if that has changed.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub(crate) fn learn_ok(
+        &mut self,
+        payload: &[u8],
+        status: StatusFlags,
+        reports: bool,
+        link: Capabilities,
+    ) -> Result<Option<Vec<u8>>, Violation> {
+        self.transaction.learn_status(status);
+        self.book.learn_status(status);
+        let mut schema = None;
+        if reports {
+            let packet = OkPacket::decode(payload, link)?;
+            for change in session_state::changes(packet.session_state) {
+                let change = change?;
+                match change {
+                    Change::TransactionState(state) => {
+                        self.transaction.learn_state(state);
+                        let reasons = self.book.reasons_mut();
+                        if state.locked_tables {
+                            reasons.insert(Reason::LockedTables);
+                        } else {
+                            reasons.remove(Reason::LockedTables);
+                        }
+                        if state.is_open() && state.wrote_unsafe {
+                            self.cannot_replay(Reason::UnsafeWrite);
+                        }
+                    }
+                    Change::Schema(name) => schema = Some(name.to_vec()),
+                    _ => {}
+                }
+                self.book.learn(change);
+            }
+        }
+        Ok(schema)
+    }
+
+    /// Takes in the flags at the end of rows.
+    pub(crate) fn learn_rows(&mut self, status: StatusFlags) {
+        self.transaction.learn_rows(status);
+        self.book.learn_status(status);
+        if status.contains(StatusFlags::CURSOR_EXISTS) {
+            self.book.reasons_mut().insert(Reason::OpenCursor);
+        }
+        if status.contains(StatusFlags::LAST_ROW_SENT) {
+            self.book.reasons_mut().remove(Reason::OpenCursor);
+        }
+    }
+
+    /// The open transaction cannot be done again. The first reason is kept.
+    /// Returns whether this is the first.
+    pub(crate) fn cannot_replay(&mut self, reason: Reason) -> bool {
+        let first = self.unreplayable.is_none();
+        if first {
+            tracing::info!(%reason, "the open transaction cannot be replayed should its node fail");
+            self.unreplayable = Some(reason);
+        }
+        first
+    }
+
+    /// Why the session cannot go on at another node, if so.
+    pub(crate) fn stuck(&self) -> Option<Reason> {
+        let transaction = self.unreplayable.filter(|_| self.transaction.is_open());
+        self.book.unmovable().or(transaction)
+    }
+
+    /// Keeps a command of the open transaction, which began in the state `setup` if this is its first.
+    pub(crate) fn record(&mut self, record: &Record<'_>, setup: &Arc<Setup>) {
+        if self.records == 0 {
+            self.book.begin(Arc::clone(setup));
+        }
+        self.records += 1;
+        if self.unreplayable.is_some() {
+            return;
+        }
+        if let Err(overflow) = self.journal.append(&[&record.encode_head(), record.payload]) {
+            tracing::warn!(%overflow, "the journal cannot take more of a transaction");
+            self.cannot_replay(Reason::JournalFull);
+        }
+    }
+
+    /// The transaction was committed.
+    pub(crate) fn committed(&mut self) {
+        self.fence.committed();
+        self.end();
+    }
+
+    /// The transaction was rolled back.
+    pub(crate) fn rolled_back(&mut self) {
+        self.fence.rolled_back();
+        self.end();
+    }
+
+    fn end(&mut self) {
+        if self.records > 0 {
+            self.journal.clear();
+        }
+        self.records = 0;
+        self.unreplayable = None;
+        self.transaction.end();
+        self.book.end();
+    }
+}

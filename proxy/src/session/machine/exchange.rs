@@ -1,0 +1,409 @@
+//! One command of the client, from its first byte to the last byte of its reply.
+
+use std::sync::Arc;
+
+use ido_proxy_protocol::capabilities::Capabilities;
+use ido_proxy_protocol::command::Command;
+use ido_proxy_protocol::err::ErrPacket;
+use ido_proxy_protocol::ok::OkPacket;
+use ido_proxy_protocol::packet;
+use ido_proxy_protocol::status::StatusFlags;
+
+use super::recovery::Recovery;
+use super::running::{Job, Running};
+use crate::session::book::{Book, Setup, statement_id};
+use crate::session::carried::Carried;
+use crate::session::digest::{Delivered, Splice};
+use crate::session::journal::record::Record;
+use crate::session::plan::{Doubt, PieceKind, Plan, Risk, Step, What};
+use crate::session::reason::Reasons;
+
+/// The command in hand.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    pub(super) command: Command,
+    /// Its payload, to be sent again; empty if it is too long to be kept.
+    pub(super) request: Vec<u8>,
+    /// When it came, in microseconds since 1970.
+    pub(super) came: u64,
+    pub(super) steps: Vec<Step>,
+    /// The step in hand.
+    pub(super) at: usize,
+    /// Why a transaction that it leaves open, or works in, cannot be done again.
+    pub(super) transaction: Reasons,
+    /// The client's bytes go to the link as they come.
+    pub(super) as_is: bool,
+    /// The client has sent every byte that it owes.
+    pub(super) sent: bool,
+    /// The request on the link.
+    pub(super) running: Option<Running>,
+    /// The state of the session before it.
+    pub(super) setup: Arc<Setup>,
+    /// Of the next packet for the client.
+    pub(super) sequence: u8,
+    /// Packets for the client that wait for the rest.
+    pub(super) held: Vec<u8>,
+    /// Whether packets without rows wait.
+    pub(super) hold: bool,
+    /// Whether what is told may have to be told again: a transaction is, or will be, open.
+    pub(super) keeps: bool,
+    /// The sequence id of the first packet of the reply.
+    pub(super) origin: u8,
+    /// Something of the reply has been passed on.
+    pub(super) begun: bool,
+    /// `held` and `sequence` as they were before the wrapped statement in hand.
+    pub(super) wrap_mark: (usize, u8),
+    /// What was passed on of a reply that has not ended.
+    pub(super) delivered: Option<Delivered>,
+    /// What the client has already of a reply that is told anew.
+    pub(super) splice: Option<Splice>,
+    /// The way back after a loss.
+    pub(super) recovery: Option<Box<Recovery>>,
+    /// How often it was sent again for the server's own reasons.
+    pub(super) tries: u32,
+    /// The client has, or needs, no more of the reply.
+    pub(super) over: bool,
+    /// Its reply is an error of ours.
+    pub(super) failed: bool,
+    /// What a wrapped statement told before its COMMIT fell in doubt, and the sequence id behind it.
+    ghost: Option<(Vec<u8>, u8)>,
+}
+
+impl Exchange {
+    /// A command as planned.
+    pub(super) fn new(
+        command: Command,
+        request: Vec<u8>,
+        plan: Plan,
+        sequence: u8,
+        carried: &mut Carried,
+    ) -> Self {
+        carried.book.reasons_mut().extend(plan.session);
+        let works = |step: &Step| {
+            let kinds = [PieceKind::Begin, PieceKind::End, PieceKind::Implicit];
+            step.pieces.iter().any(|piece| kinds.contains(&piece.kind))
+        };
+        let hold = carried.book.unmovable().is_none()
+            && (plan.steps.len() > 1
+                || carried.transaction.is_open()
+                || !carried.book.autocommit()
+                || plan.steps.iter().any(works));
+        Self {
+            command,
+            request,
+            came: 0,
+            steps: plan.steps,
+            at: 0,
+            transaction: plan.transaction,
+            as_is: false,
+            sent: false,
+            running: None,
+            setup: carried.book.now(),
+            sequence: sequence.wrapping_add(1),
+            held: Vec::new(),
+            hold,
+            keeps: hold,
+            origin: sequence.wrapping_add(1),
+            begun: false,
+            wrap_mark: (0, sequence.wrapping_add(1)),
+            delivered: None,
+            splice: None,
+            recovery: None,
+            tries: 0,
+            over: !command.has_reply(),
+            failed: false,
+            ghost: None,
+        }
+    }
+
+    /// The step in hand.
+    pub(super) fn step(&self) -> Option<&Step> {
+        self.steps.get(self.at)
+    }
+
+    /// Puts the next request in hand, and appends it to `out`. Steps that turn out to be needless are
+    /// left out. Returns false if there is none left.
+    pub(super) fn next_request(
+        &mut self,
+        carried: &mut Carried,
+        link: Capabilities,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        while let Some(step) = self.steps.get(self.at) {
+            let wanted = match step.what {
+                What::Fence if step.restart.is_some() => true,
+                What::Fence => {
+                    let fence = &carried.fence;
+                    carried.transaction.is_dirty() && fence.is_available() && !fence.is_set()
+                }
+                _ => true,
+            };
+            if wanted {
+                let payload = self.payload(carried);
+                packet::frame(&payload, 0, out);
+                self.run(carried, link);
+                return true;
+            }
+            self.at += 1;
+        }
+        false
+    }
+
+    /// The step in hand is on its way.
+    pub(super) fn run(&mut self, carried: &mut Carried, link: Capabilities) {
+        let Some(step) = self.steps.get(self.at) else { return };
+        if step.restart == Some(self.at) {
+            self.wrap_mark = (self.held.len(), self.sequence);
+        }
+        if matches!(step.risk, Risk::Commit { .. } | Risk::Doubtful(_)) {
+            carried.fence.committing();
+        }
+        let command = match step.what {
+            What::Whole => self.command,
+            _ => Command::Query,
+        };
+        if !command.has_reply() {
+            self.at += 1;
+            return;
+        }
+        let mark = (self.held.len(), self.sequence);
+        self.running = Some(Running::new(command, link, Job::of_step(step), mark));
+    }
+
+    /// What the step in hand sends.
+    fn payload(&mut self, carried: &mut Carried) -> Vec<u8> {
+        let Some(step) = self.steps.get(self.at) else { return Vec::new() };
+        let sql = self.request.get(1..).unwrap_or_default();
+        let mut text = vec![COM_QUERY];
+        match &step.what {
+            What::Begin => text.extend_from_slice(b"BEGIN"),
+            What::Commit => text.extend_from_slice(b"COMMIT"),
+            What::Rollback => text.extend_from_slice(b"ROLLBACK"),
+            What::Fence => text.extend_from_slice(carried.fence.statement().as_bytes()),
+            What::Part(range) => {
+                text.extend_from_slice(sql.get(range.clone()).unwrap_or_default());
+            }
+            What::Wrapped(range) => {
+                text.extend_from_slice(b"BEGIN;");
+                text.extend_from_slice(carried.fence.statement().as_bytes());
+                text.push(b';');
+                text.extend_from_slice(sql.get(range.clone()).unwrap_or_default());
+            }
+            What::Whole => return self.translated(carried),
+        }
+        if step.fenced && carried.fence.is_available() {
+            text.push(b';');
+            text.extend_from_slice(carried.fence.statement().as_bytes());
+        } else if step.fenced {
+            // It turned out to be missing since the command was planned.
+            self.steps[self.at].fenced = false;
+        }
+        text
+    }
+
+    /// The command as the link must get it: prepared statements go by other numbers there.
+    pub(super) fn translated(&self, carried: &mut Carried) -> Vec<u8> {
+        let mut payload = self.request.clone();
+        translate(self.command, &mut payload, &mut carried.book);
+        payload
+    }
+
+    /// Keeps what the step in hand did in the transaction that is open after it.
+    pub(super) fn record(&self, carried: &mut Carried, running: &Running) {
+        let Some(step) = self.steps.get(self.at) else { return };
+        if !carried.transaction.is_open() || step.restart.is_some() || step.is_ours() {
+            return;
+        }
+        if let Some(reason) = self.transaction.first() {
+            carried.cannot_replay(reason);
+        }
+        let kept = [Command::Query, Command::StmtExecute, Command::StmtBulkExecute, Command::InitDb];
+        if !kept.contains(&self.command) || running.told.is_empty() {
+            return;
+        }
+        let sql = self.request.get(1..).unwrap_or_default();
+        let pieces = step.pieces.get(running.cut..).unwrap_or_default();
+        let pieces = pieces.get(..running.told.len()).unwrap_or(pieces);
+        let (payload, bounds) = match pieces {
+            [first, .., last] => {
+                let from = |place| (place - first.start) as u32;
+                let bounds = pieces.iter().map(|piece| (from(piece.start), from(piece.end)));
+                (sql.get(first.start..last.end).unwrap_or_default(), bounds.collect())
+            }
+            [one] if step.pieces.len() > 1 => {
+                (sql.get(one.start..one.end).unwrap_or_default(), Vec::new())
+            }
+            _ => (sql, Vec::new()),
+        };
+        let told = running.told.clone();
+        let record = Record { command: self.command, at: self.came, bounds, told, payload };
+        carried.record(&record, &self.setup);
+    }
+
+    /// Puts a step in front of the one in hand.
+    fn insert_step(&mut self, at: usize, step: Step) {
+        self.steps.insert(at, step);
+        for step in &mut self.steps[at + 1..] {
+            step.restart = step.restart.map(|restart| restart + usize::from(restart >= at));
+        }
+    }
+
+    /// What was to be committed was: the client is told so, and the rest of its command goes on.
+    pub(super) fn was_committed(&mut self, carried: &mut Carried) {
+        while self.step().is_some_and(|step| !matches!(step.risk, Risk::Commit { .. })) {
+            self.at += 1;
+        }
+        let Some(step) = self.steps.get(self.at) else { return carried.committed() };
+        let Risk::Commit { resume } = step.risk else { return carried.committed() };
+        carried.committed();
+        carried.transaction.gone();
+        if step.restart.is_some() {
+            // Our own COMMIT: what it committed was told already.
+            self.at += 1;
+            if let Some((told, sequence)) = self.ghost.take() {
+                self.held.truncate(self.wrap_mark.0);
+                self.held.extend(told);
+                self.sequence = sequence;
+            }
+            return;
+        }
+        let (first, end) = match (step.pieces.first(), step.pieces.last()) {
+            (Some(first), Some(last)) => (*first, last.end),
+            _ => return,
+        };
+        self.steps[self.at].risk = Risk::Repeatable;
+        if resume < first.end {
+            // It commits in passing, and is still to be done itself.
+            return;
+        }
+        let later = self.steps.iter().skip(self.at + 1).any(|step| !step.is_ours());
+        let step = &mut self.steps[self.at];
+        step.pieces.remove(0);
+        let next = step.pieces.first().copied();
+        let mut status = carried.book.status();
+        status.remove(StatusFlags::IN_TRANS);
+        status.remove(StatusFlags::MORE_RESULTS);
+        status.remove(StatusFlags::SESSION_STATE_CHANGED);
+        if next.is_some() || later {
+            status = status | StatusFlags::MORE_RESULTS;
+        }
+        match next {
+            Some(next) => step.what = What::Part(next.start..end),
+            None => self.at += 1,
+        }
+        let ok = OkPacket { status, ..OkPacket::default() }.encode(Capabilities::PROTOCOL_41);
+        self.sequence = packet::frame(&ok, self.sequence, &mut self.held);
+        self.setup = carried.book.now();
+    }
+
+    /// What was to be committed was not: it is done again.
+    pub(super) fn was_undone(&mut self, carried: &mut Carried) {
+        carried.fence.undone();
+        let Some(step) = self.steps.get(self.at) else { return };
+        if let Some(restart) = step.restart {
+            let (held, sequence) = self.wrap_mark;
+            if matches!(step.risk, Risk::Commit { .. }) {
+                self.ghost = Some((self.held.split_off(held.min(self.held.len())), self.sequence));
+            }
+            self.at = restart;
+            self.held.truncate(held);
+            self.sequence = sequence;
+            carried.transaction.gone();
+        } else if matches!(step.risk, Risk::Commit { .. } | Risk::Doubtful(_)) {
+            self.insert_step(self.at, Step::fence());
+        }
+    }
+
+    /// The fence cannot be written, as the step in hand has shown: what is to come goes without.
+    pub(super) fn go_unfenced(&mut self) {
+        let unfenced = Risk::Doubtful(Doubt::Unfenced);
+        let wrapped = self.step().and_then(|step| step.restart);
+        if let Some(restart) = wrapped {
+            // The statement itself was not reached. It goes by itself, as it came.
+            let member = |step: &&Step| {
+                step.restart == wrapped && matches!(step.what, What::Whole | What::Wrapped(_))
+            };
+            let Some(statement) = self.steps.iter().skip(restart).find(member) else { return };
+            let what = match &statement.what {
+                What::Wrapped(range) => What::Part(range.clone()),
+                what => what.clone(),
+            };
+            let mut alone = statement.clone();
+            alone.what = what;
+            alone.risk = unfenced;
+            alone.restart = None;
+            while self.steps.get(self.at + 1).is_some_and(|step| step.restart == wrapped) {
+                self.steps.remove(self.at + 1);
+                for step in &mut self.steps {
+                    step.restart = step.restart.map(|at| at - usize::from(at > restart));
+                }
+            }
+            self.insert_step(self.at + 1, alone);
+            self.insert_step(self.at + 1, Step::rollback());
+        }
+        for step in self.steps.iter_mut().skip(self.at + 1) {
+            if matches!(step.risk, Risk::Commit { .. }) && step.restart.is_none() {
+                step.risk = unfenced;
+            }
+        }
+    }
+
+    /// The client gets this error in place of a reply, if it has nothing of the reply yet.
+    pub(super) fn fail(&mut self, error: &ErrPacket) {
+        self.failed = true;
+        self.steps.clear();
+        self.at = 0;
+        self.held.clear();
+        packet::frame(&error.encode(), self.origin, &mut self.held);
+    }
+
+    /// Takes back what the request in hand told of the transaction that must be done again.
+    pub(super) fn take_back(&mut self) {
+        let Some(running) = self.running.take() else { return };
+        if matches!(running.job, Job::Task(_)) {
+            return;
+        }
+        let (held, sequence) = running.mark;
+        if self.begun {
+            self.splice = self.delivered.take().map(|delivered| Splice::new(&delivered));
+            self.sequence = sequence;
+        } else {
+            self.held.truncate(held);
+            self.sequence = sequence;
+        }
+        // What the step has committed or rolled back already is not sent again.
+        if running.cut > 0
+            && let Some(step) = self.steps.get_mut(self.at)
+        {
+            let end = step.pieces.last().map_or(0, |piece| piece.end);
+            step.pieces.drain(..running.cut.min(step.pieces.len()));
+            step.risk = Risk::Repeatable;
+            match step.pieces.first() {
+                Some(next) => step.what = What::Part(next.start..end),
+                None => self.at += 1,
+            }
+        }
+    }
+}
+
+/// Puts the link's own number of a prepared statement in place of the client's.
+pub(super) fn translate(command: Command, payload: &mut Vec<u8>, book: &mut Book) {
+    match command {
+        Command::StmtExecute => book.translate_execute(payload),
+        Command::StmtBulkExecute
+        | Command::StmtClose
+        | Command::StmtFetch
+        | Command::StmtReset
+        | Command::StmtSendLongData => {
+            if let Some(id) = statement_id(payload)
+                && let Some(statement) = book.statement(id)
+            {
+                payload[1..5].copy_from_slice(&statement.link_id.to_le_bytes());
+            }
+        }
+        _ => {}
+    }
+}
+
+/// COM_QUERY.
+const COM_QUERY: u8 = 0x03;

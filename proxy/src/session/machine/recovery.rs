@@ -1,0 +1,556 @@
+//! The way back after a loss: what is sent on a link before the client's command goes on.
+//!
+//! ```text
+//!              new link                    same link
+//!                 │                            │ ROLLBACK
+//!                 ▼                            ▼
+//!              Barrier ──── committed? ──► (told, the rest goes on)
+//!                 │ not committed
+//!                 ▼
+//!               Setup        variables, database, prepared statements (a new link only)
+//!                 ▼
+//!               Replay       the journal, record by record; every answer is compared
+//!                 ▼
+//!                Over ──► the step in hand, with a fence before it
+//! ```
+//!
+//! The barrier is a causal read: what the lost node committed, and said so, may not have been applied
+//! here yet. It reads the fence, so that it also tells what became of a COMMIT in doubt.
+//!
+//! A loss on the way begins it anew on the next link; nothing of the journal is used up.
+
+use std::collections::VecDeque;
+
+use ido_proxy_protocol::Violation;
+use ido_proxy_protocol::capabilities::Capabilities;
+use ido_proxy_protocol::command::Command;
+use ido_proxy_protocol::err::ErrPacket;
+use ido_proxy_protocol::ok::OkPacket;
+use ido_proxy_protocol::packet::{self, HEADER_LEN};
+use ido_proxy_protocol::prepare::PrepareOk;
+use ido_proxy_protocol::reply::ReplyStep;
+
+use super::exchange::{Exchange, translate};
+use super::replies::{ROLLED_BACK, Replies, is_loss};
+use super::running::{Job, Running};
+use super::{LinkFacts, Sending, Stuck};
+use crate::session::carried::Carried;
+use crate::session::digest::PayloadDigest;
+use crate::session::fence::Outcome;
+use crate::session::journal::record::{Record, Told};
+use crate::session::journal::store::{Cursor, Fetch};
+use crate::session::plan::Doubt;
+use crate::session::reason::Reason;
+
+/// Where the way back stands.
+#[derive(Debug)]
+pub(super) struct Recovery {
+    phase: Phase,
+    queue: VecDeque<Request>,
+    /// The link is new: everything is to be set up.
+    fresh: bool,
+    /// A short wait first, so that those who deadlocked do not meet again.
+    pause: bool,
+    /// Whether the link takes several statements in one text now.
+    multi: Option<bool>,
+    cursor: Cursor,
+    /// The next statement of the record at the cursor.
+    statement: usize,
+    /// Records done again.
+    replayed: u64,
+    /// What the barrier read so far.
+    rows: Vec<u8>,
+    /// The server has rolled back what is to be done again.
+    undo: bool,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Phase {
+    Barrier,
+    Setup,
+    Replay,
+    Over,
+}
+
+#[derive(Debug)]
+struct Request {
+    task: Task,
+    payload: Vec<u8>,
+}
+
+/// What a request of the way back is for.
+#[derive(Clone, Debug)]
+pub(super) enum Task {
+    /// It need not succeed.
+    Attempt,
+    /// Reads the fence, once all that was committed is applied.
+    Barrier,
+    /// It must succeed.
+    Must,
+    /// The client's prepared statement of this number.
+    Prepare(u32),
+    /// Statements of the journal; `None` stands for one of ours between them.
+    Replay(Vec<Option<Told>>),
+}
+
+impl Recovery {
+    /// On a new link. `ghost` is the thread of the link before, if that was to the same node: it may
+    /// still hold locks.
+    pub(super) fn on_new_link(ghost: Option<u32>) -> Self {
+        let mut recovery = Self::new(Phase::Barrier, true);
+        if let Some(thread) = ghost {
+            recovery.push(Task::Attempt, query(&format!("KILL {thread}")));
+        }
+        recovery
+    }
+
+    /// On the same link, after a COMMIT that the server refused, maybe.
+    pub(super) fn in_doubt() -> Self {
+        let mut recovery = Self::new(Phase::Barrier, false);
+        recovery.pause = true;
+        recovery.push(Task::Attempt, query("ROLLBACK"));
+        recovery
+    }
+
+    /// On the same link, after the server rolled the transaction back.
+    pub(super) fn rolled_back() -> Self {
+        Self { phase: Phase::Setup, undo: true, ..Self::in_doubt() }
+    }
+
+    /// Nothing but a rollback, on the same link.
+    fn giving_up() -> Self {
+        Self { phase: Phase::Over, pause: false, ..Self::in_doubt() }
+    }
+
+    fn new(phase: Phase, fresh: bool) -> Self {
+        Self {
+            phase,
+            queue: VecDeque::new(),
+            fresh,
+            pause: false,
+            multi: None,
+            cursor: Cursor::default(),
+            statement: 0,
+            replayed: 0,
+            rows: Vec::new(),
+            undo: false,
+        }
+    }
+
+    fn push(&mut self, task: Task, payload: Vec<u8>) {
+        self.queue.push_back(Request { task, payload });
+    }
+
+    /// The short name of what is being done, for those who watch.
+    pub(super) fn phase_name(&self) -> &'static str {
+        match self.phase {
+            Phase::Barrier => "link",
+            Phase::Setup => "wait",
+            Phase::Replay => "restore",
+            Phase::Over => "replay",
+        }
+    }
+
+    /// Appends the next request to `out`. [`Sending::Nothing`]: the way is at its end.
+    pub(super) fn next_request(
+        &mut self,
+        exchange: &mut Exchange,
+        carried: &mut Carried,
+        link: &LinkFacts,
+        out: &mut Vec<u8>,
+    ) -> Sending {
+        if std::mem::take(&mut self.pause) {
+            return Sending::Pause(exchange.tries);
+        }
+        loop {
+            if let Some(Request { task, payload }) = self.queue.pop_front() {
+                let command = Command::from_byte(payload.first().copied().unwrap_or_default());
+                packet::frame(&payload, 0, out);
+                let mark = (exchange.held.len(), exchange.sequence);
+                let job = Job::Task(task);
+                exchange.running = Some(Running::new(command, link.capabilities, job, mark));
+                return Sending::Request;
+            }
+            match self.phase {
+                Phase::Barrier => {
+                    self.phase = Phase::Setup;
+                    self.barrier(carried, link);
+                    if self.queue.is_empty() {
+                        exchange.was_undone(carried);
+                    }
+                }
+                Phase::Setup => {
+                    if std::mem::take(&mut self.undo) {
+                        exchange.was_undone(carried);
+                    }
+                    self.phase = Phase::Replay;
+                    self.set_up(carried, link);
+                }
+                Phase::Replay => match self.replay(carried, link) {
+                    Sending::Nothing => {}
+                    sending => return sending,
+                },
+                Phase::Over => return Sending::Nothing,
+            }
+        }
+    }
+
+    fn barrier(&mut self, carried: &Carried, link: &LinkFacts) {
+        let read = carried.fence.query().filter(|_| carried.fence.is_available());
+        let sql = match (read, link.galera) {
+            (Some(read), true) => format!("{CAUSALLY}{read}"),
+            (Some(read), false) => read,
+            (None, true) => format!("{CAUSALLY}SELECT 1"),
+            (None, false) => return,
+        };
+        self.push(Task::Barrier, query(&sql));
+    }
+
+    fn set_up(&mut self, carried: &Carried, link: &LinkFacts) {
+        let again = carried.records > 0;
+        if !self.fresh {
+            self.multi = Some(carried.book.multi());
+        } else {
+            let setup = carried.book.setup(again);
+            if setup.schema != link.schema
+                && let Some(schema) = &setup.schema
+            {
+                self.push(Task::Must, [&[INIT_DB], &schema[..]].concat());
+            }
+            for sql in setup.statements(link.backslashes) {
+                self.push(Task::Must, [&[QUERY], &sql[..]].concat());
+            }
+            for id in carried.book.statement_ids() {
+                if let Some(statement) = carried.book.statement(id) {
+                    let payload = [&[STMT_PREPARE], &statement.sql[..]].concat();
+                    self.push(Task::Prepare(id), payload);
+                }
+            }
+            self.multi = Some(link.capabilities.contains(Capabilities::MULTI_STATEMENTS));
+        }
+        if again {
+            self.set_multi(true);
+            if let Some(counting) = carried.book.counting() {
+                self.push(Task::Must, [&[QUERY], &b"SET "[..], counting].concat());
+            }
+        } else {
+            self.set_multi(carried.book.multi());
+        }
+    }
+
+    fn set_multi(&mut self, multi: bool) {
+        if self.multi != Some(multi) {
+            self.multi = Some(multi);
+            self.push(Task::Must, vec![SET_OPTION, u8::from(!multi), 0]);
+        }
+    }
+
+    /// Puts the next part of the journal into the queue, or ends the replay.
+    fn replay(&mut self, carried: &mut Carried, link: &LinkFacts) -> Sending {
+        if carried.records == 0 {
+            self.phase = Phase::Over;
+            return Sending::Nothing;
+        }
+        let bytes = match carried.journal.peek(&self.cursor) {
+            Fetch::Record(bytes) => bytes,
+            Fetch::Load => return Sending::Journal(self.cursor),
+            Fetch::Lost(_) => {
+                return Sending::Stuck(Stuck::Reason(Reason::JournalFull));
+            }
+            Fetch::End => {
+                let mut set = b"\x03SET timestamp=DEFAULT".to_vec();
+                if carried.book.counting().is_some() && !link.counting.is_empty() {
+                    set.extend_from_slice(b", ");
+                    set.extend_from_slice(&link.counting);
+                }
+                self.push(Task::Must, set);
+                self.set_multi(carried.book.multi());
+                self.phase = Phase::Over;
+                return Sending::Nothing;
+            }
+        };
+        let Ok(record) = Record::decode(bytes) else {
+            return Sending::Stuck(Stuck::Reason(Reason::JournalFull));
+        };
+        match record.command {
+            Command::Query => {
+                let (next, request) = again(&record, self.statement);
+                self.queue.push_back(request);
+                self.statement = next;
+                if next < record.told.len() {
+                    return Sending::Nothing;
+                }
+            }
+            command => {
+                let mut set = format!("SET timestamp={}", seconds(record.at));
+                if let Some(id) = record.told.first().and_then(|told| told.id()) {
+                    set += &format!(", insert_id={id}");
+                }
+                let byte = command.byte().unwrap_or_default();
+                let mut payload = [&[byte], record.payload].concat();
+                let told = record.told.iter().copied().map(Some).collect();
+                translate(command, &mut payload, &mut carried.book);
+                self.push(Task::Must, query(&set));
+                self.push(Task::Replay(told), payload);
+            }
+        }
+        self.statement = 0;
+        self.replayed += 1;
+        carried.journal.advance(&mut self.cursor);
+        Sending::Nothing
+    }
+}
+
+/// The statements of a record from this one on, up to a good size, with their time and their ids.
+/// Returns the statement to go on with.
+fn again(record: &Record<'_>, from: usize) -> (usize, Request) {
+    let mut payload = query(&format!("SET timestamp={}", seconds(record.at)));
+    let mut expected = vec![None];
+    let whole = [(0, record.payload.len() as u32)];
+    let bounds = if record.bounds.is_empty() { &whole[..] } else { &record.bounds };
+    let mut next = from;
+    while let (Some(told), bound) = (record.told.get(next), bounds.get(next)) {
+        if let Some(id) = told.id() {
+            payload.extend_from_slice(format!(";SET insert_id={id}").as_bytes());
+            expected.push(None);
+        }
+        if let Some(&(start, end)) = bound {
+            let sql = record.payload.get(start as usize..end as usize).unwrap_or_default();
+            payload.push(b';');
+            payload.extend_from_slice(sql);
+        }
+        expected.push(Some(*told));
+        next += 1;
+        if payload.len() >= GOOD_SIZE {
+            break;
+        }
+    }
+    (next, Request { task: Task::Replay(expected), payload })
+}
+
+fn query(sql: &str) -> Vec<u8> {
+    [&[QUERY], sql.as_bytes()].concat()
+}
+
+fn seconds(micros: u64) -> String {
+    format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000)
+}
+
+// Answers.
+impl Replies<'_> {
+    /// Takes in a packet of the answer to a task.
+    pub(super) fn task_packet(
+        &mut self,
+        step: ReplyStep,
+        bytes: &[u8],
+        ended: bool,
+    ) -> Result<(), Violation> {
+        let payload = bytes.get(HEADER_LEN..).unwrap_or_default();
+        let Some(Running { job: Job::Task(task), .. }) = &self.exchange.running else {
+            return Ok(());
+        };
+        match task.clone() {
+            Task::Attempt => {}
+            Task::Must => {
+                if let ReplyStep::Err { .. } = step {
+                    self.task_failed(ErrPacket::decode(payload)?);
+                }
+            }
+            Task::Prepare(id) => match step {
+                ReplyStep::Err { .. } => self.task_failed(ErrPacket::decode(payload)?),
+                ReplyStep::Raw { .. } => {
+                    if let Some(running) = &mut self.exchange.running
+                        && running.told.is_empty()
+                    {
+                        running.told.push(Told::Other);
+                        let link_id = PrepareOk::decode(payload, self.link)?.statement_id;
+                        self.carried.book.learn_link_id(id, link_id);
+                    }
+                }
+                _ => {}
+            },
+            Task::Barrier => self.barrier_packet(step, bytes, ended)?,
+            Task::Replay(expected) => self.replay_packet(&expected, step, bytes, ended)?,
+        }
+        Ok(())
+    }
+
+    fn barrier_packet(
+        &mut self,
+        step: ReplyStep,
+        bytes: &[u8],
+        ended: bool,
+    ) -> Result<(), Violation> {
+        let Some(recovery) = &mut self.exchange.recovery else { return Ok(()) };
+        match step {
+            ReplyStep::Pass(_) => recovery.rows.extend_from_slice(bytes),
+            ReplyStep::Err { .. } => {
+                let error = ErrPacket::decode(bytes.get(HEADER_LEN..).unwrap_or_default())?;
+                self.barrier_failed(error);
+            }
+            _ if ended => {
+                let rows = std::mem::take(&mut recovery.rows);
+                self.verdict(number_read(&rows));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// What the barrier read, put to use.
+    fn verdict(&mut self, read: Option<u64>) {
+        let Self { exchange, carried, tally, .. } = self;
+        let in_doubt = carried.fence.is_in_doubt();
+        match (carried.fence.outcome(read), in_doubt) {
+            (Outcome::Committed, true) => {
+                tally.committed += 1;
+                exchange.was_committed(carried);
+            }
+            (Outcome::NotCommitted, _) => {
+                tally.undone += u64::from(in_doubt);
+                exchange.was_undone(carried);
+            }
+            (Outcome::Committed | Outcome::Unclear, _) => {
+                tally.unknown += 1;
+                self.stuck(Stuck::Doubt(Doubt::Unfenced));
+            }
+        }
+    }
+
+    fn barrier_failed(&mut self, error: ErrPacket) {
+        let missing = [NO_SUCH_TABLE, TABLE_ACCESS_DENIED, DB_ACCESS_DENIED, BAD_DB];
+        if !missing.contains(&error.code) {
+            // Not ready, or a causal wait that took too long: another node may do better.
+            self.lost = Some(error);
+        } else if self.carried.fence.is_in_doubt() {
+            self.stuck(Stuck::Doubt(Doubt::Unfenced));
+        } else {
+            self.carried.fence.is_missing();
+            // Asked again, it is a causal read of nothing.
+            if let Some(recovery) = &mut self.exchange.recovery {
+                recovery.phase = Phase::Barrier;
+            }
+        }
+    }
+
+    fn replay_packet(
+        &mut self,
+        expected: &[Option<Told>],
+        step: ReplyStep,
+        bytes: &[u8],
+        ended: bool,
+    ) -> Result<(), Violation> {
+        let payload = bytes.get(HEADER_LEN..).unwrap_or_default();
+        let Some(running) = &mut self.exchange.running else { return Ok(()) };
+        if let ReplyStep::Pass(_) = step {
+            running.digest.get_or_insert_with(PayloadDigest::new).update(bytes);
+        }
+        if !ended || self.exchange.failed {
+            return Ok(());
+        }
+        let wanted = expected.get(running.result).copied().flatten();
+        let got = match (step, running.digest.take()) {
+            (ReplyStep::Err { code, .. }, _) => Told::Error { code },
+            (_, Some(digest)) => Told::Rows { digest: digest.finish() },
+            (ReplyStep::Ok { .. }, None) => Told::ok(&OkPacket::decode(payload, self.link)?),
+            _ => Told::Other,
+        };
+        match (wanted, got) {
+            (Some(wanted), got) if wanted == got => {}
+            (None, Told::Ok { .. }) => {}
+            (_, Told::Error { .. }) => self.replay_failed(ErrPacket::decode(payload)?),
+            (wanted, got) => {
+                tracing::warn!(?wanted, ?got, "a replay was answered otherwise than before");
+                self.mismatch();
+            }
+        }
+        Ok(())
+    }
+
+    fn replay_failed(&mut self, error: ErrPacket) {
+        if is_loss(&error) {
+            self.lost = Some(error);
+        } else if ROLLED_BACK.contains(&error.code) || error.code == LOCK_WAIT_TIMEOUT {
+            self.again(Recovery::rolled_back(), error);
+        } else if error.code == DUPLICATE_ENTRY {
+            // The id that the client was told belongs to another row by now.
+            self.give_up(&error);
+        } else {
+            tracing::warn!(%error, "a replay failed where the first time it did not");
+            self.mismatch();
+        }
+    }
+
+    fn mismatch(&mut self) {
+        self.tally.mismatches += 1;
+        let message = "ido-proxy: the node failed, and on the next one the transaction did not \
+            give the same results; it was rolled back";
+        self.give_up(&ErrPacket::new(1213, *b"40001", message));
+    }
+
+    /// The transaction is rolled back, and the client is told why.
+    pub(super) fn give_up(&mut self, error: &ErrPacket) {
+        if self.exchange.begun {
+            return self.stuck(Stuck::Told);
+        }
+        if self.carried.fence.is_in_doubt() {
+            return self.stuck(Stuck::Doubt(Doubt::Unfenced));
+        }
+        self.carried.transaction.gone();
+        self.carried.rolled_back();
+        self.exchange.fail(error);
+        // What else the reply in hand has is still to come; then all is rolled back.
+        self.exchange.recovery = Some(Box::new(Recovery::giving_up()));
+    }
+
+    fn task_failed(&mut self, error: ErrPacket) {
+        if is_loss(&error) {
+            self.lost = Some(error);
+            return;
+        }
+        tracing::warn!(%error, "the session cannot be set up on another node");
+        self.stuck(Stuck::Refused(error));
+    }
+
+    pub(super) fn stuck(&mut self, stuck: Stuck) {
+        self.stuck.get_or_insert(stuck);
+    }
+}
+
+/// The number in the first column of the first row, if there is one. One column, as text.
+fn number_read(mut packets: &[u8]) -> Option<u64> {
+    // The number of columns, and the one column.
+    for _ in 0..2 {
+        let (header, _) = packet::whole(packets, 1 << 16).ok()??;
+        packets = packets.get(HEADER_LEN + header.payload_len..)?;
+    }
+    let (_, row) = packet::whole(packets, 1 << 16).ok()??;
+    std::str::from_utf8(row.get(1..)?).ok()?.parse().ok()
+}
+
+/// One read that waits until the node has applied whatever the cluster has committed.
+///
+/// Source: MariaDB documentation, "Galera Cluster System Variables" (`wsrep_sync_wait`).
+const CAUSALLY: &str = "SET STATEMENT wsrep_sync_wait=15 FOR ";
+
+/// Bytes of a request from which on the next statement goes into another one.
+const GOOD_SIZE: usize = 1 << 20;
+
+const INIT_DB: u8 = 0x02;
+const QUERY: u8 = 0x03;
+const STMT_PREPARE: u8 = 0x16;
+const SET_OPTION: u8 = 0x1B;
+
+// Error codes of the MariaDB documentation, "MariaDB Error Codes".
+/// ER_DBACCESS_DENIED_ERROR.
+const DB_ACCESS_DENIED: u16 = 1044;
+/// ER_BAD_DB_ERROR.
+const BAD_DB: u16 = 1049;
+/// ER_DUP_ENTRY.
+const DUPLICATE_ENTRY: u16 = 1062;
+/// ER_TABLEACCESS_DENIED_ERROR.
+const TABLE_ACCESS_DENIED: u16 = 1142;
+/// ER_NO_SUCH_TABLE.
+const NO_SUCH_TABLE: u16 = 1146;
+/// ER_LOCK_WAIT_TIMEOUT.
+const LOCK_WAIT_TIMEOUT: u16 = 1205;

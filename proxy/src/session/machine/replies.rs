@@ -1,0 +1,582 @@
+//! What becomes of the reply to a request: told to the client as it comes, held until the rest is
+//! there, taken out where it is ours; and what it says of the transaction.
+
+use ido_proxy_protocol::Violation;
+use ido_proxy_protocol::capabilities::Capabilities;
+use ido_proxy_protocol::command::Command;
+use ido_proxy_protocol::eof::EofPacket;
+use ido_proxy_protocol::err::ErrPacket;
+use ido_proxy_protocol::ok::OkPacket;
+use ido_proxy_protocol::packet::{self, HEADER_LEN};
+use ido_proxy_protocol::prepare::PrepareOk;
+use ido_proxy_protocol::reply::ReplyStep;
+use ido_proxy_protocol::statement::Statement;
+use ido_proxy_protocol::status::StatusFlags;
+
+use super::edits::Edits;
+use super::exchange::Exchange;
+use super::recovery::Recovery;
+use super::{Stuck, Tally};
+use super::running::{Job, Owner, Running};
+use crate::session::book::Prepared;
+use crate::session::carried::Carried;
+use crate::session::digest::{PacketWalk, PayloadDigest};
+use crate::session::journal::record::Told;
+use crate::session::plan::{PieceKind, Risk, Step, What};
+
+/// Takes in one piece of what comes from the link.
+pub(super) struct Replies<'a> {
+    pub(super) exchange: &'a mut Exchange,
+    pub(super) carried: &'a mut Carried,
+    pub(super) link: Capabilities,
+    pub(super) client: Capabilities,
+    pub(super) input: &'a [u8],
+    pub(super) taken: usize,
+    pub(super) edits: Edits,
+    /// The default database, if it has changed.
+    pub(super) schema: Option<Vec<u8>>,
+    /// The last packet is an OK of the client's that announces another result.
+    pub(super) continues: bool,
+    /// The node said, by this error, that it cannot be worked with any more.
+    pub(super) lost: Option<ErrPacket>,
+    /// The server asks the client for a file.
+    pub(super) wants_file: bool,
+    /// The session cannot go on.
+    pub(super) stuck: Option<Stuck>,
+    /// What is counted.
+    pub(super) tally: &'a mut Tally,
+}
+
+impl Replies<'_> {
+    /// Goes through all of it.
+    ///
+    /// # Errors
+    /// It cannot be followed.
+    pub(super) fn take_in(&mut self) -> Result<(), Violation> {
+        while self.lost.is_none() && self.stuck.is_none() && !self.exchange.over {
+            let Some(running) = &mut self.exchange.running else { break };
+            let rest = self.input.get(self.taken..).unwrap_or_default();
+            let results = running.tracker.results();
+            let step = running.tracker.step(rest)?;
+            let len = step.covered();
+            if len == 0 {
+                break;
+            }
+            let bytes = rest.get(..len).unwrap_or_default();
+            let ended = running.tracker.results() > results
+                || matches!(step, ReplyStep::Err { .. } | ReplyStep::Raw { last: true, .. });
+            let done = running.tracker.is_done();
+            self.continues = false;
+            match running.owner() {
+                Owner::Client => self.client_packet(step, bytes, ended)?,
+                owner => self.own_packet(owner, step, bytes, ended)?,
+            }
+            self.taken += len;
+            if ended && let Some(running) = &mut self.exchange.running {
+                running.result += 1;
+            }
+            if done && self.lost.is_none() && self.stuck.is_none() {
+                self.request_done();
+            }
+        }
+        Ok(())
+    }
+
+    /// The reply to the request in hand is complete.
+    fn request_done(&mut self) {
+        let exchange = &mut *self.exchange;
+        let Some(running) = exchange.running.take() else { return };
+        if let Job::Task(_) = running.job {
+            return;
+        }
+        exchange.record(self.carried, &running);
+        exchange.at += 1;
+        if exchange.at >= exchange.steps.len() {
+            self.end();
+        }
+    }
+
+    /// All is done: what is held goes to the client.
+    fn end(&mut self) {
+        let held = std::mem::take(&mut self.exchange.held);
+        if !held.is_empty() {
+            self.edits.replace(self.input, self.taken..self.taken, &held);
+        }
+        self.exchange.over = true;
+    }
+}
+
+// The client's results.
+impl Replies<'_> {
+    fn client_packet(
+        &mut self,
+        step: ReplyStep,
+        bytes: &[u8],
+        ended: bool,
+    ) -> Result<(), Violation> {
+        let payload = bytes.get(HEADER_LEN..).unwrap_or_default();
+        self.find_offset(bytes);
+        match step {
+            ReplyStep::Pass(_) => {
+                if let Some(running) = &mut self.exchange.running
+                    && self.exchange.keeps
+                {
+                    running.digest.get_or_insert_with(PayloadDigest::new);
+                }
+                if let Some(Running { digest: Some(digest), .. }) = &mut self.exchange.running {
+                    digest.update(bytes);
+                }
+                self.stream(bytes);
+            }
+            ReplyStep::Ok { status, state_changed, last, .. } => {
+                self.ok(bytes, payload, status, state_changed, last)?;
+            }
+            ReplyStep::Eof { status, .. } if ended => {
+                self.settle(PieceEnd::Rows(status), payload)?;
+                let wanted = self.shaped(status);
+                if wanted == status {
+                    self.tell(bytes);
+                } else {
+                    let warnings = EofPacket::decode(payload)?.warnings;
+                    let eof = EofPacket { warnings, status: wanted };
+                    self.tell_payload(bytes, &eof.encode());
+                }
+            }
+            ReplyStep::Eof { .. } => self.stream(bytes),
+            ReplyStep::Err { .. } => self.error(bytes, payload)?,
+            ReplyStep::Raw { last, .. } => {
+                if self.exchange.command == Command::StmtPrepare {
+                    return self.prepared(bytes, payload, last);
+                }
+                self.tell(bytes);
+            }
+            ReplyStep::Progress { .. } if self.exchange.hold => self.swallow(bytes.len()),
+            ReplyStep::AuthExchange { .. } | ReplyStep::Progress { .. } => self.stream(bytes),
+            ReplyStep::LocalInfile { .. } => {
+                self.wants_file = true;
+                self.stream(bytes);
+            }
+            ReplyStep::Incomplete => {}
+        }
+        Ok(())
+    }
+
+    fn ok(
+        &mut self,
+        bytes: &[u8],
+        payload: &[u8],
+        status: StatusFlags,
+        state_changed: bool,
+        last: bool,
+    ) -> Result<(), Violation> {
+        self.settle(PieceEnd::Ok { status, state_changed }, payload)?;
+        let wanted = self.shaped(status);
+        let strip = state_changed && !self.client.contains(Capabilities::SESSION_TRACK);
+        if wanted == status && !strip {
+            self.tell(bytes);
+        } else {
+            let mut packet = OkPacket::decode(payload, self.link)?;
+            packet.status = wanted;
+            if !wanted.contains(StatusFlags::SESSION_STATE_CHANGED) {
+                packet.session_state = &[];
+            }
+            self.tell_payload(bytes, &packet.encode(self.client));
+        }
+        self.after_cut();
+        self.continues = !last && !self.exchange.hold;
+        Ok(())
+    }
+
+    /// The flags as the client expects them: what we put around a statement does not show.
+    fn shaped(&self, mut status: StatusFlags) -> StatusFlags {
+        let Some(step) = self.exchange.step() else { return status };
+        if step.restart.is_some() {
+            status.remove(StatusFlags::IN_TRANS);
+            status.remove(StatusFlags::SESSION_STATE_CHANGED);
+        }
+        let later = self.exchange.steps.get(self.exchange.at + 1..).unwrap_or_default();
+        if later.iter().any(|step| !step.is_ours()) {
+            status = status | StatusFlags::MORE_RESULTS;
+        }
+        status
+    }
+
+    /// What a result without error means for transaction and session.
+    fn settle(&mut self, end: PieceEnd, payload: &[u8]) -> Result<(), Violation> {
+        let Self { exchange, carried, .. } = self;
+        let Exchange { running: Some(running), steps, at, held, sequence, setup, .. } =
+            &mut **exchange
+        else {
+            return Ok(());
+        };
+        let Some(step) = steps.get(*at) else { return Ok(()) };
+        let place = running.piece();
+        let kind = step.pieces.get(place).map(|piece| piece.kind);
+        let was_open = carried.transaction.is_open();
+        match kind {
+            Some(PieceKind::End) if step.risk == Risk::Rollback && place == 0 => {
+                carried.rolled_back();
+            }
+            Some(PieceKind::End) => carried.committed(),
+            Some(PieceKind::Begin) => {
+                if was_open {
+                    carried.committed();
+                }
+                *setup = carried.book.now();
+                running.cut = place;
+                running.told.clear();
+                running.mark = (held.len(), *sequence);
+            }
+            _ => {}
+        }
+        match end {
+            PieceEnd::Ok { status, state_changed } => {
+                let schema = carried.learn_ok(payload, status, state_changed, self.link)?;
+                self.schema = schema.or(self.schema.take());
+            }
+            PieceEnd::Rows(status) => carried.learn_rows(status),
+        }
+        if was_open && !carried.transaction.is_open() && kind != Some(PieceKind::End) {
+            carried.committed();
+        }
+        if !matches!(kind, Some(PieceKind::Begin | PieceKind::End | PieceKind::Plain)) {
+            carried.transaction.may_have_written();
+        }
+        if let Some(running) = &mut exchange.running
+            && exchange.keeps
+        {
+            let told = match (running.digest.take(), end) {
+                (Some(digest), _) => Told::Rows { digest: digest.finish() },
+                (None, PieceEnd::Ok { .. }) => Told::ok(&OkPacket::decode(payload, self.link)?),
+                (None, PieceEnd::Rows(_)) => Told::Other,
+            };
+            running.told.push(told);
+        }
+        if exchange.command == Command::ResetConnection {
+            carried.rolled_back();
+        }
+        Ok(())
+    }
+
+    /// Behind a COMMIT or ROLLBACK nothing of what is before is sent again.
+    fn after_cut(&mut self) {
+        let Exchange { running: Some(running), steps, at, held, sequence, setup, .. } =
+            &mut *self.exchange
+        else {
+            return;
+        };
+        let place = running.piece();
+        let piece = steps.get(*at).and_then(|step| step.pieces.get(place));
+        let ends = match piece.map(|piece| piece.kind) {
+            Some(PieceKind::End) => true,
+            Some(PieceKind::Implicit) => !self.carried.transaction.is_open(),
+            _ => false,
+        };
+        if ends {
+            running.cut = place + 1;
+            running.told.clear();
+            running.mark = (held.len(), *sequence);
+            *setup = self.carried.book.now();
+        }
+    }
+
+    fn prepared(&mut self, bytes: &[u8], payload: &[u8], last: bool) -> Result<(), Violation> {
+        let first = self.exchange.running.as_ref().is_some_and(|running| running.told.is_empty());
+        if !first {
+            self.stream(bytes);
+            return Ok(());
+        }
+        let mut ok = PrepareOk::decode(payload, self.link)?;
+        let sql = self.exchange.request.get(1..).unwrap_or_default().to_vec();
+        let single = Statement::single(&sql, self.carried.book.dialect());
+        let link_id = ok.statement_id;
+        let mut statement = Prepared::new(sql.clone(), single.kind, single.open_ended, link_id);
+        statement.parameters = ok.parameters.into();
+        // After a change of the link its numbers may be those of older statements.
+        let id = self.carried.book.free_statement_id(link_id);
+        self.carried.book.prepared(id, statement);
+        if let Some(running) = &mut self.exchange.running {
+            // What follows are definitions.
+            running.told.push(Told::Other);
+        }
+        if id == link_id {
+            self.stream(bytes);
+        } else {
+            ok.statement_id = id;
+            self.release();
+            self.tell_payload(bytes, &ok.encode());
+        }
+        if last {
+            self.exchange.begun = true;
+        }
+        Ok(())
+    }
+}
+
+/// How a result ended.
+#[derive(Clone, Copy, Debug)]
+enum PieceEnd {
+    Ok { status: StatusFlags, state_changed: bool },
+    Rows(StatusFlags),
+}
+
+// Errors.
+impl Replies<'_> {
+    /// The server refuses one of the client's statements.
+    fn error(&mut self, bytes: &[u8], payload: &[u8]) -> Result<(), Violation> {
+        let error = ErrPacket::decode(payload)?;
+        let risk = self.exchange.step().map_or(Risk::Repeatable, |step| step.risk);
+        let first = self.exchange.running.as_ref().is_some_and(|running| running.piece() == 0);
+        let doubtful = matches!(risk, Risk::Doubtful(_)) && error.code != NOT_READY;
+        if is_loss(&error) && self.may_move() && !doubtful {
+            self.lost = Some(error);
+            return Ok(());
+        }
+        if matches!(risk, Risk::Commit { .. }) && first && self.carried.fence.is_set() {
+            self.again(Recovery::in_doubt(), error);
+            return Ok(());
+        }
+        if ROLLED_BACK.contains(&error.code)
+            && self.exchange.keeps
+            && self.may_move()
+            && self.exchange.tries < MOST_TRIES
+        {
+            self.again(Recovery::rolled_back(), error);
+            return Ok(());
+        }
+        if ROLLED_BACK.contains(&error.code) {
+            self.carried.transaction.gone();
+            self.carried.rolled_back();
+        }
+        self.tell(bytes);
+        self.give_up_rest(error.code);
+        Ok(())
+    }
+
+    /// An error ends a batch: nothing behind it is sent.
+    fn give_up_rest(&mut self, code: u16) {
+        let exchange = &mut *self.exchange;
+        if let Some(running) = &mut exchange.running {
+            running.told.push(Told::Error { code });
+        }
+        let wrapped = exchange.step().is_some_and(|step| step.restart.is_some());
+        exchange.steps.truncate(exchange.at + 1);
+        if wrapped {
+            exchange.steps.push(Step::rollback());
+        }
+    }
+
+    fn may_move(&self) -> bool {
+        let told = self.exchange.begun && self.exchange.steps.len() > 1;
+        self.carried.stuck().is_none() && !self.exchange.request.is_empty() && !told
+    }
+
+    /// The same once more, on the same link; or, after many times, the error for which it failed.
+    pub(super) fn again(&mut self, recovery: Recovery, error: ErrPacket) {
+        if self.exchange.tries >= MOST_TRIES {
+            return self.give_up(&error);
+        }
+        let exchange = &mut *self.exchange;
+        exchange.tries += 1;
+        exchange.take_back();
+        exchange.recovery = Some(Box::new(recovery));
+        tracing::debug!(%error, tries = exchange.tries, "rolled back by the server: once more");
+    }
+}
+
+// Results of our own.
+impl Replies<'_> {
+    fn own_packet(
+        &mut self,
+        owner: Owner,
+        step: ReplyStep,
+        bytes: &[u8],
+        ended: bool,
+    ) -> Result<(), Violation> {
+        self.swallow(bytes.len());
+        let payload = bytes.get(HEADER_LEN..).unwrap_or_default();
+        if let Some(Running { job: Job::Task(_), .. }) = &self.exchange.running {
+            return self.task_packet(step, bytes, ended);
+        }
+        match (owner, step) {
+            (_, ReplyStep::Err { .. }) => self.own_error(owner, ErrPacket::decode(payload)?),
+            (Owner::Fence, ReplyStep::Ok { .. }) => {
+                let packet = OkPacket::decode(payload, self.link)?;
+                self.learn_own(payload, step)?;
+                if packet.affected_rows == 1 {
+                    self.carried.fence.was_set();
+                    return Ok(());
+                }
+                // Somebody has been here before. What else the request does is undone with the link,
+                // and on the next one the row tells who it was.
+                self.exchange.tries += 1;
+                self.lost = Some(ErrPacket::new(0, *b"HY000", "the fence is not as it was left"));
+                Ok(())
+            }
+            (_, ReplyStep::Ok { .. }) => {
+                self.learn_own(payload, step)?;
+                match self.exchange.step().map(|step| &step.what) {
+                    Some(What::Commit) => self.carried.committed(),
+                    Some(What::Rollback) => self.carried.rolled_back(),
+                    _ => {}
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes in the flags, and the report, of an OK packet of ours.
+    pub(super) fn learn_own(&mut self, payload: &[u8], step: ReplyStep) -> Result<(), Violation> {
+        if let ReplyStep::Ok { status, state_changed, .. } = step {
+            self.carried.learn_ok(payload, status, state_changed, self.link)?;
+        }
+        Ok(())
+    }
+
+    fn own_error(&mut self, owner: Owner, error: ErrPacket) -> Result<(), Violation> {
+        let what = self.exchange.step().map(|step| step.what.clone());
+        match (owner, what) {
+            _ if is_loss(&error) => self.lost = Some(error),
+            (_, Some(What::Commit)) => self.again(Recovery::in_doubt(), error),
+            (Owner::Fence, _) if error.code == DUPLICATE_ENTRY => {
+                self.again(Recovery::in_doubt(), error);
+            }
+            (Owner::Fence, _)
+                if ROLLED_BACK.contains(&error.code) || error.code == LOCK_WAIT_TIMEOUT =>
+            {
+                self.again(Recovery::rolled_back(), error);
+            }
+            (Owner::Fence, _) => self.without_fence(&error),
+            // BEGIN and ROLLBACK do not fail on a link that lives.
+            _ => self.lost = Some(error),
+        }
+        Ok(())
+    }
+
+    /// The fence cannot be written: the transaction goes on without.
+    fn without_fence(&mut self, error: &ErrPacket) {
+        if error.code != READ_ONLY_TRANSACTION && self.carried.fence.is_missing() {
+            tracing::warn!(
+                %error,
+                "there is no fence: a COMMIT whose reply is lost will end in an error \
+                 (ido-proxy setup prints the SQL that creates it)"
+            );
+        }
+        self.exchange.go_unfenced();
+    }
+}
+
+// Towards the client.
+impl Replies<'_> {
+    /// The first packet of a request for the client tells how far its numbers are from those expected.
+    fn find_offset(&mut self, bytes: &[u8]) {
+        let sequence = self.exchange.sequence;
+        let Some(running) = &mut self.exchange.running else { return };
+        if running.renumber.is_none() {
+            let got = bytes.get(HEADER_LEN - 1).copied().unwrap_or_default();
+            running.renumber = Some((PacketWalk::default(), sequence.wrapping_sub(got)));
+        }
+    }
+
+    fn offset(&self) -> u8 {
+        let running = self.exchange.running.as_ref();
+        running.and_then(|running| running.renumber.as_ref()).map_or(0, |(_, offset)| *offset)
+    }
+
+    /// Bytes that cannot wait: rows, or a question to the client.
+    fn stream(&mut self, bytes: &[u8]) {
+        let held = std::mem::take(&mut self.exchange.held);
+        self.exchange.hold = false;
+        self.exchange.begun = true;
+        let Some(running) = &mut self.exchange.running else { return };
+        let (walk, offset) = running.renumber.get_or_insert_default();
+        if *offset == 0 {
+            if !held.is_empty() {
+                self.edits.replace(self.input, self.taken..self.taken, &held);
+            }
+            return;
+        }
+        let mut out = held;
+        let start = out.len();
+        out.extend_from_slice(bytes);
+        walk.renumber(&mut out[start..], *offset);
+        self.edits.replace(self.input, self.taken..self.taken + bytes.len(), &out);
+    }
+
+    /// A whole packet with which a result ends.
+    fn tell(&mut self, bytes: &[u8]) {
+        let offset = self.offset();
+        if offset == 0 && !self.exchange.hold {
+            self.exchange.begun = true;
+            let sequence = bytes.get(HEADER_LEN - 1).copied().unwrap_or_default();
+            self.exchange.sequence = sequence.wrapping_add(1);
+            return;
+        }
+        self.tell_payload(bytes, bytes.get(HEADER_LEN..).unwrap_or_default());
+    }
+
+    /// The same with another payload than that of the packet `bytes`.
+    fn tell_payload(&mut self, bytes: &[u8], payload: &[u8]) {
+        let got = bytes.get(HEADER_LEN - 1).copied().unwrap_or_default();
+        let sequence = got.wrapping_add(self.offset());
+        let range = self.taken..self.taken + bytes.len();
+        let next = if self.exchange.hold {
+            self.edits.replace(self.input, range, &[]);
+            packet::frame(payload, sequence, &mut self.exchange.held)
+        } else {
+            self.exchange.begun = true;
+            let mut framed = Vec::with_capacity(HEADER_LEN + payload.len());
+            let next = packet::frame(payload, sequence, &mut framed);
+            self.edits.replace(self.input, range, &framed);
+            next
+        };
+        self.exchange.sequence = next;
+    }
+
+    fn release(&mut self) {
+        let held = std::mem::take(&mut self.exchange.held);
+        self.exchange.hold = false;
+        self.edits.replace(self.input, self.taken..self.taken, &held);
+    }
+
+    /// Bytes that are not the client's.
+    pub(super) fn swallow(&mut self, len: usize) {
+        self.edits.replace(self.input, self.taken..self.taken + len, &[]);
+    }
+}
+
+/// Whether an error says that the node cannot be worked with, rather than that a statement is wrong.
+pub(super) fn is_loss(error: &ErrPacket) -> bool {
+    match error.code {
+        // The same number stands for an unknown command.
+        NOT_READY => error.message.starts_with(b"WSREP"),
+        SERVER_SHUTDOWN | READ_ONLY_MODE => true,
+        // The same number stands for other options that forbid something.
+        OPTION_PREVENTS => error.message.windows(11).any(|words| words == b"--read-only"),
+        _ => false,
+    }
+}
+
+/// The whole transaction was rolled back with these: ER_LOCK_DEADLOCK, which also is what Galera says
+/// of a conflict, and ER_ERROR_DURING_COMMIT.
+pub(super) const ROLLED_BACK: [u16; 2] = [1213, 1180];
+
+/// How often a transaction that the server rolled back is done again before the client is told.
+const MOST_TRIES: u32 = 10;
+
+// Error codes of the MariaDB documentation, "MariaDB Error Codes".
+/// ER_UNKNOWN_COM_ERROR; with a message that begins with WSREP, Galera's "not ready".
+const NOT_READY: u16 = 1047;
+/// ER_SERVER_SHUTDOWN.
+const SERVER_SHUTDOWN: u16 = 1053;
+/// ER_DUP_ENTRY.
+const DUPLICATE_ENTRY: u16 = 1062;
+/// ER_LOCK_WAIT_TIMEOUT.
+const LOCK_WAIT_TIMEOUT: u16 = 1205;
+/// ER_OPTION_PREVENTS_STATEMENT.
+const OPTION_PREVENTS: u16 = 1290;
+/// ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION.
+const READ_ONLY_TRANSACTION: u16 = 1792;
+/// ER_READ_ONLY_MODE.
+const READ_ONLY_MODE: u16 = 1836;

@@ -1,0 +1,123 @@
+//! One request on the link whose reply is being followed.
+
+use ido_proxy_protocol::capabilities::Capabilities;
+use ido_proxy_protocol::command::Command;
+use ido_proxy_protocol::reply::ReplyTracker;
+
+use super::recovery::Task;
+use crate::session::digest::{PacketWalk, PayloadDigest};
+use crate::session::journal::record::Told;
+use crate::session::plan::{Step, What};
+
+/// The request in hand.
+#[derive(Debug)]
+pub(super) struct Running {
+    /// Finds the ends of its results.
+    pub(super) tracker: ReplyTracker,
+    /// What it is for.
+    pub(super) job: Job,
+    /// Results that have ended.
+    pub(super) result: usize,
+    /// What was told of them, from `cut` on: of the client's results, or of all that a replay brings.
+    pub(super) told: Vec<Told>,
+    /// Of the rows at hand, where they are to be compared some day.
+    pub(super) digest: Option<PayloadDigest>,
+    /// The first statement of the step that belongs to the transaction that is open now: what stands
+    /// before it was committed or rolled back by this very step.
+    pub(super) cut: usize,
+    /// How much of what is held, and which sequence id, stood before the first result behind `cut`.
+    pub(super) mark: (usize, u8),
+    /// Gives the client's packets the numbers that it expects.
+    pub(super) renumber: Option<(PacketWalk, u8)>,
+}
+
+/// What a request is for.
+#[derive(Debug)]
+pub(super) enum Job {
+    /// A step of the client's command.
+    Step {
+        /// How many results of ours come first.
+        prefix: usize,
+        /// How many of the client's come before that of our fence; `None`: the fence is not in it.
+        fence_after: Option<usize>,
+        /// None of the results is the client's.
+        ours: bool,
+    },
+    /// A part of the way back after a loss.
+    Task(Task),
+}
+
+/// Whose a result is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Owner {
+    /// The client's.
+    Client,
+    /// Ours, of the fence.
+    Fence,
+    /// Ours.
+    Proxy,
+}
+
+impl Running {
+    /// A request with this command byte, whose reply will have this layout.
+    pub(super) fn new(
+        command: Command,
+        link: Capabilities,
+        job: Job,
+        mark: (usize, u8),
+    ) -> Self {
+        Self {
+            tracker: ReplyTracker::new(command, link),
+            job,
+            result: 0,
+            told: Vec::new(),
+            digest: None,
+            cut: 0,
+            mark,
+            renumber: None,
+        }
+    }
+
+    /// Whose the result at hand is.
+    pub(super) fn owner(&self) -> Owner {
+        match &self.job {
+            Job::Task(_) => Owner::Proxy,
+            Job::Step { ours: true, fence_after, .. } => match fence_after {
+                Some(_) => Owner::Fence,
+                None => Owner::Proxy,
+            },
+            Job::Step { prefix, fence_after, .. } => {
+                if self.result < *prefix {
+                    // BEGIN, then the fence.
+                    return if self.result == 1 { Owner::Fence } else { Owner::Proxy };
+                }
+                match fence_after {
+                    Some(count) if self.result - prefix >= *count => Owner::Fence,
+                    _ => Owner::Client,
+                }
+            }
+        }
+    }
+
+    /// The place of the result at hand among the client's.
+    pub(super) fn piece(&self) -> usize {
+        match self.job {
+            Job::Step { prefix, .. } => self.result.saturating_sub(prefix),
+            Job::Task(_) => self.result,
+        }
+    }
+}
+
+impl Job {
+    /// The job of a step.
+    pub(super) fn of_step(step: &Step) -> Self {
+        Self::Step {
+            prefix: if matches!(step.what, What::Wrapped(_)) { 2 } else { 0 },
+            fence_after: match step.what {
+                What::Fence => Some(0),
+                _ => step.fenced.then_some(step.pieces.len()),
+            },
+            ours: step.is_ours(),
+        }
+    }
+}

@@ -1,0 +1,509 @@
+//! How a command is sent: as it came, or in steps with a fence between what it wrote and the COMMIT.
+//!
+//! Icinga's every batch is `…;COMMIT;BEGIN`. Sent in one piece, a lost reply would leave open whether
+//! the COMMIT was reached. So it goes out as two [`Step`]s, `…;fence` and `COMMIT;BEGIN`: while the
+//! first one has no complete reply nothing can have been committed, and when the second one has none,
+//! the fence tells. A statement that commits by itself (autocommit) is put between a BEGIN and a COMMIT
+//! of ours for the same reason.
+//!
+//! Pure: text and a few facts in, steps out.
+
+use std::ops::Range;
+
+use ido_proxy_protocol::command::Command;
+use ido_proxy_protocol::statement::{Dialect, Kind, SetTargets, Statement, Statements};
+
+use super::reason::{Reason, Reasons};
+
+/// What must be known of the session to send a command.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Scene {
+    /// How the server reads a text now.
+    pub(crate) dialect: Dialect,
+    /// Whether it takes several statements in one text.
+    pub(crate) multi: bool,
+    /// Whether each statement is a transaction of its own unless one is open.
+    pub(crate) autocommit: bool,
+    /// Whether a transaction is open.
+    pub(crate) open: bool,
+    /// Whether the open transaction may have written.
+    pub(crate) dirty: bool,
+    /// Whether there is a fence.
+    pub(crate) fence: bool,
+}
+
+/// The steps of one command.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    /// At least one.
+    pub(crate) steps: Vec<Step>,
+    /// Why the session can no longer move once the command is done.
+    pub(crate) session: Reasons,
+    /// Why the transaction that is open after it, or during it, cannot be done again.
+    pub(crate) transaction: Reasons,
+}
+
+/// One request to the node, and what its reply means.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Step {
+    /// What is sent.
+    pub(crate) what: What,
+    /// Whether the fence follows in the same request.
+    pub(crate) fenced: bool,
+    /// What a lost reply means.
+    pub(crate) risk: Risk,
+    /// The statements of the client in it, in order; empty where it is one, or nobody knows.
+    pub(crate) pieces: Vec<Piece>,
+    /// Of a statement that we have put into a transaction of its own: the step with which that begins,
+    /// and begins again if it was not committed.
+    pub(crate) restart: Option<usize>,
+}
+
+/// What a step sends.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum What {
+    /// BEGIN, of our own.
+    Begin,
+    /// COMMIT, of our own.
+    Commit,
+    /// The fence, if the transaction wrote.
+    Fence,
+    /// This part of the text.
+    Part(Range<usize>),
+    /// ROLLBACK, of our own.
+    Rollback,
+    /// The command as it came.
+    Whole,
+    /// BEGIN and the fence, and then this part of the text.
+    Wrapped(Range<usize>),
+}
+
+/// What it means that the reply to a step is lost.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Risk {
+    /// It may have committed what the transaction wrote. The fence tells; if it did, the text goes on
+    /// at `resume`, which is the place behind a COMMIT, and the place of any other statement.
+    Commit {
+        /// An offset into the text.
+        resume: usize,
+    },
+    /// It may have been done, nobody can tell, and it must not be done twice.
+    Doubtful(Doubt),
+    /// Nothing outlives the transaction: it may be sent again.
+    Repeatable,
+    /// The transaction is gone, as it was to be.
+    Rollback,
+}
+
+/// Why nobody can tell.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Doubt {
+    /// It commits by itself, or what it does is not known.
+    Statement,
+    /// It would be told by a fence, and there is none.
+    Unfenced,
+}
+
+/// One statement of a text.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Piece {
+    /// Where it begins.
+    pub(crate) start: usize,
+    /// Where it ends.
+    pub(crate) end: usize,
+    /// What it does.
+    pub(crate) kind: PieceKind,
+}
+
+/// What a statement does to the transaction.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum PieceKind {
+    /// Begins one (and commits an open one).
+    Begin,
+    /// Ends one, by COMMIT or ROLLBACK.
+    End,
+    /// Commits an open one in passing.
+    Implicit,
+    /// None of all.
+    Plain,
+    /// May write.
+    Write,
+}
+
+impl Step {
+    fn new(what: What) -> Self {
+        Self { what, fenced: false, risk: Risk::Repeatable, pieces: Vec::new(), restart: None }
+    }
+
+    /// The fence alone.
+    pub(crate) fn fence() -> Self {
+        Self::new(What::Fence)
+    }
+
+    /// A rollback of what our own BEGIN began.
+    pub(crate) fn rollback() -> Self {
+        Self::new(What::Rollback)
+    }
+
+    /// Whether no part of its reply is the client's.
+    pub(crate) fn is_ours(&self) -> bool {
+        matches!(self.what, What::Begin | What::Commit | What::Fence | What::Rollback)
+    }
+}
+
+impl Plan {
+    /// One step that is sent as it came.
+    fn whole(risk: Risk, kind: PieceKind, end: usize) -> Self {
+        let pieces = vec![Piece { start: 0, end, kind }];
+        let step = Step { risk, pieces, ..Step::new(What::Whole) };
+        Self { steps: vec![step], ..Self::default() }
+    }
+
+    /// The plan of a command that is read no further than its first byte.
+    pub(crate) fn of_command(command: Command) -> Self {
+        let risk = match command {
+            Command::Debug | Command::ProcessKill | Command::Refresh | Command::Shutdown => {
+                Risk::Doubtful(Doubt::Statement)
+            }
+            Command::ResetConnection => Risk::Rollback,
+            _ => Risk::Repeatable,
+        };
+        Self::whole(risk, PieceKind::Plain, 0)
+    }
+
+    /// The plan of a command that is too long to be kept.
+    pub(crate) fn of_long_command() -> Self {
+        let mut plan = Self::whole(Risk::Doubtful(Doubt::Statement), PieceKind::Write, 0);
+        plan.steps[0].pieces.clear();
+        plan.transaction.insert(Reason::LongCommand);
+        plan
+    }
+
+    /// The plan of a COM_QUERY with the text `sql`.
+    pub(crate) fn of_query(sql: &[u8], scene: Scene) -> Self {
+        if !scene.multi {
+            let statement = Statement::single(sql, scene.dialect);
+            return Self::of_statement(&statement, scene);
+        }
+        let mut statements = Statements::new(sql, scene.dialect);
+        let (first, second) = (statements.next(), statements.next());
+        match (first, second) {
+            (Some(first), None) if !wants_wrap(&first, scene) => Self::of_statement(&first, scene),
+            (first, second) => {
+                let mut planner = Planner::new(scene);
+                for statement in first.into_iter().chain(second).chain(statements) {
+                    planner.add(&statement);
+                }
+                planner.finish()
+            }
+        }
+    }
+
+    /// The plan of one statement that cannot be put together with others: a COM_STMT_EXECUTE, or the
+    /// text of a client that may send one only.
+    pub(crate) fn of_statement(statement: &Statement<'_>, scene: Scene) -> Self {
+        let (session, transaction) = reasons(statement, scene);
+        let plan = Self::of_kind(statement.kind, statement.open_ended, statement.sql.len(), scene);
+        Self { session, transaction, ..plan }
+    }
+
+    /// As [`Self::of_statement`], without the reasons.
+    pub(crate) fn of_kind(kind: Kind, open_ended: bool, len: usize, scene: Scene) -> Self {
+        let open = scene.open || !scene.autocommit;
+        let class = Class::of(kind, open_ended);
+        let mut plan = Self::whole(Risk::Repeatable, class.piece(), len);
+        let step = &mut plan.steps[0];
+        match class {
+            Class::Begin | Class::Commit | Class::Implicit if open && scene.dirty => {
+                let resume = if class == Class::Commit { len } else { 0 };
+                step.risk = commit_risk(kind, scene, resume);
+                if scene.fence {
+                    plan.steps.insert(0, Step::fence());
+                }
+            }
+            Class::Implicit if kind == Kind::Ddl => {
+                step.risk = Risk::Doubtful(Doubt::Statement);
+            }
+            Class::Rollback => step.risk = Risk::Rollback,
+            Class::Write if !open && scene.fence => {
+                plan.steps.splice(0..0, [Step::new(What::Begin), Step::fence()]);
+                let risk = Risk::Commit { resume: len };
+                plan.steps.push(Step { risk, ..Step::new(What::Commit) });
+                plan.steps.iter_mut().for_each(|step| step.restart = Some(0));
+            }
+            Class::Write if !open => step.risk = Risk::Doubtful(Doubt::Unfenced),
+            Class::Unknown if !open => step.risk = Risk::Doubtful(Doubt::Statement),
+            Class::Begin | Class::Commit | Class::Implicit | Class::Plain | Class::Unknown
+            | Class::Write => {}
+        }
+        if open_ended {
+            step_of(&mut plan).pieces.clear();
+        }
+        plan
+    }
+}
+
+/// The step of the client's own in a plan of one statement.
+fn step_of(plan: &mut Plan) -> &mut Step {
+    let place = plan.steps.iter().position(|step| step.what == What::Whole);
+    &mut plan.steps[place.unwrap_or_default()]
+}
+
+fn wants_wrap(statement: &Statement<'_>, scene: Scene) -> bool {
+    let open = scene.open || !scene.autocommit;
+    !open && scene.fence && Class::of(statement.kind, statement.open_ended) == Class::Write
+}
+
+/// What a lost reply to a statement that commits means.
+fn commit_risk(kind: Kind, scene: Scene, resume: usize) -> Risk {
+    let unclear = match kind {
+        Kind::Ddl => true,
+        // What comes after it is not simply the rest of the text.
+        Kind::Commit(completion) => completion.chain || completion.release,
+        _ => false,
+    };
+    match (scene.fence, unclear) {
+        (false, _) => Risk::Doubtful(Doubt::Unfenced),
+        (true, true) => Risk::Doubtful(Doubt::Statement),
+        (true, false) => Risk::Commit { resume },
+    }
+}
+
+/// What a statement does, as far as the plan depends on it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Class {
+    Begin,
+    Commit,
+    /// Commits an open transaction in passing.
+    Implicit,
+    Plain,
+    Rollback,
+    /// Anything may happen.
+    Unknown,
+    Write,
+}
+
+impl Class {
+    fn of(kind: Kind, open_ended: bool) -> Self {
+        match kind {
+            _ if open_ended => Self::Unknown,
+            Kind::Begin => Self::Begin,
+            Kind::Call | Kind::Execute | Kind::Other => Self::Unknown,
+            Kind::Commit(_) => Self::Commit,
+            Kind::Ddl | Kind::LockTables | Kind::UnlockTables => Self::Implicit,
+            Kind::Dml => Self::Write,
+            Kind::Rollback(_) => Self::Rollback,
+            Kind::Set(targets)
+                if targets.contains(SetTargets::AUTOCOMMIT)
+                    || targets.contains(SetTargets::OTHER) =>
+            {
+                Self::Implicit
+            }
+            _ => Self::Plain,
+        }
+    }
+
+    fn piece(self) -> PieceKind {
+        match self {
+            Self::Begin => PieceKind::Begin,
+            Self::Commit | Self::Rollback => PieceKind::End,
+            Self::Implicit => PieceKind::Implicit,
+            Self::Plain => PieceKind::Plain,
+            Self::Unknown | Self::Write => PieceKind::Write,
+        }
+    }
+}
+
+/// Puts the steps of a batch together.
+struct Planner {
+    scene: Scene,
+    plan: Plan,
+    /// The step that is being filled.
+    body: Option<Step>,
+    /// Whether the fence may follow it in the same request: one reply each, and something written.
+    simple: bool,
+    wrote: bool,
+    open: bool,
+    dirty: bool,
+}
+
+impl Planner {
+    fn new(scene: Scene) -> Self {
+        Self {
+            plan: Plan::default(),
+            body: None,
+            simple: true,
+            wrote: false,
+            open: scene.open || !scene.autocommit,
+            dirty: scene.dirty,
+            scene,
+        }
+    }
+
+    fn add(&mut self, statement: &Statement<'_>) {
+        let (session, transaction) = reasons(statement, self.scene);
+        self.plan.session.extend(session);
+        self.plan.transaction.extend(transaction);
+        let class = Class::of(statement.kind, statement.open_ended);
+        match class {
+            Class::Begin | Class::Commit | Class::Implicit if self.open => {
+                self.commit(statement, class);
+            }
+            Class::Rollback => {
+                self.flush();
+                self.push(statement, class);
+                self.risk(Risk::Rollback);
+                self.open = !self.scene.autocommit;
+                self.dirty = false;
+            }
+            Class::Begin => {
+                self.push(statement, class);
+                self.open = true;
+            }
+            Class::Write if !self.open && self.scene.fence => self.wrap(statement),
+            Class::Write | Class::Unknown if !self.open => {
+                let doubt =
+                    if class == Class::Write { Doubt::Unfenced } else { Doubt::Statement };
+                self.alone(statement, class, Risk::Doubtful(doubt));
+            }
+            Class::Implicit if statement.kind == Kind::Ddl => {
+                self.alone(statement, class, Risk::Doubtful(Doubt::Statement));
+            }
+            Class::Commit | Class::Implicit | Class::Plain | Class::Unknown | Class::Write => {
+                self.push(statement, class);
+                self.wrote |= class == Class::Write;
+                self.dirty |= matches!(class, Class::Unknown | Class::Write);
+                self.simple &= class != Class::Unknown;
+            }
+        }
+        // What it was set to is not looked at: to take it for off costs a wrap at most.
+        if let Kind::Set(targets) = statement.kind
+            && targets.contains(SetTargets::AUTOCOMMIT)
+        {
+            self.open = true;
+        }
+    }
+
+    /// A statement that ends the open transaction begins a step of its own, behind the fence.
+    fn commit(&mut self, statement: &Statement<'_>, class: Class) {
+        let dirty = self.dirty;
+        if dirty && self.scene.fence {
+            match &mut self.body {
+                Some(body) if self.simple && self.wrote => body.fenced = true,
+                _ => {
+                    self.flush();
+                    self.plan.steps.push(Step::fence());
+                }
+            }
+        }
+        if dirty {
+            self.flush();
+        }
+        self.push(statement, class);
+        if dirty {
+            let Range { start, end } = statement.range;
+            let resume = if class == Class::Commit { end } else { start };
+            self.risk(commit_risk(statement.kind, self.scene, resume));
+        }
+        let chain = matches!(statement.kind, Kind::Commit(completion) if completion.chain);
+        self.open = class == Class::Begin || chain || !self.scene.autocommit;
+        self.dirty = false;
+    }
+
+    /// A statement that commits by itself, between a BEGIN and a COMMIT of ours.
+    fn wrap(&mut self, statement: &Statement<'_>) {
+        self.flush();
+        let restart = Some(self.plan.steps.len());
+        let Range { start, end } = statement.range.clone();
+        let pieces = vec![Piece { start, end, kind: PieceKind::Write }];
+        let wrapped = What::Wrapped(statement.range.clone());
+        self.plan.steps.push(Step { pieces, restart, ..Step::new(wrapped) });
+        let risk = Risk::Commit { resume: end };
+        self.plan.steps.push(Step { risk, restart, ..Step::new(What::Commit) });
+    }
+
+    fn alone(&mut self, statement: &Statement<'_>, class: Class, risk: Risk) {
+        self.flush();
+        self.push(statement, class);
+        self.risk(risk);
+        if statement.open_ended
+            && let Some(body) = &mut self.body
+        {
+            body.pieces.clear();
+        }
+        self.flush();
+    }
+
+    fn push(&mut self, statement: &Statement<'_>, class: Class) {
+        let Range { start, end } = statement.range.clone();
+        let body = self.body.get_or_insert_with(|| Step::new(What::Part(start..end)));
+        if let What::Part(range) = &mut body.what {
+            range.end = end;
+        }
+        body.pieces.push(Piece { start, end, kind: class.piece() });
+    }
+
+    fn risk(&mut self, risk: Risk) {
+        if let Some(body) = &mut self.body {
+            body.risk = risk;
+        }
+    }
+
+    fn flush(&mut self) {
+        self.plan.steps.extend(self.body.take());
+        self.simple = true;
+        self.wrote = false;
+    }
+
+    fn finish(mut self) -> Plan {
+        self.flush();
+        if let [step] = &mut self.plan.steps[..]
+            && matches!(step.what, What::Part(_))
+        {
+            step.what = What::Whole;
+        }
+        if self.plan.steps.is_empty() {
+            self.plan.steps = Plan::whole(Risk::Repeatable, PieceKind::Plain, 0).steps;
+        }
+        self.plan
+    }
+}
+
+/// Why session and transaction cannot move after this statement.
+fn reasons(statement: &Statement<'_>, scene: Scene) -> (Reasons, Reasons) {
+    let (mut session, mut transaction) = (Reasons::default(), Reasons::default());
+    match statement.kind {
+        Kind::TemporaryTable => session.insert(Reason::TemporaryTable),
+        Kind::Prepare => session.insert(Reason::SqlPrepare),
+        Kind::Call | Kind::Execute => transaction.insert(Reason::Call),
+        Kind::Other if is_exotic(statement.sql) => session.insert(Reason::Exotic),
+        _ => {}
+    }
+    if statement.open_ended && (scene.open || !scene.autocommit) {
+        transaction.insert(Reason::Compound);
+    }
+    if statement.sql.contains(&b'@') && statement.mentions_user_variable() {
+        session.insert(Reason::UserVariable);
+    }
+    if may_name_get_lock(statement.sql) && statement.mentions(b"GET_LOCK") {
+        session.insert(Reason::NamedLock);
+    }
+    (session, transaction)
+}
+
+fn is_exotic(sql: &[u8]) -> bool {
+    let word: Vec<u8> = sql.iter().copied().take_while(u8::is_ascii_alphabetic).collect();
+    [&b"XA"[..], b"HANDLER"].iter().any(|exotic| word.eq_ignore_ascii_case(exotic))
+}
+
+/// A quick look, so that the tokens of a batch are not read a second time for nothing.
+fn may_name_get_lock(sql: &[u8]) -> bool {
+    memchr::memchr_iter(b'_', sql).any(|at| {
+        at.checked_sub(3)
+            .and_then(|start| sql.get(start..at + 5))
+            .is_some_and(|word| word.eq_ignore_ascii_case(b"GET_LOCK"))
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,112 @@
+use super::*;
+
+fn icinga(open: bool) -> Scene {
+    Scene { multi: true, autocommit: true, open, fence: true, ..Scene::default() }
+}
+
+/// The steps as text: `^` for our BEGIN, `#` for the fence, `$` for our COMMIT, `!` before what is
+/// committed by it, `?` before what is doubtful.
+fn shown(sql: &str, scene: Scene) -> Vec<String> {
+    let plan = Plan::of_query(sql.as_bytes(), scene);
+    let text = |range: &Range<usize>| sql[range.clone()].to_owned();
+    plan.steps
+        .iter()
+        .map(|step| {
+            let what = match &step.what {
+                What::Begin => "^".to_owned(),
+                What::Commit => "$".to_owned(),
+                What::Fence => "#".to_owned(),
+                What::Part(range) => text(range),
+                What::Rollback => "%".to_owned(),
+                What::Whole => sql.to_owned(),
+                What::Wrapped(range) => format!("^#{}", text(range)),
+            };
+            let risk = match step.risk {
+                Risk::Commit { .. } => "!",
+                Risk::Doubtful(_) => "?",
+                Risk::Repeatable => "",
+                Risk::Rollback => "~",
+            };
+            format!("{risk}{what}{}", if step.fenced { "#" } else { "" })
+        })
+        .collect()
+}
+
+/// Else a lost reply leaves open whether the batch was committed.
+#[test]
+fn icingas_batch_is_split_before_its_commit() {
+    let batch = "UPDATE a SET b=1;INSERT INTO c VALUES (';');COMMIT;BEGIN";
+    let steps = ["UPDATE a SET b=1;INSERT INTO c VALUES (';')#", "!COMMIT;BEGIN"];
+    assert_eq!(shown(batch, icinga(true)), steps);
+    let older = "UPDATE a SET b=1;COMMIT;BEGIN;DELETE FROM d;INSERT INTO d VALUES (1)";
+    let steps = ["UPDATE a SET b=1#", "!COMMIT;BEGIN;DELETE FROM d;INSERT INTO d VALUES (1)"];
+    assert_eq!(shown(older, icinga(true)), steps);
+}
+
+/// Icinga sends this each second: it must stay one round trip.
+#[test]
+fn a_commit_of_nothing_is_sent_as_it_came() {
+    assert_eq!(shown("COMMIT;BEGIN", icinga(true)), ["COMMIT;BEGIN"]);
+    let dirty = Scene { dirty: true, ..icinga(true) };
+    assert_eq!(shown("COMMIT;BEGIN", dirty), ["#", "!COMMIT;BEGIN"]);
+    assert_eq!(shown("COMMIT", dirty), ["#", "!COMMIT"]);
+}
+
+#[test]
+fn what_commits_in_passing_is_fenced_too() {
+    let dirty = Scene { dirty: true, ..icinga(true) };
+    assert_eq!(shown("BEGIN", dirty), ["#", "!BEGIN"]);
+    assert_eq!(shown("CREATE TABLE t (a INT)", dirty), ["#", "?CREATE TABLE t (a INT)"]);
+    assert_eq!(shown("SET autocommit=1", dirty), ["#", "!SET autocommit=1"]);
+}
+
+/// Else a connection that breaks in the middle of an INSERT leaves one row or two.
+#[test]
+fn a_write_that_commits_by_itself_is_wrapped() {
+    let insert = "INSERT INTO t VALUES (1)";
+    assert_eq!(shown(insert, icinga(false)), ["^#INSERT INTO t VALUES (1)", "!$"]);
+    let alone = Scene { multi: false, ..icinga(false) };
+    assert_eq!(shown(insert, alone), ["^", "#", insert, "!$"]);
+    let unfenced = Scene { fence: false, ..icinga(false) };
+    assert_eq!(shown(insert, unfenced), ["?INSERT INTO t VALUES (1)"]);
+    assert_eq!(shown("SELECT 1", icinga(false)), ["SELECT 1"]);
+    let several = "SELECT 1;DELETE FROM t;SELECT 2";
+    assert_eq!(shown(several, icinga(false)), ["SELECT 1", "^#DELETE FROM t", "!$", "SELECT 2"]);
+}
+
+#[test]
+fn a_rollback_begins_a_step() {
+    let batch = "INSERT INTO t VALUES (1);ROLLBACK;BEGIN;INSERT INTO t VALUES (2)";
+    let steps = ["INSERT INTO t VALUES (1)", "~ROLLBACK;BEGIN;INSERT INTO t VALUES (2)"];
+    assert_eq!(shown(batch, icinga(true)), steps);
+}
+
+#[test]
+fn a_whole_transaction_in_one_batch_is_split() {
+    let batch = "BEGIN;INSERT INTO t VALUES (1);COMMIT";
+    assert_eq!(shown(batch, icinga(false)), ["BEGIN;INSERT INTO t VALUES (1)#", "!COMMIT"]);
+    let read = "BEGIN;SELECT 1;COMMIT";
+    assert_eq!(shown(read, icinga(false)), [read]);
+}
+
+/// A session that lost its temporary table or its lock would go on with wrong results.
+#[test]
+fn reasons_against_a_move_are_seen() {
+    for (sql, reason) in [
+        ("CREATE TEMPORARY TABLE t (a INT)", Reason::TemporaryTable),
+        ("SELECT get_lock('x', 1)", Reason::NamedLock),
+        ("SELECT @a", Reason::UserVariable),
+        ("SET @a = 1", Reason::UserVariable),
+        ("PREPARE p FROM 'SELECT 1'", Reason::SqlPrepare),
+        ("XA START 'x'", Reason::Exotic),
+    ] {
+        let plan = Plan::of_query(sql.as_bytes(), icinga(false));
+        assert_eq!(plan.session.first(), Some(reason), "{sql}");
+    }
+    for sql in ["SELECT '@a', a.get_locks FROM a", "SELECT @@sql_mode", "DO 1"] {
+        let plan = Plan::of_query(sql.as_bytes(), icinga(false));
+        assert_eq!(plan.session.first(), None, "{sql}");
+    }
+    let plan = Plan::of_query(b"CALL p()", icinga(true));
+    assert_eq!(plan.transaction.first(), Some(Reason::Call));
+}

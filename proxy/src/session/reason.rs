@@ -1,0 +1,132 @@
+//! Why a session cannot go on at another node as if nothing had happened.
+
+use std::fmt;
+
+/// What a session or its open transaction has that cannot be set up again on another link.
+///
+/// The text completes the sentence "it cannot move: …".
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Reason {
+    /// `CALL`: what a procedure does inside is not seen.
+    Call,
+    /// A compound statement, whose end only the server knows.
+    Compound,
+    /// A statement that the server commits by itself was under way.
+    Ddl,
+    /// `XA`, `HANDLER`.
+    Exotic,
+    /// The file of a LOAD DATA LOCAL, which only the client has.
+    File,
+    /// The journal could not take more.
+    JournalFull,
+    /// A command longer than the proxy keeps.
+    LongCommand,
+    /// `LOCK TABLES`.
+    LockedTables,
+    /// Parts of a long parameter were sent (COM_STMT_SEND_LONG_DATA).
+    LongData,
+    /// `GET_LOCK`.
+    NamedLock,
+    /// An open cursor of a prepared statement.
+    OpenCursor,
+    /// `PREPARE`, in SQL.
+    SqlPrepare,
+    /// `CREATE TEMPORARY TABLE`.
+    TemporaryTable,
+    /// `SET timestamp`, of which the server does not report the end.
+    Timestamp,
+    /// The server does not report the session's state, or was told not to.
+    Untracked,
+    /// A table that knows no transactions was written in one.
+    UnsafeWrite,
+    /// User variables (`@name`).
+    UserVariable,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Call => "a procedure was called in the transaction",
+            Self::Compound => "a compound statement was sent",
+            Self::Ddl => "a statement that commits by itself was under way",
+            Self::Exotic => "XA or HANDLER is in use",
+            Self::File => "a file was loaded from the client (LOAD DATA LOCAL)",
+            Self::JournalFull => "the journal could not hold the transaction",
+            Self::LongCommand => "a command was longer than the proxy keeps",
+            Self::LongData => "a long parameter was sent in parts",
+            Self::LockedTables => "tables are locked (LOCK TABLES)",
+            Self::NamedLock => "a named lock may be held (GET_LOCK)",
+            Self::OpenCursor => "a cursor is open",
+            Self::SqlPrepare => "a statement was prepared in SQL (PREPARE)",
+            Self::TemporaryTable => "it has a temporary table",
+            Self::Timestamp => "the session's timestamp is set",
+            Self::Untracked => "the server does not report the session's state",
+            Self::UnsafeWrite => "the transaction wrote to a table that knows no transactions",
+            Self::UserVariable => "it uses user variables",
+        })
+    }
+}
+
+/// A set of [`Reason`]s.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Reasons(u32);
+
+impl Reasons {
+    /// Adds one.
+    pub(crate) fn insert(&mut self, reason: Reason) {
+        self.0 |= 1 << reason as u32;
+    }
+
+    /// Takes one out.
+    pub(crate) fn remove(&mut self, reason: Reason) {
+        self.0 &= !(1 << reason as u32);
+    }
+
+    /// Adds all of `other`.
+    pub(crate) fn extend(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+
+    /// Any one of them.
+    pub(crate) fn first(self) -> Option<Reason> {
+        ALL.into_iter().find(|reason| self.0 & 1 << *reason as u32 != 0)
+    }
+}
+
+const ALL: [Reason; 17] = [
+    Reason::Call,
+    Reason::Compound,
+    Reason::Ddl,
+    Reason::Exotic,
+    Reason::File,
+    Reason::JournalFull,
+    Reason::LongCommand,
+    Reason::LongData,
+    Reason::LockedTables,
+    Reason::NamedLock,
+    Reason::OpenCursor,
+    Reason::SqlPrepare,
+    Reason::TemporaryTable,
+    Reason::Timestamp,
+    Reason::Untracked,
+    Reason::UnsafeWrite,
+    Reason::UserVariable,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An operator would be told of another reason, or of none.
+    #[test]
+    fn each_reason_is_found_and_taken_out_again() {
+        for reason in ALL {
+            let mut reasons = Reasons::default();
+            reasons.insert(reason);
+            assert_eq!(reasons.first(), Some(reason));
+            assert!(!reason.to_string().is_empty());
+            reasons.remove(reason);
+            assert_eq!(reasons.first(), None);
+        }
+    }
+}
