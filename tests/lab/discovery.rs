@@ -15,6 +15,8 @@ pub enum Discovery {
     Consul(Consul),
     /// The lab's own DNS server, where there is no Consul.
     StandIn(DnsStandIn),
+    /// Nobody: the proxy is told the nodes themselves.
+    Fixed,
 }
 
 impl Discovery {
@@ -40,6 +42,7 @@ impl Discovery {
         match self {
             Self::Consul(consul) => consul.nameservers(),
             Self::StandIn(stand_in) => stand_in.servers().to_vec(),
+            Self::Fixed => Vec::new(),
         }
     }
 
@@ -48,9 +51,11 @@ impl Discovery {
         match self {
             Self::Consul(_) => CONSUL,
             Self::StandIn(_) => STAND_IN,
+            Self::Fixed => FIXED,
         }
     }
 }
 
+const FIXED: &str = "nobody: a fixed list";
 const CONSUL: &str = "Consul";
 const STAND_IN: &str = "a DNS stand-in of the lab (Consul is not installed)";

@@ -9,7 +9,7 @@ pub(crate) mod template;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use self::node::{Node, Standing, Written};
+pub use self::node::{Node, Standing, Thread, Written};
 pub use self::template::{ICINGA_DATABASE, ICINGA_PASSWORD, ICINGA_USER};
 use crate::error::{LabError, Result};
 use crate::run::Run;

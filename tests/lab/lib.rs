@@ -18,6 +18,7 @@
 //! - [`plain`] — one server that is no cluster, for stories that need none.
 //! - [`faults`] — broken networks; signals are methods of the parts.
 //! - [`counters`], [`findings`] — what Icinga's log and the nodes' general logs say: counted, judged.
+//! - [`ledger`] — writers with unique tokens, and an audit of what became of them.
 //! - [`part`], [`process`], [`leftovers`] — programs, and their end whatever happens.
 //! - [`wait`], [`error`], [`sql`], [`raw`], [`http`] — asking, and saying what was heard.
 
@@ -31,6 +32,7 @@ pub mod findings;
 pub mod galera;
 pub mod http;
 pub mod icinga;
+pub mod ledger;
 pub mod leftovers;
 pub mod part;
 pub mod plain;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use mysql_async::prelude::{FromRow, Queryable};
-use mysql_async::{Conn, Opts, OptsBuilder};
+use mysql_async::{Conn, Opts, OptsBuilder, Row};
 
 use crate::error::{Context, LabError, LogTail, Result};
 
@@ -47,7 +47,22 @@ pub async fn connect(options: impl Into<Opts>) -> Result<Conn> {
 /// # Errors
 /// When it fails or takes longer.
 pub async fn rows<T: FromRow + Send + 'static>(conn: &mut Conn, query: &str) -> Result<Vec<T>> {
-    bounded(query.to_owned(), conn.query(query)).await
+    rows_within(conn, query, DEADLINE).await
+}
+
+/// The rows of `query`, which may take longer.
+///
+/// # Errors
+/// When it fails, or takes longer than `deadline`.
+pub async fn rows_within<T: FromRow + Send + 'static>(
+    conn: &mut Conn,
+    query: &str,
+    deadline: Duration,
+) -> Result<Vec<T>> {
+    match tokio::time::timeout(deadline, conn.query(query)).await {
+        Ok(rows) => rows.context(|| query.to_owned()),
+        Err(_) => Err(late(query.to_owned(), deadline)),
+    }
 }
 
 /// The first column of the first row of `query`.
@@ -70,6 +85,41 @@ pub async fn script(conn: &mut Conn, what: &str, script: &str, deadline: Duratio
     match tokio::time::timeout(deadline, conn.query_drop(script)).await {
         Ok(ended) => ended.context(|| what.to_owned()),
         Err(_) => Err(late(what.to_owned(), deadline)),
+    }
+}
+
+/// What the reply to one statement said of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// Affected rows, or matched rows if the client asked for those.
+    pub affected: u64,
+    /// The id of a new row.
+    pub id: Option<u64>,
+}
+
+/// Runs a script of any number of statements, and returns what was said of each. Rows are dropped.
+///
+/// # Errors
+/// At the first statement that fails, or after `deadline`.
+pub async fn replies(conn: &mut Conn, script: &str, deadline: Duration) -> Result<Vec<Reply>> {
+    let what: String = script.chars().take(80).collect();
+    let work = async {
+        let mut replies = Vec::new();
+        let mut result = conn.query_iter(script).await?;
+        loop {
+            replies.push(Reply { affected: result.affected_rows(), id: result.last_insert_id() });
+            if result.is_empty() {
+                return Ok::<_, mysql_async::Error>(replies);
+            }
+            result.collect::<Row>().await?;
+            if result.columns().is_none() {
+                return Ok(replies);
+            }
+        }
+    };
+    match tokio::time::timeout(deadline, work).await {
+        Ok(replies) => replies.context(|| what),
+        Err(_) => Err(late(what, deadline)),
     }
 }
 

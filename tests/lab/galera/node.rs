@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use mysql_async::Conn;
+use mysql_async::{Conn, Row};
 
 use super::{GaleraSpec, template};
 use crate::counters;
@@ -96,6 +96,59 @@ impl Node {
         let _ = conn.disconnect().await;
         let value = rows.first().and_then(|(_, value)| value.parse().ok());
         value.ok_or_else(|| LabError::Refused(format!("{}: no counter {name}", self.name())))
+    }
+
+    /// Waits until Icinga's account runs a statement on it that begins with `words`: the moment for a fault
+    /// that has to come in the middle of something.
+    ///
+    /// # Errors
+    /// When that takes longer than `deadline`, or the process ends.
+    pub async fn busy_with(&self, words: &str, deadline: Duration) -> Result<Thread> {
+        let runs = |thread: &Thread| thread.statement.trim_start().starts_with(words);
+        self.thread(&format!("{} busy with {words:?}", self.name()), deadline, runs).await
+    }
+
+    /// Waits until Icinga's account commits on it and the other nodes have not agreed yet, by whatever
+    /// statement. As long as one of them is frozen or parted from it, they will not.
+    ///
+    /// # Errors
+    /// When that takes longer than `deadline`, or the process ends.
+    pub async fn commits(&self, deadline: Duration) -> Result<Thread> {
+        let commits = |thread: &Thread| thread.state == "Waiting for certification";
+        self.thread(&format!("{} committing", self.name()), deadline, commits).await
+    }
+
+    async fn thread(
+        &self,
+        what: &str,
+        deadline: Duration,
+        is: impl Fn(&Thread) -> bool,
+    ) -> Result<Thread> {
+        let mut conn = self.connect().await?;
+        wait_until(what, deadline, Some(&self.log()), async || {
+            // Not information_schema: MariaDB 10.11.19 was seen to crash there when a client left.
+            let rows = match sql::rows::<Row>(&mut conn, "SHOW FULL PROCESSLIST").await {
+                Ok(rows) => rows,
+                Err(error) => return self.part.look(error),
+            };
+            let threads: Vec<_> = rows.iter().filter_map(Thread::of_icinga).collect();
+            match threads.iter().find(|thread| is(thread)) {
+                Some(thread) => Look::Done(thread.clone()),
+                None => self.part.look(format!("{threads:?}")),
+            }
+        })
+        .await
+    }
+
+    /// Runs `script` as root and keeps the connection: a transaction in it stays open, and so do the
+    /// locks it took, until the connection is dropped or the node ends.
+    ///
+    /// # Errors
+    /// When it does not answer, or the script fails.
+    pub async fn hold(&self, script: &str) -> Result<Conn> {
+        let mut conn = self.connect().await?;
+        sql::script(&mut conn, script, script, STEP).await?;
+        Ok(conn)
     }
 
     /// How much was written on it since its start.
@@ -235,6 +288,33 @@ pub struct Written {
     pub rows: u64,
     /// Transactions that its own clients made, and that it sent to the other nodes.
     pub sent: u64,
+}
+
+/// What a connection of Icinga's account does on a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Thread {
+    /// The number to KILL it by.
+    pub id: u64,
+    /// Where it comes from.
+    pub host: String,
+    /// What the server says of it.
+    pub state: String,
+    /// What it runs, "" while it waits for a command.
+    pub statement: String,
+}
+
+impl Thread {
+    /// From a row of SHOW PROCESSLIST, if it is one of Icinga's.
+    fn of_icinga(row: &Row) -> Option<Self> {
+        let text = |column| row.get_opt::<String, _>(column).and_then(std::result::Result::ok);
+        (text("User")? == template::ICINGA_USER).then_some(())?;
+        Some(Self {
+            id: row.get("Id")?,
+            host: text("Host").unwrap_or_default(),
+            state: text("State").unwrap_or_default(),
+            statement: text("Info").unwrap_or_default(),
+        })
+    }
 }
 
 /// The `wsrep_*` status of a node.

@@ -1,0 +1,221 @@
+//! What every story here begins with: three nodes, a proxy, a ledger and two small tables.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use lab::galera::Node;
+use lab::ledger::{Ledger, Pattern, Record, Writer};
+use lab::proxy::Proxy;
+use lab::sql;
+use lab::wait::{Look, wait_until};
+use lab::whole::Builder;
+use lab::{Lab, LabError, Result};
+use mysql_async::OptsBuilder;
+
+use crate::client::Client;
+
+/// A cluster with a proxy before it.
+pub(crate) struct Stage {
+    pub(crate) lab: Lab,
+    pub(crate) ledger: Ledger,
+}
+
+impl Stage {
+    pub(crate) async fn set() -> Result<Self> {
+        Self::with(|builder| builder).await
+    }
+
+    /// With other nodes or settings.
+    pub(crate) async fn with(change: impl FnOnce(Builder) -> Builder) -> Result<Self> {
+        let lab = change(Lab::builder().fixed_nodes().proxy()).start().await?;
+        let ledger = Ledger::create(lab.galera.node(1).connect().await?, lab.proxy().part().log());
+        let ledger = ledger.await?;
+        lab.galera.node(1).hold(TABLES).await?;
+        Ok(Self { lab, ledger })
+    }
+
+    pub(crate) fn proxy(&self) -> &Proxy {
+        self.lab.proxy()
+    }
+
+    /// The proxy's log.
+    pub(crate) fn log(&self) -> PathBuf {
+        self.proxy().part().log()
+    }
+
+    /// A client as Icinga is one: it asks for matched rows.
+    pub(crate) async fn client(&self) -> Result<Client> {
+        self.client_as(self.proxy().tcp_account().client_found_rows(true)).await
+    }
+
+    /// A client of another kind.
+    pub(crate) async fn client_as(&self, account: OptsBuilder) -> Result<Client> {
+        Client::connect(account, self.log()).await
+    }
+
+    /// A writer by TCP.
+    pub(crate) async fn writer(&self, pattern: Pattern) -> Result<Writer> {
+        self.ledger.writer(pattern, self.proxy().tcp_account()).await
+    }
+
+    /// One writer of every kind, by TCP and by Unix socket.
+    pub(crate) async fn writers(&self) -> Result<Vec<Writer>> {
+        let mut writers =
+            vec![self.ledger.writer(PATTERNS[0], self.proxy().socket_account()).await?];
+        for pattern in &PATTERNS[1..] {
+            writers.push(self.writer(*pattern).await?);
+        }
+        Ok(writers)
+    }
+
+    /// The node that clients write to now.
+    pub(crate) async fn primary(&self) -> Result<&Node> {
+        wait_until("a primary", RECOVERY, Some(&self.log()), async || {
+            match self.proxy().primary().await {
+                Ok(Some(primary)) => match self.node_at(primary) {
+                    Some(node) => Look::Done(node),
+                    None => Look::Never(format!("{primary} is no node of the lab")),
+                },
+                Ok(None) => self.proxy().part().look("none"),
+                Err(error) => self.proxy().part().look(error),
+            }
+        })
+        .await
+    }
+
+    /// The nodes that are not `node`.
+    pub(crate) fn others(&self, node: &Node) -> Vec<&Node> {
+        self.lab.galera.nodes().iter().filter(|other| other.index() != node.index()).collect()
+    }
+
+    /// Waits until clients write to another node than `first`.
+    pub(crate) async fn moved_from(&self, first: &Node) -> Result<&Node> {
+        wait_until("another primary", RECOVERY, Some(&self.log()), async || {
+            match self.proxy().primary().await {
+                Ok(Some(primary)) if primary != first.address() => match self.node_at(primary) {
+                    Some(node) => Look::Done(node),
+                    None => Look::Never(format!("{primary} is no node of the lab")),
+                },
+                Ok(primary) => self.proxy().part().look(format!("{primary:?}")),
+                Err(error) => self.proxy().part().look(error),
+            }
+        })
+        .await
+    }
+
+    /// A node that is in the primary component.
+    pub(crate) async fn survivor(&self) -> Result<&Node> {
+        wait_until("a node that serves", RECOVERY, Some(&self.log()), async || {
+            for node in self.lab.galera.nodes().iter().filter(|node| node.part().runs()) {
+                if node.standing().await.is_ok_and(|standing| standing.synced()) {
+                    return Look::Done(node);
+                }
+            }
+            Look::NotYet("none".into())
+        })
+        .await
+    }
+
+    /// The rows of `icinga.story` as token and id, after a causal read on a survivor.
+    ///
+    /// # Errors
+    /// Also when a token is there twice.
+    pub(crate) async fn rows(&self) -> Result<BTreeMap<u64, u64>> {
+        let mut root = self.survivor().await?.connect().await?;
+        sql::script(&mut root, "a causal read", "SET SESSION wsrep_sync_wait = 7", RECOVERY)
+            .await?;
+        let query = "SELECT token, id FROM icinga.story";
+        let mut rows = BTreeMap::new();
+        for (token, id) in sql::rows(&mut root, query).await? {
+            if let Some(other) = rows.insert(token, id) {
+                let reason = format!("token {token} stands under the ids {other} and {id}");
+                return Err(self.failure("icinga.story", reason));
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Row `id` of `icinga.story_value`, after a causal read on a survivor.
+    pub(crate) async fn value(&self, id: u32) -> Result<i64> {
+        let mut root = self.survivor().await?.connect().await?;
+        sql::script(&mut root, "a causal read", "SET SESSION wsrep_sync_wait = 7", RECOVERY)
+            .await?;
+        let query = format!("SELECT value FROM icinga.story_value WHERE id = {id}");
+        sql::value(&mut root, &query).await
+    }
+
+    /// Ends the writers; what they were told must be what stands.
+    pub(crate) async fn balance(&self, writers: Vec<Writer>) -> Result<Vec<Record>> {
+        let mut records = Vec::new();
+        for writer in writers {
+            records.push(writer.end(RECOVERY).await?);
+        }
+        let root = self.survivor().await?.connect().await?;
+        self.ledger.must_balance(root, &records).await?;
+        Ok(records)
+    }
+
+    /// Ends the lab in order.
+    pub(crate) async fn end(self) -> Story {
+        Ok(self.lab.end().await?)
+    }
+
+    /// A failure of a story, with the proxy's log.
+    pub(crate) fn failure(&self, what: &str, reason: impl Into<String>) -> LabError {
+        let log = lab::error::LogTail::of(&self.log());
+        LabError::Failed { what: what.to_owned(), reason: reason.into(), log }
+    }
+
+    /// `condition`, or a failure that says why not and names the log.
+    pub(crate) fn must(&self, condition: bool, reason: impl Into<String>) -> Result<()> {
+        if condition { Ok(()) } else { Err(self.failure("the story", reason)) }
+    }
+
+    fn node_at(&self, address: std::net::SocketAddr) -> Option<&Node> {
+        self.lab.galera.nodes().iter().find(|node| node.address() == address)
+    }
+}
+
+/// How a story ends. A test prints what it returns in the form for programmers; this one is to be read.
+pub(crate) type Story = std::result::Result<(), Failed>;
+
+/// Why a story failed.
+pub(crate) struct Failed(LabError);
+
+impl From<LabError> for Failed {
+    fn from(error: LabError) -> Self {
+        Self(error)
+    }
+}
+
+impl std::fmt::Debug for Failed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+const TABLES: &str = "
+    USE icinga;
+    CREATE TABLE icinga.story (
+        id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY,
+        token BIGINT NOT NULL,
+        text LONGTEXT NULL
+    ) ENGINE=InnoDB;
+    CREATE TABLE icinga.story_value (id INT PRIMARY KEY, value BIGINT NOT NULL) ENGINE=InnoDB;
+    INSERT INTO icinga.story_value SELECT seq, 0 FROM seq_1_to_20";
+
+/// One writer of every kind.
+pub(crate) const PATTERNS: [Pattern; 5] = [
+    Pattern::Batch { statements: 200 },
+    Pattern::Single { statements: 10 },
+    Pattern::Prepared { statements: 10 },
+    Pattern::Autocommit,
+    Pattern::PreparedAutocommit,
+];
+
+/// Galera needs about 6 s to give a silent node up, on an idle machine.
+pub(crate) const RECOVERY: Duration = Duration::from_secs(60);
+
+/// How long something that needs milliseconds may take on a busy machine.
+pub(crate) const SOON: Duration = Duration::from_secs(20);
