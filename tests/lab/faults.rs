@@ -67,6 +67,47 @@ impl Faults {
         .await
     }
 
+    /// The connection from `client` to `service` is reset, and both ends are told: a firewall that
+    /// restarts, an impatient load balancer.
+    ///
+    /// # Errors
+    /// Without root, or where the kernel cannot do it.
+    pub async fn reset(&self, client: SocketAddr, service: SocketAddr) -> Result<()> {
+        let (src, dst) = (service.to_string(), client.to_string());
+        let arguments = ["-K", "-H", "-t", "-n", "-a", "src", &src, "dst", &dst];
+        let arguments = arguments.map(AsRef::as_ref);
+        run_tool("ss", &arguments, b"").await?;
+        let left = run_tool("ss", &arguments[1..], b"").await?;
+        let left = String::from_utf8_lossy(&left);
+        match left.lines().find(|line| !line.contains("TIME-WAIT")) {
+            None => Ok(()),
+            Some(line) => Err(LabError::Refused(format!("the kernel does not reset {line}"))),
+        }
+    }
+
+    /// From now on whatever `client` says on its connection to `service` is answered by a reset, and
+    /// `service` hears nothing of it: a firewall that has forgotten the connection. The service keeps its
+    /// end, and whatever belongs to it.
+    ///
+    /// # Errors
+    /// Without root, or without nftables.
+    pub async fn forget(&self, client: SocketAddr, service: SocketAddr) -> Result<()> {
+        let ends = |from: SocketAddr, to: SocketAddr| {
+            let (saddr, sport) = (from.ip(), from.port());
+            format!(
+                "ip saddr {saddr} tcp sport {sport} ip daddr {} tcp dport {}",
+                to.ip(),
+                to.port()
+            )
+        };
+        self.rules(&[
+            format!("{} reject with tcp reset", ends(client, service)),
+            // The reset itself comes from there.
+            format!("{} tcp flags & rst == 0 drop", ends(service, client)),
+        ])
+        .await
+    }
+
     /// Mends everything that was broken.
     ///
     /// # Errors
@@ -80,6 +121,11 @@ impl Faults {
     }
 
     async fn drop_packets(&self, matches: &[String]) -> Result<()> {
+        let rules: Vec<_> = matches.iter().map(|packets| format!("{packets} drop")).collect();
+        self.rules(&rules).await
+    }
+
+    async fn rules(&self, rules: &[String]) -> Result<()> {
         if !geteuid().is_root() {
             return Err(LabError::Refused("a broken network takes root".into()));
         }
@@ -89,8 +135,8 @@ impl Faults {
             "add table ip {table}\n\
              add chain ip {table} cut {{ type filter hook input priority 0; }}\n"
         );
-        for packets in matches {
-            script += &format!("add rule ip {table} cut iif lo {packets} drop\n");
+        for rule in rules {
+            script += &format!("add rule ip {table} cut iif lo {rule}\n");
         }
         self.used.store(true, Ordering::Relaxed);
         self.nft(&script).await
@@ -125,7 +171,8 @@ fn table(number: Number) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::net::UdpSocket;
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream, UdpSocket};
 
     use super::*;
 
@@ -163,5 +210,32 @@ mod tests {
         faults.heal().await.expect("nft works");
         one.send_to(b"after", run.socket(2, 3306)).expect("sent");
         assert_eq!(heard(), ["after", "three"]);
+    }
+
+    /// A reset that reaches one end only would be another story.
+    #[tokio::test]
+    async fn a_reset_reaches_both_ends_and_a_forgotten_connection_one() {
+        if !geteuid().is_root() {
+            return;
+        }
+        let run = Arc::new(Run::begin().expect("a number is free"));
+        let service = run.socket(1, 3306);
+        let listener = TcpListener::bind(service).expect("the address is free");
+        let faults = Faults::new(&run);
+        for both in [true, false] {
+            let mut client = TcpStream::connect(service).expect("it listens");
+            let (mut served, peer) = listener.accept().expect("somebody came");
+            if both {
+                faults.reset(peer, service).await.expect("the kernel can");
+                assert!(served.read(&mut [0]).is_err(), "it was told");
+            } else {
+                faults.forget(peer, service).await.expect("nft works");
+                client.write_all(b"x").expect("it knows of nothing yet");
+                served.set_nonblocking(true).expect("a socket");
+                let heard = served.read(&mut [0]).expect_err("nothing comes");
+                assert_eq!(heard.kind(), std::io::ErrorKind::WouldBlock);
+            }
+            assert!(client.read(&mut [0]).is_err(), "the client is told");
+        }
     }
 }

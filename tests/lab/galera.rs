@@ -22,11 +22,13 @@ pub struct GaleraSpec {
     pub nodes: u8,
     /// More arguments for every mariadbd, such as `--max-allowed-packet=64M`.
     pub arguments: Vec<String>,
+    /// More of Galera's own options, such as `evs.suspect_timeout=PT3S`.
+    pub provider_options: Vec<String>,
 }
 
 impl Default for GaleraSpec {
     fn default() -> Self {
-        Self { nodes: 3, arguments: Vec::new() }
+        Self { nodes: 3, arguments: Vec::new(), provider_options: Vec::new() }
     }
 }
 

@@ -131,6 +131,12 @@ impl Builder {
         self
     }
 
+    /// One more of Galera's own options for every node, such as `evs.suspect_timeout=PT3S`.
+    pub fn provider_option(mut self, option: impl Into<String>) -> Self {
+        self.galera.provider_options.push(option.into());
+        self
+    }
+
     /// A proxy, with a socket in the lab's own folder.
     pub fn proxy(self) -> Self {
         self.proxies(1)

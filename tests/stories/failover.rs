@@ -9,6 +9,12 @@ mod client;
 mod doubt;
 #[path = "failover/loss.rs"]
 mod loss;
+#[path = "failover/outage.rs"]
+mod outage;
+#[path = "failover/paths.rs"]
+mod paths;
+#[path = "failover/replay.rs"]
+mod replay;
 #[path = "failover/stage.rs"]
 mod stage;
 #[path = "failover/writers.rs"]

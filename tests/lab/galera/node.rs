@@ -40,7 +40,7 @@ impl Node {
         let (from, to) = (template.as_os_str(), folder.as_os_str());
         run_tool("cp", &["-a".as_ref(), "--reflink=auto".as_ref(), from, to], b"").await?;
         let program = server(format!("node{index}"), &folder)
-            .args(cluster_arguments(run, index, spec.nodes))
+            .args(cluster_arguments(run, index, spec.nodes, &spec.provider_options))
             .args(&spec.arguments);
         let part = Part::new(run, program);
         Ok(Self { index, run: Arc::clone(run), folder, part })
@@ -118,6 +118,14 @@ impl Node {
         self.thread(&format!("{} committing", self.name()), deadline, commits).await
     }
 
+    /// What Icinga's account does on it now, one entry a connection.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn threads(&self) -> Result<Vec<Thread>> {
+        Thread::all(&mut self.connect().await?).await
+    }
+
     async fn thread(
         &self,
         what: &str,
@@ -125,17 +133,12 @@ impl Node {
         is: impl Fn(&Thread) -> bool,
     ) -> Result<Thread> {
         let mut conn = self.connect().await?;
-        wait_until(what, deadline, Some(&self.log()), async || {
-            // Not information_schema: MariaDB 10.11.19 was seen to crash there when a client left.
-            let rows = match sql::rows::<Row>(&mut conn, "SHOW FULL PROCESSLIST").await {
-                Ok(rows) => rows,
-                Err(error) => return self.part.look(error),
-            };
-            let threads: Vec<_> = rows.iter().filter_map(Thread::of_icinga).collect();
-            match threads.iter().find(|thread| is(thread)) {
+        wait_until(what, deadline, Some(&self.log()), async || match Thread::all(&mut conn).await {
+            Ok(threads) => match threads.iter().find(|thread| is(thread)) {
                 Some(thread) => Look::Done(thread.clone()),
                 None => self.part.look(format!("{threads:?}")),
-            }
+            },
+            Err(error) => self.part.look(error),
         })
         .await
     }
@@ -260,7 +263,7 @@ impl Node {
     /// The position up to which its tables go, read from them while it does not run.
     pub(super) async fn recovered_position(&self) -> Result<i64> {
         let program = server(format!("{}-recover", self.name()), &self.folder)
-            .args(cluster_arguments(&self.run, self.index, 1))
+            .args(cluster_arguments(&self.run, self.index, 1, &[]))
             .arg("--wsrep-recover");
         let process = program.spawn(&self.run)?;
         process.exit(Duration::from_secs(30)).await?;
@@ -296,7 +299,7 @@ pub struct Thread {
     /// The number to KILL it by.
     pub id: u64,
     /// Where it comes from.
-    pub host: String,
+    pub peer: SocketAddr,
     /// What the server says of it.
     pub state: String,
     /// What it runs, "" while it waits for a command.
@@ -304,13 +307,19 @@ pub struct Thread {
 }
 
 impl Thread {
+    async fn all(root: &mut Conn) -> Result<Vec<Self>> {
+        // Not information_schema: MariaDB 10.11.19 was seen to crash there when a client left.
+        let rows = sql::rows::<Row>(root, "SHOW FULL PROCESSLIST").await?;
+        Ok(rows.iter().filter_map(Self::of_icinga).collect())
+    }
+
     /// From a row of SHOW PROCESSLIST, if it is one of Icinga's.
     fn of_icinga(row: &Row) -> Option<Self> {
         let text = |column| row.get_opt::<String, _>(column).and_then(std::result::Result::ok);
         (text("User")? == template::ICINGA_USER).then_some(())?;
         Some(Self {
             id: row.get("Id")?,
-            host: text("Host").unwrap_or_default(),
+            peer: text("Host")?.parse().ok()?,
             state: text("State").unwrap_or_default(),
             statement: text("Info").unwrap_or_default(),
         })
@@ -362,7 +371,13 @@ pub(crate) fn server(name: impl Into<String>, folder: &Path) -> Program {
 }
 
 /// What makes a server node `index` of a cluster of `nodes`.
-pub(super) fn cluster_arguments(run: &Run, index: u8, nodes: u8) -> Vec<String> {
+pub(super) fn cluster_arguments(
+    run: &Run,
+    index: u8,
+    nodes: u8,
+    options: &[String],
+) -> Vec<String> {
+    let options: String = options.iter().map(|option| format!(";{option}")).collect();
     let address = run.number().address(index);
     let members: Vec<_> = (1..=nodes).map(|node| run.number().address(node).to_string()).collect();
     vec![
@@ -375,7 +390,7 @@ pub(super) fn cluster_arguments(run: &Run, index: u8, nodes: u8) -> Vec<String> 
         format!("--wsrep-sst-receive-address={address}:4444"),
         format!(
             "--wsrep-provider-options=gmcast.listen_addr=tcp://{address}:4567;\
-             ist.recv_addr={address}:4568;gcache.size=128M;pc.recovery=false"
+             ist.recv_addr={address}:4568;gcache.size=128M;pc.recovery=false{options}"
         ),
     ]
 }

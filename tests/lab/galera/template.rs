@@ -65,7 +65,7 @@ async fn make(run: &Arc<Run>, ready: &Path) -> Result<()> {
         return Err(LabError::Failed { what: "mariadb-install-db".into(), reason, log });
     }
 
-    let server = server("template", &folder).args(cluster_arguments(run, 1, 1));
+    let server = server("template", &folder).args(cluster_arguments(run, 1, 1, &[]));
     let server = Part::new(run, server);
     server.launch_with(&["--wsrep-new-cluster"])?;
     let root = sql::account(run.socket(1, 3306), "root", "");

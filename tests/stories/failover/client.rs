@@ -7,7 +7,7 @@ use lab::error::LogTail;
 use lab::sql::{self, Reply};
 use lab::{LabError, Result};
 use mysql_async::prelude::{FromRow, FromValue};
-use mysql_async::{Conn, OptsBuilder};
+use mysql_async::{Conn, Error, OptsBuilder};
 
 /// One connection.
 pub(crate) struct Client {
@@ -26,6 +26,23 @@ impl Client {
     pub(crate) async fn tell(&mut self, batch: &str) -> Result<Vec<Reply>> {
         let replies = sql::replies(&mut self.conn, batch, PATIENCE).await;
         replies.map_err(|error| failure("a batch", &error, &self.log))
+    }
+
+    /// Runs a batch that has to be refused; the code and the text of the refusal.
+    pub(crate) async fn refused(&mut self, batch: &str) -> Result<(u16, String)> {
+        match sql::replies(&mut self.conn, batch, PATIENCE).await {
+            Err(LabError::Sql { source, .. }) => match *source {
+                Error::Server(error) => Ok((error.code, error.message)),
+                error => {
+                    Err(failure("a refusal", &LabError::Refused(error.to_string()), &self.log))
+                }
+            },
+            Err(error) => Err(failure("a refusal", &error, &self.log)),
+            Ok(replies) => {
+                let error = LabError::Refused(format!("it was done: {replies:?}"));
+                Err(failure("a refusal", &error, &self.log))
+            }
+        }
     }
 
     /// Adds a row to `icinga.story`; its id as the client was told.

@@ -104,6 +104,37 @@ impl Stage {
         .await
     }
 
+    /// Waits until the proxy takes `node` for one that could serve.
+    pub(crate) async fn sees_synced(&self, node: &Node) -> Result<()> {
+        let what = format!("{} seen as synced", node.name());
+        wait_until(&what, RECOVERY, Some(&self.log()), async || {
+            let status = match self.proxy().status().await {
+                Ok(status) => status,
+                Err(error) => return self.proxy().part().look(error),
+            };
+            let nodes = status["nodes"].as_array().cloned().unwrap_or_default();
+            let shown = nodes.iter().find(|shown| shown["address"] == node.address().to_string());
+            match shown {
+                Some(shown) if shown["state"] == "synced" => Look::Done(()),
+                _ => self.proxy().part().look(format!("{shown:?}")),
+            }
+        })
+        .await
+    }
+
+    /// Waits until a client's command is under way.
+    pub(crate) async fn busy(&self) -> Result<()> {
+        wait_until("a busy session", SOON, Some(&self.log()), async || {
+            let status = self.proxy().status().await.unwrap_or_default();
+            let sessions = status["sessions"].as_array().cloned().unwrap_or_default();
+            match sessions.iter().any(|session| session["state"] == "busy") {
+                true => Look::Done(()),
+                false => self.proxy().part().look(format!("{sessions:?}")),
+            }
+        })
+        .await
+    }
+
     /// A node that is in the primary component.
     pub(crate) async fn survivor(&self) -> Result<&Node> {
         wait_until("a node that serves", RECOVERY, Some(&self.log()), async || {

@@ -1,0 +1,282 @@
+//! A transaction is done again: with the ids and times that the client was told, or not at all.
+
+use lab::Result;
+use lab::galera::Node;
+use lab::wait::{Look, wait_until};
+
+use crate::client::{Client, adding, counting, locking};
+use crate::stage::{RECOVERY, SOON, Stage, Story};
+
+/// Nothing is left to be done again. What the client wanted is what a dead node does anyway.
+#[tokio::test]
+async fn a_rollback_that_its_node_did_not_hear_is_done() -> Story {
+    let stage = Stage::set().await?;
+    let mut client = stage.client().await?;
+    client.tell("BEGIN").await?;
+    client.insert(1).await?;
+    let primary = stage.primary().await?;
+    primary.stop()?;
+    let (told, killed) = tokio::join!(client.tell("ROLLBACK"), async {
+        stage.busy().await?;
+        primary.kill().await
+    });
+    killed?;
+    told?;
+    // It is out of the transaction, too.
+    let id = client.insert(2).await?;
+    assert_eq!(stage.rows().await?, [(2, id)].into());
+    stage.end().await
+}
+
+/// A script on another node wrote a row that Icinga is about to write: Galera lets the first committer
+/// win, and Icinga would lose a batch for it.
+#[tokio::test]
+async fn a_conflict_with_another_node_is_tried_again() -> Story {
+    let stage = Stage::set().await?;
+    let mut client = stage.client().await?;
+    let primary = stage.primary().await?;
+    for (number, ending) in [(1, "COMMIT"), (2, "INSERT INTO story (token) VALUES (99);COMMIT")] {
+        client.tell("BEGIN").await?;
+        client.insert(number * 10).await?;
+        client.tell(&counting(1)).await?;
+        conflict(&stage, primary, 10 * number).await?;
+        client.tell(ending).await?;
+    }
+    let tokens: Vec<_> = stage.rows().await?.into_keys().collect();
+    assert_eq!(tokens, [10, 20, 99]);
+    assert_eq!(stage.value(1).await?, 32, "10 and 20 by the script, 1 and 1 by the client");
+    assert_eq!(stage.primary().await?.index(), primary.index(), "the node is well");
+    stage.end().await
+}
+
+/// The same, but the client has read what is another value now. Whatever it decided by it is wrong: it
+/// must be told, as by the server.
+#[tokio::test]
+async fn a_transaction_that_read_what_changed_is_refused() -> Story {
+    let stage = Stage::set().await?;
+    let mut client = stage.client().await?;
+    let primary = stage.primary().await?;
+    client.tell("BEGIN").await?;
+    client.tell(&counting(1)).await?;
+    let read: i64 = client.value("SELECT value FROM story_value WHERE id = 1").await?;
+    client.insert(1).await?;
+    conflict(&stage, primary, 10).await?;
+    let (code, text) = client.refused("COMMIT").await?;
+    stage.must(code == 1213, format!("{code}: {text}"))?;
+    assert_eq!((read, stage.rows().await?), (1, [].into()));
+    assert_eq!(stage.value(1).await?, 10);
+    stage.end().await
+}
+
+/// A lock wait that timed out undoes one statement. The client was told, and goes on with the rest: so
+/// does the successor, without the statement.
+#[tokio::test]
+async fn a_statement_that_failed_stays_undone() -> Story {
+    let stage = Stage::set().await?;
+    let mut client = stage.client().await?;
+    client.tell("SET SESSION innodb_lock_wait_timeout = 1").await?;
+    let primary = stage.primary().await?;
+    let lock = primary.hold(&locking(1)).await?;
+    client.tell("BEGIN").await?;
+    let first = client.insert(1).await?;
+    let (code, text) = client.refused(&counting(1)).await?;
+    stage.must(code == 1205, format!("{code}: {text}"))?;
+    drop(lock);
+    let second = client.insert(2).await?;
+    primary.kill().await?;
+    client.tell("COMMIT").await?;
+    assert_eq!(stage.rows().await?, [(1, first), (2, second)].into());
+    assert_eq!(stage.value(1).await?, 0, "the client was told that it failed");
+    stage.end().await
+}
+
+/// Ids are handed out by each node in its own steps. A row that points to another one by an id that the
+/// client was told would point to nothing.
+#[tokio::test]
+async fn ids_that_were_told_are_the_ids_that_stand() -> Story {
+    let stage = Stage::set().await?;
+    let mut client = stage.client().await?;
+    client.tell("BEGIN").await?;
+    let parent = client.insert(1).await?;
+    let pointing = format!("INSERT INTO story (token, text) VALUES (2, '{parent}')");
+    let child = client.tell(&pointing).await?[0].id.unwrap_or(0);
+    stage.primary().await?.kill().await?;
+
+    assert_eq!(client.value::<u64>("SELECT LAST_INSERT_ID()").await?, child);
+    let seen: Vec<(u64, u64)> = client.rows("SELECT token, id FROM story ORDER BY token").await?;
+    assert_eq!(seen, [(1, parent), (2, child)]);
+    let third = client.insert(3).await?;
+    client.tell("COMMIT").await?;
+    // Whoever comes next gets an id of its own.
+    let mut next = stage.client().await?;
+    let fourth = next.insert(4).await?;
+    let fifth = client.insert(5).await?;
+    let told = [(1, parent), (2, child), (3, third), (4, fourth), (5, fifth)];
+    assert_eq!(stage.rows().await?, told.into());
+    let to: String = client.value("SELECT text FROM story WHERE token = 2").await?;
+    assert_eq!(to, parent.to_string());
+    stage.end().await
+}
+
+/// Somebody else took the id in between. Another id would be a lie: the client must get an error.
+#[tokio::test]
+async fn an_id_that_was_taken_is_an_error() -> Story {
+    let stage = Stage::set().await?;
+    let mut client = stage.client().await?;
+    client.tell("BEGIN").await?;
+    let id = client.insert(1).await?;
+    let primary = stage.primary().await?;
+    primary.kill().await?;
+    stage.moved_from(primary).await?;
+    let thief = format!("INSERT INTO icinga.story (id, token) VALUES ({id}, 77)");
+    let survivor = stage.others(primary)[0];
+    wait_until("the id taken", RECOVERY, Some(&survivor.log()), async || {
+        match survivor.hold(&thief).await {
+            Ok(_) => Look::Done(()),
+            Err(error) => survivor.part().look(error),
+        }
+    })
+    .await?;
+    let (code, text) = client.refused(&[&adding(2), "COMMIT"].join(";")).await?;
+    stage.must(code != 0, format!("{code}: {text}"))?;
+    assert_eq!(stage.rows().await?, [(77, id)].into());
+    stage.end().await
+}
+
+/// One INSERT of many rows is told one id; the others follow in steps that differ from node to node. And
+/// "insert or update" is told which of both it was.
+#[tokio::test]
+async fn rows_that_share_an_insert_keep_their_ids() -> Story {
+    let stage = Stage::set().await?;
+    let mut client = stage.client().await?;
+    client.tell("BEGIN").await?;
+    client.tell("INSERT INTO story (token) VALUES (1), (2), (3)").await?;
+    let upsert = "INSERT INTO story_value VALUES (1, 5), (100, 5)
+        ON DUPLICATE KEY UPDATE value = value + 1";
+    let before = client.tell(upsert).await?[0].affected;
+    let told: Vec<(u64, u64)> = client.rows("SELECT token, id FROM story ORDER BY token").await?;
+    stage.primary().await?.kill().await?;
+    client.tell("COMMIT").await?;
+    assert_eq!(stage.rows().await?, told.into_iter().collect());
+    let values = (stage.value(1).await?, stage.value(100).await?);
+    assert_eq!((before, values), (3, (1, 5)));
+    stage.end().await
+}
+
+/// The time of a statement is when the client sent it, not when it was done again.
+#[tokio::test]
+async fn times_that_were_told_are_the_times_that_stand() -> Story {
+    let stage = Stage::set().await?;
+    let mut client = stage.client().await?;
+    client.tell("BEGIN").await?;
+    client.tell("INSERT INTO story (token, text) VALUES (1, NOW(6))").await?;
+    let told: String = client.value("SELECT text FROM story WHERE token = 1").await?;
+    client.tell("INSERT INTO story (token, text) VALUES (2, UUID())").await?;
+    stage.primary().await?.kill().await?;
+    client.tell("COMMIT").await?;
+    let stands: String = client.value("SELECT text FROM story WHERE token = 1").await?;
+    assert_eq!(stands, told);
+    let now: f64 = client.value("SELECT UNIX_TIMESTAMP(NOW(6))").await?;
+    let real = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let real = real.unwrap_or_default().as_secs_f64();
+    stage.must((now - real).abs() < 5.0, format!("the clock stands still: {now}, it is {real}"))?;
+    stage.end().await
+}
+
+/// A random value that the client has seen cannot be made again: it stands as it was seen, or the client is
+/// told and nothing stands.
+#[tokio::test]
+async fn a_random_value_that_was_told_is_never_another_one() -> Story {
+    let stage = Stage::set().await?;
+    let mut client = stage.client().await?;
+    client.tell("BEGIN").await?;
+    client.tell("INSERT INTO story (token, text) VALUES (1, UUID())").await?;
+    let told: String = client.value("SELECT text FROM story WHERE token = 1").await?;
+    stage.primary().await?.kill().await?;
+    let committed = client.tell("COMMIT").await;
+    let asking = "SELECT text FROM icinga.story WHERE token = 1";
+    let mut root = stage.survivor().await?.connect().await?;
+    let stands: Vec<String> = lab::sql::rows(&mut root, asking).await?;
+    match committed {
+        Ok(_) => assert_eq!(stands, [told]),
+        Err(_) => assert_eq!(stands, [""; 0]),
+    }
+    stage.end().await
+}
+
+/// Icinga asks for matched rows, and writes a row again if there was none. A session that lost that wish
+/// would make it write everything twice; a session that never had it must not get it.
+#[tokio::test]
+async fn matched_rows_stay_matched_rows_and_changed_rows_changed_rows() -> Story {
+    let stage = Stage::set().await?;
+    let mut matched = stage.client().await?;
+    let mut changed = stage.client_as(stage.proxy().tcp_account()).await?;
+    let same = "UPDATE story_value SET value = value WHERE id = ";
+    let (three, four) = (format!("{same} 3"), format!("{same} 4"));
+    matched.tell("BEGIN").await?;
+    changed.tell("BEGIN").await?;
+    assert_eq!(affected(&mut matched, &three).await?, 1);
+    assert_eq!(affected(&mut changed, &four).await?, 0);
+    stage.primary().await?.kill().await?;
+    for ending in ["COMMIT", "BEGIN"] {
+        assert_eq!(affected(&mut matched, &three).await?, 1);
+        assert_eq!(affected(&mut changed, &four).await?, 0);
+        matched.tell(ending).await?;
+        changed.tell(ending).await?;
+    }
+    stage.end().await
+}
+
+async fn affected(client: &mut Client, statement: &str) -> Result<u64> {
+    Ok(client.tell(statement).await?[0].affected)
+}
+
+/// What the dead node acknowledged has not been applied yet on the next one. Whoever goes on there must not
+/// miss its own rows.
+#[tokio::test]
+async fn a_client_finds_its_own_rows_on_a_node_that_lags() -> Story {
+    let stage = Stage::set().await?;
+    let mut client = stage.client().await?;
+    let primary = stage.primary().await?;
+    // Without a key each changed row is searched for, on every node but the first: that takes seconds.
+    let heap = "CREATE TABLE icinga.story_heap (a INT) ENGINE=InnoDB;
+        INSERT INTO icinga.story_heap SELECT seq FROM seq_1_to_8000";
+    primary.hold(heap).await?;
+    let id = client.insert(1).await?;
+    primary.hold("UPDATE icinga.story_heap SET a = a + 1").await?;
+    let mine = "UPDATE story SET text = 'mine' WHERE token = 1";
+    client.tell(&[&adding(2), mine, &counting(1)].join(";")).await?;
+    for node in stage.others(primary) {
+        let value: u64 = lab::sql::value(&mut node.connect().await?, COUNTED).await?;
+        stage.must(value == 0, format!("{} does not lag", node.name()))?;
+    }
+    primary.kill().await?;
+    assert_eq!(
+        affected(&mut client, "UPDATE story SET text = 'still' WHERE text = 'mine'").await?,
+        1
+    );
+    client.tell(&counting(1)).await?;
+    assert_eq!(stage.value(1).await?, 2);
+    assert_eq!(stage.rows().await?.get(&1), Some(&id));
+    stage.end().await
+}
+
+const COUNTED: &str = "SELECT value FROM icinga.story_value WHERE id = 1";
+
+/// Another node adds `more` to value 1, and `primary` has heard of it.
+async fn conflict(stage: &Stage, primary: &Node, more: u64) -> Result<()> {
+    let other = stage.others(primary)[0];
+    let script = format!("UPDATE icinga.story_value SET value = value + {more} WHERE id = 1");
+    let before: u64 = lab::sql::value(&mut other.connect().await?, COUNTED).await?;
+    other.hold(&script).await?;
+    let mut root = primary.connect().await?;
+    let what = format!("the other client's value on {}", primary.name());
+    wait_until(&what, SOON, Some(&primary.log()), async || {
+        match lab::sql::value::<u64>(&mut root, COUNTED).await {
+            Ok(value) if value == before + more => Look::Done(()),
+            Ok(value) => primary.part().look(value),
+            Err(error) => primary.part().look(error),
+        }
+    })
+    .await
+}
