@@ -96,10 +96,18 @@ impl Raw {
     /// # Errors
     /// When neither comes.
     pub async fn hear(&mut self) -> Result<Heard> {
-        match timeout(PATIENCE, self.read()).await {
+        self.hear_within(PATIENCE).await
+    }
+
+    /// Waits for a packet or the end.
+    ///
+    /// # Errors
+    /// When neither comes within `deadline`.
+    pub async fn hear_within(&mut self, deadline: Duration) -> Result<Heard> {
+        match timeout(deadline, self.read()).await {
             // However it ends: a peer that closes with bytes unread resets the connection.
             Ok(heard) => Ok(heard.unwrap_or(Heard::Closed)),
-            Err(_) => Err(silence()),
+            Err(_) => Err(silence(deadline)),
         }
     }
 
@@ -152,10 +160,10 @@ pub fn login(user: &str, password: &str) -> Login {
     })
 }
 
-fn silence() -> LabError {
+fn silence(after: Duration) -> LabError {
     LabError::Deadline {
         what: "a packet or the end".into(),
-        after: PATIENCE,
+        after,
         seen: "silence".into(),
         log: LogTail::default(),
     }

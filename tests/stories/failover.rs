@@ -7,6 +7,8 @@
 mod client;
 #[path = "failover/doubt.rs"]
 mod doubt;
+#[path = "failover/gone.rs"]
+mod gone;
 #[path = "failover/loss.rs"]
 mod loss;
 #[path = "failover/outage.rs"]
@@ -15,6 +17,10 @@ mod outage;
 mod paths;
 #[path = "failover/replay.rs"]
 mod replay;
+#[path = "failover/session.rs"]
+mod session;
+#[path = "failover/sizes.rs"]
+mod sizes;
 #[path = "failover/stage.rs"]
 mod stage;
 #[path = "failover/writers.rs"]

@@ -82,8 +82,9 @@ async fn fall_twice(stage: &Stage, step: Step, number: u64) -> Result<()> {
     for node in stage.others(primary) {
         locks.push((node, node.hold(&locking(locked)).await?));
     }
+    primary.kill().await?;
     let done = async { client.tell("COMMIT").await };
-    tokio::try_join!(done, lose_twice(stage, primary, locks, step))?;
+    tokio::try_join!(done, lose_next(stage, locks, step))?;
     let stands = stage.rows().await?;
     let told = [(tokens[0], first), (tokens[1], second)];
     for (token, id) in told {
@@ -97,13 +98,8 @@ async fn fall_twice(stage: &Stage, step: Step, number: u64) -> Result<()> {
     Ok(())
 }
 
-async fn lose_twice(
-    stage: &Stage,
-    primary: &Node,
-    locks: Vec<(&Node, Conn)>,
-    step: Step,
-) -> Result<()> {
-    primary.kill().await?;
+/// Loses the node that does the transaction again.
+async fn lose_next(stage: &Stage, locks: Vec<(&Node, Conn)>, step: Step) -> Result<()> {
     let nodes: Vec<_> = locks.iter().map(|(node, _)| *node).collect();
     let successor = first_busy(&nodes).await?;
     // The cluster has to have a majority when the second one goes.

@@ -12,6 +12,7 @@ use lab::wait::{Look, wait_until};
 use lab::whole::Builder;
 use lab::{Lab, LabError, Result};
 use mysql_async::OptsBuilder;
+use mysql_async::prelude::FromRow;
 
 use crate::client::Client;
 
@@ -153,12 +154,8 @@ impl Stage {
     /// # Errors
     /// Also when a token is there twice.
     pub(crate) async fn rows(&self) -> Result<BTreeMap<u64, u64>> {
-        let mut root = self.survivor().await?.connect().await?;
-        sql::script(&mut root, "a causal read", "SET SESSION wsrep_sync_wait = 7", RECOVERY)
-            .await?;
-        let query = "SELECT token, id FROM icinga.story";
         let mut rows = BTreeMap::new();
-        for (token, id) in sql::rows(&mut root, query).await? {
+        for (token, id) in self.causal("SELECT token, id FROM icinga.story").await? {
             if let Some(other) = rows.insert(token, id) {
                 let reason = format!("token {token} stands under the ids {other} and {id}");
                 return Err(self.failure("icinga.story", reason));
@@ -169,11 +166,17 @@ impl Stage {
 
     /// Row `id` of `icinga.story_value`, after a causal read on a survivor.
     pub(crate) async fn value(&self, id: u32) -> Result<i64> {
-        let mut root = self.survivor().await?.connect().await?;
-        sql::script(&mut root, "a causal read", "SET SESSION wsrep_sync_wait = 7", RECOVERY)
-            .await?;
         let query = format!("SELECT value FROM icinga.story_value WHERE id = {id}");
-        sql::value(&mut root, &query).await
+        let rows: Vec<(i64,)> = self.causal(&query).await?;
+        let row = rows.first().map(|(value,)| *value);
+        row.ok_or_else(|| self.failure("icinga.story_value", format!("no row {id}")))
+    }
+
+    /// The rows of `query` on a survivor that has applied all there is.
+    pub(crate) async fn causal<T: FromRow + Send + 'static>(&self, query: &str) -> Result<Vec<T>> {
+        let mut root = self.survivor().await?.hold("SET SESSION wsrep_sync_wait = 7").await?;
+        // As long as the cluster forms anew, nobody knows what there is.
+        sql::rows_within(&mut root, query, RECOVERY).await
     }
 
     /// Ends the writers; what they were told must be what stands.
@@ -196,6 +199,11 @@ impl Stage {
     pub(crate) fn failure(&self, what: &str, reason: impl Into<String>) -> LabError {
         let log = lab::error::LogTail::of(&self.log());
         LabError::Failed { what: what.to_owned(), reason: reason.into(), log }
+    }
+
+    /// What a client heard, where an error is a failure of the story.
+    pub(crate) fn heard<T>(&self, reply: mysql_async::Result<T>) -> Result<T> {
+        reply.map_err(|error| self.failure("the client's view", error.to_string()))
     }
 
     /// `condition`, or a failure that says why not and names the log.
