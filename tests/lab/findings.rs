@@ -4,6 +4,7 @@
 //! and the tables agree.
 
 use crate::error::Result;
+use crate::galera::Node;
 use crate::sql;
 use crate::whole::Lab;
 
@@ -49,12 +50,53 @@ pub async fn all(lab: &Lab, resolver: &Resolver) -> Result<Vec<Finding>> {
 /// # Errors
 /// When the log cannot be read, or node 1 does not answer.
 pub async fn history(lab: &Lab) -> Result<Finding> {
+    history_at(lab, lab.galera.node(1)).await
+}
+
+/// The same, as `node` has it once it has applied all there is.
+///
+/// # Errors
+/// When the log cannot be read, or `node` does not answer.
+pub async fn history_at(lab: &Lab, node: &Node) -> Result<Finding> {
     let changes = lab.icinga().state_changes()?;
-    let mut conn = lab.galera.node(1).connect().await?;
+    let mut conn = node.hold(CAUSAL).await?;
     let rows: usize =
         sql::value(&mut conn, "SELECT COUNT(*) FROM icinga.icinga_statehistory").await?;
     let text = format!("{changes} state changes in Icinga's log, {rows} rows of history");
     Ok(Finding { holds: changes == rows && changes > 0, text })
+}
+
+/// Nothing stands twice in those of Icinga's tables that have no key against it.
+///
+/// # Errors
+/// When `node` does not answer.
+pub async fn no_duplicates(node: &Node) -> Result<Finding> {
+    let mut conn = node.hold(CAUSAL).await?;
+    let mut doubled = Vec::new();
+    for (table, columns) in [
+        ("icinga_statehistory", "object_id, state_time, state_time_usec"),
+        ("icinga_objects", "instance_id, objecttype_id, name1, name2"),
+    ] {
+        let query = format!(
+            "SELECT COUNT(*) FROM (SELECT 1 FROM icinga.{table} GROUP BY {columns}
+             HAVING COUNT(*) > 1) AS doubled"
+        );
+        let rows: u64 = sql::value(&mut conn, &query).await?;
+        doubled.extend((rows > 0).then(|| format!("{rows} things stand twice in {table}")));
+    }
+    let holds = doubled.is_empty();
+    let text = if holds { "nothing stands twice".into() } else { doubled.join(", ") };
+    Ok(Finding { holds, text })
+}
+
+/// Icinga has connected to its database once, and never again.
+///
+/// # Errors
+/// When the log cannot be read.
+pub fn one_connection(lab: &Lab) -> Result<Finding> {
+    let connected = lab.icinga().connections()?;
+    let text = format!("Icinga has connected {connected} times");
+    Ok(Finding { holds: connected == 1, text })
 }
 
 /// Icinga saw no trouble with its database.
@@ -84,3 +126,6 @@ pub fn writes(lab: &Lab) -> Result<Finding> {
     let text = format!("statements that write: {}", counts.collect::<Vec<_>>().join(", "));
     Ok(Finding { holds: written == 1, text })
 }
+
+/// From here on every read waits until all that the cluster has committed is applied.
+const CAUSAL: &str = "SET SESSION wsrep_sync_wait = 7";

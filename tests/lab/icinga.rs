@@ -97,7 +97,7 @@ impl Icinga {
         let what = "Icinga connected to its database";
         wait_until(what, deadline, Some(&self.part.log()), async || {
             let log = self.read_log().unwrap_or_default();
-            if log.contains("Finished reconnecting to 'ido-mysql'") {
+            if log.contains(CONNECTED) {
                 return Look::Done(());
             }
             let last = log.lines().rev().find(|line| line.contains("IdoMysqlConnection"));
@@ -139,6 +139,14 @@ impl Icinga {
     pub fn ido_errors(&self) -> Result<Vec<String>> {
         let log = self.read_log()?;
         Ok(counters::ido_errors(&log).into_iter().map(str::to_owned).collect())
+    }
+
+    /// How often it has connected to its database so far. Each time it reads all it has there again.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub fn connections(&self) -> Result<usize> {
+        Ok(self.read_log()?.matches(CONNECTED).count())
     }
 
     fn read_log(&self) -> Result<String> {
@@ -221,6 +229,9 @@ fn configuration(spec: &IcingaSpec) -> String {
     );
     text
 }
+
+/// What it says once it is connected and has written its objects.
+const CONNECTED: &str = "Finished reconnecting to 'ido-mysql'";
 
 /// Whom Debian's Icinga runs as.
 const USER: &str = "nagios";

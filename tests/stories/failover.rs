@@ -9,12 +9,16 @@ mod client;
 mod doubt;
 #[path = "failover/gone.rs"]
 mod gone;
+#[path = "failover/icinga.rs"]
+mod icinga;
 #[path = "failover/loss.rs"]
 mod loss;
 #[path = "failover/outage.rs"]
 mod outage;
 #[path = "failover/paths.rs"]
 mod paths;
+#[path = "failover/random.rs"]
+mod random;
 #[path = "failover/replay.rs"]
 mod replay;
 #[path = "failover/session.rs"]

@@ -1,0 +1,186 @@
+//! Faults in an order that nobody chose, with writers of every kind at work.
+//!
+//! The seed is printed, and can be given again: `IDO_PROXY_SEED=7 IDO_PROXY_FAULTS=100 cargo test -p
+//! ido-proxy-tests --test failover random`. The same seed makes the same faults; when they strike is up
+//! to the machine.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use lab::Result;
+use lab::galera::Node;
+use lab::ledger::Writer;
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+use tokio::time::sleep;
+
+use crate::stage::{RECOVERY, Stage, Story};
+
+/// Whatever was not thought of.
+#[tokio::test]
+async fn nothing_is_lost_whatever_happens_to_the_nodes() -> Story {
+    // The primary is what hurts most.
+    storm(faults(), &Victim::ANY).await
+}
+
+/// The other nodes come and go, and nobody moves for it.
+#[tokio::test]
+async fn nothing_is_lost_and_nobody_moves_whatever_happens_to_the_other_nodes() -> Story {
+    storm(faults().div_ceil(2), &[Victim::Other]).await
+}
+
+/// Whom a fault strikes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Victim {
+    Primary,
+    Other,
+}
+
+impl Victim {
+    const ANY: [Self; 4] = [Self::Primary, Self::Primary, Self::Primary, Self::Other];
+}
+
+async fn storm(faults: u64, victims: &[Victim]) -> Story {
+    let seed = number("IDO_PROXY_SEED").unwrap_or_else(|| {
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+    });
+    let mut random = StdRng::seed_from_u64(seed);
+    eprintln!("IDO_PROXY_SEED={seed}, {faults} faults");
+    let stage = Stage::set().await?;
+    eprintln!("logs in {}", stage.lab.run.logs().display());
+    let writers = stage.writers().await?;
+    let first = stage.primary().await?.index();
+    if !victims.contains(&Victim::Primary) {
+        spare(&stage).await?;
+    }
+    go_on(&writers).await?;
+    for number in 1..=faults {
+        let fault = Fault::any(&mut random);
+        let victim = victims[random.random_range(0..victims.len())];
+        let other = random.random_range(0..2);
+        let primary = stage.primary().await?;
+        let node = match victim {
+            Victim::Primary => primary,
+            Victim::Other => stage.others(primary)[other],
+        };
+        eprintln!("fault {number} of {faults}: {fault:?} of {}", node.name());
+        sleep(Duration::from_millis(random.random_range(0..500))).await;
+        let donor = match victim {
+            Victim::Primary => None,
+            Victim::Other => Some(stage.others(primary)[1 - other]),
+        };
+        let struck = fault.strike(&stage, node, donor, &mut random).await;
+        let what = format!("fault {number}, {fault:?} of {}", node.name());
+        struck.map_err(|error| stage.failure(&what, error.to_string()))?;
+        go_on(&writers).await?;
+    }
+    for record in stage.balance(writers).await? {
+        let (writer, commits, pause) = (record.writer, record.commits, record.longest_pause);
+        eprintln!("writer {writer}: {commits} transactions, the longest pause {pause:.1?}");
+    }
+    if !victims.contains(&Victim::Primary) {
+        assert_eq!(stage.primary().await?.index(), first, "there was no reason to move");
+    }
+    stage.end().await
+}
+
+/// Lets the nodes that are not the primary give their state to each other: a primary that has to do it is
+/// left, with reason.
+async fn spare(stage: &Stage) -> Result<()> {
+    let [one, other] = stage.others(stage.primary().await?)[..] else {
+        unreachable!("three nodes")
+    };
+    for (node, donor) in [(one, other), (other, one)] {
+        node.hold(&format!("SET GLOBAL wsrep_sst_donor = '{}'", donor.name())).await?;
+    }
+    Ok(())
+}
+
+/// How many faults there shall be.
+fn faults() -> u64 {
+    number("IDO_PROXY_FAULTS").unwrap_or(6)
+}
+
+/// Waits until every writer writes.
+async fn go_on(writers: &[Writer]) -> Result<()> {
+    for writer in writers {
+        writer.writes(5, RECOVERY).await?;
+    }
+    Ok(())
+}
+
+/// What happens to a node. When it is over, all three serve again.
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    Kill,
+    Term,
+    /// Frozen so long, in milliseconds.
+    Freeze(u64),
+    /// Cut off from the other nodes so long, in milliseconds.
+    Part(u64),
+    /// Cut off from clients so long, in milliseconds.
+    Silence(u64),
+    /// The clients' connections to it are reset.
+    Reset,
+}
+
+impl Fault {
+    fn any(random: &mut StdRng) -> Self {
+        match random.random_range(0..6) {
+            0 => Self::Kill,
+            1 => Self::Term,
+            2 => Self::Freeze(random.random_range(1_000..12_000)),
+            3 => Self::Part(random.random_range(1_000..12_000)),
+            4 => Self::Silence(random.random_range(1_000..12_000)),
+            _ => Self::Reset,
+        }
+    }
+
+    async fn strike(
+        self,
+        stage: &Stage,
+        node: &Node,
+        donor: Option<&Node>,
+        random: &mut StdRng,
+    ) -> Result<()> {
+        let donor = donor.map(|donor| format!("--wsrep-sst-donor={}", donor.name()));
+        let donor: Vec<_> = donor.iter().map(String::as_str).collect();
+        match self {
+            Self::Kill => {
+                node.kill().await?;
+                sleep(Duration::from_millis(random.random_range(0..8_000))).await;
+                node.part().launch_with(&donor)?;
+            }
+            Self::Term => {
+                node.term().await?;
+                node.part().launch_with(&donor)?;
+            }
+            Self::Freeze(time) => {
+                node.stop()?;
+                sleep(Duration::from_millis(time)).await;
+                node.cont()?;
+            }
+            Self::Part(time) => {
+                stage.lab.isolate(node.index()).await?;
+                sleep(Duration::from_millis(time)).await;
+                stage.lab.heal().await?;
+            }
+            Self::Silence(time) => {
+                stage.lab.faults.silence(node.address()).await?;
+                sleep(Duration::from_millis(time)).await;
+                stage.lab.heal().await?;
+            }
+            Self::Reset => {
+                for thread in node.threads().await? {
+                    // Who is gone by now need not be reset.
+                    let _ = stage.lab.faults.reset(thread.peer, node.address()).await;
+                }
+            }
+        }
+        // A majority is left whatever comes next.
+        stage.lab.galera.all_synced(RECOVERY).await
+    }
+}
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok()?.parse().ok()
+}
