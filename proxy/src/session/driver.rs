@@ -15,6 +15,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use ido_proxy_protocol::auth::Scramble;
 use ido_proxy_protocol::command::Command;
 use ido_proxy_protocol::err::ErrPacket;
+use ido_proxy_protocol::packet::HEADER_LEN;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
@@ -66,6 +67,9 @@ pub(super) struct Loss {
     pub(super) thread: u32,
     /// When it was lost; the first one, if others followed before the session went on.
     pub(super) since: Instant,
+    /// The node closed it in order. One that is alive does that when somebody kills the connection,
+    /// one that is being shut down does it, and takes no new ones.
+    pub(super) closed: bool,
 }
 
 /// What happened while we waited.
@@ -169,7 +173,7 @@ impl Session {
                 self.context.metrics.client_received.increment(len as u64);
                 Ok(())
             }
-            Event::Link(Ok(0)) => self.lose(Cause::Socket(io::ErrorKind::UnexpectedEof.into())),
+            Event::Link(Ok(0)) => self.lose(Cause::Socket(END_OF_STREAM.into())),
             Event::Link(Err(error)) => self.lose(Cause::Socket(error)),
             Event::Link(Ok(len)) => {
                 self.context.metrics.link_received.increment(len as u64);
@@ -200,7 +204,9 @@ impl Session {
     /// Sends what the machine has to send. `None`: there may be more to move now.
     fn pump(&mut self) -> Result<Option<Next>, End> {
         let Some(link) = &mut self.link else {
-            return Ok(Some(if self.machine.is_busy() { Next::Relink } else { Next::Wait }));
+            let unclear = self.loss.is_some_and(|loss| loss.closed);
+            let relink = self.machine.is_busy() || unclear;
+            return Ok(Some(if relink { Next::Relink } else { Next::Wait }));
         };
         if !link.wire.output.is_empty() {
             return Ok(Some(Next::Wait));
@@ -238,10 +244,13 @@ impl Session {
             return Ok(None);
         }
         if !self.machine.expects_reply() {
-            // The node says why it closes (shutdown, KILL, wait_timeout): the client hears it in the
-            // node's words, and then the end of stream that follows.
+            // The node says why it closes. The end of stream follows, and what that means is found out
+            // then.
+            let said = ErrPacket::decode(link.wire.input.get(HEADER_LEN..).unwrap_or_default());
+            let said = said.map(|error| error.to_string());
+            tracing::debug!(session = %self.entry.id(), node = %link.node, ?said, "unasked");
             let len = link.wire.input.len();
-            link.wire.hand_over(len, &mut self.client);
+            link.wire.consume(len);
             return Ok(None);
         }
         let node = link.node;
@@ -422,10 +431,9 @@ impl Session {
         self.entry.set_node(None);
         self.context.metrics.links_lost.of(cause.loss()).increment(1);
         let thread = link.greeting.connection_id;
-        match &mut self.loss {
-            Some(loss) => (loss.node, loss.thread) = (node, thread),
-            None => self.loss = Some(Loss { node, thread, since: Instant::now() }),
-        }
+        let since = self.loss.map_or_else(Instant::now, |loss| loss.since);
+        let closed = matches!(&cause, Cause::Socket(error) if error.kind() == END_OF_STREAM);
+        self.loss = Some(Loss { node, thread, since, closed });
         let busy = self.machine.is_busy();
         tracing::info!(session = %self.entry.id(), %node, %cause, busy, "link lost");
         self.machine.link_lost().map_err(|stuck| {
@@ -606,6 +614,9 @@ fn backoff(tries: u32) -> Duration {
 }
 
 const FIRST_BACKOFF: Duration = Duration::from_millis(10);
+
+/// The node closed the connection in order.
+const END_OF_STREAM: io::ErrorKind = io::ErrorKind::UnexpectedEof;
 
 /// How many bytes may lie ready for a client that goes on sending: our own answers need no link, so
 /// nothing else would bound them.

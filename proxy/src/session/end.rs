@@ -36,6 +36,9 @@ pub(crate) enum End {
     /// No primary within `failover.hold`. The client is told, and may try again.
     #[error("no usable primary for {held:?}")]
     HoldExpired { held: Duration },
+    /// Somebody killed the connection at the node. The client is told, as the node would have.
+    #[error("the connection was killed at {node}")]
+    Killed { node: NodeAddr },
     /// A node did not let the client in. It is told what the node said.
     #[error(transparent)]
     LinkRefused(LinkError),
@@ -67,7 +70,9 @@ impl End {
             | Self::ClientGone
             | Self::ClientQuit
             | Self::ClientViolation(_) => Side::Client,
-            Self::LinkRefused(_) | Self::NodeViolation { .. } | Self::Stuck { .. } => Side::Node,
+            Self::Killed { .. }
+            | Self::LinkRefused(_)
+            | Self::NodeViolation { .. } | Self::Stuck { .. } => Side::Node,
             Self::Drained | Self::DrainTimedOut | Self::HoldExpired { .. } => Side::Proxy,
         }
     }
@@ -84,13 +89,14 @@ impl End {
             Self::Drained
             | Self::DrainTimedOut
             | Self::HoldExpired { .. }
+            | Self::Killed { .. }
             | Self::Stuck { .. } => true,
         }
     }
 
     /// Whether an operator should hear of it without asking.
     pub(crate) fn is_trouble(&self) -> bool {
-        !matches!(self, Self::ClientGone | Self::ClientQuit | Self::Drained)
+        !matches!(self, Self::ClientGone | Self::ClientQuit | Self::Drained | Self::Killed { .. })
     }
 
     /// What the client is told in reply to the command it waits for.
@@ -102,7 +108,7 @@ impl End {
             Self::ClientViolation(_) => (MALFORMED_PACKET, *b"HY000"),
             Self::Drained | Self::DrainTimedOut => (SERVER_SHUTDOWN, *b"08S01"),
             Self::HoldExpired { .. } => (NOT_READY, *b"08S01"),
-            Self::LinkRefused(_) => (CONNECTION_KILLED, *b"70100"),
+            Self::Killed { .. } | Self::LinkRefused(_) => (CONNECTION_KILLED, *b"70100"),
             Self::Stuck { stuck: Stuck::Doubt(_), .. } => (ERROR_DURING_COMMIT, *b"HY000"),
             Self::Stuck { .. } => (CONNECTION_KILLED, *b"70100"),
             Self::NodeViolation { .. } => (MALFORMED_PACKET, *b"HY000"),

@@ -30,8 +30,12 @@ impl Session {
             {
                 return Err(End::Drained);
             }
-            if let Some(node) = orders.topology.primary {
-                match self.open_link_while_primary(node).await {
+            let idle = !self.machine.is_busy() && self.waiting.is_none();
+            let wanted = |node: &NodeAddr| !idle || self.loss.is_some_and(|loss| loss.node == *node);
+            if let Some(node) = orders.topology.primary.filter(wanted) {
+                let opened = self.open_link_while_primary(node).await;
+                self.was_killed(node, &opened).await?;
+                match opened {
                     // Another one became the primary while this one answered: what waits must not be
                     // written here.
                     Ok(()) if self.orders.borrow().topology.primary != Some(node) => {
@@ -54,6 +58,10 @@ impl Session {
                     }
                     Err(error) => return Err(End::LinkRefused(error)),
                 }
+            }
+            if !self.machine.is_busy() && self.waiting.is_none() {
+                // Nothing waits: it was only to be known why the link was closed.
+                return Ok(());
             }
             if held.is_none() {
                 self.entry.set_state(SessionState::Held);
@@ -80,6 +88,27 @@ impl Session {
                 },
             }
         }
+    }
+
+    /// A node that closed a link in order, and at once takes a new one, is alive: somebody has killed
+    /// the connection there. That is passed on: who kills a statement does not want it done again.
+    ///
+    /// # Errors
+    /// [`End::Killed`]
+    async fn was_killed(
+        &mut self,
+        node: NodeAddr,
+        opened: &Result<(), LinkError>,
+    ) -> Result<(), End> {
+        let Some(loss) = &mut self.loss else { return Ok(()) };
+        let closed = std::mem::take(&mut loss.closed);
+        if !closed || loss.node != node || opened.is_err() {
+            return Ok(());
+        }
+        if let Some(link) = self.link.take() {
+            link.quit().await;
+        }
+        Err(End::Killed { node })
     }
 
     /// As [`Self::open_link`], and gives up as soon as another node is the primary: a frozen node

@@ -141,6 +141,9 @@ impl Link {
             .await
             .map_err(|error| LinkError::from_read(self.node, error))?;
         if let Ok(error) = ErrPacket::decode(&reply.payload) {
+            if RETRIED_REFUSALS.contains(&error.code) {
+                return Err(LinkError::Refused { node: self.node, error });
+            }
             tracing::warn!(node = %self.node, %error, "the node does not report session state");
         } else {
             self.counting = counting(&reply.payload, self.capabilities);

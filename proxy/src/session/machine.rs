@@ -545,6 +545,9 @@ impl Machine {
         match &mut self.state {
             State::Busy(exchange) => {
                 exchange.sent = end;
+                if end {
+                    exchange.counts_from(self.commands.last_sequence().wrapping_add(1));
+                }
                 if !exchange.as_is {
                     return Upward::Drop { len, answer: None };
                 }

@@ -185,6 +185,9 @@ impl Plan {
             let statement = Statement::single(sql, scene.dialect);
             return Self::of_statement(&statement, scene);
         }
+        if Statements::new(sql, scene.dialect).any(|statement| loads_file(&statement)) {
+            return Self::of_load(sql.len());
+        }
         let mut statements = Statements::new(sql, scene.dialect);
         let (first, second) = (statements.next(), statements.next());
         match (first, second) {
@@ -199,9 +202,21 @@ impl Plan {
         }
     }
 
+    /// The plan of a text that has a LOAD DATA LOCAL: the packets of the file go on counting where the
+    /// command's ended, so it goes as it came.
+    fn of_load(len: usize) -> Self {
+        let mut plan = Self::whole(Risk::Doubtful(Doubt::Statement), PieceKind::Write, len);
+        plan.steps[0].pieces.clear();
+        plan.transaction.insert(Reason::File);
+        plan
+    }
+
     /// The plan of one statement that cannot be put together with others: a COM_STMT_EXECUTE, or the
     /// text of a client that may send one only.
     pub(crate) fn of_statement(statement: &Statement<'_>, scene: Scene) -> Self {
+        if loads_file(statement) {
+            return Self::of_load(statement.sql.len());
+        }
         let (session, transaction) = reasons(statement, scene);
         let plan = Self::of_kind(statement.kind, statement.open_ended, statement.sql.len(), scene);
         Self { session, transaction, ..plan }
@@ -489,6 +504,18 @@ fn reasons(statement: &Statement<'_>, scene: Scene) -> (Reasons, Reasons) {
         session.insert(Reason::NamedLock);
     }
     (session, transaction)
+}
+
+/// Whether the server may ask the client for a file.
+fn loads_file(statement: &Statement<'_>) -> bool {
+    statement.kind == Kind::Dml
+        && statement.sql.get(..4).is_none_or(|word| !is_common(word))
+        && statement.mentions(b"LOAD")
+}
+
+/// Whether a write begins with one of the usual words, and so is no LOAD.
+fn is_common(word: &[u8]) -> bool {
+    [b"INSE", b"UPDA", b"DELE", b"REPL"].iter().any(|common| word.eq_ignore_ascii_case(*common))
 }
 
 fn is_exotic(sql: &[u8]) -> bool {

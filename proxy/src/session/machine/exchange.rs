@@ -116,6 +116,18 @@ impl Exchange {
         }
     }
 
+    /// The client's last packet has come: what it is told counts from `sequence` on.
+    pub(super) fn counts_from(&mut self, sequence: u8) {
+        if !self.begun && self.held.is_empty() {
+            self.sequence = sequence;
+            self.origin = sequence;
+            self.wrap_mark = (0, sequence);
+            if let Some(running) = &mut self.running {
+                running.mark = (0, sequence);
+            }
+        }
+    }
+
     /// The step in hand.
     pub(super) fn step(&self) -> Option<&Step> {
         self.steps.get(self.at)

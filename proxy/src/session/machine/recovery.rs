@@ -31,7 +31,7 @@ use ido_proxy_protocol::prepare::PrepareOk;
 use ido_proxy_protocol::reply::ReplyStep;
 
 use super::exchange::{Exchange, translate};
-use super::replies::{ROLLED_BACK, Replies, is_loss};
+use super::replies::{MOST_TRIES, ROLLED_BACK, Replies, is_loss};
 use super::running::{Job, Running};
 use super::{LinkFacts, Sending, Stuck};
 use crate::session::carried::Carried;
@@ -472,6 +472,9 @@ impl Replies<'_> {
             self.lost = Some(error);
         } else if ROLLED_BACK.contains(&error.code) || error.code == LOCK_WAIT_TIMEOUT {
             self.again(Recovery::rolled_back(), error);
+        } else if self.carried.fence.is_in_doubt() {
+            // It may be the ghost of this very transaction that is in the way: the fence knows.
+            self.again(Recovery::in_doubt(), error);
         } else if error.code == DUPLICATE_ENTRY {
             // The id that the client was told belongs to another row by now.
             self.give_up(&error);
@@ -482,6 +485,16 @@ impl Replies<'_> {
     }
 
     fn mismatch(&mut self) {
+        if self.carried.fence.is_in_doubt() {
+            // What is in the way may be the ghost of this very transaction. The fence is read anew, on
+            // another link, since there may be more to come on this one.
+            if self.exchange.tries >= MOST_TRIES {
+                return self.stuck(Stuck::Doubt(Doubt::Unfenced));
+            }
+            self.exchange.tries += 1;
+            self.lost = Some(ErrPacket::new(0, *b"HY000", "a replay came out differently"));
+            return;
+        }
         self.tally.mismatches += 1;
         let message = "ido-proxy: the node failed, and on the next one the transaction did not \
             give the same results; it was rolled back";

@@ -563,7 +563,7 @@ pub(super) fn is_loss(error: &ErrPacket) -> bool {
 pub(super) const ROLLED_BACK: [u16; 2] = [1213, 1180];
 
 /// How often a transaction that the server rolled back is done again before the client is told.
-const MOST_TRIES: u32 = 10;
+pub(super) const MOST_TRIES: u32 = 10;
 
 // Error codes of the MariaDB documentation, "MariaDB Error Codes".
 /// ER_UNKNOWN_COM_ERROR; with a message that begins with WSREP, Galera's "not ready".
