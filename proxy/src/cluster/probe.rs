@@ -212,7 +212,7 @@ const WAIT_TIMEOUT_SECONDS: usize = 28_800;
 const KEEPALIVE: Duration = Duration::from_secs(10);
 
 /// The least time between two probes of a node, however much it is suspected.
-const LEAST_INTERVAL: Duration = Duration::from_millis(20);
+const LEAST_INTERVAL: Duration = Duration::from_millis(5);
 
 #[cfg(test)]
 mod tests;

@@ -329,10 +329,12 @@ impl Replies<'_> {
         let first = self.exchange.running.as_ref().is_some_and(|running| running.piece() == 0);
         let doubtful = matches!(risk, Risk::Doubtful(_)) && error.code != NOT_READY;
         if is_loss(&error) && self.may_move() && !doubtful {
+            self.swallow(bytes.len());
             self.lost = Some(error);
             return Ok(());
         }
         if matches!(risk, Risk::Commit { .. }) && first && self.carried.fence.is_set() {
+            self.swallow(bytes.len());
             self.again(Recovery::in_doubt(), error);
             return Ok(());
         }
@@ -341,6 +343,7 @@ impl Replies<'_> {
             && self.may_move()
             && self.exchange.tries < MOST_TRIES
         {
+            self.swallow(bytes.len());
             self.again(Recovery::rolled_back(), error);
             return Ok(());
         }
