@@ -424,7 +424,11 @@ impl Machine {
             match splice.skip(told) {
                 Some(0) => {}
                 Some(known) => edited = Some(told.get(known..).unwrap_or_default().to_vec()),
-                None => stuck = Some(Stuck::Told),
+                None => {
+                    // Nothing of it may follow what the client has.
+                    edited = Some(Vec::new());
+                    stuck = Some(Stuck::Told);
+                }
             }
             if splice.is_over() {
                 exchange.splice = None;
