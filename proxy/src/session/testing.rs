@@ -9,6 +9,7 @@ use ido_proxy_protocol::auth::client::{ClientLoginStep, Login, Request};
 use ido_proxy_protocol::auth::native;
 use ido_proxy_protocol::auth::switch::AuthSwitchRequest;
 use ido_proxy_protocol::capabilities::Capabilities;
+use ido_proxy_protocol::eof::EofPacket;
 use ido_proxy_protocol::err::ErrPacket;
 use ido_proxy_protocol::greeting::Greeting;
 use ido_proxy_protocol::ok::OkPacket;
@@ -23,6 +24,8 @@ use tokio::time::timeout;
 use super::context::{Limits, SessionContext};
 use super::exchange::{Packet, ReadError, read_packet};
 use super::facade::Facade;
+use super::fence::FencePool;
+use super::journal::budget::Budget;
 use super::login::Accounts;
 use super::orders::{Orders, Phase};
 use super::registry::{Registry, SessionId};
@@ -39,6 +42,8 @@ pub(super) struct Stage {
     context: SessionContext,
     orders: watch::Sender<Orders>,
     listener: TcpListener,
+    /// Another node.
+    next: TcpListener,
     /// Rings when the node is suspected.
     pub(super) suspected: Arc<Notify>,
 }
@@ -53,6 +58,7 @@ impl Stage {
     /// A stage whose node is the primary. Clients are held for at most `hold`.
     pub(super) async fn new(hold: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let next = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let node = NodeAddr(listener.local_addr().unwrap());
         let suspected = Arc::new(Notify::new());
         let topology = Arc::new(Topology { primary: Some(node), epoch: 1, ..Topology::default() });
@@ -63,12 +69,15 @@ impl Stage {
             buffers: Arc::default(),
             cluster: ClusterHandle::scripted(watched, node, Arc::clone(&suspected)),
             facade: watch::channel(Arc::new(Facade::default())).1,
+            fences: Arc::new(FencePool::new("ido_proxy")),
+            galera: true,
+            journals: Arc::new(Budget::new(1 << 30, 0, None)),
             limits: Limits { login: DEADLINE, hold, link_timeout: DEADLINE },
             metrics: Arc::new(SessionMetrics::new()),
             orders: orders.subscribe(),
             registry: Arc::new(Registry::new()),
         };
-        Self { context, orders, listener, suspected }
+        Self { context, orders, listener, next, suspected }
     }
 
     /// A client connects. The session ends when the handle does.
@@ -109,8 +118,25 @@ impl Stage {
 
     /// The node takes the next connection and says nothing.
     pub(super) async fn accept(&self) -> Peer {
-        let accepted = timeout(DEADLINE, self.listener.accept()).await.expect("a link is opened");
+        Self::accept_at(&self.listener).await
+    }
+
+    /// The other node takes the next connection, lets it in, and says that all is applied.
+    pub(super) async fn accept_next_link(&self) -> Peer {
+        let mut node = Self::accept_at(&self.next).await;
+        node.let_in().await;
+        node.answer_barrier().await;
+        node
+    }
+
+    async fn accept_at(listener: &TcpListener) -> Peer {
+        let accepted = timeout(DEADLINE, listener.accept()).await.expect("a link is opened");
         Peer::new(Stream::Tcp(accepted.unwrap().0))
+    }
+
+    /// Where the other node is.
+    pub(super) fn next_node(&self) -> NodeAddr {
+        NodeAddr(self.next.local_addr().unwrap())
     }
 
     /// Where the node is.
@@ -160,14 +186,35 @@ impl Peer {
         Self { wire: Wire::new(stream, Arc::default()) }
     }
 
+    /// Greets a link, as a node, and hears who it is.
+    pub(super) async fn ask_to_log_in(&mut self) -> Packet {
+        self.send(&greeting().encode(), 0).await;
+        self.read().await
+    }
+
     /// Lets a link in, as a node.
     pub(super) async fn let_in(&mut self) {
-        self.send(&greeting().encode(), 0).await;
-        let login = self.read().await;
+        let login = self.ask_to_log_in().await;
         self.send(&ok(StatusFlags::AUTOCOMMIT), login.sequence + 1).await;
         let reports = self.read().await;
         assert!(reports.payload.starts_with(b"\x03SET session_track"), "{reports:?}");
         self.send(&ok(StatusFlags::AUTOCOMMIT), 1).await;
+    }
+
+    /// Answers the causal read with which the way back begins on a new link.
+    pub(super) async fn answer_barrier(&mut self) {
+        let barrier = self.read().await;
+        let text = String::from_utf8_lossy(&barrier.payload);
+        assert!(text.contains("SET STATEMENT wsrep_sync_wait=15 FOR SELECT"), "{text}");
+        self.send_rows(StatusFlags::AUTOCOMMIT).await;
+    }
+
+    /// Sends a result of one row, as the reply to a command.
+    pub(super) async fn send_rows(&mut self, status: StatusFlags) {
+        let eof = EofPacket { warnings: 0, status }.encode();
+        for (payload, sequence) in [b"\x01", COLUMN, &eof, b"\x011", &eof].into_iter().zip(1..) {
+            self.send(payload, sequence).await;
+        }
     }
 
     /// Becomes the same user once more, up to the session's answer; `meanwhile` happens before the
@@ -243,6 +290,9 @@ impl Peer {
 pub(super) fn ok(status: StatusFlags) -> Vec<u8> {
     OkPacket { status, ..OkPacket::default() }.encode(Capabilities::SESSION_TRACK)
 }
+
+/// The definition of a column.
+pub(super) const COLUMN: &[u8] = b"\x03def\0\0\0\x01a\0\x0c\x21\0\x0b\0\0\0\x03\0\0\0\0\0";
 
 /// Nobody listens there.
 pub(super) fn nowhere() -> NodeAddr {

@@ -1,11 +1,17 @@
 //! The machine is fed as sockets feed it: by pieces of any size, on both sides.
 
+use std::sync::Arc;
+
 use ido_proxy_protocol::eof::EofPacket;
-use ido_proxy_protocol::err::ErrPacket;
+use ido_proxy_protocol::ok::OkPacket;
 use ido_proxy_protocol::status::StatusFlags;
 use proptest::prelude::*;
 
 use super::*;
+use crate::session::book::Book;
+use crate::session::fence::{Fence, FencePool};
+use crate::session::journal::budget::Budget;
+use crate::session::journal::store::Store;
 
 /// Both sides of one session, with what each got so far.
 struct Play {
@@ -21,8 +27,8 @@ struct Play {
 
 impl Play {
     fn new(client: Capabilities) -> Self {
-        let mut machine = Machine::new(client);
-        machine.link_up(client | Capabilities::SESSION_TRACK);
+        let mut machine = machine(client);
+        machine.link_up(facts(client));
         let (client, node, to_node, to_client) = Default::default();
         Self { machine, client, node, to_node, to_client, done: Vec::new() }
     }
@@ -32,8 +38,15 @@ impl Play {
         self.client.extend_from_slice(bytes);
         loop {
             match self.machine.upward(&self.client) {
-                Upward::Wait => return self,
-                Upward::Begin { command, .. } => self.machine.begin(command),
+                Upward::Wait => match self.machine.poll_send(&mut self.to_node) {
+                    Sending::Finished(told, command) => {
+                        self.to_client.extend(told);
+                        self.done.push(command);
+                    }
+                    Sending::Nothing | Sending::Request => return self,
+                    other => panic!("nothing was lost: {other:?}"),
+                },
+                Upward::Begin { command, .. } => self.machine.begin(command, &self.client, 0),
                 Upward::Forward(len) => self.to_node.extend(self.client.drain(..len)),
                 Upward::Drop { len, answer } => {
                     drop(self.client.drain(..len));
@@ -54,6 +67,41 @@ impl Play {
         // A finished reply lets the next command through.
         self.client_sends(&[])
     }
+
+    /// The requests that the node got since this was last asked.
+    fn requests(&mut self) -> Vec<String> {
+        texts(&std::mem::take(&mut self.to_node))
+    }
+}
+
+/// The machine of a client that has logged in like this, in a daemon that has nothing else to do.
+fn machine(client: Capabilities) -> Machine {
+    let book = Book::new(client, 8, None);
+    let journal = Store::new(Arc::new(Budget::new(1 << 30, 0, None)));
+    let fence = Fence::new(Arc::new(FencePool::new("ido_proxy")));
+    Machine::new(client, Carried::new(book, journal, fence))
+}
+
+/// A link of that client to a node of a cluster.
+fn facts(client: Capabilities) -> LinkFacts {
+    LinkFacts {
+        capabilities: client | Capabilities::SESSION_TRACK,
+        version: b"5.5.5-10.11.6-MariaDB".to_vec(),
+        backslashes: true,
+        galera: true,
+        ..LinkFacts::default()
+    }
+}
+
+/// The payloads of whole packets, without the byte that names the command.
+fn texts(mut packets: &[u8]) -> Vec<String> {
+    let mut texts = Vec::new();
+    while let Some((header, payload)) = packet::whole(packets, 1 << 20).expect("packets") {
+        texts.push(String::from_utf8_lossy(&payload[1..]).into_owned());
+        packets = &packets[HEADER_LEN + header.payload_len..];
+    }
+    assert!(packets.is_empty(), "half a packet");
+    texts
 }
 
 fn query(text: &str) -> Vec<u8> {
@@ -76,25 +124,34 @@ fn ok_packet(status: StatusFlags, session_state: &[u8]) -> OkPacket<'_> {
     OkPacket { affected_rows: 3, status, session_state, ..OkPacket::default() }
 }
 
+/// The answer to the fence, where it is the only statement.
+fn fenced(sequence: u8) -> Vec<u8> {
+    let ok = OkPacket { affected_rows: 1, status: in_transaction(), ..OkPacket::default() };
+    framed(&ok.encode(Capabilities::SESSION_TRACK), sequence)
+}
+
 fn error(sequence: u8) -> Vec<u8> {
     framed(&ErrPacket::new(1064, *b"42000", "no").encode(), sequence)
 }
 
 /// One column, two rows, with EOF packets.
 fn rows(sequence: u8, more: bool) -> Vec<u8> {
-    let status = if more { StatusFlags::MORE_RESULTS } else { StatusFlags::default() };
+    let more = if more { StatusFlags::MORE_RESULTS } else { StatusFlags::default() };
+    let status = StatusFlags::AUTOCOMMIT | more;
     let eof = EofPacket { warnings: 0, status }.encode();
     let column = b"\x03def\0\0\0\x01a\0\x0c\x21\0\x0b\0\0\0\x03\0\0\0\0\0";
     let payloads: [&[u8]; 6] = [b"\x01", column, &eof, b"\x011", b"\x0212", &eof];
     payloads.iter().zip(sequence..).flat_map(|(payload, id)| framed(payload, id)).collect()
 }
 
-/// `SET NAMES`, as tracked.
-const VARIABLE: &[u8] = b"\x00\x0f\x0aautocommit\x03OFF";
+/// `SET lc_time_names`, as tracked.
+const VARIABLE: &[u8] = b"\x00\x14\x0dlc_time_names\x05de_DE";
 /// `USE test`, as tracked.
 const SCHEMA: &[u8] = b"\x01\x05\x04test";
 /// An open transaction in which nothing has happened.
 const EMPTY: &[u8] = b"\x05\x09\x08T_______";
+/// No transaction.
+const NONE: &[u8] = b"\x05\x09\x08________";
 /// An open transaction that wrote.
 const WROTE: &[u8] = b"\x05\x09\x08T___W___";
 
@@ -111,16 +168,19 @@ fn without_tracking() -> Capabilities {
     Capabilities::PROTOCOL_41 | Capabilities::MULTI_STATEMENTS
 }
 
-/// A reply to a batch: one of each kind, the error last.
+/// A batch that goes out as it came.
+const BATCH: &str = "SET lc_time_names='de_DE';SELECT 1;USE test;SELECT nothing";
+
+/// The reply to it: one of each kind, the error last.
 fn long_reply() -> Vec<u8> {
-    let more = StatusFlags::MORE_RESULTS;
+    let more = StatusFlags::AUTOCOMMIT | StatusFlags::MORE_RESULTS;
     [ok(1, more, VARIABLE), rows(2, true), ok(8, more, &[SCHEMA, EMPTY].concat()), error(9)]
         .concat()
 }
 
 #[test]
 fn not_a_byte_is_lost_or_changed_for_a_client_that_tracks_its_session() {
-    let (request, reply) = (query("SELECT 1; …"), long_reply());
+    let (request, reply) = (query(BATCH), long_reply());
     for cut in 0..=reply.len() {
         let mut play = Play::new(icinga());
         play.client_sends(&request[..cut % request.len()]);
@@ -137,8 +197,8 @@ fn not_a_byte_is_lost_or_changed_for_a_client_that_tracks_its_session() {
 /// It would take the reported changes for the text of the message, or for the next packet.
 #[test]
 fn a_client_that_does_not_track_its_session_sees_no_trace_of_ours() {
-    let (request, reply) = (query("SELECT 1; …"), long_reply());
-    let more = StatusFlags::MORE_RESULTS;
+    let (request, reply) = (query(BATCH), long_reply());
+    let more = StatusFlags::AUTOCOMMIT | StatusFlags::MORE_RESULTS;
     let plain = [ok(1, more, b""), rows(2, true), ok(8, more, b""), error(9)].concat();
     for cut in 0..=reply.len() {
         let mut play = Play::new(without_tracking());
@@ -150,15 +210,15 @@ fn a_client_that_does_not_track_its_session_sees_no_trace_of_ours() {
 /// Withheld, the last OK of a batch would cost every batch a millisecond.
 #[test]
 fn an_ok_that_announces_another_result_continues_and_nothing_else_does() {
-    let more = StatusFlags::MORE_RESULTS;
+    let more = StatusFlags::AUTOCOMMIT | StatusFlags::MORE_RESULTS;
     let start = |reply: &[u8]| {
         let mut play = Play::new(icinga());
-        play.client_sends(&query("a;b"));
+        play.client_sends(&query("SELECT 1;SELECT 2"));
         play.machine.downward(reply).expect("a reply").continues
     };
     assert!(start(&ok(1, more, b"")));
     assert!(start(&[ok(1, more, b""), ok(2, more, b"")[..5].to_vec()].concat()));
-    assert!(!start(&[ok(1, more, b""), ok(2, StatusFlags::default(), b"")].concat()));
+    assert!(!start(&[ok(1, more, b""), ok(2, StatusFlags::AUTOCOMMIT, b"")].concat()));
     assert!(!start(&[ok(1, more, b""), error(2)].concat()));
     assert!(!start(&[ok(1, more, b""), rows(2, false)[..10].to_vec()].concat()));
 }
@@ -190,10 +250,12 @@ fn an_open_transaction_without_a_statement_is_a_boundary_and_one_that_wrote_is_n
     assert!(!play.machine.at_boundary());
     play.client_sends(&query("UPDATE …")).node_sends(&ok(1, in_transaction(), b""));
     assert!(!play.machine.at_boundary(), "no news is no change");
+    play.requests();
+    play.client_sends(&query("COMMIT;BEGIN")).node_sends(&fenced(1));
+    assert!(!play.machine.at_boundary());
     let (committed, begun) =
         (StatusFlags::AUTOCOMMIT | StatusFlags::MORE_RESULTS, in_transaction());
-    let reply = [ok(1, committed, b"\x05\x09\x08________"), ok(2, begun, EMPTY)].concat();
-    play.client_sends(&query("COMMIT;BEGIN")).node_sends(&reply);
+    play.node_sends(&[ok(1, committed, NONE), ok(2, begun, EMPTY)].concat());
     assert!(play.machine.at_boundary());
 }
 
@@ -218,7 +280,8 @@ fn rows_read_in_a_transaction_are_no_boundary() {
     let reply = payloads.iter().zip(1..).flat_map(|(payload, id)| framed(payload, id));
     play.client_sends(&query("SELECT …")).node_sends(&reply.collect::<Vec<_>>());
     assert!(play.machine.is_idle() && !play.machine.at_boundary());
-    let reply = [ok(1, StatusFlags::MORE_RESULTS, b""), ok(2, in_transaction(), EMPTY)].concat();
+    let committed = StatusFlags::AUTOCOMMIT | StatusFlags::MORE_RESULTS;
+    let reply = [ok(1, committed, b""), ok(2, in_transaction(), EMPTY)].concat();
     play.client_sends(&query("COMMIT;BEGIN")).node_sends(&reply);
     assert!(play.machine.at_boundary());
 }
@@ -263,19 +326,27 @@ fn a_command_without_a_reply_is_over_when_it_is_sent() {
 #[test]
 fn a_node_may_answer_before_it_has_the_whole_command() {
     let mut play = Play::new(icinga());
-    let request = query("INSERT …");
-    play.client_sends(&request[..7]).node_sends(&error(1));
+    let request = very_long();
+    let (start, rest) = request.split_at(request.len() / 2 + 1000);
+    play.client_sends(start).node_sends(&error(1));
     assert_eq!(play.to_client, error(1));
     assert!(!play.machine.is_idle(), "the command is still on its way");
-    play.client_sends(&request[7..]);
-    assert_eq!(play.to_node, request);
+    play.client_sends(rest);
+    assert!(play.to_node == request, "not a byte is missing");
     assert!(play.machine.is_idle());
+}
+
+/// A command that is longer than the proxy keeps.
+fn very_long() -> Vec<u8> {
+    let mut payload = b"\x03LOAD DATA LOCAL INFILE 'file.csv' INTO TABLE t".to_vec();
+    payload.resize(MOST_KEPT + 1000, b' ');
+    framed(&payload, 0)
 }
 
 #[test]
 fn our_own_answer_comes_after_the_last_byte_of_the_command_and_the_node_sees_none_of_it() {
     let request = query("anything");
-    let mut machine = Machine::new(icinga());
+    let mut machine = machine(icinga());
     assert!(matches!(machine.upward(&request), Upward::Begin { .. }));
     machine.answer(b"\x00pong".to_vec());
     let half = machine.upward(&request[..6]);
@@ -309,7 +380,7 @@ fn our_words_bear_the_id_after_the_last_packet_of_a_long_command() {
     play.client_sends(&request);
     assert_eq!(play.machine.error_sequence(), Some(2));
 
-    let mut machine = Machine::new(icinga());
+    let mut machine = machine(icinga());
     assert!(matches!(machine.upward(&request), Upward::Begin { .. }));
     machine.answer(b"\x00pong".to_vec());
     let Upward::Drop { answer: Some(answer), .. } = machine.upward(&request) else {
@@ -320,13 +391,14 @@ fn our_words_bear_the_id_after_the_last_packet_of_a_long_command() {
 
 #[test]
 fn a_node_that_talks_out_of_turn_or_nonsense_is_a_violation() {
-    let mut machine = Machine::new(icinga());
-    assert_eq!(machine.downward(b"\x01\0\0\0\0"), Err(Violation::Unsolicited));
+    let mut machine = machine(icinga());
+    let unasked = machine.downward(b"\x01\0\0\0\0").map(|down| down.taken);
+    assert_eq!(unasked, Err(Violation::Unsolicited));
     let mut play = Play::new(icinga());
     play.client_sends(&query("SELECT 1"));
     assert!(play.machine.downward(&framed(b"\x00", 1)).is_err(), "an OK without its fields");
     let mut play = Play::new(icinga());
-    play.client_sends(&query("LOAD DATA LOCAL …")[..9]);
+    play.client_sends(&very_long()[..MOST_KEPT]);
     let early = play.machine.downward(&framed(b"\xfbfile.csv", 1));
     assert!(early.is_err(), "the rest of the command would be taken for the file");
 }
@@ -338,7 +410,7 @@ proptest! {
         cuts_up in prop::collection::vec(1usize..40, 1..40),
         cuts_down in prop::collection::vec(1usize..40, 1..40),
     ) {
-        let requests = [query("a;b;c"), query("SELECT 1"), query("x"), query("BEGIN")];
+        let requests = [query(BATCH), query("SELECT 1"), query("x"), query("BEGIN")];
         let replies =
             [long_reply(), rows(1, false), error(1), ok(1, in_transaction(), EMPTY)];
         let mut play = Play::new(icinga());
