@@ -22,6 +22,7 @@ use crate::cluster::{
 };
 use crate::session::context::{Limits, SessionContext};
 use crate::session::facade::Facade;
+use crate::session::failover::Failovers;
 use crate::session::fence::FencePool;
 use crate::session::journal::budget::Budget;
 use crate::session::link::Profile;
@@ -103,6 +104,13 @@ impl App {
             stop_control.clone(),
         )
         .map_err(|error| StartError::Service(error.to_string()))?;
+        let journals = Arc::new(Budget::new(
+            config.journal.memory.as_u64(),
+            config.journal.disk.as_u64(),
+            Some(config.state_dir.join("journal")),
+        ));
+        let failovers = Arc::new(Failovers::default());
+        let session_metrics = Arc::new(SessionMetrics::new());
         let orders = watch::Sender::new(Orders::default());
         let facade = watch::Sender::new(Arc::new(Facade::default()));
         let sessions = Sessions::start(
@@ -116,17 +124,14 @@ impl App {
                 facade: facade.subscribe(),
                 fences: Arc::new(FencePool::new(config.control.schema.as_str())),
                 galera: config.topology == ConfiguredTopology::Galera,
-                journals: Arc::new(Budget::new(
-                    config.journal.memory.as_u64(),
-                    config.journal.disk.as_u64(),
-                    Some(config.state_dir.join("journal")),
-                )),
+                failovers: Arc::clone(&failovers),
+                journals: Arc::clone(&journals),
                 limits: Limits {
                     login: config.listen.login_timeout,
                     hold: config.failover.hold,
                     link_timeout: LINK_TIMEOUT,
                 },
-                metrics: Arc::new(SessionMetrics::new()),
+                metrics: Arc::clone(&session_metrics),
                 orders: orders.subscribe(),
                 registry: Arc::clone(&registry),
             },
@@ -143,9 +148,11 @@ impl App {
             LINK_TIMEOUT,
         ));
         control.spawn(metrics.clone().upkeep());
+        control.spawn(watch_journals(journals, session_metrics));
         let state = AdminState {
             topology: cluster.topology.clone(),
             registry: Arc::clone(&registry),
+            failovers,
             metrics,
             started: std::time::Instant::now(),
             listen: config
@@ -185,6 +192,16 @@ impl App {
         cluster.stopped().await;
         tracing::info!("ended");
         Ok(())
+    }
+}
+
+/// Keeps the gauges of the journals in step with what they take. Never returns.
+async fn watch_journals(journals: Arc<Budget>, metrics: Arc<SessionMetrics>) {
+    let mut interval = tokio::time::interval(JOURNAL_INTERVAL);
+    loop {
+        interval.tick().await;
+        metrics.journal_memory.set(journals.memory_used() as f64);
+        metrics.journal_disk.set(journals.disk_used() as f64);
     }
 }
 
@@ -237,6 +254,9 @@ fn monitor_profile(config: &Config) -> Profile {
 /// How long a link may take to be opened. A node that is alive needs milliseconds; one that hangs is
 /// found by the probes, and the client is held meanwhile.
 const LINK_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How often the size of the journals is looked at.
+const JOURNAL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Collation 33, utf8mb3: any would do for the monitor's account.
 const UTF8_GENERAL_CI: u8 = 33;

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use super::StateName;
 use crate::cluster::{Node, NodeAddr, Topology};
+use crate::session::failover::{Failover, Failovers};
 use crate::session::registry::{Registry, SessionStatus};
 use crate::telemetry::metrics::MetricsHandle;
 
@@ -18,6 +19,8 @@ pub(crate) struct AdminState {
     pub(crate) topology: watch::Receiver<Arc<Topology>>,
     /// The sessions, as they write themselves down.
     pub(crate) registry: Arc<Registry>,
+    /// The last failovers.
+    pub(crate) failovers: Arc<Failovers>,
     /// What was counted.
     pub(crate) metrics: MetricsHandle,
     /// When the daemon started.
@@ -37,7 +40,7 @@ impl AdminState {
             primary: topology.primary,
             nodes: topology.nodes.clone(),
             sessions: self.registry.snapshot(),
-            failovers: [],
+            failovers: self.failovers.snapshot(),
         }
     }
 
@@ -78,9 +81,9 @@ pub(super) struct Status {
     pub(super) nodes: Vec<Node>,
     /// Every session, ordered by id.
     pub(super) sessions: Vec<SessionStatus>,
-    /// Forced changes of the primary that sessions were carried through. None yet: this version
-    /// ends the sessions of a node that fails.
-    pub(super) failovers: [(); 0],
+    /// The last changes of the node that sessions with a command under way were carried through, the
+    /// oldest first.
+    pub(super) failovers: Vec<Failover>,
 }
 
 /// The version of the daemon.

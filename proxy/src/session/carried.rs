@@ -29,8 +29,27 @@ pub(crate) struct Carried {
     pub(crate) records: u64,
     /// The proof of its COMMIT.
     pub(crate) fence: Fence,
-    /// Why it cannot be done again, if so.
+    /// What is to be counted.
+    pub(crate) tally: Tally,
+    /// Why the transaction cannot be done again, if so.
     unreplayable: Option<Reason>,
+}
+
+/// What happened on ways back, to be counted.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Tally {
+    /// Transactions done again.
+    pub(crate) replays: u64,
+    /// Of them, those that came out differently.
+    pub(crate) mismatches: u64,
+    /// COMMITs in doubt that had been done.
+    pub(crate) committed: u64,
+    /// COMMITs in doubt that had not.
+    pub(crate) undone: u64,
+    /// COMMITs in doubt of which nothing is known.
+    pub(crate) unknown: u64,
+    /// Transactions that cannot be done again, should their node fail.
+    pub(crate) unreplayable: u64,
 }
 
 impl Carried {
@@ -42,6 +61,7 @@ impl Carried {
             journal,
             records: 0,
             fence,
+            tally: Tally::default(),
             unreplayable: None,
         }
     }
@@ -118,6 +138,7 @@ impl Carried {
         if first {
             tracing::info!(%reason, "the open transaction cannot be replayed should its node fail");
             self.unreplayable = Some(reason);
+            self.tally.unreplayable += 1;
         }
         first
     }

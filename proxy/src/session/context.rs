@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::facade::Facade;
+use super::failover::Failovers;
 use super::fence::FencePool;
 use super::journal::budget::Budget;
 use super::login::Accounts;
@@ -25,6 +26,8 @@ pub(crate) struct SessionContext {
     pub(crate) buffers: Arc<Buffers>,
     /// Where to say that a node looks dead.
     pub(crate) cluster: ClusterHandle,
+    /// Where a failover is written down.
+    pub(crate) failovers: Arc<Failovers>,
     /// The proof of commits, if the cluster keeps it.
     pub(crate) fences: Arc<FencePool>,
     /// Whether the nodes are a Galera cluster.

@@ -19,12 +19,14 @@ use ido_proxy_protocol::packet::HEADER_LEN;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use super::carried::Tally;
 use super::context::SessionContext;
 use super::end::End;
 use super::exchange::queue_packet;
+use super::failover::Loss;
 use super::journal::store::Cursor;
 use super::link::{Link, Profile};
-use super::machine::{Machine, Sending, Stuck, Tally, Upward};
+use super::machine::{Machine, Sending, Stuck, Upward};
 use super::orders::{Orders, Phase};
 use super::reason::Reason;
 use super::registry::{SessionGuard, SessionState};
@@ -32,7 +34,7 @@ use super::route::{Route, route};
 use super::wire::Wire;
 use super::withhold::Withhold;
 use crate::cluster::NodeAddr;
-use crate::telemetry::metrics::{DoubtOutcome, LinkLoss, Refusal};
+use crate::telemetry::metrics::{DoubtOutcome, LinkLoss, RecoveryPhase, Refusal};
 
 /// One client's conversation after its login.
 #[derive(Debug)]
@@ -56,20 +58,6 @@ pub(crate) struct Session {
     pub(super) leaving: bool,
     /// Whether what is to be written to the client waits for more of the same reply.
     pub(super) withhold: Withhold,
-}
-
-/// A link that was lost.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Loss {
-    /// To which node it was.
-    pub(super) node: NodeAddr,
-    /// Its thread there.
-    pub(super) thread: u32,
-    /// When it was lost; the first one, if others followed before the session went on.
-    pub(super) since: Instant,
-    /// The node closed it in order. One that is alive does that when somebody kills the connection,
-    /// one that is being shut down does it, and takes no new ones.
-    pub(super) closed: bool,
 }
 
 /// What happened while we waited.
@@ -217,6 +205,9 @@ impl Session {
             Sending::Request => {
                 self.context.metrics.link_sent.increment(request.len() as u64);
                 link.wire.push(&request);
+                if let Some(loss) = &mut self.loss {
+                    loss.enter(self.machine.phase());
+                }
                 Some(Next::Wait)
             }
             Sending::Journal(cursor) => Some(Next::Journal(cursor)),
@@ -313,6 +304,9 @@ impl Session {
                         Route::Drop => self.machine.drop_command(&self.client.input),
                         Route::Quit => return Err(End::ClientQuit),
                         Route::Relay if self.link.is_none() => {
+                            if let Some(loss) = &mut self.loss {
+                                loss.begins_to_wait();
+                            }
                             return Ok(Next::Link { command });
                         }
                         Route::Refuse(error) => {
@@ -363,18 +357,37 @@ impl Session {
     fn command_done(&mut self, _command: Command) {
         self.entry.set_state(SessionState::Idle);
         self.entry.set_in_transaction(self.machine.in_transaction());
-        let Tally { replays, mismatches, committed, undone, unknown } = self.machine.take_tally();
-        let metrics = &self.context.metrics;
-        metrics.replays.increment(replays);
-        metrics.replay_mismatches.increment(mismatches);
-        metrics.in_doubt.of(DoubtOutcome::Committed).increment(committed);
-        metrics.in_doubt.of(DoubtOutcome::NotCommitted).increment(undone);
-        metrics.in_doubt.of(DoubtOutcome::Unknown).increment(unknown);
-        if let Some(loss) = self.loss.take() {
-            let took = loss.since.elapsed();
-            metrics.recovery_seconds.record(took.as_secs_f64());
-            tracing::info!(session = %self.entry.id(), lost = %loss.node, ?took, "went on");
+        let replays = self.count();
+        if let (Some(loss), Some(link)) = (self.loss.take(), &self.link) {
+            let pause = loss.over();
+            let metrics = &self.context.metrics;
+            metrics.failovers.of(pause.reason).increment(1);
+            metrics.recovery_seconds.record(pause.took.as_secs_f64());
+            for (phase, spent) in RecoveryPhase::ALL.into_iter().zip(pause.phases) {
+                metrics.recovery_phase_seconds.of(phase).record(spent.as_secs_f64());
+            }
+            let epoch = self.orders.borrow().topology.epoch;
+            let longest = self.context.failovers.add(&pause, link.node, epoch, replays);
+            metrics.longest_pause.set(longest.as_secs_f64());
+            let (session, lost, node, took) = (self.entry.id(), loss.node, link.node, pause.took);
+            tracing::info!(%session, %lost, %node, ?took, replays, "went on");
         }
+    }
+
+    /// Counts what happened on the way back, and returns how many transactions were done again.
+    fn count(&mut self) -> u64 {
+        let tally = self.machine.take_tally();
+        let Tally { replays, mismatches, committed, undone, unknown, unreplayable } = tally;
+        let metrics = &self.context.metrics;
+        if tally != Tally::default() {
+            metrics.replays.increment(replays);
+            metrics.replay_mismatches.increment(mismatches);
+            metrics.in_doubt.of(DoubtOutcome::Committed).increment(committed);
+            metrics.in_doubt.of(DoubtOutcome::NotCommitted).increment(undone);
+            metrics.in_doubt.of(DoubtOutcome::Unknown).increment(unknown);
+            metrics.unreplayable.increment(unreplayable);
+        }
+        replays
     }
 
     /// Acts on the latest orders where the session stands now.
@@ -431,9 +444,8 @@ impl Session {
         self.entry.set_node(None);
         self.context.metrics.links_lost.of(cause.loss()).increment(1);
         let thread = link.greeting.connection_id;
-        let since = self.loss.map_or_else(Instant::now, |loss| loss.since);
         let closed = matches!(&cause, Cause::Socket(error) if error.kind() == END_OF_STREAM);
-        self.loss = Some(Loss { node, thread, since, closed });
+        self.loss = Some(Loss::new(node, thread, cause.loss(), closed, self.loss));
         let busy = self.machine.is_busy();
         tracing::info!(session = %self.entry.id(), %node, %cause, busy, "link lost");
         self.machine.link_lost().map_err(|stuck| {
@@ -488,6 +500,7 @@ impl Session {
 
     /// Tells the client why, if it is waiting to hear something, and closes both sides.
     async fn say_goodbye(&mut self, end: &End) {
+        self.count();
         self.entry.set_state(SessionState::Closing);
         if let Some(link) = self.link.take()
             && self.machine.is_idle()

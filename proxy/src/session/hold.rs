@@ -10,7 +10,7 @@ use super::link::{Link, LinkError};
 use super::orders::Phase;
 use super::registry::SessionState;
 use crate::cluster::NodeAddr;
-use crate::telemetry::metrics::Present;
+use crate::telemetry::metrics::{Present, RecoveryPhase};
 
 impl Session {
     /// Opens a link to the primary, and waits for one as long as it takes, up to `failover.hold`.
@@ -33,6 +33,9 @@ impl Session {
             let idle = !self.machine.is_busy() && self.waiting.is_none();
             let wanted = |node: &NodeAddr| !idle || self.loss.is_some_and(|loss| loss.node == *node);
             if let Some(node) = orders.topology.primary.filter(wanted) {
+                if let Some(loss) = &mut self.loss {
+                    loss.enter(RecoveryPhase::Link);
+                }
                 let opened = self.open_link_while_primary(node).await;
                 self.was_killed(node, &opened).await?;
                 match opened {
@@ -67,6 +70,9 @@ impl Session {
                 self.entry.set_state(SessionState::Held);
                 held = Some(Present::enter(&self.context.metrics.held));
                 tracing::info!(session = %self.entry.id(), "held: no usable primary");
+            }
+            if let Some(loss) = &mut self.loss {
+                loss.enter(RecoveryPhase::Detect);
             }
             let may_read = self.client.input.len() < MOST_HELD;
             tokio::select! {

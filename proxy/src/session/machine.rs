@@ -31,15 +31,16 @@ use ido_proxy_protocol::packet::{self, HEADER_LEN, Header};
 
 use self::edits::Edits;
 use self::exchange::{Exchange, translate};
-use self::recovery::Recovery;
+use self::recovery::{Recovery, Task};
 use self::replies::Replies;
 use self::running::Job;
 use super::book::statement_id;
-use super::carried::Carried;
+use super::carried::{Carried, Tally};
 use super::digest::Delivered;
 use super::journal::store::Cursor;
 use super::plan::{Doubt, Plan, Risk};
 use super::reason::Reason;
+use crate::telemetry::metrics::RecoveryPhase;
 
 mod edits;
 mod exchange;
@@ -64,7 +65,6 @@ pub(crate) struct Machine {
     pub(crate) carried: Carried,
     /// The default database, when the last reply changed it.
     new_schema: Option<Vec<u8>>,
-    tally: Tally,
 }
 
 /// What a link is like after its login.
@@ -138,21 +138,6 @@ pub(crate) struct Downward {
     pub(crate) stuck: Option<Stuck>,
 }
 
-/// What happened on ways back, to be counted.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(crate) struct Tally {
-    /// Transactions done again.
-    pub(crate) replays: u64,
-    /// Of them, those that came out differently.
-    pub(crate) mismatches: u64,
-    /// COMMITs in doubt that had been done.
-    pub(crate) committed: u64,
-    /// COMMITs in doubt that had not.
-    pub(crate) undone: u64,
-    /// COMMITs in doubt of which nothing is known.
-    pub(crate) unknown: u64,
-}
-
 /// What is to be sent to the link.
 #[derive(Debug)]
 pub(crate) enum Sending {
@@ -214,7 +199,6 @@ impl Machine {
             met: false,
             carried,
             new_schema: None,
-            tally: Tally::default(),
         }
     }
 
@@ -402,7 +386,6 @@ impl Machine {
             lost: None,
             wants_file: false,
             stuck: None,
-            tally: &mut self.tally,
         };
         replies.take_in()?;
         let Replies { taken, edits, schema, continues, lost, wants_file, mut stuck, .. } = replies;
@@ -466,6 +449,19 @@ impl Machine {
         busy || (self.is_busy() && self.link.is_none())
     }
 
+    /// What the last request on the way back was for.
+    pub(crate) fn phase(&self) -> RecoveryPhase {
+        match &self.state {
+            State::Busy(exchange) => match exchange.running.as_ref().map(|running| &running.job) {
+                Some(Job::Task(Task::Attempt | Task::Barrier)) => RecoveryPhase::Wait,
+                Some(Job::Task(Task::Must | Task::Prepare(_))) => RecoveryPhase::Restore,
+                Some(Job::Task(Task::Replay(_))) => RecoveryPhase::Replay,
+                Some(Job::Step { .. }) | None => RecoveryPhase::Commit,
+            },
+            State::Idle | State::Answering { .. } => RecoveryPhase::Commit,
+        }
+    }
+
     /// Whether bytes that come from the client now would have to wait for a reply.
     pub(crate) fn awaits_reply(&self) -> bool {
         matches!(&self.state, State::Busy(exchange) if exchange.sent)
@@ -494,7 +490,7 @@ impl Machine {
 
     /// What happened on ways back since this was last asked.
     pub(crate) fn take_tally(&mut self) -> Tally {
-        std::mem::take(&mut self.tally)
+        std::mem::take(&mut self.carried.tally)
     }
 
     /// The default database, once after each change of it.

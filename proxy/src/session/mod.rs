@@ -23,6 +23,7 @@ mod driver;
 mod end;
 mod exchange;
 pub(crate) mod facade;
+pub(crate) mod failover;
 pub(crate) mod fence;
 mod hold;
 mod holder;

@@ -18,7 +18,10 @@ mod label;
 mod session;
 
 pub(crate) use cluster::{ClusterMetrics, ProbeMetrics};
-pub(crate) use label::{CounterBy, DnsResult, DoubtOutcome, LinkLoss, LoginResult, Refusal};
+pub(crate) use label::{
+    CounterBy, DnsResult, DoubtOutcome, Label, LinkLoss, LoginResult, RecoveryPhase,
+    Refusal,
+};
 pub(crate) use session::{Present, SessionMetrics};
 
 /// Reads what was counted.

@@ -56,8 +56,6 @@ pub(super) struct Recovery {
     cursor: Cursor,
     /// The next statement of the record at the cursor.
     statement: usize,
-    /// Records done again.
-    replayed: u64,
     /// What the barrier read so far.
     rows: Vec<u8>,
     /// The server has rolled back what is to be done again.
@@ -131,7 +129,6 @@ impl Recovery {
             multi: None,
             cursor: Cursor::default(),
             statement: 0,
-            replayed: 0,
             rows: Vec::new(),
             undo: false,
         }
@@ -139,16 +136,6 @@ impl Recovery {
 
     fn push(&mut self, task: Task, payload: Vec<u8>) {
         self.queue.push_back(Request { task, payload });
-    }
-
-    /// The short name of what is being done, for those who watch.
-    pub(super) fn phase_name(&self) -> &'static str {
-        match self.phase {
-            Phase::Barrier => "link",
-            Phase::Setup => "wait",
-            Phase::Replay => "restore",
-            Phase::Over => "replay",
-        }
     }
 
     /// Appends the next request to `out`. [`Sending::Nothing`]: the way is at its end.
@@ -258,6 +245,7 @@ impl Recovery {
                 return Sending::Stuck(Stuck::Reason(Reason::JournalFull));
             }
             Fetch::End => {
+                carried.tally.replays += 1;
                 let mut set = b"\x03SET timestamp=DEFAULT".to_vec();
                 if carried.book.counting().is_some() && !link.counting.is_empty() {
                     set.extend_from_slice(b", ");
@@ -295,7 +283,6 @@ impl Recovery {
             }
         }
         self.statement = 0;
-        self.replayed += 1;
         carried.journal.advance(&mut self.cursor);
         Sending::Nothing
     }
@@ -399,19 +386,19 @@ impl Replies<'_> {
 
     /// What the barrier read, put to use.
     fn verdict(&mut self, read: Option<u64>) {
-        let Self { exchange, carried, tally, .. } = self;
+        let Self { exchange, carried, .. } = self;
         let in_doubt = carried.fence.is_in_doubt();
         match (carried.fence.outcome(read), in_doubt) {
             (Outcome::Committed, true) => {
-                tally.committed += 1;
+                carried.tally.committed += 1;
                 exchange.was_committed(carried);
             }
             (Outcome::NotCommitted, _) => {
-                tally.undone += u64::from(in_doubt);
+                carried.tally.undone += u64::from(in_doubt);
                 exchange.was_undone(carried);
             }
             (Outcome::Committed | Outcome::Unclear, _) => {
-                tally.unknown += 1;
+                carried.tally.unknown += 1;
                 self.stuck(Stuck::Doubt(Doubt::Unfenced));
             }
         }
@@ -495,7 +482,7 @@ impl Replies<'_> {
             self.lost = Some(ErrPacket::new(0, *b"HY000", "a replay came out differently"));
             return;
         }
-        self.tally.mismatches += 1;
+        self.carried.tally.mismatches += 1;
         let message = "ido-proxy: the node failed, and on the next one the transaction did not \
             give the same results; it was rolled back";
         self.give_up(&ErrPacket::new(1213, *b"40001", message));

@@ -16,7 +16,7 @@ use ido_proxy_protocol::status::StatusFlags;
 use super::edits::Edits;
 use super::exchange::Exchange;
 use super::recovery::Recovery;
-use super::{Stuck, Tally};
+use super::Stuck;
 use super::running::{Job, Owner, Running};
 use crate::session::book::Prepared;
 use crate::session::carried::Carried;
@@ -43,8 +43,6 @@ pub(super) struct Replies<'a> {
     pub(super) wants_file: bool,
     /// The session cannot go on.
     pub(super) stuck: Option<Stuck>,
-    /// What is counted.
-    pub(super) tally: &'a mut Tally,
 }
 
 impl Replies<'_> {

@@ -4,7 +4,9 @@
 
 use metrics::{Counter, Gauge, Histogram, SharedString, Unit};
 
-use super::label::{DnsResult, DoubtOutcome, Label, LinkLoss, LoginResult, Refusal};
+use super::label::{
+    DnsResult, DoubtOutcome, Label, LinkLoss, LoginResult, RecoveryPhase, Refusal,
+};
 
 /// One metric, or one family of series that differ in their label.
 #[derive(Debug)]
@@ -168,6 +170,20 @@ pub(super) const RECOVERY_SECONDS: Metric = seconds(
     "ido_proxy_recovery_seconds",
     "From the loss of a link under a command to the end of that command on the next link.",
 );
+pub(super) const RECOVERY_PHASE_SECONDS: Metric = by(
+    "phase",
+    RecoveryPhase::NAMES,
+    seconds("ido_proxy_recovery_phase_seconds", "The same, by what the time was spent on."),
+);
+pub(super) const FAILOVERS: Metric = by(
+    "reason",
+    LinkLoss::NAMES,
+    counter(
+        "ido_proxy_failovers_total",
+        Unit::Count,
+        "Sessions that lost their link under a command and went on with another one.",
+    ),
+);
 pub(super) const REPLAYS: Metric = counter(
     "ido_proxy_replays_total",
     Unit::Count,
@@ -265,6 +281,8 @@ pub(super) const ALL: &[Metric] = &[
     LINK_RECEIVED,
     LINK_SENT,
     RECOVERY_SECONDS,
+    RECOVERY_PHASE_SECONDS,
+    FAILOVERS,
     REPLAYS,
     REPLAY_MISMATCHES,
     IN_DOUBT,

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use metrics::Counter;
+use metrics::{Counter, Histogram};
 
 use super::catalog::Metric;
 
@@ -45,6 +45,35 @@ impl<L: Label> CounterBy<L> {
 impl<L> fmt::Debug for CounterBy<L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CounterBy").finish_non_exhaustive()
+    }
+}
+
+/// One histogram for each value of the label `L`.
+#[derive(Clone)]
+pub(crate) struct HistogramBy<L> {
+    histograms: Box<[Histogram]>,
+    label: PhantomData<L>,
+}
+
+impl<L: Label> HistogramBy<L> {
+    /// Prepares the histograms of `metric`, which has this label.
+    pub(super) fn new(metric: &Metric) -> Self {
+        debug_assert_eq!(metric.label.values, L::NAMES);
+        Self {
+            histograms: metric.label.values.iter().map(|value| metric.histogram_of(*value)).collect(),
+            label: PhantomData,
+        }
+    }
+
+    /// The histogram of one value.
+    pub(crate) fn of(&self, value: L) -> &Histogram {
+        &self.histograms[value.index()]
+    }
+}
+
+impl<L> fmt::Debug for HistogramBy<L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HistogramBy").finish_non_exhaustive()
     }
 }
 
@@ -103,6 +132,30 @@ label! {
         /// Nobody can tell: the client was told so.
         Unknown = "unknown",
     }
+}
+
+label! {
+    /// What a session does on its way back after the loss of a link, in this order.
+    RecoveryPhase {
+        /// It waits until a usable primary is known.
+        Detect = "detect",
+        /// It opens a link.
+        Link = "link",
+        /// It waits until the node has applied what the cluster has committed.
+        Wait = "wait",
+        /// It sets up its state.
+        Restore = "restore",
+        /// It does the open transaction again.
+        Replay = "replay",
+        /// It does the command that was under way.
+        Commit = "commit",
+    }
+}
+
+impl RecoveryPhase {
+    /// All of them.
+    pub(crate) const ALL: [Self; Self::NAMES.len()] =
+        [Self::Detect, Self::Link, Self::Wait, Self::Restore, Self::Replay, Self::Commit];
 }
 
 label! {

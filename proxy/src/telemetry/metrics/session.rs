@@ -3,7 +3,9 @@
 use metrics::{Counter, Gauge, Histogram};
 
 use super::catalog;
-use super::label::{CounterBy, DoubtOutcome, LinkLoss, LoginResult, Refusal};
+use super::label::{
+    CounterBy, DoubtOutcome, HistogramBy, LinkLoss, LoginResult, RecoveryPhase, Refusal,
+};
 
 /// The handles of a session and its links. Cheap to clone; counting is a few atomic operations.
 #[derive(Clone, Debug)]
@@ -36,6 +38,10 @@ pub(crate) struct SessionMetrics {
     pub(crate) link_sent: Counter,
     /// Seconds from the loss of a link to the end of the command it met.
     pub(crate) recovery_seconds: Histogram,
+    /// The same, by what the time was spent on.
+    pub(crate) recovery_phase_seconds: HistogramBy<RecoveryPhase>,
+    /// Sessions that went on with another link, by the reason for which they lost theirs.
+    pub(crate) failovers: CounterBy<LinkLoss>,
     /// Transactions done again.
     pub(crate) replays: Counter,
     /// Of them, those that came out differently.
@@ -70,6 +76,8 @@ impl SessionMetrics {
             link_received: catalog::LINK_RECEIVED.counter(),
             link_sent: catalog::LINK_SENT.counter(),
             recovery_seconds: catalog::RECOVERY_SECONDS.histogram(),
+            recovery_phase_seconds: HistogramBy::new(&catalog::RECOVERY_PHASE_SECONDS),
+            failovers: CounterBy::new(&catalog::FAILOVERS),
             replays: catalog::REPLAYS.counter(),
             replay_mismatches: catalog::REPLAY_MISMATCHES.counter(),
             in_doubt: CounterBy::new(&catalog::IN_DOUBT),
