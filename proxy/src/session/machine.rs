@@ -172,6 +172,10 @@ pub(crate) enum Stuck {
 impl fmt::Display for Stuck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Doubt(Doubt::Disturbed) => f.write_str(
+                "it is not known whether the transaction was committed, since somebody else has \
+                 changed the rows that would tell: look before you do it again",
+            ),
             Self::Doubt(Doubt::Statement) => f.write_str(
                 "it is not known whether the statement that was under way was done: look before you \
                  do it again",

@@ -98,6 +98,9 @@ pub(crate) enum Risk {
 /// Why nobody can tell.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Doubt {
+    /// The fence is not as it was left, or what must be done again comes out differently while the
+    /// outcome of the COMMIT is open.
+    Disturbed,
     /// It commits by itself, or what it does is not known.
     Statement,
     /// It would be told by a fence, and there is none.

@@ -388,6 +388,7 @@ impl Replies<'_> {
     fn verdict(&mut self, read: Option<u64>) {
         let Self { exchange, carried, .. } = self;
         let in_doubt = carried.fence.is_in_doubt();
+        tracing::debug!(?read, in_doubt, fence = ?carried.fence, "the fence was read");
         match (carried.fence.outcome(read), in_doubt) {
             (Outcome::Committed, true) => {
                 carried.tally.committed += 1;
@@ -399,7 +400,7 @@ impl Replies<'_> {
             }
             (Outcome::Committed | Outcome::Unclear, _) => {
                 carried.tally.unknown += 1;
-                self.stuck(Stuck::Doubt(Doubt::Unfenced));
+                self.stuck(Stuck::Doubt(Doubt::Disturbed));
             }
         }
     }
@@ -476,7 +477,7 @@ impl Replies<'_> {
             // What is in the way may be the ghost of this very transaction. The fence is read anew, on
             // another link, since there may be more to come on this one.
             if self.exchange.tries >= MOST_TRIES {
-                return self.stuck(Stuck::Doubt(Doubt::Unfenced));
+                return self.stuck(Stuck::Doubt(Doubt::Disturbed));
             }
             self.exchange.tries += 1;
             self.lost = Some(ErrPacket::new(0, *b"HY000", "a replay came out differently"));
@@ -494,7 +495,7 @@ impl Replies<'_> {
             return self.stuck(Stuck::Told);
         }
         if self.carried.fence.is_in_doubt() {
-            return self.stuck(Stuck::Doubt(Doubt::Unfenced));
+            return self.stuck(Stuck::Doubt(Doubt::Disturbed));
         }
         self.carried.transaction.gone();
         self.carried.rolled_back();
