@@ -313,6 +313,11 @@ impl Exchange {
         carried.fence.undone();
         let Some(step) = self.steps.get(self.at) else { return };
         if let Some(restart) = step.restart {
+            carried.transaction.gone();
+            if self.at == restart {
+                // It has not begun: what is held is of statements before it.
+                return;
+            }
             let (held, sequence) = self.wrap_mark;
             if matches!(step.risk, Risk::Commit { .. }) {
                 self.ghost = Some((self.held.split_off(held.min(self.held.len())), self.sequence));
@@ -320,7 +325,6 @@ impl Exchange {
             self.at = restart;
             self.held.truncate(held);
             self.sequence = sequence;
-            carried.transaction.gone();
         } else if matches!(step.risk, Risk::Commit { .. } | Risk::Doubtful(_)) {
             self.insert_step(self.at, Step::fence());
         }
