@@ -508,6 +508,13 @@ impl Replies<'_> {
             self.lost = Some(error);
             return;
         }
+        if ROLLED_BACK.contains(&error.code) {
+            // Between two statements of a replay: something else was committed meanwhile, maybe the
+            // ghost of this very transaction.
+            let doubt = self.carried.fence.is_in_doubt();
+            let anew = if doubt { Recovery::in_doubt() } else { Recovery::rolled_back() };
+            return self.again(anew, error);
+        }
         tracing::warn!(%error, "the session cannot be set up on another node");
         self.stuck(Stuck::Refused(error));
     }
