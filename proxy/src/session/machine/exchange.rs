@@ -242,7 +242,7 @@ impl Exchange {
                 let bounds = pieces.iter().map(|piece| (from(piece.start), from(piece.end)));
                 (sql.get(first.start..last.end).unwrap_or_default(), bounds.collect())
             }
-            [one] if step.pieces.len() > 1 => {
+            [one] if step.what != What::Whole || step.pieces.len() > 1 => {
                 (sql.get(one.start..one.end).unwrap_or_default(), Vec::new())
             }
             _ => (sql, Vec::new()),
