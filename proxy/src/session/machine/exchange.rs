@@ -381,7 +381,8 @@ impl Exchange {
         }
         let (held, sequence) = running.mark;
         if self.begun {
-            self.splice = self.delivered.take().map(|delivered| Splice::new(&delivered));
+            // All that the client has, from whichever link.
+            self.splice = self.delivered.as_ref().map(Splice::new);
             self.sequence = sequence;
         } else {
             self.held.truncate(held);
