@@ -166,6 +166,10 @@ impl Exchange {
         let Some(step) = self.steps.get(self.at) else { return };
         if step.restart == Some(self.at) {
             self.wrap_mark = (self.held.len(), self.sequence);
+            if !carried.fence.is_in_doubt() {
+                // That was of a statement before.
+                self.ghost = None;
+            }
         }
         if matches!(step.risk, Risk::Commit { .. } | Risk::Doubtful(_)) {
             carried.fence.committing();
