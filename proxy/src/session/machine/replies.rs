@@ -219,6 +219,10 @@ impl Replies<'_> {
             Some(PieceKind::Begin) => {
                 if was_open {
                     carried.committed();
+                    if let Some(step) = steps.get_mut(*at) {
+                        // What it was to commit is committed, and no longer in doubt.
+                        step.risk = Risk::Repeatable;
+                    }
                 }
                 *setup = carried.book.now();
                 running.cut = place;
