@@ -254,6 +254,7 @@ impl Machine {
         if exchange.begun && exchange.steps.len() > 1 {
             return Err(Stuck::Told);
         }
+        exchange.forget_ghost();
         exchange.take_back();
         Ok(())
     }

@@ -377,6 +377,14 @@ impl Exchange {
         packet::frame(&error.encode(), self.origin, &mut self.held);
     }
 
+    /// The link is lost under the request in hand. If that is a COMMIT of ours, done anew, and it was
+    /// done, then most likely by this link and not by the one before.
+    pub(super) fn forget_ghost(&mut self) {
+        if self.step().is_some_and(|step| step.what == What::Commit) {
+            self.ghost = None;
+        }
+    }
+
     /// Takes back what the request in hand told of the transaction that must be done again.
     pub(super) fn take_back(&mut self) {
         let Some(running) = self.running.take() else { return };
