@@ -51,7 +51,7 @@ fn undisturbed(program: &[Vec<u8>]) -> (Run, Run) {
 }
 
 /// Each packet by itself, for people to compare.
-fn packets(bytes: &[u8]) -> Vec<String> {
+pub(super) fn packets(bytes: &[u8]) -> Vec<String> {
     let mut packets = Vec::new();
     let mut rest = bytes;
     while let Some((header, payload)) = packet::whole(rest, 1 << 20).expect("packets") {

@@ -49,8 +49,6 @@ pub(super) struct Run {
     pub(super) eager: bool,
     /// Each node generates other ids.
     pub(super) skewed: bool,
-    /// What happened on ways back.
-    pub(super) tally: Tally,
 }
 
 impl Run {
@@ -75,7 +73,6 @@ impl Run {
             same_node: false,
             eager: false,
             skewed: false,
-            tally: Tally::default(),
         }
     }
 
@@ -103,13 +100,6 @@ impl Run {
             if !self.step()? {
                 assert!(self.machine.is_idle(), "stands still: {:#?}", self.machine);
                 assert!(self.input.is_empty() && self.from_client.is_empty());
-                let Tally { replays, mismatches, committed, undone, unknown } =
-                    self.machine.take_tally();
-                self.tally.replays += replays;
-                self.tally.mismatches += mismatches;
-                self.tally.committed += committed;
-                self.tally.undone += undone;
-                self.tally.unknown += unknown;
                 return Ok(());
             }
         }
@@ -240,6 +230,11 @@ impl Run {
             }
         }
         self.ghosts.retain(|(_, after)| *after > answers);
+    }
+
+    /// What happened on ways back.
+    pub(super) fn tally(&self) -> Tally {
+        self.machine.carried.tally
     }
 
     /// Every frozen node goes on.
