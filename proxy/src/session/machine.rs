@@ -356,6 +356,10 @@ impl Machine {
             }
         }
         if exchange.next_request(&mut self.carried, link.capabilities, out) {
+            if exchange.running.is_none() {
+                // Nothing comes in reply.
+                self.finish();
+            }
             return Sending::Request;
         }
         let (told, command) = (std::mem::take(&mut exchange.held), exchange.command);
@@ -422,7 +426,9 @@ impl Machine {
             let told = edited.as_deref().unwrap_or(input.get(..taken).unwrap_or_default());
             exchange.delivered.get_or_insert_with(Delivered::new).add(told);
         }
-        let done = (exchange.over && exchange.sent).then_some(exchange.command);
+        // A command without a reply is over from the start, and still waits for the way back.
+        let waits = exchange.running.is_some() || exchange.recovery.is_some();
+        let done = (exchange.over && exchange.sent && !waits).then_some(exchange.command);
         if done.is_some() {
             self.finish();
         }

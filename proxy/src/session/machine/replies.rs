@@ -51,7 +51,7 @@ impl Replies<'_> {
     /// # Errors
     /// It cannot be followed.
     pub(super) fn take_in(&mut self) -> Result<(), Violation> {
-        while self.lost.is_none() && self.stuck.is_none() && !self.exchange.over {
+        while self.lost.is_none() && self.stuck.is_none() {
             let Some(running) = &mut self.exchange.running else { break };
             let rest = self.input.get(self.taken..).unwrap_or_default();
             let results = running.tracker.results();
