@@ -227,29 +227,35 @@ impl Machine {
             let stuck = self.carried.stuck().map(Stuck::Reason);
             return stuck.map_or(Ok(()), Err);
         };
-        if let Some(reason) = self.carried.stuck() {
-            return Err(Stuck::Reason(reason));
+        let step = exchange.running.as_ref().filter(|running| !matches!(running.job, Job::Task(_)));
+        let cut = step.map_or(0, |running| running.cut);
+        let risk = exchange.step().map(|step| step.risk).filter(|_| step.is_some());
+        // What may have been committed is said first: a client that took it for rolled back would do it
+        // again.
+        if let Some(Risk::Doubtful(doubt)) = risk
+            && cut == 0
+            && exchange.sent
+        {
+            return Err(Stuck::Doubt(doubt));
         }
-        if exchange.request.is_empty() || !exchange.sent {
-            return Err(Stuck::Reason(Reason::LongCommand));
+        let whole = exchange.sent && !exchange.request.is_empty();
+        let reason = self
+            .carried
+            .stuck()
+            .or_else(|| (!whole).then_some(Reason::LongCommand))
+            .or_else(|| step.and_then(|_| exchange.transaction.first()));
+        if let Some(reason) = reason {
+            let doubt = self.carried.fence.is_in_doubt();
+            return Err(if doubt { Stuck::Doubt(Doubt::Statement) } else { Stuck::Reason(reason) });
         }
         exchange.recovery = None;
-        let Some(running) = &exchange.running else { return Ok(()) };
-        if matches!(running.job, Job::Task(_)) {
+        if step.is_none() {
             exchange.running = None;
             return Ok(());
         }
-        if let Some(reason) = exchange.transaction.first() {
-            return Err(Stuck::Reason(reason));
-        }
-        let cut = running.cut;
-        match exchange.step().map(|step| step.risk) {
-            Some(Risk::Doubtful(doubt)) if cut == 0 => return Err(Stuck::Doubt(doubt)),
-            Some(Risk::Rollback) => {
-                self.carried.rolled_back();
-                self.carried.transaction.gone();
-            }
-            _ => {}
+        if risk == Some(Risk::Rollback) {
+            self.carried.rolled_back();
+            self.carried.transaction.gone();
         }
         if exchange.begun && exchange.steps.len() > 1 {
             return Err(Stuck::Told);
