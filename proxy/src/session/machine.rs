@@ -231,33 +231,40 @@ impl Machine {
             let stuck = self.carried.stuck().map(Stuck::Reason);
             return stuck.map_or(Ok(()), Err);
         };
-        if let Some(reason) = self.carried.stuck() {
-            return Err(Stuck::Reason(reason));
+        let step = exchange.running.as_ref().filter(|running| !matches!(running.job, Job::Task(_)));
+        let cut = step.map_or(0, |running| running.cut);
+        let risk = exchange.step().map(|step| step.risk).filter(|_| step.is_some());
+        // What may have been committed is said first: a client that took it for rolled back would do it
+        // again.
+        if let Some(Risk::Doubtful(doubt)) = risk
+            && cut == 0
+            && exchange.sent
+        {
+            return Err(Stuck::Doubt(doubt));
         }
-        if exchange.request.is_empty() || !exchange.sent {
-            return Err(Stuck::Reason(Reason::LongCommand));
+        let whole = exchange.sent && !exchange.request.is_empty();
+        let reason = self
+            .carried
+            .stuck()
+            .or_else(|| (!whole).then_some(Reason::LongCommand))
+            .or_else(|| step.and_then(|_| exchange.transaction.first()));
+        if let Some(reason) = reason {
+            let doubt = self.carried.fence.is_in_doubt();
+            return Err(if doubt { Stuck::Doubt(Doubt::Statement) } else { Stuck::Reason(reason) });
         }
         exchange.recovery = None;
-        let Some(running) = &exchange.running else { return Ok(()) };
-        if matches!(running.job, Job::Task(_)) {
+        if step.is_none() {
             exchange.running = None;
             return Ok(());
         }
-        if let Some(reason) = exchange.transaction.first() {
-            return Err(Stuck::Reason(reason));
-        }
-        let cut = running.cut;
-        match exchange.step().map(|step| step.risk) {
-            Some(Risk::Doubtful(doubt)) if cut == 0 => return Err(Stuck::Doubt(doubt)),
-            Some(Risk::Rollback) => {
-                self.carried.rolled_back();
-                self.carried.transaction.gone();
-            }
-            _ => {}
+        if risk == Some(Risk::Rollback) {
+            self.carried.rolled_back();
+            self.carried.transaction.gone();
         }
         if exchange.begun && exchange.steps.len() > 1 {
             return Err(Stuck::Told);
         }
+        exchange.forget_ghost();
         exchange.take_back();
         Ok(())
     }
@@ -359,6 +366,10 @@ impl Machine {
             }
         }
         if exchange.next_request(&mut self.carried, link.capabilities, out) {
+            if exchange.running.is_none() {
+                // Nothing comes in reply.
+                self.finish();
+            }
             return Sending::Request;
         }
         let (told, command) = (std::mem::take(&mut exchange.held), exchange.command);
@@ -425,7 +436,9 @@ impl Machine {
             let told = edited.as_deref().unwrap_or(input.get(..taken).unwrap_or_default());
             exchange.delivered.get_or_insert_with(Delivered::new).add(told);
         }
-        let done = (exchange.over && exchange.sent).then_some(exchange.command);
+        // A command without a reply is over from the start, and still waits for the way back.
+        let waits = exchange.running.is_some() || exchange.recovery.is_some();
+        let done = (exchange.over && exchange.sent && !waits).then_some(exchange.command);
         if done.is_some() {
             self.finish();
         }

@@ -407,7 +407,14 @@ impl Planner {
         let dirty = self.dirty;
         if dirty && self.scene.fence {
             match &mut self.body {
-                Some(body) if self.simple && self.wrote => body.fenced = true,
+                // A fence is written on from the one before: that must be committed, and known to be.
+                Some(body)
+                    if self.simple
+                        && self.wrote
+                        && matches!(body.risk, Risk::Repeatable | Risk::Rollback) =>
+                {
+                    body.fenced = true;
+                }
                 _ => {
                     self.flush();
                     self.plan.steps.push(Step::fence());

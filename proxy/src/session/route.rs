@@ -31,7 +31,7 @@ pub(crate) fn route(command: Command, linked: bool) -> Route {
         // A client that only wants to know whether we live need not wait for a primary.
         Command::Ping if !linked => Route::Answer(pong()),
         // Without a link there is nothing to close, and no reply is expected.
-        command if !linked && !command.has_reply() => Route::Drop,
+        Command::StmtClose if !linked => Route::Drop,
         command if command.is_replication() => Route::Refuse(ErrPacket::new(
             NOT_SUPPORTED,
             *b"42000",
@@ -77,6 +77,8 @@ mod tests {
     fn statements_wait_for_a_link_and_goodbyes_do_not() {
         assert_eq!(route(Command::Query, false), Route::Relay);
         assert_eq!(route(Command::StmtClose, false), Route::Drop);
+        // Dropped, its statement would run without it.
+        assert_eq!(route(Command::StmtSendLongData, false), Route::Relay);
         assert_eq!(route(Command::Quit, false), Route::Quit);
     }
 }

@@ -69,6 +69,7 @@ impl Stage {
             buffers: Arc::default(),
             cluster: ClusterHandle::scripted(watched, node, Arc::clone(&suspected)),
             facade: watch::channel(Arc::new(Facade::default())).1,
+            failovers: Arc::default(),
             fences: Arc::new(FencePool::new("ido_proxy")),
             galera: true,
             journals: Arc::new(Budget::new(1 << 30, 0, None)),

@@ -166,6 +166,10 @@ impl Exchange {
         let Some(step) = self.steps.get(self.at) else { return };
         if step.restart == Some(self.at) {
             self.wrap_mark = (self.held.len(), self.sequence);
+            if !carried.fence.is_in_doubt() {
+                // That was of a statement before.
+                self.ghost = None;
+            }
         }
         if matches!(step.risk, Risk::Commit { .. } | Risk::Doubtful(_)) {
             carried.fence.committing();
@@ -242,7 +246,7 @@ impl Exchange {
                 let bounds = pieces.iter().map(|piece| (from(piece.start), from(piece.end)));
                 (sql.get(first.start..last.end).unwrap_or_default(), bounds.collect())
             }
-            [one] if step.pieces.len() > 1 => {
+            [one] if step.what != What::Whole || step.pieces.len() > 1 => {
                 (sql.get(one.start..one.end).unwrap_or_default(), Vec::new())
             }
             _ => (sql, Vec::new()),
@@ -313,6 +317,11 @@ impl Exchange {
         carried.fence.undone();
         let Some(step) = self.steps.get(self.at) else { return };
         if let Some(restart) = step.restart {
+            carried.transaction.gone();
+            if self.at == restart {
+                // It has not begun: what is held is of statements before it.
+                return;
+            }
             let (held, sequence) = self.wrap_mark;
             if matches!(step.risk, Risk::Commit { .. }) {
                 self.ghost = Some((self.held.split_off(held.min(self.held.len())), self.sequence));
@@ -320,7 +329,6 @@ impl Exchange {
             self.at = restart;
             self.held.truncate(held);
             self.sequence = sequence;
-            carried.transaction.gone();
         } else if matches!(step.risk, Risk::Commit { .. } | Risk::Doubtful(_)) {
             self.insert_step(self.at, Step::fence());
         }
@@ -369,6 +377,14 @@ impl Exchange {
         packet::frame(&error.encode(), self.origin, &mut self.held);
     }
 
+    /// The link is lost under the request in hand. If that is a COMMIT of ours, done anew, and it was
+    /// done, then most likely by this link and not by the one before.
+    pub(super) fn forget_ghost(&mut self) {
+        if self.step().is_some_and(|step| step.what == What::Commit) {
+            self.ghost = None;
+        }
+    }
+
     /// Takes back what the request in hand told of the transaction that must be done again.
     pub(super) fn take_back(&mut self) {
         let Some(running) = self.running.take() else { return };
@@ -377,7 +393,8 @@ impl Exchange {
         }
         let (held, sequence) = running.mark;
         if self.begun {
-            self.splice = self.delivered.take().map(|delivered| Splice::new(&delivered));
+            // All that the client has, from whichever link.
+            self.splice = self.delivered.as_ref().map(Splice::new);
             self.sequence = sequence;
         } else {
             self.held.truncate(held);

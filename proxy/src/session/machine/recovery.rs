@@ -56,6 +56,8 @@ pub(super) struct Recovery {
     cursor: Cursor,
     /// The next statement of the record at the cursor.
     statement: usize,
+    /// The barrier reads the fence.
+    reads_fence: bool,
     /// What the barrier read so far.
     rows: Vec<u8>,
     /// The server has rolled back what is to be done again.
@@ -129,6 +131,7 @@ impl Recovery {
             multi: None,
             cursor: Cursor::default(),
             statement: 0,
+            reads_fence: false,
             rows: Vec::new(),
             undo: false,
         }
@@ -163,6 +166,9 @@ impl Recovery {
                     self.phase = Phase::Setup;
                     self.barrier(carried, link);
                     if self.queue.is_empty() {
+                        if carried.fence.is_in_doubt() {
+                            return Sending::Stuck(Stuck::Doubt(Doubt::Unfenced));
+                        }
                         exchange.was_undone(carried);
                     }
                 }
@@ -184,6 +190,7 @@ impl Recovery {
 
     fn barrier(&mut self, carried: &Carried, link: &LinkFacts) {
         let read = carried.fence.query().filter(|_| carried.fence.is_available());
+        self.reads_fence = read.is_some();
         let sql = match (read, link.galera) {
             (Some(read), true) => format!("{CAUSALLY}{read}"),
             (Some(read), false) => read,
@@ -377,7 +384,14 @@ impl Replies<'_> {
             }
             _ if ended => {
                 let rows = std::mem::take(&mut recovery.rows);
-                self.verdict(number_read(&rows));
+                if recovery.reads_fence {
+                    self.verdict(number_read(&rows));
+                } else if self.carried.fence.is_in_doubt() {
+                    self.carried.tally.unknown += 1;
+                    self.stuck(Stuck::Doubt(Doubt::Unfenced));
+                } else {
+                    self.exchange.was_undone(self.carried);
+                }
             }
             _ => {}
         }
@@ -508,6 +522,13 @@ impl Replies<'_> {
         if is_loss(&error) {
             self.lost = Some(error);
             return;
+        }
+        if ROLLED_BACK.contains(&error.code) {
+            // Between two statements of a replay: something else was committed meanwhile, maybe the
+            // ghost of this very transaction.
+            let doubt = self.carried.fence.is_in_doubt();
+            let anew = if doubt { Recovery::in_doubt() } else { Recovery::rolled_back() };
+            return self.again(anew, error);
         }
         tracing::warn!(%error, "the session cannot be set up on another node");
         self.stuck(Stuck::Refused(error));

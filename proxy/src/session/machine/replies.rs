@@ -51,7 +51,7 @@ impl Replies<'_> {
     /// # Errors
     /// It cannot be followed.
     pub(super) fn take_in(&mut self) -> Result<(), Violation> {
-        while self.lost.is_none() && self.stuck.is_none() && !self.exchange.over {
+        while self.lost.is_none() && self.stuck.is_none() {
             let Some(running) = &mut self.exchange.running else { break };
             let rest = self.input.get(self.taken..).unwrap_or_default();
             let results = running.tracker.results();
@@ -219,6 +219,10 @@ impl Replies<'_> {
             Some(PieceKind::Begin) => {
                 if was_open {
                     carried.committed();
+                    if let Some(step) = steps.get_mut(*at) {
+                        // What it was to commit is committed, and no longer in doubt.
+                        step.risk = Risk::Repeatable;
+                    }
                 }
                 *setup = carried.book.now();
                 running.cut = place;

@@ -13,6 +13,13 @@ use crate::session::fence::{Fence, FencePool};
 use crate::session::journal::budget::Budget;
 use crate::session::journal::store::Store;
 
+mod cuts;
+mod fake_node;
+mod losses;
+mod programs;
+mod run;
+mod stuck;
+
 /// Both sides of one session, with what each got so far.
 struct Play {
     machine: Machine,
@@ -43,6 +50,8 @@ impl Play {
                         self.to_client.extend(told);
                         self.done.push(command);
                     }
+                    // Nothing comes in reply.
+                    Sending::Request if self.machine.is_idle() => {}
                     Sending::Nothing | Sending::Request => return self,
                     other => panic!("nothing was lost: {other:?}"),
                 },
@@ -139,11 +148,12 @@ fn rows(sequence: u8, more: bool) -> Vec<u8> {
     let more = if more { StatusFlags::MORE_RESULTS } else { StatusFlags::default() };
     let status = StatusFlags::AUTOCOMMIT | more;
     let eof = EofPacket { warnings: 0, status }.encode();
-    let column = b"\x03def\0\0\0\x01a\0\x0c\x21\0\x0b\0\0\0\x03\0\0\0\0\0";
-    let payloads: [&[u8]; 6] = [b"\x01", column, &eof, b"\x011", b"\x0212", &eof];
+    let payloads: [&[u8]; 6] = [b"\x01", COLUMN, &eof, b"\x011", b"\x0212", &eof];
     payloads.iter().zip(sequence..).flat_map(|(payload, id)| framed(payload, id)).collect()
 }
 
+/// The definition of a column.
+const COLUMN: &[u8] = b"\x03def\0\0\0\x01a\0\x0c\x21\0\x0b\0\0\0\x03\0\0\0\0\0";
 /// `SET lc_time_names`, as tracked.
 const VARIABLE: &[u8] = b"\x00\x14\x0dlc_time_names\x05de_DE";
 /// `USE test`, as tracked.
@@ -275,8 +285,7 @@ fn rows_read_in_a_transaction_are_no_boundary() {
     let mut play = Play::new(icinga());
     play.client_sends(&query("BEGIN")).node_sends(&ok(1, in_transaction(), EMPTY));
     let eof = EofPacket { warnings: 0, status: in_transaction() }.encode();
-    let column = b"\x03def\0\0\0\x01a\0\x0c\x21\0\x0b\0\0\0\x03\0\0\0\0\0";
-    let payloads: [&[u8]; 5] = [b"\x01", column, &eof, b"\x011", &eof];
+    let payloads: [&[u8]; 5] = [b"\x01", COLUMN, &eof, b"\x011", &eof];
     let reply = payloads.iter().zip(1..).flat_map(|(payload, id)| framed(payload, id));
     play.client_sends(&query("SELECT …")).node_sends(&reply.collect::<Vec<_>>());
     assert!(play.machine.is_idle() && !play.machine.at_boundary());

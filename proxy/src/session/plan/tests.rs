@@ -89,6 +89,19 @@ fn a_whole_transaction_in_one_batch_is_split() {
     assert_eq!(shown(read, icinga(false)), [read]);
 }
 
+/// The second fence would be written as if the first transaction were not committed, and refused.
+#[test]
+fn a_transaction_behind_another_has_its_fence_in_a_step_of_its_own() {
+    let batch = "INSERT INTO t VALUES (1);COMMIT;BEGIN;INSERT INTO t VALUES (2);COMMIT";
+    let steps = [
+        "INSERT INTO t VALUES (1)#",
+        "!COMMIT;BEGIN;INSERT INTO t VALUES (2)",
+        "#",
+        "!COMMIT",
+    ];
+    assert_eq!(shown(batch, icinga(true)), steps);
+}
+
 /// A session that lost its temporary table or its lock would go on with wrong results.
 #[test]
 fn reasons_against_a_move_are_seen() {

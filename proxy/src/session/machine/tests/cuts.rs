@@ -1,0 +1,341 @@
+//! The points at which a link can be lost, one by one, and the ways in which a node can refuse.
+
+use super::fake_node::Connection;
+use super::losses::{check, packets};
+use super::run::{Cut, Run, direct};
+use super::*;
+
+/// What Icinga sends, once it is set up.
+const BATCH: &str = "INSERT INTO t VALUES ('b');INSERT INTO t VALUES ('c');COMMIT;BEGIN";
+
+fn program(texts: &[&str]) -> Vec<Vec<u8>> {
+    texts.iter().map(|text| query(text)).collect()
+}
+
+/// A run of these commands without loss: where they end.
+fn after(texts: &[&str]) -> Run {
+    let mut run = Run::new(without_tracking(), []);
+    run.all(&program(texts)).expect("nothing is lost");
+    run
+}
+
+/// Runs a program with these cuts, compares all that the client can see, and returns the run.
+fn played(texts: &[&str], cuts: &[Cut]) -> Run {
+    let mut run = Run::new(without_tracking(), cuts.iter().copied());
+    check(&program(texts), &mut run, &format!("{cuts:?}"));
+    run
+}
+
+/// How often a node was sent this.
+fn count(run: &Run, sql: &str) -> usize {
+    run.cluster.log.iter().filter(|line| line.starts_with(sql)).count()
+}
+
+/// The error that is the last thing that the client was told.
+fn last_error(run: &Run) -> ErrPacket {
+    let (mut last, mut rest) = (None, &run.to_client[..]);
+    while let Some((header, payload)) = packet::whole(rest, 1 << 20).expect("packets") {
+        last = Some(payload.to_vec());
+        rest = &rest[HEADER_LEN + header.payload_len..];
+    }
+    ErrPacket::decode(&last.expect("something")).expect("an error")
+}
+
+/// Icinga waits a second between two batches: most links are lost then.
+#[test]
+fn lost_between_two_commands_a_transaction_is_done_again_before_the_next_one() {
+    let texts = ["BEGIN", "INSERT INTO t VALUES ('a')", "INSERT INTO t VALUES ('b')", "COMMIT"];
+    let mut run = Run::new(without_tracking(), []);
+    run.all(&program(&texts[..2])).expect("nothing is lost");
+    assert_eq!(run.cut(), Ok(()));
+    assert_eq!(count(&run, "INSERT INTO t VALUES ('a')"), 1, "nobody asked yet");
+    run.all(&program(&texts[2..])).expect("it goes on");
+    assert_eq!(count(&run, "INSERT INTO t VALUES ('a')"), 2);
+    let (told, tokens) = direct(&program(&texts), without_tracking());
+    assert_eq!(packets(&run.to_client), packets(&told));
+    assert_eq!(run.cluster.tokens(), tokens);
+}
+
+#[test]
+fn lost_between_two_transactions_nothing_is_done_again() {
+    let mut run = after(&["BEGIN", "INSERT INTO t VALUES ('a')", "COMMIT"]);
+    assert_eq!(run.cut(), Ok(()));
+    run.all(&program(&["SELECT token FROM t"])).expect("it goes on");
+    assert_eq!(count(&run, "INSERT INTO t VALUES"), 1);
+}
+
+/// The rest of the rows must come from the same transaction, with its own row among them.
+#[test]
+fn lost_in_the_middle_of_rows_the_rest_of_them_comes_from_the_next_node() {
+    let texts = ["BEGIN", "INSERT INTO t VALUES ('a')", "SELECT token FROM t"];
+    let (start, end) = (after(&texts[..2]).down, after(&texts).down);
+    for cut in start + 1..end {
+        let run = played(&texts, &[Cut::Down(cut)]);
+        assert_eq!(count(&run, "SELECT token FROM t"), 2, "cut at {cut}");
+    }
+}
+
+/// Before the COMMIT is sent nothing is in doubt: all of it is simply done again.
+#[test]
+fn lost_after_the_body_of_a_batch_it_is_done_again_and_committed_once() {
+    let texts = ["BEGIN", BATCH];
+    let [body, _] = after(&texts).requests[1..] else { panic!("a body and a COMMIT") };
+    let run = played(&texts, &[Cut::Up(body)]);
+    assert_eq!(count(&run, "INSERT INTO t VALUES ('b')"), 2);
+    assert_eq!(count(&run, "COMMIT"), 1);
+    assert_eq!(run.cluster.commits(), 1);
+}
+
+/// Done again, every row of the batch would be there twice.
+#[test]
+fn lost_after_a_commit_that_was_done_it_is_not_done_again() {
+    let texts = ["BEGIN", BATCH, "INSERT INTO t VALUES ('d')", "COMMIT"];
+    let commit = after(&texts).requests[2];
+    let run = played(&texts, &[Cut::Up(commit)]);
+    assert_eq!(count(&run, "INSERT INTO t VALUES ('b')"), 1);
+    assert_eq!((run.tally().committed, run.tally().undone, run.tally().unknown), (1, 0, 0));
+}
+
+/// Not done again, every row of the batch would be missing.
+#[test]
+fn lost_after_a_commit_that_was_not_done_it_is_done_again() {
+    let texts = ["BEGIN", BATCH, "INSERT INTO t VALUES ('d')", "COMMIT"];
+    let commit = after(&texts).requests[2];
+    let run = played(&texts, &[Cut::Up(commit - 1)]);
+    assert_eq!(count(&run, "INSERT INTO t VALUES ('b')"), 2);
+    assert_eq!((run.tally().committed, run.tally().undone, run.tally().unknown), (0, 1, 0));
+}
+
+/// A statement that commits by itself, and its COMMIT of ours.
+#[test]
+fn lost_under_a_single_insert_it_is_there_once_whether_it_was_committed_or_not() {
+    let texts = ["INSERT INTO t VALUES ('a')"];
+    let [body, commit] = after(&texts).requests[..] else { panic!("a body and a COMMIT") };
+    for (cut, times) in [(body - 1, 1), (body, 2), (commit - 1, 2), (commit, 1)] {
+        let run = played(&texts, &[Cut::Up(cut)]);
+        assert_eq!(count(&run, texts[0]), times, "cut at {cut}");
+    }
+}
+
+/// Two nodes may die one after the other: what the first one had must reach the third.
+#[test]
+fn lost_again_at_each_request_of_the_way_back_the_third_node_has_it_all() {
+    let texts = ["BEGIN", "INSERT INTO t VALUES ('a')", "INSERT INTO t VALUES ('b')", "COMMIT"];
+    let first = Cut::Down(after(&texts[..3]).down);
+    let back = played(&texts, &[first]).up;
+    let mut asked = Vec::new();
+    for second in 1..=back {
+        let run = played(&texts, &[first, Cut::Up(second)]);
+        assert_eq!(run.links, 3, "cut at {second}");
+        asked.push(count(&run, "SET STATEMENT wsrep_sync_wait=15 FOR"));
+    }
+    assert!(asked.contains(&1) && asked.contains(&2), "in the barrier and behind it: {asked:?}");
+}
+
+/// A frozen node that commits late must not commit what another one has done meanwhile.
+#[test]
+fn a_ghost_that_commits_after_the_barrier_is_found_by_the_fence() {
+    let texts = ["BEGIN", BATCH, "SELECT token FROM t"];
+    let commit = after(&texts).requests[2];
+    let first = played(&texts, &[Cut::Late { up: commit, answers: 1 }]);
+    assert_eq!(count(&first, "SET STATEMENT wsrep_sync_wait=15 FOR"), 2, "it had to ask again");
+    assert_eq!(first.cluster.commits(), 1);
+    let later = played(&texts, &[Cut::Late { up: commit, answers: 99 }]);
+    assert_eq!((later.tally().committed, later.tally().undone), (0, 1));
+    assert_eq!(later.cluster.commits(), 1);
+}
+
+/// Nobody else is to write the fence; if somebody did, it proves nothing any more.
+#[test]
+fn a_fence_that_matches_no_row_ends_in_an_error_and_commits_nothing() {
+    let mut run = after(&["INSERT INTO t VALUES ('a')", "BEGIN", "INSERT INTO t VALUES ('b')"]);
+    run.cluster.forget_fences();
+    assert_eq!(run.command(&query("COMMIT")), Err(Stuck::Doubt(Doubt::Unfenced)));
+    assert_eq!(run.cluster.tokens(), [(1, "a".to_owned())]);
+}
+
+/// Icinga drops what it cannot write: a conflict with another master would cost it a whole batch.
+#[test]
+fn a_conflict_at_commit_is_done_again_on_the_same_link_and_not_told() {
+    let deadlock = ErrPacket::new(1213, *b"40001", "Deadlock found when trying to get lock");
+    let texts = ["BEGIN", "INSERT INTO t VALUES ('a')", BATCH];
+    for (place, times) in [("COMMIT", 1), ("UPDATE", 0), ("INSERT INTO t VALUES ('c')", 3)] {
+        let mut run = Run::new(without_tracking(), []);
+        run.cluster.refusals.extend(vec![(place, deadlock.clone()); times]);
+        check(&program(&texts), &mut run, place);
+        assert_eq!(run.links, 1);
+        assert_eq!(count(&run, "INSERT INTO t VALUES ('a')"), times + 1, "{place}");
+    }
+}
+
+/// It would be tried for ever, or a client would never hear that its rows conflict.
+#[test]
+fn a_conflict_that_does_not_go_away_is_told() {
+    let deadlock = ErrPacket::new(1213, *b"40001", "Deadlock found when trying to get lock");
+    let mut run = after(&["BEGIN", "INSERT INTO t VALUES ('a')"]);
+    run.cluster.refusals.extend(vec![("INSERT INTO t VALUES ('b')", deadlock); 100]);
+    run.command(&query("INSERT INTO t VALUES ('b')")).expect("the session goes on");
+    assert_eq!(last_error(&run).code, 1213);
+    assert!(!run.machine.in_transaction());
+    run.cluster.refusals.clear();
+    run.all(&program(&["INSERT INTO t VALUES ('c')"])).expect("it goes on");
+    assert_eq!(run.cluster.tokens(), [(1, "c".to_owned())]);
+}
+
+/// A COMMIT that was sent is not called undone without proof, however often it is refused.
+#[test]
+fn a_commit_that_is_refused_without_end_ends_in_an_error_and_commits_nothing() {
+    let deadlock = ErrPacket::new(1213, *b"40001", "Deadlock found when trying to get lock");
+    let mut run = after(&["BEGIN", "INSERT INTO t VALUES ('a')"]);
+    run.cluster.refusals.extend(vec![("COMMIT", deadlock); 100]);
+    assert_eq!(run.command(&query("COMMIT")), Err(Stuck::Doubt(Doubt::Unfenced)));
+    assert_eq!(run.cluster.tokens(), []);
+}
+
+/// What the client has read is no longer so: what it wrote after that may be wrong.
+#[test]
+fn a_replay_that_reads_other_rows_is_rolled_back_and_told_with_one_error() {
+    let mut run = after(&["BEGIN", "SELECT token FROM t", "INSERT INTO t VALUES ('a')"]);
+    let told = packets(&run.to_client).len();
+    assert_eq!(run.cut(), Ok(()));
+    run.cluster.insert(77, "of somebody else");
+    run.command(&query("INSERT INTO t VALUES ('b')")).expect("the session goes on");
+    assert_eq!(packets(&run.to_client).len(), told + 1, "the error and nothing else");
+    let error = last_error(&run);
+    let message = String::from_utf8_lossy(&error.message);
+    assert!(error.code == 1213 && message.contains("did not give the same results"), "{message}");
+    assert_eq!(run.cluster.log.last().map(String::as_str), Some("ROLLBACK"));
+    assert_eq!(run.tally().mismatches, 1);
+    assert!(!run.machine.in_transaction());
+    run.all(&program(&["INSERT INTO t VALUES ('c')"])).expect("it goes on");
+    let tokens = run.cluster.tokens().into_iter().map(|(_, token)| token);
+    assert_eq!(tokens.collect::<Vec<_>>(), ["of somebody else", "c"]);
+}
+
+/// The client goes on with an id that it was told, so no other will do.
+#[test]
+fn an_id_that_is_taken_meanwhile_is_told_as_the_duplicate_that_it_is() {
+    let mut run = after(&["BEGIN", "INSERT INTO t VALUES ('a')"]);
+    assert_eq!(run.cut(), Ok(()));
+    run.cluster.insert(1, "of somebody else");
+    run.command(&query("COMMIT")).expect("the session goes on");
+    assert_eq!(last_error(&run).code, 1062);
+    assert_eq!(run.cluster.tokens(), [(1, "of somebody else".to_owned())]);
+    assert!(!run.machine.in_transaction());
+}
+
+/// Ids of a batch that is not yet answered may change, and must not be asked for: others may have them.
+#[test]
+fn only_an_id_that_was_told_is_asked_for_again() {
+    let texts = ["BEGIN", "INSERT INTO t VALUES ('a')", BATCH];
+    let [.., body, _] = after(&texts).requests[..] else { panic!("a body and a COMMIT") };
+    let run = played(&texts, &[Cut::Up(body)]);
+    assert_eq!(count(&run, "SET insert_id="), 1);
+    assert_eq!(count(&run, "SET insert_id=1"), 1);
+}
+
+/// A link on which the database or a variable is another one would write elsewhere, or wrong times.
+#[test]
+fn a_new_link_is_set_up_before_anything_else_is_done_on_it() {
+    let mut play = Play::new(icinga());
+    play.client_sends(&query(super::BATCH)).node_sends(&long_reply());
+    play.client_sends(&query("USE test")).node_sends(&ok(1, StatusFlags::AUTOCOMMIT, SCHEMA));
+    play.requests();
+    assert_eq!(play.machine.link_lost(), Ok(()));
+    play.machine.link_up(facts(icinga()));
+    play.client_sends(&query("SELECT 1"));
+    assert_eq!(play.requests(), ["SET STATEMENT wsrep_sync_wait=15 FOR SELECT 1"]);
+    play.node_sends(&rows(1, false));
+    assert_eq!(play.requests(), ["test"], "COM_INIT_DB");
+    play.node_sends(&ok(1, StatusFlags::AUTOCOMMIT, SCHEMA));
+    assert_eq!(play.requests(), ["SET lc_time_names='de_DE'"]);
+    play.node_sends(&ok(1, StatusFlags::AUTOCOMMIT, VARIABLE));
+    assert_eq!(play.requests(), ["SELECT 1"]);
+    let told = play.to_client.len();
+    play.node_sends(&rows(1, false));
+    assert_eq!(play.to_client[told..], rows(1, false));
+}
+
+/// A single server has no cluster to wait for.
+#[test]
+fn without_a_cluster_and_a_fence_nothing_is_read_first() {
+    let mut play = Play::new(icinga());
+    assert_eq!(play.machine.link_lost(), Ok(()));
+    play.machine.link_up(LinkFacts { galera: false, ..facts(icinga()) });
+    play.client_sends(&query("SELECT 1"));
+    assert_eq!(play.requests(), ["SELECT 1"]);
+}
+
+/// A causal read that takes too long says that this node is not the one to go on at.
+#[test]
+fn a_barrier_that_fails_is_the_loss_of_that_link_too() {
+    let mut run = after(&["INSERT INTO t VALUES ('a')"]);
+    assert_eq!(run.cut(), Ok(()));
+    let timeout = ErrPacket::new(1205, *b"HY000", "Lock wait timeout exceeded");
+    run.cluster.refusals.push_back(("SET STATEMENT wsrep_sync_wait=15 FOR", timeout));
+    run.command(&query("SELECT 1")).expect("another node does better");
+    assert_eq!(run.links, 3);
+}
+
+/// Without the table everything still works, but for what cannot be known without it.
+#[test]
+fn without_a_fence_a_loss_is_noticed_only_where_nobody_can_know_and_nothing_is_done_twice() {
+    let texts = ["BEGIN", BATCH, "INSERT INTO t VALUES ('d')", "COMMIT", "SELECT token FROM t"];
+    let program = program(&texts);
+    let run_with = |cuts: &[Cut]| {
+        let mut run = Run::new(without_tracking(), cuts.iter().copied());
+        run.cluster.fenceless = true;
+        let result = run.all(&program);
+        (run, result)
+    };
+    let (whole, result) = run_with(&[]);
+    assert_eq!(result, Ok(()));
+    let (told, tokens) = direct(&program, without_tracking());
+    assert_eq!(packets(&whole.to_client), packets(&told));
+    let mut doubts = 0;
+    let ups = (1..=whole.up).map(Cut::Up);
+    for cut in ups.chain((0..=whole.down).map(Cut::Down)) {
+        let (run, result) = run_with(&[cut]);
+        match result {
+            Ok(()) => {
+                assert_eq!(packets(&run.to_client), packets(&told), "{cut:?}");
+                assert_eq!(run.cluster.tokens(), tokens, "{cut:?}");
+            }
+            Err(stuck) => {
+                assert_eq!(stuck, Stuck::Doubt(Doubt::Unfenced), "{cut:?}");
+                assert!(tokens.starts_with(&run.cluster.tokens()), "{cut:?}");
+                doubts += 1;
+            }
+        }
+    }
+    assert!(doubts > 0 && doubts < (whole.up + whole.down) / 4, "{doubts} cuts in doubt");
+}
+
+/// The old connection on the same node may hold locks until the node notices that it is gone.
+#[test]
+fn the_ghost_on_the_same_node_is_killed_first() {
+    let mut run = after(&["BEGIN", "INSERT INTO t VALUES ('a')"]);
+    run.same_node = true;
+    assert_eq!(run.cut(), Ok(()));
+    let before = run.cluster.log.len();
+    run.command(&query("COMMIT")).expect("it goes on");
+    assert_eq!(run.cluster.log[before], "KILL 1");
+    assert_eq!(run.cluster.tokens(), [(1, "a".to_owned())]);
+}
+
+/// Numbers of prepared statements differ from link to link; the client keeps its own.
+#[test]
+fn a_statement_prepared_anew_keeps_the_number_that_the_client_knows() {
+    let mut run = Run::new(without_tracking(), []);
+    run.command(&framed(b"\x16INSERT INTO t VALUES ('a')", 0)).expect("nothing is lost");
+    assert_eq!(run.cut(), Ok(()));
+    let execute = framed(b"\x17\x0b\0\0\0\0\x01\0\0\0", 0);
+    run.command(&execute).expect("it goes on");
+    assert_eq!(run.cluster.tokens(), [(1, "a".to_owned())]);
+    // The second link's first own number must not be told twice.
+    run.command(&framed(b"\x16INSERT INTO t VALUES ('b')", 0)).expect("nothing is lost");
+    run.command(&execute).expect("nothing is lost");
+    let tokens = run.cluster.tokens().into_iter().map(|(_, token)| token);
+    assert_eq!(tokens.collect::<Vec<_>>(), ["a", "a"]);
+    assert!(run.link.as_ref().is_some_and(|link: &Connection| link.answered > 0));
+}

@@ -1,0 +1,365 @@
+//! Nodes of a cluster that know just enough SQL to keep tokens: a table `t`, a fence, transactions.
+//!
+//! What is committed anywhere is certified against all that was committed before, as Galera does it,
+//! and is seen by another node only after a causal read there, unless that node is `eager`.
+
+use std::collections::VecDeque;
+
+use ido_proxy_protocol::capabilities::Capabilities;
+use ido_proxy_protocol::command::Command;
+use ido_proxy_protocol::eof::EofPacket;
+use ido_proxy_protocol::err::ErrPacket;
+use ido_proxy_protocol::ok::OkPacket;
+use ido_proxy_protocol::packet::{self, HEADER_LEN};
+use ido_proxy_protocol::prepare::PrepareOk;
+use ido_proxy_protocol::status::StatusFlags;
+
+use super::{COLUMN, EMPTY, NONE, WROTE};
+
+/// What all nodes have in common.
+#[derive(Debug, Default)]
+pub(super) struct Cluster {
+    commits: Vec<Work>,
+    /// There is no table of fences.
+    pub(super) fenceless: bool,
+    /// Every statement that a node was sent, in order.
+    pub(super) log: Vec<String>,
+    /// The next statement that begins so is refused with this, once. The transaction goes on, but for
+    /// errors that say otherwise.
+    pub(super) refusals: VecDeque<(&'static str, ErrPacket)>,
+    /// A connection of the node was killed.
+    pub(super) killed: bool,
+}
+
+/// A client of a node.
+#[derive(Debug)]
+pub(super) struct Connection {
+    capabilities: Capabilities,
+    /// Heard, and not worked at.
+    inbox: Vec<u8>,
+    open: Option<Work>,
+    /// So many of the commits are applied.
+    applied: usize,
+    /// All of them are, at every statement.
+    eager: bool,
+    /// Added to every id that is generated.
+    pub(super) skew: u64,
+    insert_id: Option<u64>,
+    reported: &'static [u8],
+    statements: Vec<String>,
+    /// The number of the first prepared statement.
+    first_statement: u32,
+    /// Commands that were answered.
+    pub(super) answered: usize,
+}
+
+/// A transaction.
+#[derive(Clone, Debug, Default)]
+struct Work {
+    tokens: Vec<(u64, String)>,
+    /// Session, and its number before and after.
+    fence: Option<(String, u64, u64)>,
+}
+
+impl Cluster {
+    /// The tokens and their ids, in the order in which they were committed.
+    pub(super) fn tokens(&self) -> Vec<(u64, String)> {
+        self.seen(self.commits.len()).0
+    }
+
+    /// How many transactions wrote and were committed.
+    pub(super) fn commits(&self) -> usize {
+        self.commits.len()
+    }
+
+    /// Somebody else commits a token.
+    pub(super) fn insert(&mut self, id: u64, token: &str) {
+        self.commits.push(Work { tokens: vec![(id, token.to_owned())], fence: None });
+    }
+
+    /// Somebody removes every fence.
+    pub(super) fn forget_fences(&mut self) {
+        self.commits.iter_mut().for_each(|commit| commit.fence = None);
+    }
+
+    fn seen(&self, commits: usize) -> (Vec<(u64, String)>, Vec<(String, u64)>) {
+        let commits = &self.commits[..commits];
+        let tokens = commits.iter().flat_map(|commit| commit.tokens.clone());
+        let fences = commits.iter().filter_map(|commit| commit.fence.clone());
+        (tokens.collect(), fences.map(|(name, _, seq)| (name, seq)).collect())
+    }
+
+    /// Whether something else was committed that the transaction must not be committed after.
+    fn certifies(&self, work: &Work) -> bool {
+        let (tokens, fences) = self.seen(self.commits.len());
+        let taken = |id: &u64| tokens.iter().any(|(other, _)| other == id);
+        let fence = work.fence.as_ref();
+        let same = fence.is_none_or(|(name, before, _)| number(&fences, name) == *before);
+        same && !work.tokens.iter().any(|(id, _)| taken(id))
+    }
+}
+
+fn number(fences: &[(String, u64)], name: &str) -> u64 {
+    fences.iter().rfind(|(other, _)| other == name).map_or(0, |(_, seq)| *seq)
+}
+
+/// How a statement was answered.
+enum Answer {
+    Ok { affected: u64, id: u64 },
+    Rows(Vec<String>),
+}
+
+const DONE: Answer = Answer::Ok { affected: 0, id: 0 };
+
+impl Connection {
+    /// A new one, to a node on which all but the last commit is applied; the `nth` of the session.
+    pub(super) fn new(cluster: &Cluster, capabilities: Capabilities, nth: u32) -> Self {
+        Self {
+            capabilities,
+            inbox: Vec::new(),
+            open: None,
+            applied: cluster.commits.len().saturating_sub(1),
+            eager: false,
+            skew: 0,
+            insert_id: None,
+            reported: NONE,
+            statements: Vec::new(),
+            first_statement: 10 * nth + 1,
+            answered: 0,
+        }
+    }
+
+    /// The same, to a node that never lags behind.
+    pub(super) fn eager(mut self) -> Self {
+        self.eager = true;
+        self
+    }
+
+    /// Gets bytes.
+    pub(super) fn hear(&mut self, bytes: &[u8]) {
+        self.inbox.extend_from_slice(bytes);
+    }
+
+    /// Does what the commands say that it has heard, and answers.
+    pub(super) fn work(&mut self, cluster: &mut Cluster) -> Vec<u8> {
+        let mut out = Vec::new();
+        while let Some((header, payload)) = packet::whole(&self.inbox, 1 << 20).expect("packets") {
+            let (len, payload) = (HEADER_LEN + header.payload_len, payload.to_vec());
+            self.inbox.drain(..len);
+            self.answered += 1;
+            self.command(cluster, &payload, &mut out);
+        }
+        out
+    }
+
+    fn command(&mut self, cluster: &mut Cluster, payload: &[u8], out: &mut Vec<u8>) {
+        let text = String::from_utf8_lossy(&payload[1..]).into_owned();
+        let id = || u32::from_le_bytes(payload[1..5].try_into().expect("a statement's number"));
+        let text = match Command::from_byte(payload[0]) {
+            Command::Query => text,
+            Command::SetOption => {
+                let eof = EofPacket { warnings: 0, status: self.status() };
+                packet::frame(&eof.encode(), 1, out);
+                return;
+            }
+            Command::StmtPrepare => {
+                self.statements.push(text);
+                let number = self.first_statement + self.statements.len() as u32 - 1;
+                let ok = PrepareOk {
+                    statement_id: number,
+                    columns: 0,
+                    parameters: 0,
+                    warnings: 0,
+                    definitions_follow: true,
+                };
+                packet::frame(&ok.encode(), 1, out);
+                return;
+            }
+            Command::StmtExecute => {
+                let place = id().checked_sub(self.first_statement).expect("one of this link");
+                self.statements[place as usize].clone()
+            }
+            Command::StmtClose => return,
+            command => panic!("not known here: {command}"),
+        };
+        let (mut sequence, mut rest) = (1, text.split(';').peekable());
+        while let Some(sql) = rest.next() {
+            let more = rest.peek().is_some();
+            cluster.log.push(sql.to_owned());
+            match self.statement(cluster, sql) {
+                Ok(answer) => sequence = self.tell(answer, more, sequence, out),
+                Err(error) => {
+                    packet::frame(&error.encode(), sequence, out);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn statement(&mut self, cluster: &mut Cluster, sql: &str) -> Result<Answer, ErrPacket> {
+        if self.open.as_ref().is_some_and(|work| !cluster.certifies(work)) {
+            return Err(self.conflict(cluster));
+        }
+        if self.eager {
+            self.applied = cluster.commits.len();
+        }
+        if let Some((start, error)) = cluster.refusals.front()
+            && sql.starts_with(start)
+        {
+            let error = error.clone();
+            cluster.refusals.pop_front();
+            if [1180, 1213].contains(&error.code) {
+                self.open = None;
+                self.reported = NONE;
+            }
+            return Err(error);
+        }
+        if let Some(read) = sql.strip_prefix("SET STATEMENT wsrep_sync_wait=15 FOR ") {
+            self.applied = cluster.commits.len();
+            return self.statement(cluster, read);
+        }
+        match sql {
+            "BEGIN" => {
+                self.commit(cluster)?;
+                self.open = Some(Work::default());
+                return Ok(DONE);
+            }
+            "COMMIT" => return self.commit(cluster).map(|()| DONE),
+            "ROLLBACK" => {
+                self.open = None;
+                return Ok(DONE);
+            }
+            "SELECT 1" => return Ok(Answer::Rows(vec!["1".to_owned()])),
+            _ => {}
+        }
+        let (mut tokens, mut fences) = cluster.seen(self.applied);
+        let own = self.open.iter();
+        tokens.extend(own.clone().flat_map(|work| work.tokens.clone()));
+        fences.extend(own.filter_map(|work| work.fence.clone()).map(|(name, _, seq)| (name, seq)));
+        let quoted: Vec<&str> = sql.split('\'').skip(1).step_by(2).collect();
+        if sql == "SELECT token FROM t" {
+            Ok(Answer::Rows(tokens.into_iter().map(|(_, token)| token).collect()))
+        } else if sql.starts_with("SELECT seq FROM `ido_proxy`.`fence`") {
+            self.fence_exists(cluster)?;
+            let seq = number(&fences, quoted[0]);
+            Ok(Answer::Rows(Vec::from_iter((seq > 0).then(|| seq.to_string()))))
+        } else if sql.starts_with("INSERT INTO t VALUES") {
+            let generated = self.skew + tokens.len() as u64 + 1;
+            let id = self.insert_id.take().unwrap_or(generated);
+            if tokens.iter().any(|(other, _)| *other == id) {
+                return Err(ErrPacket::new(1062, *b"23000", "Duplicate entry"));
+            }
+            self.write(cluster, |work| work.tokens.push((id, quoted[0].to_owned())))?;
+            Ok(Answer::Ok { affected: 1, id })
+        } else if sql.starts_with("INSERT INTO `ido_proxy`.`fence`") {
+            self.fence_exists(cluster)?;
+            if number(&fences, quoted[0]) > 0 {
+                return Err(ErrPacket::new(1062, *b"23000", "Duplicate entry"));
+            }
+            self.write(cluster, |work| work.fence = Some((quoted[0].to_owned(), 0, 1)))?;
+            Ok(Answer::Ok { affected: 1, id: 0 })
+        } else if sql.starts_with("UPDATE `ido_proxy`.`fence`") {
+            self.fence_exists(cluster)?;
+            let (_, before) = sql.rsplit_once('=').expect("AND seq=");
+            let before = before.parse().expect("a number");
+            let found = number(&fences, quoted[0]) == before;
+            if found {
+                let fence = Some((quoted[0].to_owned(), before, before + 1));
+                self.write(cluster, |work| work.fence = fence)?;
+            }
+            Ok(Answer::Ok { affected: found.into(), id: 0 })
+        } else if let Some(id) = sql.strip_prefix("SET insert_id=") {
+            self.insert_id = Some(id.parse().expect("a number"));
+            Ok(DONE)
+        } else if sql.starts_with("SET ") {
+            Ok(DONE)
+        } else if sql.starts_with("KILL ") {
+            cluster.killed = true;
+            Ok(DONE)
+        } else {
+            Err(ErrPacket::new(1064, *b"42000", "no such statement here"))
+        }
+    }
+
+    fn fence_exists(&self, cluster: &Cluster) -> Result<(), ErrPacket> {
+        let missing = ErrPacket::new(1146, *b"42S02", "no such table");
+        if cluster.fenceless { Err(missing) } else { Ok(()) }
+    }
+
+    /// Writes in the open transaction, or in one of its own.
+    fn write(
+        &mut self,
+        cluster: &mut Cluster,
+        change: impl FnOnce(&mut Work),
+    ) -> Result<(), ErrPacket> {
+        match &mut self.open {
+            Some(work) => change(work),
+            None => {
+                let mut work = Work::default();
+                change(&mut work);
+                self.open = Some(work);
+                self.commit(cluster)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, cluster: &mut Cluster) -> Result<(), ErrPacket> {
+        let Some(work) = self.open.take() else { return Ok(()) };
+        if !cluster.certifies(&work) {
+            return Err(self.conflict(cluster));
+        }
+        if !work.tokens.is_empty() || work.fence.is_some() {
+            cluster.commits.push(work);
+            self.applied = cluster.commits.len();
+        }
+        Ok(())
+    }
+
+    fn conflict(&mut self, cluster: &Cluster) -> ErrPacket {
+        self.open = None;
+        self.reported = NONE;
+        self.applied = cluster.commits.len();
+        ErrPacket::new(1213, *b"40001", "Deadlock found when trying to get lock")
+    }
+
+    fn status(&self) -> StatusFlags {
+        let open = if self.open.is_some() { StatusFlags::IN_TRANS } else { StatusFlags::default() };
+        StatusFlags::AUTOCOMMIT | open
+    }
+
+    fn tell(&mut self, answer: Answer, more: bool, sequence: u8, out: &mut Vec<u8>) -> u8 {
+        let mut status = self.status();
+        if more {
+            status = status | StatusFlags::MORE_RESULTS;
+        }
+        match answer {
+            Answer::Ok { affected, id } => {
+                let state = match &self.open {
+                    None => NONE,
+                    Some(work) if work.tokens.is_empty() && work.fence.is_none() => EMPTY,
+                    Some(_) => WROTE,
+                };
+                let mut ok = OkPacket { status, ..OkPacket::default() };
+                (ok.affected_rows, ok.last_insert_id) = (affected, id);
+                if state != self.reported && self.capabilities.contains(TRACKS) {
+                    self.reported = state;
+                    ok.status = ok.status | StatusFlags::SESSION_STATE_CHANGED;
+                    ok.session_state = state;
+                }
+                packet::frame(&ok.encode(self.capabilities), sequence, out)
+            }
+            Answer::Rows(rows) => {
+                let eof = EofPacket { warnings: 0, status }.encode();
+                let mut payloads = vec![b"\x01".to_vec(), COLUMN.to_vec(), eof.to_vec()];
+                let row = |text: String| [&[text.len() as u8], text.as_bytes()].concat();
+                payloads.extend(rows.into_iter().map(row));
+                payloads.push(eof.to_vec());
+                let frame = |id, payload: Vec<u8>| packet::frame(&payload, id, out);
+                payloads.into_iter().fold(sequence, frame)
+            }
+        }
+    }
+}
+
+const TRACKS: Capabilities = Capabilities::SESSION_TRACK;

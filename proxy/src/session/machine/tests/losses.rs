@@ -1,0 +1,179 @@
+//! A link is lost at every byte, in both directions: the client must not notice, and what it wrote must
+//! be there once.
+
+use super::run::{Cut, Run, direct};
+use super::*;
+
+/// A little of all that Icinga and others do.
+fn program() -> Vec<Vec<u8>> {
+    [
+        "INSERT INTO t VALUES ('a')",
+        "BEGIN",
+        "INSERT INTO t VALUES ('b')",
+        "INSERT INTO t VALUES ('c')",
+        "COMMIT",
+        "INSERT INTO t VALUES ('d');INSERT INTO t VALUES ('e');COMMIT;BEGIN",
+        "INSERT INTO t VALUES ('f');INSERT INTO t VALUES ('g');COMMIT;BEGIN",
+        "INSERT INTO t VALUES ('h')",
+        "SELECT token FROM t",
+        "COMMIT",
+        "SELECT token FROM t",
+    ]
+    .map(query)
+    .into()
+}
+
+/// Prepared statements, which have other numbers on every link, and a rollback.
+fn prepared() -> Vec<Vec<u8>> {
+    let execute = framed(b"\x17\x0b\0\0\0\0\x01\0\0\0", 0);
+    vec![
+        framed(b"\x16INSERT INTO t VALUES ('p')", 0),
+        execute.clone(),
+        query("BEGIN"),
+        execute.clone(),
+        query("ROLLBACK"),
+        query("BEGIN"),
+        query("INSERT INTO t VALUES ('q')"),
+        execute,
+        framed(b"\x19\x0b\0\0\0", 0),
+        query("SELECT token FROM t"),
+        query("COMMIT"),
+    ]
+}
+
+/// A run without loss, of the first command alone and of all: it tells how many bytes there are to be
+/// cut. (What the first command is told of may depend on the link.)
+fn undisturbed(program: &[Vec<u8>]) -> (Run, Run) {
+    let [mut first, mut all] = [0; 2].map(|_| Run::new(without_tracking(), []));
+    first.command(&program[0]).expect("nothing is lost");
+    all.all(program).expect("nothing is lost");
+    (first, all)
+}
+
+/// Each packet by itself, for people to compare.
+pub(super) fn packets(bytes: &[u8]) -> Vec<String> {
+    let mut packets = Vec::new();
+    let mut rest = bytes;
+    while let Some((header, payload)) = packet::whole(rest, 1 << 20).expect("packets") {
+        packets.push(format!("{} {}", header.sequence, payload.escape_ascii()));
+        rest = &rest[HEADER_LEN + header.payload_len..];
+    }
+    packets.push(rest.escape_ascii().to_string());
+    packets
+}
+
+pub(super) fn check(program: &[Vec<u8>], run: &mut Run, what: &str) {
+    let (told, tokens) = direct(program, without_tracking());
+    let result = run.all(program);
+    run.thaw();
+    assert_eq!(result, Ok(()), "{what}: {:#?}", run.cluster.log);
+    assert_eq!(run.cluster.tokens(), tokens, "{what}: {:#?}", run.cluster.log);
+    assert_eq!(packets(&run.to_client), packets(&told), "{what}: {:#?}", run.cluster.log);
+}
+
+/// The same where every node generates other ids: what the client was told is what is in the table.
+pub(super) fn check_ids(program: &[Vec<u8>], run: &mut Run, what: &str) {
+    run.skewed = true;
+    let (told, tokens) = direct(program, without_tracking());
+    let result = run.all(program);
+    run.thaw();
+    assert_eq!(result, Ok(()), "{what}: {:#?}", run.cluster.log);
+    let (wanted, got) = (ids(&told), ids(&run.to_client));
+    assert_eq!(wanted.len(), got.len(), "{what}: {:#?}", run.cluster.log);
+    // An id that was rolled back is given to the next one.
+    let told = |id| wanted.iter().rposition(|wanted| *wanted == id).map(|at| got[at]);
+    let expected = tokens.into_iter().map(|(id, token)| (told(id).expect("it was told"), token));
+    let expected: Vec<(u64, String)> = expected.collect();
+    assert_eq!(run.cluster.tokens(), expected, "{what}: {:#?}", run.cluster.log);
+}
+
+/// The ids that a client was told.
+fn ids(mut packets: &[u8]) -> Vec<u64> {
+    let mut ids = Vec::new();
+    while let Some((header, payload)) = packet::whole(packets, 1 << 20).expect("packets") {
+        if payload[0] == 0 {
+            let ok = OkPacket::decode(payload, without_tracking()).expect("an OK");
+            ids.extend(Some(ok.last_insert_id).filter(|id| *id > 0));
+        }
+        packets = &packets[HEADER_LEN + header.payload_len..];
+    }
+    ids
+}
+
+/// A client would see that there is a proxy.
+#[test]
+fn without_a_loss_a_client_is_told_what_the_node_would_tell_it() {
+    for program in [program(), prepared()] {
+        let mut run = Run::new(without_tracking(), []);
+        check(&program, &mut run, "no loss");
+        assert_eq!(run.links, 1);
+    }
+}
+
+/// A row of Icinga's history would be missing, or stand there twice.
+#[test]
+fn wherever_the_way_to_the_node_is_cut_all_is_done_once_and_the_client_is_told_the_same() {
+    for program in [[vec![query("SELECT 1")], program()].concat(), prepared()] {
+        let (first, all) = undisturbed(&program);
+        for cut in first.up + 1..=all.up {
+            for same_node in [false, true] {
+                let mut run = Run::new(without_tracking(), [Cut::Up(cut)]);
+                run.same_node = same_node;
+                check(&program, &mut run, &format!("up {cut}, same node: {same_node}"));
+                assert_eq!(run.links, 2);
+            }
+        }
+    }
+}
+
+/// The same, where the node has done what it was told, and its answer is lost.
+#[test]
+fn wherever_the_way_from_the_node_is_cut_all_is_done_once_and_the_client_is_told_the_same() {
+    for program in [[vec![query("SELECT 1")], program()].concat(), prepared()] {
+        let (first, all) = undisturbed(&program);
+        for cut in first.down..=all.down {
+            for same_node in [false, true] {
+                let mut run = Run::new(without_tracking(), [Cut::Down(cut)]);
+                run.same_node = same_node;
+                check(&program, &mut run, &format!("down {cut}, same node: {same_node}"));
+            }
+        }
+    }
+}
+
+/// A frozen node commits what it was told when its session has long been elsewhere.
+#[test]
+fn whatever_a_frozen_node_does_later_all_is_done_once_and_the_client_is_told_the_same() {
+    for program in [[vec![query("SELECT 1")], program()].concat(), prepared()] {
+        let (first, all) = undisturbed(&program);
+        for up in all.requests.into_iter().filter(|up| *up > first.up) {
+            for answers in 0..40 {
+                for eager in [false, true] {
+                    let mut run = Run::new(without_tracking(), [Cut::Late { up, answers }]);
+                    run.eager = eager;
+                    let what = format!("late {up}, after {answers}, eager: {eager}");
+                    check(&program, &mut run, &what);
+                }
+            }
+        }
+    }
+}
+
+/// A second node may be lost on the way back from the first: all that came before must still hold.
+#[test]
+fn wherever_the_way_back_is_cut_the_next_one_leads_back() {
+    let program = program();
+    // At each request of the first link, and after each of its answers begins.
+    let (_, all) = undisturbed(&program);
+    for first in all.requests {
+        let mut once = Run::new(without_tracking(), [Cut::Up(first)]);
+        once.all(&program).expect("one loss");
+        let back = 700;
+        for second in (1..once.up.min(back)).step_by(7) {
+            for cut in [Cut::Up(second), Cut::Down(second)] {
+                let mut run = Run::new(without_tracking(), [Cut::Up(first), cut]);
+                check(&program, &mut run, &format!("up {first}, then {cut:?}"));
+            }
+        }
+    }
+}

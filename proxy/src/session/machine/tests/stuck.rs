@@ -1,0 +1,308 @@
+//! What a session cannot take along. It ends with its link then, and the client is told which it was.
+
+use super::*;
+
+/// The reply of a statement without rows, which reports this.
+fn reports(state: &[u8]) -> Vec<u8> {
+    ok(1, in_transaction(), state)
+}
+
+/// A client in a transaction that has written.
+fn in_a_transaction() -> Play {
+    let mut play = Play::new(icinga());
+    play.client_sends(&query("BEGIN")).node_sends(&reports(EMPTY));
+    play.client_sends(&query("INSERT INTO t VALUES (1)")).node_sends(&reports(WROTE));
+    play
+}
+
+/// The session does not get past the loss of its link, and says why.
+#[track_caller]
+fn assert_stuck(play: &mut Play, reason: Reason) {
+    let stuck = play.machine.link_lost().expect_err("it cannot move");
+    assert_eq!(stuck, Stuck::Reason(reason));
+    assert_eq!(stuck.to_string(), format!("the session cannot move: {reason}"));
+}
+
+/// The transaction ends, and with it what kept the session from moving.
+#[track_caller]
+fn assert_free_after_rollback(play: &mut Play) {
+    play.client_sends(&query("ROLLBACK")).node_sends(&ok(1, StatusFlags::AUTOCOMMIT, NONE));
+    assert_eq!(play.machine.link_lost(), Ok(()));
+}
+
+/// On another node they would not be there, and results be wrong without an error.
+#[test]
+fn what_a_statement_leaves_in_the_session_keeps_it_where_it_is() {
+    for (sql, reason) in [
+        ("CREATE TEMPORARY TABLE x (a INT)", Reason::TemporaryTable),
+        ("SET @a = 1", Reason::UserVariable),
+        ("PREPARE p FROM 'SELECT 1'", Reason::SqlPrepare),
+        ("DO GET_LOCK('a', 1)", Reason::NamedLock),
+        ("HANDLER t OPEN", Reason::Exotic),
+        ("XA START 'x'", Reason::Exotic),
+    ] {
+        let mut play = Play::new(icinga());
+        play.client_sends(&query(sql)).node_sends(&ok(1, StatusFlags::AUTOCOMMIT, b""));
+        assert_stuck(&mut play, reason);
+    }
+}
+
+/// The loss may come while the statement is under way: it counts from the moment it is sent.
+#[test]
+fn a_statement_under_way_counts_already() {
+    let mut play = Play::new(icinga());
+    play.client_sends(&query("SET @a = 1"));
+    assert_stuck(&mut play, Reason::UserVariable);
+}
+
+#[test]
+fn what_the_server_reports_keeps_the_session_where_it_is() {
+    let variable = |name: &str, value: &str| {
+        let [name, value] =
+            [name, value].map(|text| [&[text.len() as u8], text.as_bytes()].concat());
+        let inner = [name, value].concat();
+        [&[0, inner.len() as u8], &inner[..]].concat()
+    };
+    for (state, reason) in [
+        (b"\x05\x09\x08_______L".to_vec(), Reason::LockedTables),
+        (variable("session_track_schema", "OFF"), Reason::Untracked),
+        (variable("timestamp", "1700000000"), Reason::Timestamp),
+    ] {
+        let mut play = Play::new(icinga());
+        play.client_sends(&query("SELECT 1")).node_sends(&rows(1, false));
+        play.client_sends(&query("SET lc_time_names='de_DE'"));
+        play.node_sends(&ok(1, StatusFlags::AUTOCOMMIT, &state));
+        assert_stuck(&mut play, reason);
+    }
+}
+
+/// Nothing would be known of its variables or its transaction.
+#[test]
+fn a_server_that_reports_nothing_has_sessions_that_stay() {
+    let mut play = Play::new(without_tracking());
+    let untracked = LinkFacts { capabilities: without_tracking(), ..facts(without_tracking()) };
+    play.machine.link_up(untracked);
+    assert_stuck(&mut play, Reason::Untracked);
+}
+
+#[test]
+fn tables_that_are_unlocked_let_the_session_go() {
+    let mut play = Play::new(icinga());
+    play.client_sends(&query("LOCK TABLES t WRITE"));
+    play.node_sends(&ok(1, StatusFlags::AUTOCOMMIT, b"\x05\x09\x08_______L"));
+    play.client_sends(&query("UNLOCK TABLES"));
+    play.node_sends(&ok(1, StatusFlags::AUTOCOMMIT, NONE));
+    assert_eq!(play.machine.link_lost(), Ok(()));
+}
+
+/// Done again, they might do something else: the transaction must end where it is, and only that.
+#[test]
+fn what_cannot_be_done_again_keeps_the_session_until_its_transaction_ends() {
+    for (sql, reply, reason) in [
+        ("CALL p()", reports(b""), Reason::Call),
+        ("IF 1 THEN DO 1; END IF", reports(b""), Reason::Compound),
+        ("INSERT INTO m VALUES (1)", reports(b"\x05\x09\x08T__wW___"), Reason::UnsafeWrite),
+    ] {
+        let mut play = in_a_transaction();
+        play.client_sends(&query(sql)).node_sends(&reply);
+        assert_stuck(&mut play, reason);
+        let mut play = in_a_transaction();
+        play.client_sends(&query(sql)).node_sends(&reply);
+        assert_free_after_rollback(&mut play);
+    }
+}
+
+/// Only the client has the file.
+#[test]
+fn a_file_of_the_client_keeps_the_session_until_its_transaction_ends() {
+    let load = |play: &mut Play| {
+        play.client_sends(&query("LOAD DATA LOCAL INFILE 'file.csv' INTO TABLE t"));
+        play.node_sends(&framed(b"\xfbfile.csv", 1));
+        play.client_sends(&[framed(b"a\n", 2), framed(b"", 3)].concat());
+        play.node_sends(&ok(4, in_transaction(), b""));
+    };
+    let mut play = in_a_transaction();
+    load(&mut play);
+    assert_stuck(&mut play, Reason::File);
+    let mut play = in_a_transaction();
+    load(&mut play);
+    assert_free_after_rollback(&mut play);
+}
+
+#[test]
+fn a_command_too_long_to_keep_keeps_the_session_until_its_transaction_ends() {
+    let long = |play: &mut Play| {
+        let mut payload = b"\x03INSERT INTO t VALUES (1)".to_vec();
+        payload.resize(MOST_KEPT + 1000, b' ');
+        let command = framed(&payload, 0);
+        let (start, rest) = command.split_at(MOST_KEPT);
+        play.client_sends(start).client_sends(rest).node_sends(&ok(3, in_transaction(), b""));
+    };
+    let mut play = in_a_transaction();
+    long(&mut play);
+    assert_stuck(&mut play, Reason::LongCommand);
+    let mut play = in_a_transaction();
+    long(&mut play);
+    assert_free_after_rollback(&mut play);
+}
+
+/// Limits are there so that one client cannot take all memory; that must cost no more than its move.
+#[test]
+fn a_journal_that_is_full_keeps_the_session_until_its_transaction_ends() {
+    let full = || {
+        let book = Book::new(icinga(), 8, None);
+        let journal = Store::new(Arc::new(Budget::new(0, 0, None)));
+        let fence = Fence::new(Arc::new(FencePool::new("ido_proxy")));
+        let mut play = Play::new(icinga());
+        play.machine = Machine::new(icinga(), Carried::new(book, journal, fence));
+        play.machine.link_up(facts(icinga()));
+        play.client_sends(&query("BEGIN")).node_sends(&reports(EMPTY));
+        play.client_sends(&query("INSERT INTO t VALUES (1)")).node_sends(&reports(WROTE));
+        play
+    };
+    assert_stuck(&mut full(), Reason::JournalFull);
+    assert_free_after_rollback(&mut full());
+}
+
+/// COM_STMT_PREPARE, and its answer.
+fn prepare(play: &mut Play) {
+    let ok = ido_proxy_protocol::prepare::PrepareOk {
+        statement_id: 1,
+        columns: 0,
+        parameters: 0,
+        warnings: 0,
+        definitions_follow: true,
+    };
+    play.client_sends(&framed(b"\x16SELECT a FROM t", 0)).node_sends(&framed(&ok.encode(), 1));
+}
+
+/// The rows that were not fetched are at the old node.
+#[test]
+fn an_open_cursor_keeps_the_session_until_it_is_closed() {
+    let open = |play: &mut Play| {
+        prepare(play);
+        let status = StatusFlags::AUTOCOMMIT | StatusFlags::CURSOR_EXISTS;
+        let eof = EofPacket { warnings: 0, status }.encode();
+        play.client_sends(&framed(b"\x17\x01\0\0\0\x01\x01\0\0\0", 0));
+        for (payload, sequence) in [b"\x01", COLUMN, &eof].into_iter().zip(1..) {
+            play.node_sends(&framed(payload, sequence));
+        }
+        assert!(play.machine.is_idle());
+    };
+    let mut play = Play::new(icinga());
+    open(&mut play);
+    assert_stuck(&mut play, Reason::OpenCursor);
+    let mut play = Play::new(icinga());
+    open(&mut play);
+    play.client_sends(&framed(b"\x19\x01\0\0\0", 0));
+    assert_eq!(play.machine.link_lost(), Ok(()));
+}
+
+/// A statement that runs without the parameter that was sent before it writes something else.
+#[test]
+fn a_long_parameter_keeps_the_session_until_its_statement_has_run() {
+    let send = |play: &mut Play| {
+        prepare(play);
+        play.client_sends(&framed(b"\x18\x01\0\0\0\0\0text", 0));
+    };
+    let mut play = Play::new(icinga());
+    send(&mut play);
+    assert_stuck(&mut play, Reason::LongData);
+    let mut play = Play::new(icinga());
+    send(&mut play);
+    play.client_sends(&framed(b"\x17\x01\0\0\0\0\x01\0\0\0", 0));
+    play.node_sends(&ok(1, StatusFlags::AUTOCOMMIT, b""));
+    assert_eq!(play.machine.link_lost(), Ok(()));
+}
+
+/// Sent before the link is set up, it would go to a statement that is not there.
+#[test]
+fn a_long_parameter_waits_until_its_statement_is_prepared_on_a_new_link() {
+    let mut play = Play::new(icinga());
+    prepare(&mut play);
+    assert_eq!(play.machine.link_lost(), Ok(()));
+    play.machine.link_up(facts(icinga()));
+    play.requests();
+    let parameter = framed(b"\x18\x01\0\0\0\0\0text", 0);
+    let execute = framed(b"\x17\x01\0\0\0\0\x01\0\0\0", 0);
+    play.client_sends(&[parameter, execute].concat());
+    assert_eq!(play.requests(), ["SET STATEMENT wsrep_sync_wait=15 FOR SELECT 1"]);
+    play.node_sends(&rows(1, false));
+    assert_eq!(play.requests(), ["SELECT a FROM t"]);
+    let ok = ido_proxy_protocol::prepare::PrepareOk {
+        statement_id: 9,
+        columns: 0,
+        parameters: 0,
+        warnings: 0,
+        definitions_follow: true,
+    };
+    play.node_sends(&framed(&ok.encode(), 1));
+    let sent = [framed(b"\x18\x09\0\0\0\0\0text", 0), framed(b"\x17\x09\0\0\0\0\x01\0\0\0", 0)];
+    assert_eq!(play.to_node, sent.concat());
+}
+
+/// Done twice, or not at all: nobody can tell, so nobody may guess.
+#[test]
+fn a_statement_that_commits_by_itself_is_in_doubt_until_it_is_answered() {
+    for (sql, doubt) in [
+        ("CREATE TABLE x (a INT)", Doubt::Statement),
+        ("DO f()", Doubt::Statement),
+        ("CALL p()", Doubt::Statement),
+    ] {
+        let mut play = Play::new(icinga());
+        play.client_sends(&query(sql));
+        assert_eq!(play.machine.link_lost(), Err(Stuck::Doubt(doubt)), "{sql}");
+        let mut play = Play::new(icinga());
+        play.client_sends(&query(sql)).node_sends(&ok(1, StatusFlags::AUTOCOMMIT, b""));
+        assert_eq!(play.machine.link_lost(), Ok(()), "{sql}");
+    }
+}
+
+/// Told that the session cannot move, a client takes its transaction for rolled back and does it again.
+#[test]
+fn that_a_commit_is_in_doubt_is_told_before_any_other_reason() {
+    let committing = |sql: &str, state: &[u8]| {
+        let mut play = in_a_transaction();
+        play.client_sends(&query(sql)).node_sends(&reports(state));
+        play.requests();
+        play.client_sends(&query("COMMIT"));
+        if play.requests() != ["COMMIT"] {
+            play.node_sends(&fenced(1));
+            assert_eq!(play.requests(), ["COMMIT"]);
+        }
+        play.machine.link_lost()
+    };
+    let fenced = committing("CALL p()", b"");
+    assert_eq!(fenced, Err(Stuck::Doubt(Doubt::Statement)));
+    let unfenced = committing("SET @a = 1", b"");
+    assert_eq!(unfenced, Err(Stuck::Doubt(Doubt::Unfenced)));
+}
+
+/// The next node may lack the database, or the right to it.
+#[test]
+fn what_the_next_node_refuses_is_named() {
+    let mut play = Play::new(icinga());
+    play.client_sends(&query("USE test")).node_sends(&ok(1, StatusFlags::AUTOCOMMIT, SCHEMA));
+    assert_eq!(play.machine.link_lost(), Ok(()));
+    play.machine.link_up(facts(icinga()));
+    play.client_sends(&query("SELECT 1")).node_sends(&rows(1, false));
+    let refusal = ErrPacket::new(1049, *b"42000", "Unknown database 'test'");
+    let down = play.machine.downward(&framed(&refusal.encode(), 1)).expect("a reply");
+    let stuck = down.stuck.expect("it cannot go on");
+    assert!(stuck.to_string().contains("Unknown database 'test'"), "{stuck}");
+    assert_eq!(stuck, Stuck::Refused(refusal));
+}
+
+/// Told twice, or told otherwise, a part of a batch would shift every result behind it.
+#[test]
+fn a_batch_of_which_rows_are_told_is_not_begun_again() {
+    let mut play = in_a_transaction();
+    play.client_sends(&query("INSERT INTO t VALUES (2);SELECT 1;COMMIT"));
+    let more = in_transaction() | StatusFlags::MORE_RESULTS;
+    let eof = EofPacket { warnings: 0, status: more }.encode();
+    play.node_sends(&ok(1, more, b""));
+    for (payload, sequence) in [b"\x01", COLUMN, &eof, b"\x011"].into_iter().zip(2..) {
+        play.node_sends(&framed(payload, sequence));
+    }
+    assert_eq!(play.machine.link_lost(), Err(Stuck::Told));
+}
