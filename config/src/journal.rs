@@ -5,7 +5,7 @@ use std::str::FromStr;
 use bytesize::ByteSize;
 use serde::Deserialize;
 
-use crate::keys::{Key, later};
+use crate::keys::{Key, key};
 use crate::report::Report;
 use crate::text;
 
@@ -56,6 +56,6 @@ impl FromStr for Size {
 }
 
 pub(crate) const KEYS: &[Key] = &[
-    later("journal.memory", "a size from \"1MiB\" to \"64GiB\", as in \"64MiB\""),
-    later("journal.disk", "a size from \"1MiB\" to \"1TiB\", as in \"2GiB\""),
+    key("journal.memory", "a size from \"1MiB\" to \"64GiB\", as in \"64MiB\""),
+    key("journal.disk", "a size from \"1MiB\" to \"1TiB\", as in \"2GiB\""),
 ];

@@ -125,6 +125,7 @@ impl App {
                 fences: Arc::new(FencePool::new(config.control.schema.as_str())),
                 galera: config.topology == ConfiguredTopology::Galera,
                 failovers: Arc::clone(&failovers),
+                gate: Arc::default(),
                 journals: Arc::clone(&journals),
                 limits: Limits {
                     login: config.listen.login_timeout,

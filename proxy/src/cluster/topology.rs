@@ -47,6 +47,12 @@ pub(crate) struct Topology {
 }
 
 impl Topology {
+    /// The longest packet in bytes that every usable node takes, if any node has told.
+    pub(crate) fn packet_limit(&self) -> Option<u64> {
+        let usable = self.nodes.iter().filter(|node| node.usable);
+        usable.filter_map(|node| node.max_allowed_packet).min()
+    }
+
     /// Whether another node took the place of `node` because nothing comes from it any more. Who waits
     /// for it waits in vain: the kernel of a frozen server keeps its connections open.
     pub(crate) fn is_left_for_silent(&self, node: NodeAddr) -> bool {

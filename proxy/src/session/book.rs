@@ -33,8 +33,6 @@ pub(crate) struct Book {
     server: ServerVersion,
     /// Whether several statements may be in one text: negotiated, or set by COM_SET_OPTION.
     multi: bool,
-    /// How the server of the first link counts ids, in SQL: a replay must count alike.
-    counting: Option<Vec<u8>>,
 }
 
 /// What a login does not bring about.
@@ -79,7 +77,6 @@ impl Book {
             login_charset: Charset::from_collation(collation.into()),
             server: ServerVersion::default(),
             multi: capabilities.contains(Capabilities::MULTI_STATEMENTS),
-            counting: None,
         }
     }
 
@@ -128,16 +125,6 @@ impl Book {
         if !MOMENTARY.contains(&name) {
             Arc::make_mut(&mut self.now).variables.insert(name.to_vec(), value.to_vec());
         }
-    }
-
-    /// How the server counts ids, as it reported when the link was opened.
-    pub(crate) fn learn_counting(&mut self, assignments: Vec<u8>) {
-        self.counting.get_or_insert(assignments);
-    }
-
-    /// What makes a link count ids as the first one did.
-    pub(crate) fn counting(&self) -> Option<&[u8]> {
-        self.counting.as_deref()
     }
 
     /// How the server reads a text now.
@@ -222,7 +209,6 @@ impl Book {
             login_charset: self.login_charset,
             server: self.server,
             multi: self.multi,
-            counting: self.counting.take(),
         };
         if untracked.first() == Some(Reason::Untracked) {
             self.reasons.insert(Reason::Untracked);

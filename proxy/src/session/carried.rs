@@ -27,6 +27,8 @@ pub(crate) struct Carried {
     pub(crate) journal: Store,
     /// How many records there are.
     pub(crate) records: u64,
+    /// The client was told ids that were generated in it.
+    told_ids: bool,
     /// The proof of its COMMIT.
     pub(crate) fence: Fence,
     /// What is to be counted.
@@ -60,6 +62,7 @@ impl Carried {
             transaction: Transaction::default(),
             journal,
             records: 0,
+            told_ids: false,
             fence,
             tally: Tally::default(),
             unreplayable: None,
@@ -136,7 +139,7 @@ impl Carried {
     pub(crate) fn cannot_replay(&mut self, reason: Reason) -> bool {
         let first = self.unreplayable.is_none();
         if first {
-            tracing::info!(%reason, "the open transaction cannot be replayed should its node fail");
+            tracing::info!(%reason, "the open transaction is not replayable, should its node fail");
             self.unreplayable = Some(reason);
             self.tally.unreplayable += 1;
         }
@@ -155,6 +158,7 @@ impl Carried {
             self.book.begin(Arc::clone(setup));
         }
         self.records += 1;
+        self.told_ids |= record.told.iter().any(|told| told.id().is_some());
         if self.unreplayable.is_some() {
             return;
         }
@@ -162,6 +166,16 @@ impl Carried {
             tracing::warn!(%overflow, "the journal cannot take more of a transaction");
             self.cannot_replay(Reason::JournalFull);
         }
+    }
+
+    /// Whether there is an open transaction to be done again, should the link be lost.
+    pub(crate) fn has_journal(&self) -> bool {
+        self.records > 0 && self.transaction.is_open()
+    }
+
+    /// Whether the client was told ids that only this session may use.
+    pub(crate) fn has_told_ids(&self) -> bool {
+        self.told_ids
     }
 
     /// The transaction was committed.
@@ -181,6 +195,7 @@ impl Carried {
             self.journal.clear();
         }
         self.records = 0;
+        self.told_ids = false;
         self.unreplayable = None;
         self.transaction.end();
         self.book.end();

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use super::facade::Facade;
 use super::failover::Failovers;
 use super::fence::FencePool;
+use super::gate::Gate;
 use super::journal::budget::Budget;
 use super::login::Accounts;
 use super::orders::Orders;
@@ -32,6 +33,8 @@ pub(crate) struct SessionContext {
     pub(crate) fences: Arc<FencePool>,
     /// Whether the nodes are a Galera cluster.
     pub(crate) galera: bool,
+    /// Who goes first after a failover.
+    pub(crate) gate: Arc<Gate>,
     /// What the journals of all sessions may take.
     pub(crate) journals: Arc<Budget>,
     /// What clients are greeted with.

@@ -56,11 +56,6 @@ impl Delivered {
         self.bytes += bytes.len() as u64;
         std::hash::Hasher::write(&mut self.hasher, bytes);
     }
-
-    /// How many bytes.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.bytes
-    }
 }
 
 impl std::fmt::Debug for Delivered {

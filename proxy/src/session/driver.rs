@@ -24,6 +24,7 @@ use super::context::SessionContext;
 use super::end::End;
 use super::exchange::queue_packet;
 use super::failover::Loss;
+use super::gate::{self, Debt};
 use super::journal::store::Cursor;
 use super::link::{Link, Profile};
 use super::machine::{Machine, Sending, Stuck, Upward};
@@ -50,6 +51,13 @@ pub(crate) struct Session {
     pub(super) machine: Machine,
     pub(super) link: Option<Link>,
     pub(super) orders: watch::Receiver<Orders>,
+    /// Keeps others from doing anything new, until a transaction with ids is done again.
+    pub(super) debt: Option<Debt>,
+    /// It has waited for others long enough, in this command.
+    pub(super) gave_way: bool,
+    /// Why the session will end with the next command: it cannot go on, and the client is not waiting to
+    /// hear it.
+    pub(super) doom: Option<End>,
     /// The link that was lost, until its session is on its way again.
     pub(super) loss: Option<Loss>,
     /// The sequence id of a command that waits at the door, for a link or for a password check.
@@ -80,6 +88,8 @@ enum Event {
 enum Next {
     /// The client wants to be another user.
     ChangeUser,
+    /// Others do their transactions again first; then the command begins, or goes on if it has begun.
+    Gate { command: Option<Command> },
     /// The next part of the journal is not in memory.
     Journal(Cursor),
     /// A command waits for a link.
@@ -119,8 +129,13 @@ impl Session {
                     self.take_in(event)?;
                 }
                 Next::Journal(cursor) => self.load_journal(cursor).await?,
+                Next::Gate { command } => {
+                    self.give_way().await;
+                    command.into_iter().for_each(|command| self.begin(command));
+                }
                 Next::Link { command } => {
                     self.hold().await?;
+                    self.give_way().await;
                     self.begin(command);
                 }
                 Next::Pause(tries) => sleep(backoff(tries)).await,
@@ -191,13 +206,17 @@ impl Session {
 
     /// Sends what the machine has to send. `None`: there may be more to move now.
     fn pump(&mut self) -> Result<Option<Next>, End> {
+        let gated = self.must_give_way() && self.machine.has_more_to_send();
         let Some(link) = &mut self.link else {
             let unclear = self.loss.is_some_and(|loss| loss.closed);
-            let relink = self.machine.is_busy() || unclear;
+            let relink = (self.machine.wants_link() || unclear) && self.doom.is_none();
             return Ok(Some(if relink { Next::Relink } else { Next::Wait }));
         };
         if !link.wire.output.is_empty() {
             return Ok(Some(Next::Wait));
+        }
+        if gated {
+            return Ok(Some(Next::Gate { command: None }));
         }
         let mut request = Vec::new();
         Ok(match self.machine.poll_send(&mut request) {
@@ -209,6 +228,10 @@ impl Session {
                     loss.enter(self.machine.phase());
                 }
                 Some(Next::Wait)
+            }
+            Sending::Replayed => {
+                self.debt = None;
+                None
             }
             Sending::Journal(cursor) => Some(Next::Journal(cursor)),
             Sending::Pause(tries) => Some(Next::Pause(tries)),
@@ -298,6 +321,9 @@ impl Session {
                 Upward::Wait => return Ok(Next::Wait),
                 Upward::Begin { command, sequence } => {
                     self.waiting = Some(sequence);
+                    if let Some(end) = self.doom.take_if(|_| command != Command::Quit) {
+                        return Err(end);
+                    }
                     match route(command, self.link.is_some()) {
                         Route::Answer(payload) => self.machine.answer(payload),
                         Route::ChangeUser => return Ok(Next::ChangeUser),
@@ -316,6 +342,9 @@ impl Session {
                                 .of(Refusal::UnsupportedCommand)
                                 .increment(1);
                             self.machine.answer(error.encode());
+                        }
+                        Route::Relay if self.must_give_way() => {
+                            return Ok(Next::Gate { command: Some(command) });
                         }
                         Route::Relay => self.begin(command),
                     }
@@ -358,6 +387,8 @@ impl Session {
         self.entry.set_state(SessionState::Idle);
         self.entry.set_in_transaction(self.machine.in_transaction());
         let replays = self.count();
+        self.debt = None;
+        self.gave_way = false;
         if let (Some(loss), Some(link)) = (self.loss.take(), &self.link) {
             let pause = loss.over();
             let metrics = &self.context.metrics;
@@ -393,6 +424,7 @@ impl Session {
     /// Acts on the latest orders where the session stands now.
     fn obey(&mut self) -> Result<(), End> {
         let orders = self.orders.borrow_and_update();
+        self.machine.set_packet_limit(orders.topology.packet_limit());
         if orders.phase == Phase::Closing {
             return Err(if self.machine.at_boundary() { End::Drained } else { End::DrainTimedOut });
         }
@@ -431,7 +463,8 @@ impl Session {
         self.context.metrics.links_lost.of(LinkLoss::PrimaryChanged).increment(1);
         let node = link.node;
         link.quit().await;
-        self.machine.link_lost().map_err(|stuck| End::Stuck { node, cause: "is no longer the primary", stuck })
+        let lost = self.machine.link_lost();
+        lost.or_else(|stuck| self.cannot_go_on(node, "is no longer the primary", stuck))
     }
 
     /// The link is lost, or given up. The session goes on without, if it can.
@@ -448,10 +481,44 @@ impl Session {
         self.loss = Some(Loss::new(node, thread, cause.loss(), closed, self.loss));
         let busy = self.machine.is_busy();
         tracing::info!(session = %self.entry.id(), %node, %cause, busy, "link lost");
-        self.machine.link_lost().map_err(|stuck| {
-            let cause = "was lost";
-            End::Stuck { node, cause, stuck }
-        })
+        let lost = self.machine.link_lost();
+        if self.machine.carried.has_journal() && self.machine.carried.has_told_ids() {
+            self.debt.get_or_insert_with(|| self.context.gate.close());
+        }
+        lost.or_else(|stuck| self.cannot_go_on(node, "was lost", stuck))
+    }
+
+    /// Ends the session, at once if a command waits for its reply, else with the next one: a client reads
+    /// nothing that it has not asked for.
+    fn cannot_go_on(
+        &mut self,
+        node: NodeAddr,
+        cause: &'static str,
+        stuck: Stuck,
+    ) -> Result<(), End> {
+        self.debt = None;
+        let end = End::Stuck { node, cause, stuck };
+        if self.machine.is_busy() || self.waiting.is_some() {
+            return Err(end);
+        }
+        tracing::warn!(session = %self.entry.id(), "to end with its next command: {end}");
+        self.doom = Some(end);
+        Ok(())
+    }
+
+    /// Whether others have to do transactions again before this session does anything new.
+    fn must_give_way(&self) -> bool {
+        self.debt.is_none() && !self.gave_way && !self.context.gate.is_open()
+    }
+
+    async fn give_way(&mut self) {
+        if self.must_give_way() {
+            self.gave_way = true;
+            let opened = timeout(gate::LONGEST_WAIT, self.context.gate.opened()).await;
+            if opened.is_err() {
+                tracing::warn!(session = %self.entry.id(), "others still do their transactions again");
+            }
+        }
     }
 
     fn stuck(&self, stuck: Stuck, cause: &'static str) -> End {

@@ -72,7 +72,8 @@ impl End {
             | Self::ClientViolation(_) => Side::Client,
             Self::Killed { .. }
             | Self::LinkRefused(_)
-            | Self::NodeViolation { .. } | Self::Stuck { .. } => Side::Node,
+            | Self::NodeViolation { .. }
+            | Self::Stuck { .. } => Side::Node,
             Self::Drained | Self::DrainTimedOut | Self::HoldExpired { .. } => Side::Proxy,
         }
     }

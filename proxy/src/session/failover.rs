@@ -53,6 +53,9 @@ impl Loss {
         };
         let Some(mut before) = before else { return fresh };
         before.enter(RecoveryPhase::Detect);
+        // Also the time up to now, which no phase has closed yet.
+        let spent = now.saturating_duration_since(before.entered);
+        before.spent[RecoveryPhase::Detect.index()] += spent;
         Self { since: before.since, spent: before.spent, ..fresh }
     }
 
@@ -152,9 +155,11 @@ impl Failovers {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         inner.longest = inner.longest.max(pause.took);
         let (from, pause_ms) = (pause.from, millis(pause.took));
-        let known = inner.last.iter_mut().rev().find(|last| {
-            (last.from, last.to, last.epoch) == (from, to, epoch)
-        });
+        let known = inner
+            .last
+            .iter_mut()
+            .rev()
+            .find(|last| (last.from, last.to, last.epoch) == (from, to, epoch));
         if let Some(known) = known {
             known.sessions += 1;
             known.replays += replays;
@@ -170,7 +175,15 @@ impl Failovers {
             }
             let at = at.as_secs_f64();
             inner.last.push_back(Failover {
-                at, from, to, reason, epoch, sessions: 1, replays, pause_ms, phases_ms,
+                at,
+                from,
+                to,
+                reason,
+                epoch,
+                sessions: 1,
+                replays,
+                pause_ms,
+                phases_ms,
             });
         }
         inner.longest

@@ -26,12 +26,14 @@ impl Session {
         loop {
             let orders = self.orders.borrow_and_update().clone();
             // One that has lost its link goes on for as long as the daemon does.
-            if orders.phase != Phase::Serving && (self.loss.is_none() || orders.phase == Phase::Closing)
+            if orders.phase != Phase::Serving
+                && (self.loss.is_none() || orders.phase == Phase::Closing)
             {
                 return Err(End::Drained);
             }
-            let idle = !self.machine.is_busy() && self.waiting.is_none();
-            let wanted = |node: &NodeAddr| !idle || self.loss.is_some_and(|loss| loss.node == *node);
+            let idle = !self.machine.wants_link() && self.waiting.is_none();
+            let wanted =
+                |node: &NodeAddr| !idle || self.loss.is_some_and(|loss| loss.node == *node);
             if let Some(node) = orders.topology.primary.filter(wanted) {
                 if let Some(loss) = &mut self.loss {
                     loss.enter(RecoveryPhase::Link);
@@ -62,8 +64,11 @@ impl Session {
                     Err(error) => return Err(End::LinkRefused(error)),
                 }
             }
-            if !self.machine.is_busy() && self.waiting.is_none() {
+            if idle {
                 // Nothing waits: it was only to be known why the link was closed.
+                if let Some(loss) = &mut self.loss {
+                    loss.closed = false;
+                }
                 return Ok(());
             }
             if held.is_none() {

@@ -11,14 +11,13 @@ use ido_proxy_protocol::capabilities::Capabilities;
 use ido_proxy_protocol::err::ErrPacket;
 use ido_proxy_protocol::greeting::Greeting;
 use ido_proxy_protocol::ok::OkPacket;
-use ido_proxy_protocol::session_state::{self, Change};
 use ido_proxy_protocol::status::StatusFlags;
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 use tokio::time::timeout;
 
-use super::machine::LinkFacts;
 use super::exchange::{ReadError, queue_packet, read_packet, send_packet};
+use super::machine::LinkFacts;
 use super::stream::Stream;
 use super::wire::{Buffers, Wire};
 use crate::cluster::NodeAddr;
@@ -56,8 +55,6 @@ pub(crate) struct Link {
     pub(crate) greeting: Greeting,
     /// The payload of the OK that ended the login.
     pub(crate) welcome: Vec<u8>,
-    /// How the node counts ids for this session, as assignments in SQL.
-    pub(crate) counting: Vec<u8>,
     /// The node takes no more from us; what it still has to say is read.
     pub(crate) deaf: bool,
 }
@@ -98,9 +95,7 @@ impl LinkError {
         match self {
             Self::Refused { .. } if self.may_retry() => LinkLoss::NodeFailed,
             Self::Refused { .. } => LinkLoss::LoginFailed,
-            Self::Io { .. } | Self::Moved { .. } | Self::TimedOut { .. } => {
-                LinkLoss::ConnectFailed
-            }
+            Self::Io { .. } | Self::Moved { .. } | Self::TimedOut { .. } => LinkLoss::ConnectFailed,
             Self::Violation { .. } => LinkLoss::ProtocolViolation,
         }
     }
@@ -145,8 +140,6 @@ impl Link {
                 return Err(LinkError::Refused { node: self.node, error });
             }
             tracing::warn!(node = %self.node, %error, "the node does not report session state");
-        } else {
-            self.counting = counting(&reply.payload, self.capabilities);
         }
         Ok(())
     }
@@ -161,7 +154,6 @@ impl Link {
             version: self.greeting.server_version.clone(),
             backslashes: !status.contains(StatusFlags::NO_BACKSLASH_ESCAPES),
             schema: profile.database.clone(),
-            counting: self.counting.clone(),
             galera,
             ghost,
         }
@@ -222,7 +214,7 @@ impl Link {
             let violation = Violation::Empty { expected: "a greeting" };
             return Err(LinkError::Violation { node, violation });
         };
-        let mut link = Self { wire, node, capabilities, greeting, welcome, counting: Vec::new(), deaf: false };
+        let mut link = Self { wire, node, capabilities, greeting, welcome, deaf: false };
         link.report_state().await?;
         Ok(link)
     }
@@ -236,25 +228,6 @@ impl LinkError {
             ReadError::Violation(violation) => Self::Violation { node, violation },
         }
     }
-}
-
-/// The assignments that make another link count ids like the one that reported this.
-fn counting(payload: &[u8], capabilities: Capabilities) -> Vec<u8> {
-    let Ok(packet) = OkPacket::decode(payload, capabilities) else { return Vec::new() };
-    let mut assignments = Vec::new();
-    for change in session_state::changes(packet.session_state).flatten() {
-        if let Change::SystemVariable(name, value) = change
-            && name.starts_with(b"auto_increment_")
-        {
-            if !assignments.is_empty() {
-                assignments.extend_from_slice(b", ");
-            }
-            assignments.extend_from_slice(name);
-            assignments.push(b'=');
-            assignments.extend_from_slice(value);
-        }
-    }
-    assignments
 }
 
 /// What every link has beside the client's own: the reports are how we know the session's state.
@@ -273,12 +246,9 @@ const LAYOUT: Capabilities = Capabilities::DEPRECATE_EOF
 const HANDSHAKE_ERROR: u16 = 1043;
 
 /// One statement turns all reports on (seen on MariaDB 10.11: every variable set, the schema and
-/// the transaction's state are then told in the OK packet of the statement that changed them). How the
-/// session counts ids is set to what it is anyway, so that it is reported.
+/// the transaction's state are then told in the OK packet of the statement that changed them).
 const REPORT_STATE: &[u8] = b"SET session_track_system_variables='*', session_track_schema=1, \
-    session_track_state_change=1, session_track_transaction_info='CHARACTERISTICS', \
-    auto_increment_increment=@@auto_increment_increment, \
-    auto_increment_offset=@@auto_increment_offset";
+    session_track_state_change=1, session_track_transaction_info='CHARACTERISTICS'";
 
 /// COM_QUERY.
 const COM_QUERY: u8 = 0x03;

@@ -65,6 +65,8 @@ pub(crate) struct Machine {
     pub(crate) carried: Carried,
     /// The default database, when the last reply changed it.
     new_schema: Option<Vec<u8>>,
+    /// The longest packet that every node takes, in bytes.
+    packet_limit: Option<u64>,
 }
 
 /// What a link is like after its login.
@@ -78,8 +80,6 @@ pub(crate) struct LinkFacts {
     pub(crate) backslashes: bool,
     /// The default database it logged in with.
     pub(crate) schema: Option<Vec<u8>>,
-    /// How it counts ids, as assignments in SQL; empty if unknown.
-    pub(crate) counting: Vec<u8>,
     /// The node is one of a Galera cluster.
     pub(crate) galera: bool,
     /// The thread of the link before, if that was to the same node.
@@ -147,6 +147,8 @@ pub(crate) enum Sending {
     Journal(Cursor),
     /// Nothing.
     Nothing,
+    /// Nothing yet: the way back is at its end, and what comes next is new to the node.
+    Replayed,
     /// After a short pause, the longer the greater the number.
     Pause(u32),
     /// What was appended.
@@ -203,6 +205,7 @@ impl Machine {
             met: false,
             carried,
             new_schema: None,
+            packet_limit: None,
         }
     }
 
@@ -210,8 +213,9 @@ impl Machine {
     pub(crate) fn link_up(&mut self, facts: LinkFacts) {
         let tracks = facts.capabilities.contains(Capabilities::SESSION_TRACK);
         self.carried.book.meet(&facts.version, tracks);
-        if !facts.counting.is_empty() {
-            self.carried.book.learn_counting(facts.counting.clone());
+        // A command that is at the door brings the way back with it.
+        if self.is_idle() && self.commands.is_idle() && self.carried.has_journal() {
+            self.state = State::Busy(Box::new(Exchange::restoring(&mut self.carried)));
         }
         if let State::Busy(exchange) = &mut self.state {
             exchange.recovery = Some(Box::new(Recovery::on_new_link(facts.ghost)));
@@ -227,6 +231,9 @@ impl Machine {
     /// It cannot: [`Stuck`] says why.
     pub(crate) fn link_lost(&mut self) -> Result<(), Stuck> {
         self.link = None;
+        if matches!(&self.state, State::Busy(exchange) if exchange.restores) {
+            self.state = State::Idle;
+        }
         let State::Busy(exchange) = &mut self.state else {
             let stuck = self.carried.stuck().map(Stuck::Reason);
             return stuck.map_or(Ok(()), Err);
@@ -289,7 +296,10 @@ impl Machine {
     pub(crate) fn begin(&mut self, command: Command, input: &[u8], now: u64) {
         let Self { carried, link, client_capabilities, .. } = self;
         let sequence = self.commands.last_sequence();
-        let request = whole_payload(input);
+        let mut request = whole_payload(input);
+        let limited = request.as_ref().and_then(|request| limited(request, self.packet_limit?));
+        let changed = limited.is_some();
+        request = limited.or(request);
         let scene = carried.scene();
         let plan = match (&request, command) {
             (None, _) => Plan::of_long_command(),
@@ -320,6 +330,7 @@ impl Machine {
             exchange.recovery = Some(Box::new(Recovery::on_new_link(ghost)));
         } else if let [step] = &exchange.steps[..]
             && step.what == super::plan::What::Whole
+            && !changed
         {
             let mut sent = exchange.request.clone();
             translate(command, &mut sent, &mut carried.book);
@@ -360,10 +371,11 @@ impl Machine {
         }
         if let Some(mut recovery) = exchange.recovery.take() {
             let sending = recovery.next_request(exchange, &mut self.carried, link, out);
-            if !matches!(sending, Sending::Nothing) {
-                exchange.recovery = Some(recovery);
-                return sending;
+            if matches!(sending, Sending::Nothing) {
+                return Sending::Replayed;
             }
+            exchange.recovery = Some(recovery);
+            return sending;
         }
         if exchange.next_request(&mut self.carried, link.capabilities, out) {
             if exchange.running.is_none() {
@@ -455,6 +467,18 @@ impl Machine {
         matches!(self.state, State::Busy(_))
     }
 
+    /// Whether a link is needed: for the command in hand, or to do an open transaction again, so that its
+    /// locks and ids are taken before others take them.
+    pub(crate) fn wants_link(&self) -> bool {
+        self.is_busy() || self.carried.has_journal()
+    }
+
+    /// Says what the longest packet is that every node takes, in bytes. A client that asks is told no
+    /// more: what one node takes must be taken by the next one too.
+    pub(crate) fn set_packet_limit(&mut self, limit: Option<u64>) {
+        self.packet_limit = limit;
+    }
+
     /// Whether a request is with the node, so that what comes from there is its reply.
     pub(crate) fn expects_reply(&self) -> bool {
         matches!(&self.state, State::Busy(exchange) if exchange.running.is_some())
@@ -479,6 +503,13 @@ impl Machine {
         }
     }
 
+    /// Whether the next request is the client's own, and not one of the way back.
+    pub(crate) fn has_more_to_send(&self) -> bool {
+        matches!(&self.state, State::Busy(exchange)
+            if exchange.sent && !exchange.as_is && exchange.running.is_none()
+                && exchange.recovery.is_none() && exchange.at < exchange.steps.len())
+    }
+
     /// Whether bytes that come from the client now would have to wait for a reply.
     pub(crate) fn awaits_reply(&self) -> bool {
         matches!(&self.state, State::Busy(exchange) if exchange.sent)
@@ -488,7 +519,7 @@ impl Machine {
     /// `None` when no command waits, or when a part of its reply is with the client already.
     pub(crate) fn error_sequence(&self) -> Option<u8> {
         match &self.state {
-            State::Busy(exchange) if !exchange.begun && !exchange.over => {
+            State::Busy(exchange) if !exchange.begun && !exchange.over && !exchange.restores => {
                 Some(self.commands.last_sequence().wrapping_add(1))
             }
             _ => None,
@@ -621,6 +652,24 @@ fn whole_payload(input: &[u8]) -> Option<Vec<u8>> {
         }
     }
 }
+
+/// The question for the longest packet, as Icinga asks it, with an answer that is at most `limit`.
+fn limited(request: &[u8], limit: u64) -> Option<Vec<u8>> {
+    let sql = request.strip_prefix(&[COM_QUERY])?;
+    let words = sql.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+    words.map(<[u8]>::to_ascii_lowercase).eq(PACKET_QUESTION.split(|byte| *byte == b' ')).then(
+        || {
+            let text = "SELECT LEAST(@@global.max_allowed_packet";
+            format!("\x03{text}, {limit}) AS max_allowed_packet").into_bytes()
+        },
+    )
+}
+
+/// Source: Icinga 2, `IdoMysqlConnection::Reconnect`. It makes its batches that long.
+const PACKET_QUESTION: &[u8] = b"select @@global.max_allowed_packet as max_allowed_packet";
+
+/// COM_QUERY.
+const COM_QUERY: u8 = 0x03;
 
 /// Bytes of the longest command that is kept to be sent again. A longer one passes through, and its
 /// transaction cannot be replayed.

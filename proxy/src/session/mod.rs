@@ -25,6 +25,7 @@ mod exchange;
 pub(crate) mod facade;
 pub(crate) mod failover;
 pub(crate) mod fence;
+pub(crate) mod gate;
 mod hold;
 mod holder;
 pub(crate) mod journal;

@@ -251,7 +251,11 @@ impl Plan {
             }
             Class::Write if !open => step.risk = Risk::Doubtful(Doubt::Unfenced),
             Class::Unknown if !open => step.risk = Risk::Doubtful(Doubt::Statement),
-            Class::Begin | Class::Commit | Class::Implicit | Class::Plain | Class::Unknown
+            Class::Begin
+            | Class::Commit
+            | Class::Implicit
+            | Class::Plain
+            | Class::Unknown
             | Class::Write => {}
         }
         if open_ended {
@@ -380,8 +384,7 @@ impl Planner {
             }
             Class::Write if !self.open && self.scene.fence => self.wrap(statement),
             Class::Write | Class::Unknown if !self.open => {
-                let doubt =
-                    if class == Class::Write { Doubt::Unfenced } else { Doubt::Statement };
+                let doubt = if class == Class::Write { Doubt::Unfenced } else { Doubt::Statement };
                 self.alone(statement, class, Risk::Doubtful(doubt));
             }
             Class::Implicit if statement.kind == Kind::Ddl => {
@@ -411,6 +414,7 @@ impl Planner {
                 Some(body)
                     if self.simple
                         && self.wrote
+                        && !is_long(&body.what)
                         && matches!(body.risk, Risk::Repeatable | Risk::Rollback) =>
                 {
                     body.fenced = true;
@@ -429,6 +433,9 @@ impl Planner {
             let Range { start, end } = statement.range;
             let resume = if class == Class::Commit { end } else { start };
             self.risk(commit_risk(statement.kind, self.scene, resume));
+            // It goes alone. Galera answers the COMMIT of "COMMIT;BEGIN" with OK, and with error 1180
+            // behind it, where it could not replicate the transaction; that of "COMMIT" with the error.
+            self.flush();
         }
         let chain = matches!(statement.kind, Kind::Commit(completion) if completion.chain);
         self.open = class == Class::Begin || chain || !self.scene.autocommit;
@@ -441,7 +448,12 @@ impl Planner {
         let restart = Some(self.plan.steps.len());
         let Range { start, end } = statement.range.clone();
         let pieces = vec![Piece { start, end, kind: PieceKind::Write }];
-        let wrapped = What::Wrapped(statement.range.clone());
+        let mut wrapped = What::Wrapped(statement.range.clone());
+        if is_long(&wrapped) {
+            let ours = [Step::new(What::Begin), Step::fence()];
+            self.plan.steps.extend(ours.map(|step| Step { restart, ..step }));
+            wrapped = What::Part(statement.range.clone());
+        }
         self.plan.steps.push(Step { pieces, restart, ..Step::new(wrapped) });
         let risk = Risk::Commit { resume: end };
         self.plan.steps.push(Step { risk, restart, ..Step::new(What::Commit) });
@@ -493,6 +505,18 @@ impl Planner {
         self.plan
     }
 }
+
+/// Whether what a step sends is so long that something more might make it longer than the server's
+/// `max_allowed_packet`.
+fn is_long(what: &What) -> bool {
+    match what {
+        What::Part(range) | What::Wrapped(range) => range.len() >= LONG,
+        _ => false,
+    }
+}
+
+/// In bytes. The least `max_allowed_packet` that is in use is 1 MiB.
+pub(crate) const LONG: usize = 512 << 10;
 
 /// Why session and transaction cannot move after this statement.
 fn reasons(statement: &Statement<'_>, scene: Scene) -> (Reasons, Reasons) {

@@ -29,6 +29,8 @@ pub(crate) enum Reason {
     NamedLock,
     /// An open cursor of a prepared statement.
     OpenCursor,
+    /// Rows that got their ids in one statement; only that of the first one can be brought about again.
+    SharedInsert,
     /// `PREPARE`, in SQL.
     SqlPrepare,
     /// `CREATE TEMPORARY TABLE`.
@@ -57,6 +59,7 @@ impl fmt::Display for Reason {
             Self::LockedTables => "tables are locked (LOCK TABLES)",
             Self::NamedLock => "a named lock may be held (GET_LOCK)",
             Self::OpenCursor => "a cursor is open",
+            Self::SharedInsert => "one statement generated several ids",
             Self::SqlPrepare => "a statement was prepared in SQL (PREPARE)",
             Self::TemporaryTable => "it has a temporary table",
             Self::Timestamp => "the session's timestamp is set",
@@ -93,7 +96,7 @@ impl Reasons {
     }
 }
 
-const ALL: [Reason; 17] = [
+const ALL: [Reason; 18] = [
     Reason::Call,
     Reason::Compound,
     Reason::Ddl,
@@ -105,6 +108,7 @@ const ALL: [Reason; 17] = [
     Reason::LockedTables,
     Reason::NamedLock,
     Reason::OpenCursor,
+    Reason::SharedInsert,
     Reason::SqlPrepare,
     Reason::TemporaryTable,
     Reason::Timestamp,

@@ -73,6 +73,9 @@ async fn log_in(
     context.metrics.login_seconds.record(started.elapsed().as_secs_f64());
     Some(Session {
         machine: new_machine(&context, &profile),
+        debt: None,
+        gave_way: false,
+        doom: None,
         loss: None,
         orders: context.orders.clone(),
         context: Arc::new(context),

@@ -71,6 +71,7 @@ impl Stage {
             facade: watch::channel(Arc::new(Facade::default())).1,
             failovers: Arc::default(),
             fences: Arc::new(FencePool::new("ido_proxy")),
+            gate: Arc::default(),
             galera: true,
             journals: Arc::new(Budget::new(1 << 30, 0, None)),
             limits: Limits { login: DEADLINE, hold, link_timeout: DEADLINE },

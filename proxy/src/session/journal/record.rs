@@ -49,6 +49,12 @@ impl Told {
         Self::Ok { affected: packet.affected_rows, id: packet.last_insert_id }
     }
 
+    /// Whether it is an error that says nothing of the data, and that left nothing behind: the statement
+    /// waited too long for a lock, or was interrupted.
+    pub(crate) fn is_of_the_moment(self) -> bool {
+        matches!(self, Self::Error { code } if MOMENTARY.contains(&code))
+    }
+
     /// The id that a replay has to bring about again.
     pub(crate) fn id(self) -> Option<u64> {
         match self {
@@ -57,6 +63,10 @@ impl Told {
         }
     }
 }
+
+/// ER_LOCK_WAIT_TIMEOUT, ER_QUERY_INTERRUPTED and ER_STATEMENT_TIMEOUT (MariaDB documentation, "MariaDB
+/// Error Codes").
+const MOMENTARY: [u16; 3] = [1205, 1317, 1969];
 
 impl<'a> Record<'a> {
     /// All but the payload, which follows it.

@@ -16,7 +16,7 @@ use crate::session::carried::Carried;
 use crate::session::digest::{Delivered, Splice};
 use crate::session::journal::record::Record;
 use crate::session::plan::{Doubt, PieceKind, Plan, Risk, Step, What};
-use crate::session::reason::Reasons;
+use crate::session::reason::{Reason, Reasons};
 
 /// The command in hand.
 #[derive(Debug)]
@@ -63,6 +63,8 @@ pub(super) struct Exchange {
     pub(super) tries: u32,
     /// The client has, or needs, no more of the reply.
     pub(super) over: bool,
+    /// There is no command: an open transaction is done again while the client is silent.
+    pub(super) restores: bool,
     /// Its reply is an error of ours.
     pub(super) failed: bool,
     /// What a wrapped statement told before its COMMIT fell in doubt, and the sequence id behind it.
@@ -111,9 +113,19 @@ impl Exchange {
             recovery: None,
             tries: 0,
             over: !command.has_reply(),
+            restores: false,
             failed: false,
             ghost: None,
         }
+    }
+
+    /// No command at all: only the way back is gone.
+    pub(super) fn restoring(carried: &mut Carried) -> Self {
+        let command = Command::Ping;
+        let mut exchange = Self::new(command, Vec::new(), Plan::default(), 0, carried);
+        exchange.sent = true;
+        exchange.restores = true;
+        exchange
     }
 
     /// The client's last packet has come: what it is told counts from `sequence` on.
@@ -230,10 +242,12 @@ impl Exchange {
         if !carried.transaction.is_open() || step.restart.is_some() || step.is_ours() {
             return;
         }
-        if let Some(reason) = self.transaction.first() {
+        let shared = running.shared.then_some(Reason::SharedInsert);
+        if let Some(reason) = self.transaction.first().or(shared) {
             carried.cannot_replay(reason);
         }
-        let kept = [Command::Query, Command::StmtExecute, Command::StmtBulkExecute, Command::InitDb];
+        let kept =
+            [Command::Query, Command::StmtExecute, Command::StmtBulkExecute, Command::InitDb];
         if !kept.contains(&self.command) || running.told.is_empty() {
             return;
         }

@@ -39,7 +39,7 @@ use crate::session::digest::PayloadDigest;
 use crate::session::fence::Outcome;
 use crate::session::journal::record::{Record, Told};
 use crate::session::journal::store::{Cursor, Fetch};
-use crate::session::plan::Doubt;
+use crate::session::plan::{Doubt, LONG};
 use crate::session::reason::Reason;
 
 /// Where the way back stands.
@@ -179,7 +179,7 @@ impl Recovery {
                     self.phase = Phase::Replay;
                     self.set_up(carried, link);
                 }
-                Phase::Replay => match self.replay(carried, link) {
+                Phase::Replay => match self.replay(carried) {
                     Sending::Nothing => {}
                     sending => return sending,
                 },
@@ -224,9 +224,6 @@ impl Recovery {
         }
         if again {
             self.set_multi(true);
-            if let Some(counting) = carried.book.counting() {
-                self.push(Task::Must, [&[QUERY], &b"SET "[..], counting].concat());
-            }
         } else {
             self.set_multi(carried.book.multi());
         }
@@ -240,7 +237,7 @@ impl Recovery {
     }
 
     /// Puts the next part of the journal into the queue, or ends the replay.
-    fn replay(&mut self, carried: &mut Carried, link: &LinkFacts) -> Sending {
+    fn replay(&mut self, carried: &mut Carried) -> Sending {
         if carried.records == 0 {
             self.phase = Phase::Over;
             return Sending::Nothing;
@@ -248,17 +245,13 @@ impl Recovery {
         let bytes = match carried.journal.peek(&self.cursor) {
             Fetch::Record(bytes) => bytes,
             Fetch::Load => return Sending::Journal(self.cursor),
-            Fetch::Lost(_) => {
+            Fetch::Lost(overflow) => {
+                tracing::warn!(%overflow, "the journal is lost");
                 return Sending::Stuck(Stuck::Reason(Reason::JournalFull));
             }
             Fetch::End => {
                 carried.tally.replays += 1;
-                let mut set = b"\x03SET timestamp=DEFAULT".to_vec();
-                if carried.book.counting().is_some() && !link.counting.is_empty() {
-                    set.extend_from_slice(b", ");
-                    set.extend_from_slice(&link.counting);
-                }
-                self.push(Task::Must, set);
+                self.push(Task::Must, query("SET timestamp=DEFAULT"));
                 self.set_multi(carried.book.multi());
                 self.phase = Phase::Over;
                 return Sending::Nothing;
@@ -269,13 +262,13 @@ impl Recovery {
         };
         match record.command {
             Command::Query => {
-                let (next, request) = again(&record, self.statement);
-                self.queue.push_back(request);
-                self.statement = next;
+                self.statement = again(&record, self.statement, &mut self.queue);
+                let next = self.statement;
                 if next < record.told.len() {
                     return Sending::Nothing;
                 }
             }
+            _ if record.told.first().is_some_and(|told| told.is_of_the_moment()) => {}
             command => {
                 let mut set = format!("SET timestamp={}", seconds(record.at));
                 if let Some(id) = record.told.first().and_then(|told| told.id()) {
@@ -295,31 +288,42 @@ impl Recovery {
     }
 }
 
-/// The statements of a record from this one on, up to a good size, with their time and their ids.
-/// Returns the statement to go on with.
-fn again(record: &Record<'_>, from: usize) -> (usize, Request) {
+/// Puts the statements of a record from this one on, up to a good size, into the queue, with their time
+/// and their ids. Returns the statement to go on with.
+fn again(record: &Record<'_>, from: usize, queue: &mut VecDeque<Request>) -> usize {
     let mut payload = query(&format!("SET timestamp={}", seconds(record.at)));
     let mut expected = vec![None];
     let whole = [(0, record.payload.len() as u32)];
     let bounds = if record.bounds.is_empty() { &whole[..] } else { &record.bounds };
     let mut next = from;
     while let (Some(told), bound) = (record.told.get(next), bounds.get(next)) {
+        next += 1;
+        if told.is_of_the_moment() {
+            continue;
+        }
         if let Some(id) = told.id() {
             payload.extend_from_slice(format!(";SET insert_id={id}").as_bytes());
             expected.push(None);
         }
         if let Some(&(start, end)) = bound {
             let sql = record.payload.get(start as usize..end as usize).unwrap_or_default();
-            payload.push(b';');
+            if sql.len() >= LONG {
+                // With anything beside it, it might be longer than the server takes.
+                let ours = std::mem::replace(&mut payload, vec![QUERY]);
+                let task = Task::Replay(std::mem::take(&mut expected));
+                queue.push_back(Request { task, payload: ours });
+            } else {
+                payload.push(b';');
+            }
             payload.extend_from_slice(sql);
         }
         expected.push(Some(*told));
-        next += 1;
         if payload.len() >= GOOD_SIZE {
             break;
         }
     }
-    (next, Request { task: Task::Replay(expected), payload })
+    queue.push_back(Request { task: Task::Replay(expected), payload });
+    next
 }
 
 fn query(sql: &str) -> Vec<u8> {
@@ -508,6 +512,9 @@ impl Replies<'_> {
         if self.exchange.begun {
             return self.stuck(Stuck::Told);
         }
+        if self.exchange.restores {
+            return self.stuck(Stuck::Refused(error.clone()));
+        }
         if self.carried.fence.is_in_doubt() {
             return self.stuck(Stuck::Doubt(Doubt::Disturbed));
         }
@@ -556,7 +563,7 @@ fn number_read(mut packets: &[u8]) -> Option<u64> {
 const CAUSALLY: &str = "SET STATEMENT wsrep_sync_wait=15 FOR ";
 
 /// Bytes of a request from which on the next statement goes into another one.
-const GOOD_SIZE: usize = 1 << 20;
+const GOOD_SIZE: usize = LONG;
 
 const INIT_DB: u8 = 0x02;
 const QUERY: u8 = 0x03;

@@ -13,10 +13,10 @@ use ido_proxy_protocol::reply::ReplyStep;
 use ido_proxy_protocol::statement::Statement;
 use ido_proxy_protocol::status::StatusFlags;
 
+use super::Stuck;
 use super::edits::Edits;
 use super::exchange::Exchange;
 use super::recovery::Recovery;
-use super::Stuck;
 use super::running::{Job, Owner, Running};
 use crate::session::book::Prepared;
 use crate::session::carried::Carried;
@@ -225,9 +225,7 @@ impl Replies<'_> {
                     }
                 }
                 *setup = carried.book.now();
-                running.cut = place;
-                running.told.clear();
-                running.mark = (held.len(), *sequence);
+                running.cut_at(place, (held.len(), *sequence));
             }
             _ => {}
         }
@@ -249,7 +247,11 @@ impl Replies<'_> {
         {
             let told = match (running.digest.take(), end) {
                 (Some(digest), _) => Told::Rows { digest: digest.finish() },
-                (None, PieceEnd::Ok { .. }) => Told::ok(&OkPacket::decode(payload, self.link)?),
+                (None, PieceEnd::Ok { .. }) => {
+                    let packet = OkPacket::decode(payload, self.link)?;
+                    running.shared |= packet.last_insert_id != 0 && wrote_several(packet.info);
+                    Told::ok(&packet)
+                }
                 (None, PieceEnd::Rows(_)) => Told::Other,
             };
             running.told.push(told);
@@ -275,9 +277,7 @@ impl Replies<'_> {
             _ => false,
         };
         if ends {
-            running.cut = place + 1;
-            running.told.clear();
-            running.mark = (held.len(), *sequence);
+            running.cut_at(place + 1, (held.len(), *sequence));
             *setup = self.carried.book.now();
         }
     }
@@ -549,6 +549,12 @@ impl Replies<'_> {
     pub(super) fn swallow(&mut self, len: usize) {
         self.edits.replace(self.input, self.taken..self.taken + len, &[]);
     }
+}
+
+/// Whether the text of an OK packet is that of an INSERT of several rows: "Records: 3  Duplicates: 0
+/// Warnings: 0". There is none where it is one row.
+fn wrote_several(info: &[u8]) -> bool {
+    info.strip_prefix(b"Records: ").is_some_and(|rest| !rest.starts_with(b"1 "))
 }
 
 /// Whether an error says that the node cannot be worked with, rather than that a statement is wrong.

@@ -20,6 +20,8 @@ pub(super) struct Running {
     pub(super) result: usize,
     /// What was told of them, from `cut` on: of the client's results, or of all that a replay brings.
     pub(super) told: Vec<Told>,
+    /// One of these results was that of a statement that generated several ids.
+    pub(super) shared: bool,
     /// Of the rows at hand, where they are to be compared some day.
     pub(super) digest: Option<PayloadDigest>,
     /// The first statement of the step that belongs to the transaction that is open now: what stands
@@ -60,22 +62,27 @@ pub(super) enum Owner {
 
 impl Running {
     /// A request with this command byte, whose reply will have this layout.
-    pub(super) fn new(
-        command: Command,
-        link: Capabilities,
-        job: Job,
-        mark: (usize, u8),
-    ) -> Self {
+    pub(super) fn new(command: Command, link: Capabilities, job: Job, mark: (usize, u8)) -> Self {
         Self {
             tracker: ReplyTracker::new(command, link),
             job,
             result: 0,
             told: Vec::new(),
+            shared: false,
             digest: None,
             cut: 0,
             mark,
             renumber: None,
         }
+    }
+
+    /// The first statement that is sent again, should the rest be lost, is the one at `place`, before
+    /// which this much is held.
+    pub(super) fn cut_at(&mut self, place: usize, mark: (usize, u8)) {
+        self.cut = place;
+        self.mark = mark;
+        self.told.clear();
+        self.shared = false;
     }
 
     /// Whose the result at hand is.

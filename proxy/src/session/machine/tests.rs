@@ -52,6 +52,7 @@ impl Play {
                     }
                     // Nothing comes in reply.
                     Sending::Request if self.machine.is_idle() => {}
+                    Sending::Replayed => {}
                     Sending::Nothing | Sending::Request => return self,
                     other => panic!("nothing was lost: {other:?}"),
                 },

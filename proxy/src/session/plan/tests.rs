@@ -93,12 +93,8 @@ fn a_whole_transaction_in_one_batch_is_split() {
 #[test]
 fn a_transaction_behind_another_has_its_fence_in_a_step_of_its_own() {
     let batch = "INSERT INTO t VALUES (1);COMMIT;BEGIN;INSERT INTO t VALUES (2);COMMIT";
-    let steps = [
-        "INSERT INTO t VALUES (1)#",
-        "!COMMIT;BEGIN;INSERT INTO t VALUES (2)",
-        "#",
-        "!COMMIT",
-    ];
+    let steps =
+        ["INSERT INTO t VALUES (1)#", "!COMMIT;BEGIN;INSERT INTO t VALUES (2)", "#", "!COMMIT"];
     assert_eq!(shown(batch, icinga(true)), steps);
 }
 

@@ -4,9 +4,7 @@
 
 use metrics::{Counter, Gauge, Histogram, SharedString, Unit};
 
-use super::label::{
-    DnsResult, DoubtOutcome, Label, LinkLoss, LoginResult, RecoveryPhase, Refusal,
-};
+use super::label::{DnsResult, DoubtOutcome, Label, LinkLoss, LoginResult, RecoveryPhase, Refusal};
 
 /// One metric, or one family of series that differ in their label.
 #[derive(Debug)]

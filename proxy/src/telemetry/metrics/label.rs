@@ -60,7 +60,12 @@ impl<L: Label> HistogramBy<L> {
     pub(super) fn new(metric: &Metric) -> Self {
         debug_assert_eq!(metric.label.values, L::NAMES);
         Self {
-            histograms: metric.label.values.iter().map(|value| metric.histogram_of(*value)).collect(),
+            histograms: metric
+                .label
+                .values
+                .iter()
+                .map(|value| metric.histogram_of(*value))
+                .collect(),
             label: PhantomData,
         }
     }

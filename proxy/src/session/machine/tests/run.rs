@@ -119,7 +119,7 @@ impl Run {
 
     /// Does one thing, if there is any to do.
     fn step(&mut self) -> Result<bool, Stuck> {
-        if self.link.is_none() && self.machine.is_busy() {
+        if self.link.is_none() && self.machine.wants_link() {
             self.open_link();
         }
         if !self.from_node.is_empty() {
@@ -170,6 +170,7 @@ impl Run {
             Sending::Nothing => return Ok(!self.from_client.is_empty()),
             Sending::Finished(told, _) => self.to_client.extend(told),
             Sending::Journal(_) => panic!("nothing was written to disk"),
+            Sending::Replayed => {}
             Sending::Pause(tries) => assert!(tries > 0),
             Sending::Request => self.send(&request)?,
             Sending::Stuck(stuck) => return Err(stuck),
@@ -258,7 +259,6 @@ impl Run {
         assert!(self.links < MOST_LINKS, "from link to link: {:#?}", self.cluster.log);
         (self.up, self.down) = (0, 0);
         let mut facts = facts(self.client);
-        facts.counting = b"auto_increment_increment=1, auto_increment_offset=1".to_vec();
         facts.ghost = (self.same_node && self.links > 1).then_some(self.links - 1);
         let mut link = Connection::new(&self.cluster, facts.capabilities, self.links);
         if self.eager {
