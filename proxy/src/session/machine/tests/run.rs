@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::fake_node::{Cluster, Connection};
+use super::fake_node::{Cluster, Connection, Token};
 use super::*;
 use crate::session::route::{Route, route};
 
@@ -22,7 +22,7 @@ pub(super) enum Cut {
 pub(super) struct Run {
     pub(super) machine: Machine,
     pub(super) cluster: Cluster,
-    client: Capabilities,
+    pub(super) client: Capabilities,
     pub(super) link: Option<Connection>,
     /// How many links there were.
     pub(super) links: u32,
@@ -283,7 +283,7 @@ impl Run {
 }
 
 /// What a client is told by a node to which it is connected itself, and what is in the table then.
-pub(super) fn direct(program: &[Vec<u8>], client: Capabilities) -> (Vec<u8>, Vec<(u64, String)>) {
+pub(super) fn direct(program: &[Vec<u8>], client: Capabilities) -> (Vec<u8>, Vec<Token>) {
     let mut cluster = Cluster::default();
     let mut connection = Connection::new(&cluster, client, 1);
     let mut told = Vec::new();
