@@ -2,7 +2,7 @@
 
 use super::fake_node::Connection;
 use super::losses::{check, packets};
-use super::run::{Cut, Run, direct};
+use super::run::{Cut, Run, direct, wait};
 use super::*;
 
 /// What Icinga sends, once it is set up.
@@ -232,6 +232,43 @@ fn only_an_id_that_was_told_is_asked_for_again() {
     let run = played(&texts, &[Cut::Up(body)]);
     assert_eq!(count(&run, "SET insert_id="), 1);
     assert_eq!(count(&run, "SET insert_id=1"), 1);
+}
+
+/// Icinga's dump at its start is larger than what a daemon may hold in memory.
+#[test]
+fn a_transaction_of_which_the_most_is_on_disk_is_done_again_too() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let budget = Arc::new(Budget::new(256 << 10, 16 << 20, Some(folder.path().join("journal"))));
+    let (book, journal) = (Book::new(without_tracking(), 8, None), Arc::clone(&budget));
+    let fence = Fence::new(Arc::new(FencePool::new("ido_proxy")));
+    let mut run = Run::new(without_tracking(), []);
+    let carried = Carried::new(book, Store::new(journal), fence);
+    run.machine = Machine::new(without_tracking(), carried);
+    let mut number = 1_u64;
+    let mut insert = || {
+        // Text that does not become much shorter when it is packed.
+        let mut word = || {
+            number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            format!("{number:016x}")
+        };
+        query(&format!(
+            "INSERT INTO t VALUES ('{}')",
+            (0..1000).map(|_| word()).collect::<String>()
+        ))
+    };
+    let mut program = vec![query("BEGIN")];
+    program.extend((0..60).map(|_| insert()));
+    for command in &program {
+        run.command(command).expect("nothing is lost");
+        wait(run.machine.carried.journal.settle()).expect("there is room");
+    }
+    assert!(budget.disk_used() > 0, "all of it is in memory");
+    assert_eq!(run.cut(), Ok(()));
+    run.command(&query("COMMIT")).expect("it goes on");
+    program.push(query("COMMIT"));
+    let (told, tokens) = direct(&program, without_tracking());
+    assert!(run.loads > 0 && run.to_client == told);
+    assert!(run.cluster.tokens() == tokens);
 }
 
 /// A link on which the database or a variable is another one would write elsewhere, or wrong times.
