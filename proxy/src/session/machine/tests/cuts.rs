@@ -150,7 +150,7 @@ fn a_ghost_that_commits_after_the_barrier_is_found_by_the_fence() {
 fn a_fence_that_matches_no_row_ends_in_an_error_and_commits_nothing() {
     let mut run = after(&["INSERT INTO t VALUES ('a')", "BEGIN", "INSERT INTO t VALUES ('b')"]);
     run.cluster.forget_fences();
-    assert_eq!(run.command(&query("COMMIT")), Err(Stuck::Doubt(Doubt::Unfenced)));
+    assert_eq!(run.command(&query("COMMIT")), Err(Stuck::Doubt(Doubt::Disturbed)));
     assert_eq!(run.cluster.tokens(), [(1, "a".to_owned())]);
 }
 
@@ -188,7 +188,7 @@ fn a_commit_that_is_refused_without_end_ends_in_an_error_and_commits_nothing() {
     let deadlock = ErrPacket::new(1213, *b"40001", "Deadlock found when trying to get lock");
     let mut run = after(&["BEGIN", "INSERT INTO t VALUES ('a')"]);
     run.cluster.refusals.extend(vec![("COMMIT", deadlock); 100]);
-    assert_eq!(run.command(&query("COMMIT")), Err(Stuck::Doubt(Doubt::Unfenced)));
+    assert_eq!(run.command(&query("COMMIT")), Err(Stuck::Doubt(Doubt::Disturbed)));
     assert_eq!(run.cluster.tokens(), []);
 }
 
