@@ -2,7 +2,7 @@
 
 use super::fake_node::Connection;
 use super::losses::{check, packets};
-use super::run::{Cut, Run, direct};
+use super::run::{Cut, Run, direct, wait};
 use super::*;
 
 /// What Icinga sends, once it is set up.
@@ -150,7 +150,7 @@ fn a_ghost_that_commits_after_the_barrier_is_found_by_the_fence() {
 fn a_fence_that_matches_no_row_ends_in_an_error_and_commits_nothing() {
     let mut run = after(&["INSERT INTO t VALUES ('a')", "BEGIN", "INSERT INTO t VALUES ('b')"]);
     run.cluster.forget_fences();
-    assert_eq!(run.command(&query("COMMIT")), Err(Stuck::Doubt(Doubt::Unfenced)));
+    assert_eq!(run.command(&query("COMMIT")), Err(Stuck::Doubt(Doubt::Disturbed)));
     assert_eq!(run.cluster.tokens(), [(1, "a".to_owned())]);
 }
 
@@ -188,7 +188,7 @@ fn a_commit_that_is_refused_without_end_ends_in_an_error_and_commits_nothing() {
     let deadlock = ErrPacket::new(1213, *b"40001", "Deadlock found when trying to get lock");
     let mut run = after(&["BEGIN", "INSERT INTO t VALUES ('a')"]);
     run.cluster.refusals.extend(vec![("COMMIT", deadlock); 100]);
-    assert_eq!(run.command(&query("COMMIT")), Err(Stuck::Doubt(Doubt::Unfenced)));
+    assert_eq!(run.command(&query("COMMIT")), Err(Stuck::Doubt(Doubt::Disturbed)));
     assert_eq!(run.cluster.tokens(), []);
 }
 
@@ -232,6 +232,43 @@ fn only_an_id_that_was_told_is_asked_for_again() {
     let run = played(&texts, &[Cut::Up(body)]);
     assert_eq!(count(&run, "SET insert_id="), 1);
     assert_eq!(count(&run, "SET insert_id=1"), 1);
+}
+
+/// Icinga's dump at its start is larger than what a daemon may hold in memory.
+#[test]
+fn a_transaction_of_which_the_most_is_on_disk_is_done_again_too() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let budget = Arc::new(Budget::new(256 << 10, 16 << 20, Some(folder.path().join("journal"))));
+    let (book, journal) = (Book::new(without_tracking(), 8, None), Arc::clone(&budget));
+    let fence = Fence::new(Arc::new(FencePool::new("ido_proxy")));
+    let mut run = Run::new(without_tracking(), []);
+    let carried = Carried::new(book, Store::new(journal), fence);
+    run.machine = Machine::new(without_tracking(), carried);
+    let mut number = 1_u64;
+    let mut insert = || {
+        // Text that does not become much shorter when it is packed.
+        let mut word = || {
+            number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            format!("{number:016x}")
+        };
+        query(&format!(
+            "INSERT INTO t VALUES ('{}')",
+            (0..1000).map(|_| word()).collect::<String>()
+        ))
+    };
+    let mut program = vec![query("BEGIN")];
+    program.extend((0..60).map(|_| insert()));
+    for command in &program {
+        run.command(command).expect("nothing is lost");
+        wait(run.machine.carried.journal.settle()).expect("there is room");
+    }
+    assert!(budget.disk_used() > 0, "all of it is in memory");
+    assert_eq!(run.cut(), Ok(()));
+    run.command(&query("COMMIT")).expect("it goes on");
+    program.push(query("COMMIT"));
+    let (told, tokens) = direct(&program, without_tracking());
+    assert!(run.loads > 0 && run.to_client == told);
+    assert!(run.cluster.tokens() == tokens);
 }
 
 /// A link on which the database or a variable is another one would write elsewhere, or wrong times.

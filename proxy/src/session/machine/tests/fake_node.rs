@@ -16,6 +16,9 @@ use ido_proxy_protocol::status::StatusFlags;
 
 use super::{COLUMN, EMPTY, NONE, WROTE};
 
+/// A row of `t`, and its id.
+pub(super) type Token = (u64, String);
+
 /// What all nodes have in common.
 #[derive(Debug, Default)]
 pub(super) struct Cluster {
@@ -56,14 +59,14 @@ pub(super) struct Connection {
 /// A transaction.
 #[derive(Clone, Debug, Default)]
 struct Work {
-    tokens: Vec<(u64, String)>,
+    tokens: Vec<Token>,
     /// Session, and its number before and after.
     fence: Option<(String, u64, u64)>,
 }
 
 impl Cluster {
     /// The tokens and their ids, in the order in which they were committed.
-    pub(super) fn tokens(&self) -> Vec<(u64, String)> {
+    pub(super) fn tokens(&self) -> Vec<Token> {
         self.seen(self.commits.len()).0
     }
 
@@ -82,7 +85,8 @@ impl Cluster {
         self.commits.iter_mut().for_each(|commit| commit.fence = None);
     }
 
-    fn seen(&self, commits: usize) -> (Vec<(u64, String)>, Vec<(String, u64)>) {
+    /// Tokens and fences.
+    fn seen(&self, commits: usize) -> (Vec<Token>, Vec<(String, u64)>) {
         let commits = &self.commits[..commits];
         let tokens = commits.iter().flat_map(|commit| commit.tokens.clone());
         let fences = commits.iter().filter_map(|commit| commit.fence.clone());
@@ -351,10 +355,18 @@ impl Connection {
             }
             Answer::Rows(rows) => {
                 let eof = EofPacket { warnings: 0, status }.encode();
-                let mut payloads = vec![b"\x01".to_vec(), COLUMN.to_vec(), eof.to_vec()];
+                let mut payloads = vec![b"\x01".to_vec(), COLUMN.to_vec()];
                 let row = |text: String| [&[text.len() as u8], text.as_bytes()].concat();
-                payloads.extend(rows.into_iter().map(row));
-                payloads.push(eof.to_vec());
+                let rows = rows.into_iter().map(row);
+                if self.capabilities.contains(Capabilities::DEPRECATE_EOF) {
+                    payloads.extend(rows);
+                    let end = OkPacket { ends_rows: true, status, ..OkPacket::default() };
+                    payloads.push(end.encode(self.capabilities));
+                } else {
+                    payloads.push(eof.to_vec());
+                    payloads.extend(rows);
+                    payloads.push(eof.to_vec());
+                }
                 let frame = |id, payload: Vec<u8>| packet::frame(&payload, id, out);
                 payloads.into_iter().fold(sequence, frame)
             }

@@ -1,6 +1,7 @@
 //! A link is lost at every byte, in both directions: the client must not notice, and what it wrote must
 //! be there once.
 
+use super::fake_node::Token;
 use super::run::{Cut, Run, direct};
 use super::*;
 
@@ -41,13 +42,43 @@ fn prepared() -> Vec<Vec<u8>> {
     ]
 }
 
+/// The programs, and clients that differ in what their replies look like.
+fn clients() -> Vec<(Vec<Vec<u8>>, Capabilities)> {
+    let plain = without_tracking();
+    let single: Vec<Vec<u8>> = program().into_iter().filter(|sql| !sql.contains(&b';')).collect();
+    vec![
+        ([vec![query("SELECT 1")], program()].concat(), plain),
+        (program(), plain | Capabilities::DEPRECATE_EOF),
+        (program(), icinga()),
+        (prepared(), plain),
+        (single, Capabilities::PROTOCOL_41),
+    ]
+}
+
 /// A run without loss, of the first command alone and of all: it tells how many bytes there are to be
 /// cut. (What the first command is told of may depend on the link.)
-fn undisturbed(program: &[Vec<u8>]) -> (Run, Run) {
-    let [mut first, mut all] = [0; 2].map(|_| Run::new(without_tracking(), []));
+fn undisturbed(program: &[Vec<u8>], client: Capabilities) -> (Run, Run) {
+    let [mut first, mut all] = [0; 2].map(|_| Run::new(client, []));
     first.command(&program[0]).expect("nothing is lost");
     all.all(program).expect("nothing is lost");
     (first, all)
+}
+
+/// The same packets, as a client would get them that does not track its session.
+fn without_reports(bytes: &[u8], client: Capabilities) -> Vec<u8> {
+    if !client.contains(Capabilities::SESSION_TRACK) {
+        return bytes.to_vec();
+    }
+    let (mut out, mut rest) = (Vec::new(), bytes);
+    while let Some((header, payload)) = packet::whole(rest, 1 << 20).expect("packets") {
+        let plain = match OkPacket::decode(payload, client) {
+            Ok(ok) => ok.encode(client.difference(Capabilities::SESSION_TRACK)),
+            Err(_) => payload.to_vec(),
+        };
+        packet::frame(&plain, header.sequence, &mut out);
+        rest = &rest[HEADER_LEN + header.payload_len..];
+    }
+    [&out, rest].concat()
 }
 
 /// Each packet by itself, for people to compare.
@@ -63,9 +94,12 @@ pub(super) fn packets(bytes: &[u8]) -> Vec<String> {
 }
 
 pub(super) fn check(program: &[Vec<u8>], run: &mut Run, what: &str) {
-    let (told, tokens) = direct(program, without_tracking());
+    // What is reported of the session's state tells of the way back, too.
+    let plain = run.client.difference(Capabilities::SESSION_TRACK);
+    let (told, tokens) = direct(program, plain);
     let result = run.all(program);
     run.thaw();
+    run.to_client = without_reports(&run.to_client, run.client);
     assert_eq!(result, Ok(()), "{what}: {:#?}", run.cluster.log);
     assert_eq!(run.cluster.tokens(), tokens, "{what}: {:#?}", run.cluster.log);
     assert_eq!(packets(&run.to_client), packets(&told), "{what}: {:#?}", run.cluster.log);
@@ -83,7 +117,7 @@ pub(super) fn check_ids(program: &[Vec<u8>], run: &mut Run, what: &str) {
     // An id that was rolled back is given to the next one.
     let told = |id| wanted.iter().rposition(|wanted| *wanted == id).map(|at| got[at]);
     let expected = tokens.into_iter().map(|(id, token)| (told(id).expect("it was told"), token));
-    let expected: Vec<(u64, String)> = expected.collect();
+    let expected: Vec<Token> = expected.collect();
     assert_eq!(run.cluster.tokens(), expected, "{what}: {:#?}", run.cluster.log);
 }
 
@@ -103,8 +137,8 @@ fn ids(mut packets: &[u8]) -> Vec<u64> {
 /// A client would see that there is a proxy.
 #[test]
 fn without_a_loss_a_client_is_told_what_the_node_would_tell_it() {
-    for program in [program(), prepared()] {
-        let mut run = Run::new(without_tracking(), []);
+    for (program, client) in clients() {
+        let mut run = Run::new(client, []);
         check(&program, &mut run, "no loss");
         assert_eq!(run.links, 1);
     }
@@ -113,11 +147,11 @@ fn without_a_loss_a_client_is_told_what_the_node_would_tell_it() {
 /// A row of Icinga's history would be missing, or stand there twice.
 #[test]
 fn wherever_the_way_to_the_node_is_cut_all_is_done_once_and_the_client_is_told_the_same() {
-    for program in [[vec![query("SELECT 1")], program()].concat(), prepared()] {
-        let (first, all) = undisturbed(&program);
+    for (program, client) in clients() {
+        let (first, all) = undisturbed(&program, client);
         for cut in first.up + 1..=all.up {
             for same_node in [false, true] {
-                let mut run = Run::new(without_tracking(), [Cut::Up(cut)]);
+                let mut run = Run::new(client, [Cut::Up(cut)]);
                 run.same_node = same_node;
                 check(&program, &mut run, &format!("up {cut}, same node: {same_node}"));
                 assert_eq!(run.links, 2);
@@ -129,11 +163,11 @@ fn wherever_the_way_to_the_node_is_cut_all_is_done_once_and_the_client_is_told_t
 /// The same, where the node has done what it was told, and its answer is lost.
 #[test]
 fn wherever_the_way_from_the_node_is_cut_all_is_done_once_and_the_client_is_told_the_same() {
-    for program in [[vec![query("SELECT 1")], program()].concat(), prepared()] {
-        let (first, all) = undisturbed(&program);
+    for (program, client) in clients() {
+        let (first, all) = undisturbed(&program, client);
         for cut in first.down..=all.down {
             for same_node in [false, true] {
-                let mut run = Run::new(without_tracking(), [Cut::Down(cut)]);
+                let mut run = Run::new(client, [Cut::Down(cut)]);
                 run.same_node = same_node;
                 check(&program, &mut run, &format!("down {cut}, same node: {same_node}"));
             }
@@ -144,12 +178,12 @@ fn wherever_the_way_from_the_node_is_cut_all_is_done_once_and_the_client_is_told
 /// A frozen node commits what it was told when its session has long been elsewhere.
 #[test]
 fn whatever_a_frozen_node_does_later_all_is_done_once_and_the_client_is_told_the_same() {
-    for program in [[vec![query("SELECT 1")], program()].concat(), prepared()] {
-        let (first, all) = undisturbed(&program);
+    for (program, client) in clients() {
+        let (first, all) = undisturbed(&program, client);
         for up in all.requests.into_iter().filter(|up| *up > first.up) {
             for answers in 0..40 {
                 for eager in [false, true] {
-                    let mut run = Run::new(without_tracking(), [Cut::Late { up, answers }]);
+                    let mut run = Run::new(client, [Cut::Late { up, answers }]);
                     run.eager = eager;
                     let what = format!("late {up}, after {answers}, eager: {eager}");
                     check(&program, &mut run, &what);
@@ -162,16 +196,16 @@ fn whatever_a_frozen_node_does_later_all_is_done_once_and_the_client_is_told_the
 /// A second node may be lost on the way back from the first: all that came before must still hold.
 #[test]
 fn wherever_the_way_back_is_cut_the_next_one_leads_back() {
-    let program = program();
+    let (program, client) = (program(), without_tracking());
     // At each request of the first link, and after each of its answers begins.
-    let (_, all) = undisturbed(&program);
+    let (_, all) = undisturbed(&program, client);
     for first in all.requests {
-        let mut once = Run::new(without_tracking(), [Cut::Up(first)]);
+        let mut once = Run::new(client, [Cut::Up(first)]);
         once.all(&program).expect("one loss");
         let back = 700;
         for second in (1..once.up.min(back)).step_by(7) {
             for cut in [Cut::Up(second), Cut::Down(second)] {
-                let mut run = Run::new(without_tracking(), [Cut::Up(first), cut]);
+                let mut run = Run::new(client, [Cut::Up(first), cut]);
                 check(&program, &mut run, &format!("up {first}, then {cut:?}"));
             }
         }

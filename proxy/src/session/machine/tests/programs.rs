@@ -86,6 +86,11 @@ fn plain_cuts() -> impl Strategy<Value = Vec<Cut>> {
     })
 }
 
+fn clients() -> impl Strategy<Value = Capabilities> {
+    let plain = without_tracking();
+    prop::sample::select(vec![plain, plain | Capabilities::DEPRECATE_EOF, icinga()])
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1500, ..ProptestConfig::default() })]
 
@@ -95,10 +100,11 @@ proptest! {
         acts in acts(),
         cuts in cuts(),
         sizes in prop::collection::vec(1..60_usize, 1..8),
+        client in clients(),
         same_node: bool,
         eager: bool,
     ) {
-        let mut run = Run::new(without_tracking(), cuts).in_pieces(sizes);
+        let mut run = Run::new(client, cuts).in_pieces(sizes);
         (run.same_node, run.eager) = (same_node, eager);
         check(&program(&acts), &mut run, "at random");
     }

@@ -1,8 +1,11 @@
 //! A client's program, run by the machine at nodes that are lost on the way.
 
 use std::collections::VecDeque;
+use std::sync::LazyLock;
 
-use super::fake_node::{Cluster, Connection};
+use tokio::runtime::{Builder, Runtime};
+
+use super::fake_node::{Cluster, Connection, Token};
 use super::*;
 use crate::session::route::{Route, route};
 
@@ -22,7 +25,7 @@ pub(super) enum Cut {
 pub(super) struct Run {
     pub(super) machine: Machine,
     pub(super) cluster: Cluster,
-    client: Capabilities,
+    pub(super) client: Capabilities,
     pub(super) link: Option<Connection>,
     /// How many links there were.
     pub(super) links: u32,
@@ -49,6 +52,8 @@ pub(super) struct Run {
     pub(super) eager: bool,
     /// Each node generates other ids.
     pub(super) skewed: bool,
+    /// How often a part of the journal was read from disk.
+    pub(super) loads: usize,
 }
 
 impl Run {
@@ -73,6 +78,7 @@ impl Run {
             same_node: false,
             eager: false,
             skewed: false,
+            loads: 0,
         }
     }
 
@@ -169,7 +175,10 @@ impl Run {
         match self.machine.poll_send(&mut request) {
             Sending::Nothing => return Ok(!self.from_client.is_empty()),
             Sending::Finished(told, _) => self.to_client.extend(told),
-            Sending::Journal(_) => panic!("nothing was written to disk"),
+            Sending::Journal(cursor) => {
+                self.loads += 1;
+                wait(self.machine.carried.journal.load(&cursor)).expect("it is on disk");
+            }
             Sending::Replayed => {}
             Sending::Pause(tries) => assert!(tries > 0),
             Sending::Request => self.send(&request)?,
@@ -282,8 +291,16 @@ impl Run {
     }
 }
 
+/// Waits for what another thread does.
+pub(super) fn wait<T>(work: impl Future<Output = T>) -> T {
+    // One for all, since work on a chunk that is not done ends with its runtime.
+    static RUNTIME: LazyLock<Runtime> =
+        LazyLock::new(|| Builder::new_current_thread().build().expect("a runtime"));
+    RUNTIME.block_on(work)
+}
+
 /// What a client is told by a node to which it is connected itself, and what is in the table then.
-pub(super) fn direct(program: &[Vec<u8>], client: Capabilities) -> (Vec<u8>, Vec<(u64, String)>) {
+pub(super) fn direct(program: &[Vec<u8>], client: Capabilities) -> (Vec<u8>, Vec<Token>) {
     let mut cluster = Cluster::default();
     let mut connection = Connection::new(&cluster, client, 1);
     let mut told = Vec::new();
