@@ -353,6 +353,7 @@ impl Session {
                     self.client.consume(len);
                     if let Some(answer) = answer {
                         self.waiting = None;
+                        self.entry.set_state(SessionState::Idle);
                         self.client.push(&answer);
                     }
                 }

@@ -67,6 +67,8 @@ pub(crate) struct Machine {
     new_schema: Option<Vec<u8>>,
     /// The longest packet that every node takes, in bytes.
     packet_limit: Option<u64>,
+    /// The open transaction was rolled back while the client was silent: to be told with its next command.
+    refusal: Option<ErrPacket>,
 }
 
 /// What a link is like after its login.
@@ -206,6 +208,7 @@ impl Machine {
             carried,
             new_schema: None,
             packet_limit: None,
+            refusal: None,
         }
     }
 
@@ -294,6 +297,9 @@ impl Machine {
     /// Takes the command that [`Self::upward`] announced, at the start of `input`, to the node. `now`
     /// is in microseconds since 1970.
     pub(crate) fn begin(&mut self, command: Command, input: &[u8], now: u64) {
+        if let Some(refusal) = self.refusal.take_if(|_| command.has_reply()) {
+            return self.answer(refusal.encode());
+        }
         let Self { carried, link, client_capabilities, .. } = self;
         let sequence = self.commands.last_sequence();
         let mut request = whole_payload(input);
@@ -385,6 +391,7 @@ impl Machine {
             return Sending::Request;
         }
         let (told, command) = (std::mem::take(&mut exchange.held), exchange.command);
+        self.refusal = exchange.refusal.take().or(self.refusal.take());
         self.finish();
         Sending::Finished(told, command)
     }

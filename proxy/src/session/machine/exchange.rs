@@ -65,6 +65,8 @@ pub(super) struct Exchange {
     pub(super) over: bool,
     /// There is no command: an open transaction is done again while the client is silent.
     pub(super) restores: bool,
+    /// What became of that, if the transaction could not be done again.
+    pub(super) refusal: Option<ErrPacket>,
     /// Its reply is an error of ours.
     pub(super) failed: bool,
     /// What a wrapped statement told before its COMMIT fell in doubt, and the sequence id behind it.
@@ -114,6 +116,7 @@ impl Exchange {
             tries: 0,
             over: !command.has_reply(),
             restores: false,
+            refusal: None,
             failed: false,
             ghost: None,
         }
@@ -385,6 +388,10 @@ impl Exchange {
     /// The client gets this error in place of a reply, if it has nothing of the reply yet.
     pub(super) fn fail(&mut self, error: &ErrPacket) {
         self.failed = true;
+        if self.restores {
+            self.refusal = Some(error.clone());
+            return;
+        }
         self.steps.clear();
         self.at = 0;
         self.held.clear();

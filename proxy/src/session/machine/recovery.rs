@@ -512,9 +512,6 @@ impl Replies<'_> {
         if self.exchange.begun {
             return self.stuck(Stuck::Told);
         }
-        if self.exchange.restores {
-            return self.stuck(Stuck::Refused(error.clone()));
-        }
         if self.carried.fence.is_in_doubt() {
             return self.stuck(Stuck::Doubt(Doubt::Disturbed));
         }

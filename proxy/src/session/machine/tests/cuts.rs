@@ -79,7 +79,7 @@ fn lost_in_the_middle_of_rows_the_rest_of_them_comes_from_the_next_node() {
 #[test]
 fn lost_after_the_body_of_a_batch_it_is_done_again_and_committed_once() {
     let texts = ["BEGIN", BATCH];
-    let [body, _] = after(&texts).requests[1..] else { panic!("a body and a COMMIT") };
+    let [body, _, _] = after(&texts).requests[1..] else { panic!("a body, COMMIT, BEGIN") };
     let run = played(&texts, &[Cut::Up(body)]);
     assert_eq!(count(&run, "INSERT INTO t VALUES ('b')"), 2);
     assert_eq!(count(&run, "COMMIT"), 1);
@@ -228,7 +228,7 @@ fn an_id_that_is_taken_meanwhile_is_told_as_the_duplicate_that_it_is() {
 #[test]
 fn only_an_id_that_was_told_is_asked_for_again() {
     let texts = ["BEGIN", "INSERT INTO t VALUES ('a')", BATCH];
-    let [.., body, _] = after(&texts).requests[..] else { panic!("a body and a COMMIT") };
+    let [.., body, _, _] = after(&texts).requests[..] else { panic!("a body, COMMIT, BEGIN") };
     let run = played(&texts, &[Cut::Up(body)]);
     assert_eq!(count(&run, "SET insert_id="), 1);
     assert_eq!(count(&run, "SET insert_id=1"), 1);
