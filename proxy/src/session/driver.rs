@@ -536,10 +536,10 @@ impl Session {
 
     /// Lets a journal that has grown large be packed, or written to disk.
     async fn settle_journal(&mut self) {
-        if let Err(overflow) = self.machine.carried.journal.settle().await {
-            if self.machine.carried.cannot_replay(Reason::JournalFull) {
-                tracing::warn!(session = %self.entry.id(), %overflow, "the journal is lost");
-            }
+        if let Err(overflow) = self.machine.carried.journal.settle().await
+            && self.machine.carried.cannot_replay(Reason::JournalFull)
+        {
+            tracing::warn!(session = %self.entry.id(), %overflow, "the journal is lost");
         }
     }
 
@@ -577,7 +577,10 @@ impl Session {
             link.quit().await;
         }
         let waiting = self.waiting.map(|id| id.wrapping_add(1));
-        let sequence = self.machine.error_sequence().or(waiting);
+        // A command that nobody has looked at yet waits for its answer too.
+        let unread = self.client.input.get(HEADER_LEN - 1).filter(|_| self.machine.is_idle());
+        let unread = unread.map(|id| id.wrapping_add(1));
+        let sequence = self.machine.error_sequence().or(waiting).or(unread);
         if let (Some(error), Some(sequence)) = (end.error(), sequence) {
             queue_packet(&mut self.client, &error.encode(), sequence);
         }

@@ -20,7 +20,6 @@ impl Session {
     /// The client went away, a node refused it, or nothing became usable in time.
     pub(super) async fn hold(&mut self) -> Result<(), End> {
         let started = Instant::now();
-        let deadline = self.hold_deadline();
         let mut held = None;
         let mut pause = FIRST_RETRY;
         loop {
@@ -32,6 +31,12 @@ impl Session {
                 return Err(End::Drained);
             }
             let idle = !self.machine.wants_link() && self.waiting.is_none();
+            let client_waits = self.client_waits();
+            if let Some(loss) = &mut self.loss
+                && !client_waits
+            {
+                loss.begins_to_wait();
+            }
             let wanted =
                 |node: &NodeAddr| !idle || self.loss.is_some_and(|loss| loss.node == *node);
             if let Some(node) = orders.topology.primary.filter(wanted) {
@@ -79,6 +84,8 @@ impl Session {
             if let Some(loss) = &mut self.loss {
                 loss.enter(RecoveryPhase::Detect);
             }
+            let since = self.loss.map_or(started, |loss| loss.since);
+            let deadline = since + self.context.limits.hold;
             let may_read = self.client.input.len() < MOST_HELD;
             tokio::select! {
                 Ok(()) = self.orders.changed() => pause = FIRST_RETRY,
@@ -89,16 +96,27 @@ impl Session {
                 () = sleep(LOOK), if !may_read => if self.client.peer_has_closed() {
                     return Err(End::ClientGone);
                 },
-                () = sleep_until(deadline) => {
+                () = sleep_until(deadline), if client_waits => {
                     return Err(End::HoldExpired { held: self.context.limits.hold });
                 }
                 read = self.client.fill(), if may_read => match read {
                     Ok(0) => return Err(End::ClientGone),
-                    Ok(_) => {}
+                    Ok(_) => {
+                        if let Some(loss) = &mut self.loss
+                            && !client_waits
+                        {
+                            loss.begins_to_wait();
+                        }
+                    }
                     Err(error) => return Err(End::ClientFailed(error)),
                 },
             }
         }
+    }
+
+    /// Whether the client waits for a reply, and not only its open transaction for a node.
+    fn client_waits(&self) -> bool {
+        self.machine.is_busy() || self.waiting.is_some() || !self.client.input.is_empty()
     }
 
     /// A node that closed a link in order, and at once takes a new one, is alive: somebody has killed

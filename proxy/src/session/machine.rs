@@ -391,7 +391,7 @@ impl Machine {
             return Sending::Request;
         }
         let (told, command) = (std::mem::take(&mut exchange.held), exchange.command);
-        self.refusal = exchange.refusal.take().or(self.refusal.take());
+        self.refusal = exchange.refusal.take().or_else(|| self.refusal.take());
         self.finish();
         Sending::Finished(told, command)
     }
@@ -423,8 +423,9 @@ impl Machine {
         };
         replies.take_in()?;
         let Replies { taken, edits, schema, continues, lost, wants_file, mut stuck, .. } = replies;
-        self.new_schema = schema.or(self.new_schema.take());
+        self.new_schema = schema.or_else(|| self.new_schema.take());
         let mut edited = edits.finish(input, taken);
+        let unedited = input.get(..taken).unwrap_or_default();
         if wants_file {
             if !exchange.sent {
                 let expected = "a reply to a command that is not yet there";
@@ -437,7 +438,7 @@ impl Machine {
             self.carried.cannot_replay(Reason::File);
         }
         if let Some(splice) = &mut exchange.splice {
-            let told = edited.as_deref().unwrap_or(input.get(..taken).unwrap_or_default());
+            let told = edited.as_deref().unwrap_or(unedited);
             match splice.skip(told) {
                 Some(0) => {}
                 Some(known) => edited = Some(told.get(known..).unwrap_or_default().to_vec()),
@@ -452,7 +453,7 @@ impl Machine {
             }
         }
         if exchange.begun && !exchange.over {
-            let told = edited.as_deref().unwrap_or(input.get(..taken).unwrap_or_default());
+            let told = edited.as_deref().unwrap_or(unedited);
             exchange.delivered.get_or_insert_with(Delivered::new).add(told);
         }
         // A command without a reply is over from the start, and still waits for the way back.

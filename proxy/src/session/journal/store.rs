@@ -163,11 +163,6 @@ impl Store {
         self.overflow = None;
     }
 
-    /// Why nothing is kept, if so.
-    pub(crate) fn overflow(&self) -> Option<&Overflow> {
-        self.overflow.as_ref()
-    }
-
     /// What is at `cursor`. Reading changes nothing of what is kept.
     pub(crate) fn peek(&self, cursor: &Cursor) -> Fetch<'_> {
         if let Some(overflow) = &self.overflow {

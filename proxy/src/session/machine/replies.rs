@@ -232,7 +232,7 @@ impl Replies<'_> {
         match end {
             PieceEnd::Ok { status, state_changed } => {
                 let schema = carried.learn_ok(payload, status, state_changed, self.link)?;
-                self.schema = schema.or(self.schema.take());
+                self.schema = schema.or_else(|| self.schema.take());
             }
             PieceEnd::Rows(status) => carried.learn_rows(status),
         }
