@@ -25,7 +25,7 @@ mod up;
 #[command(
     name = "lab",
     after_help = "It takes root, and what tests/install.sh installs. Examples:\n  \
-    lab demo                          see Icinga write through the proxy for a minute\n  \
+    lab demo                          see Icinga write for a minute, and its primary die\n  \
     lab up                            the same, left up until Ctrl-C\n  \
     lab up --no-icinga --nodes 5      five nodes and a proxy, to try things with the mariadb client\n  \
     lab clean                         end what a crashed lab left behind"
@@ -39,7 +39,7 @@ pub(crate) struct Cli {
 enum Command {
     /// Bring everything up and leave it so until Ctrl-C
     Up(up::Up),
-    /// Show a minute of Icinga writing through the proxy, and check that nothing was lost
+    /// Show a minute of Icinga writing through the proxy, kill the primary, and check that nothing was lost
     Demo(demo::Demo),
     /// End processes and remove data that crashed labs left behind; living labs are not touched
     Clean,

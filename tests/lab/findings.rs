@@ -34,15 +34,30 @@ impl Resolver {
 /// # Errors
 /// When a log cannot be read, or node 1 does not answer.
 pub async fn all(lab: &Lab, resolver: &Resolver) -> Result<Vec<Finding>> {
+    Ok(vec![history(lab).await?, errors(lab)?, writes(lab)?, same_resolver(resolver)])
+}
+
+/// Everything that must hold where nodes were lost meanwhile; `node` is one that is left.
+///
+/// # Errors
+/// When a log cannot be read, or `node` does not answer.
+pub async fn all_after_a_loss(
+    lab: &Lab,
+    node: &Node,
+    resolver: &Resolver,
+) -> Result<Vec<Finding>> {
     Ok(vec![
-        history(lab).await?,
+        history_at(lab, node).await?,
+        no_duplicates(node).await?,
         errors(lab)?,
-        writes(lab)?,
-        Finding {
-            holds: *resolver == Resolver::now(),
-            text: "/etc/resolv.conf is as it was".into(),
-        },
+        one_connection(lab)?,
+        same_resolver(resolver),
     ])
+}
+
+fn same_resolver(resolver: &Resolver) -> Finding {
+    let text = "/etc/resolv.conf is as it was".into();
+    Finding { holds: *resolver == Resolver::now(), text }
 }
 
 /// Every state change in Icinga's log is one row of history.
@@ -62,7 +77,9 @@ pub async fn history_at(lab: &Lab, node: &Node) -> Result<Finding> {
     let mut conn = node.hold(CAUSAL).await?;
     let rows: usize =
         sql::value(&mut conn, "SELECT COUNT(*) FROM icinga.icinga_statehistory").await?;
-    let text = format!("{changes} state changes in Icinga's log, {rows} rows of history");
+    let lost = changes.saturating_sub(rows);
+    let text =
+        format!("{changes} state changes in Icinga's log, {rows} rows of history; rows lost: {lost}");
     Ok(Finding { holds: changes == rows && changes > 0, text })
 }
 

@@ -13,6 +13,9 @@
 //!         answer
 //! ```
 //!
+//! The link of an idle session is lost: if a transaction is open it is done again at once, as an exchange
+//! without a command; else nothing happens before the next command.
+//!
 //! One command is in hand at a time. A client that sends the next one early is read no further until
 //! the reply to this one is complete, so that every byte of a reply is known to belong to a command.
 //!

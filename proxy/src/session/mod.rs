@@ -6,9 +6,12 @@
 //! - [`facade`], [`survey`] — what clients are greeted with, and how it is learned from the nodes.
 //! - [`serve`], [`login`], [`welcome`] — the client proves who it is and is answered.
 //! - [`driver`] — the loop: waits, and moves bytes as the machine says.
-//! - [`machine`], [`transaction`], [`route`] — the decisions, without sockets.
+//! - [`route`], [`plan`] — which commands go to a node, and in which steps.
+//! - [`machine`] — the decisions, without sockets: replies, and the way back after a loss.
+//! - [`carried`] — what goes from link to link: [`book`] (variables, schema, prepared statements),
+//!   [`transaction`], [`journal`], [`fence`]; [`digest`] — rows in eight bytes; [`reason`] — why not.
 //! - [`link`], [`hold`], [`change_user`] — the connection to a node, and waiting for one.
-//! - [`journal`] — what is kept of an open transaction.
+//! - [`gate`], [`failover`] — who goes first after a failover, and how long it took.
 //! - [`end`] — why a session ended.
 //! - [`wire`], [`stream`], [`unix_stream`], [`exchange`] — bytes; [`withhold`] — when they may wait.
 //! - [`orders`], [`context`], [`registry`] — what sessions share with the rest of the daemon.

@@ -1,7 +1,7 @@
 //! How a command is sent: as it came, or in steps with a fence between what it wrote and the COMMIT.
 //!
 //! Icinga's every batch is `…;COMMIT;BEGIN`. Sent in one piece, a lost reply would leave open whether
-//! the COMMIT was reached. So it goes out as two [`Step`]s, `…;fence` and `COMMIT;BEGIN`: while the
+//! the COMMIT was reached. So it goes out as three [`Step`]s, `…;fence`, `COMMIT` and `BEGIN`: while the
 //! first one has no complete reply nothing can have been committed, and when the second one has none,
 //! the fence tells. A statement that commits by itself (autocommit) is put between a BEGIN and a COMMIT
 //! of ours for the same reason.
