@@ -206,7 +206,8 @@ async fn watch_journals(journals: Arc<Budget>, metrics: Arc<SessionMetrics>) {
     }
 }
 
-fn cluster_settings(config: &Config) -> Settings {
+/// What the cluster's side is told of the configuration.
+pub(crate) fn cluster_settings(config: &Config) -> Settings {
     Settings {
         kind: match config.topology {
             ConfiguredTopology::Galera => ClusterKind::Galera,

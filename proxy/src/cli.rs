@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use ido_proxy_config::{Config, Environment, render};
 
 mod check;
+mod live;
 mod run;
 mod setup;
 

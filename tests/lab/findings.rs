@@ -41,11 +41,7 @@ pub async fn all(lab: &Lab, resolver: &Resolver) -> Result<Vec<Finding>> {
 ///
 /// # Errors
 /// When a log cannot be read, or `node` does not answer.
-pub async fn all_after_a_loss(
-    lab: &Lab,
-    node: &Node,
-    resolver: &Resolver,
-) -> Result<Vec<Finding>> {
+pub async fn all_after_a_loss(lab: &Lab, node: &Node, resolver: &Resolver) -> Result<Vec<Finding>> {
     Ok(vec![
         history_at(lab, node).await?,
         no_duplicates(node).await?,
@@ -78,8 +74,9 @@ pub async fn history_at(lab: &Lab, node: &Node) -> Result<Finding> {
     let rows: usize =
         sql::value(&mut conn, "SELECT COUNT(*) FROM icinga.icinga_statehistory").await?;
     let lost = changes.saturating_sub(rows);
-    let text =
-        format!("{changes} state changes in Icinga's log, {rows} rows of history; rows lost: {lost}");
+    let text = format!(
+        "{changes} state changes in Icinga's log, {rows} rows of history; rows lost: {lost}"
+    );
     Ok(Finding { holds: changes == rows && changes > 0, text })
 }
 

@@ -58,15 +58,15 @@ fn run_refuses_what_check_refuses() {
 #[test]
 fn warnings_are_shown_where_they_belong_and_do_not_fail() {
     let desk = Desk::new();
-    let text = GOOD.replace("[monitor]", "nameservers = [\"192.0.2.1\"]\n[monitor]")
-        + "[journal]\ndisk = \"1GiB\"\n";
+    let nameservers = "nameservers = [\"192.0.2.1\"]\nconsul = \"http://127.0.0.1:8500/\"";
+    let text = GOOD.replace("[monitor]", &format!("{nameservers}\n[monitor]"));
     let said = desk.check(&text);
     assert_eq!(said.code, 0, "{}", said.errors);
     let line =
         1 + text.lines().position(|line| line.starts_with("nameservers")).expect("put there");
     assert!(said.errors.contains(&format!(":{line}:15]")), "{}", said.errors);
     assert!(said.words().contains("nameservers without a service"), "{}", said.errors);
-    assert!(said.words().contains("journal.disk is read, but"), "{}", said.errors);
+    assert!(said.words().contains("discovery.consul is read, but"), "{}", said.errors);
 
     fs::set_permissions(desk.file(), fs::Permissions::from_mode(0o644)).expect("it is ours");
     let said = desk.run("check");

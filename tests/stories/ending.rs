@@ -166,21 +166,23 @@ async fn an_address_that_is_taken_stops_the_start_and_its_holder_is_named() -> R
 #[tokio::test]
 async fn held_clients_are_told_of_the_end() -> Result<()> {
     let stage = Stage::set(|spec| spec).await?;
-    let mut held = stage.proxy.connect().await?;
+    let mut lost = stage.proxy.connect().await?;
     stage.server.part().kill().await?;
-    // The link is lost, and the session with it; the next one is held.
-    closed(&mut held).await?;
-    let mut held = stage.proxy.connect().await?;
-    let (told, ended) = tokio::join!(held.query_drop("SELECT 1"), async {
-        stage.proxy.part().says("held: no usable primary", 1, SOON).await?;
-        timed(stage.proxy.part().term()).await.0
-    });
+    stage.proxy.part().says("link lost", 1, SOON).await?;
+    let mut new = stage.proxy.connect().await?;
+    let (told_lost, told_new, ended) =
+        tokio::join!(lost.query_drop("SELECT 1"), new.query_drop("SELECT 1"), async {
+            stage.proxy.part().says("held: no usable primary", 2, SOON).await?;
+            timed(stage.proxy.part().term()).await.0
+        });
     ended?;
-    match told {
-        Err(Error::Server(error)) => {
-            assert_eq!((error.code, error.state.as_str()), (1053, "08S01"), "{error:?}");
+    for told in [told_lost, told_new] {
+        match told {
+            Err(Error::Server(error)) => {
+                assert_eq!((error.code, error.state.as_str()), (1053, "08S01"), "{error:?}");
+            }
+            other => panic!("{other:?}"),
         }
-        other => panic!("{other:?}"),
     }
     Ok(())
 }

@@ -203,8 +203,6 @@ fn keys_without_effect_yet_are_listed() {
     assert!(accepted(MINIMAL).not_yet().is_empty());
     let (text, _) = with("discovery.consul", "\"http://127.0.0.1:8500/\"");
     assert_eq!(accepted(&text).not_yet(), ["discovery.consul"]);
-    let (text, _) = with("journal.memory", "\"64MiB\"\ndisk = \"2GiB\"");
-    assert_eq!(accepted(&text).not_yet(), ["journal.memory", "journal.disk"]);
     let (text, _) = with("listen.replica_addresses", "[\"127.0.0.1:3307\"]");
     assert_eq!(accepted(&text).not_yet(), ["listen.replica_addresses"]);
 }

@@ -60,6 +60,7 @@ fn node(address_text: &str, state: NodeState) -> Node {
         reason: None,
         version: None,
         max_allowed_packet: None,
+        kills: None,
     }
 }
 

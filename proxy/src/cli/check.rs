@@ -4,17 +4,22 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Args;
-use ido_proxy_config::render;
+use ido_proxy_config::{Config, render};
 
-use super::ConfigFile;
+use super::{ConfigFile, live};
 
 /// Read the configuration and say what is wrong with it.
 ///
-/// Prints every problem with file, line and a caret; the exit code is 64 if there is any.
+/// Prints every problem with file, line and a caret; the exit code is 64 if there is any. With --live it
+/// goes on, asks the name servers and the nodes, and logs in as each user; the exit code is 1 if anything
+/// is not as it should be.
 #[derive(Args, Debug)]
 pub(super) struct Check {
     #[command(flatten)]
     config: ConfigFile,
+    /// Ask name servers, nodes and accounts too
+    #[arg(long)]
+    live: bool,
 }
 
 impl Check {
@@ -30,6 +35,21 @@ impl Check {
             eprintln!("warning: {key} is read, but this version does not act on it yet");
         }
         println!("{}: good", self.config.path().display());
+        if self.live {
+            return check_live(&config);
+        }
         ExitCode::SUCCESS
+    }
+}
+
+fn check_live(config: &Config) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    match runtime {
+        Ok(runtime) if runtime.block_on(live::check(config)) => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("ido-proxy: cannot start: {error}");
+            ExitCode::FAILURE
+        }
     }
 }

@@ -19,6 +19,7 @@ pub(crate) mod candidates;
 pub(crate) mod decide;
 mod discover;
 pub(crate) mod dns;
+pub(crate) mod look;
 mod probe;
 mod rank;
 pub(crate) mod settings;

@@ -81,6 +81,11 @@ impl Prober {
         }
     }
 
+    /// Asks once, on a connection of its own.
+    pub(crate) async fn once(&self) -> Outcome {
+        self.probe(&mut None).await
+    }
+
     async fn report(&self, asked: Instant, outcome: Outcome) {
         match outcome {
             Outcome::Answer(_) => self.metrics.seconds.record(asked.elapsed()),
@@ -116,8 +121,8 @@ impl Prober {
     /// Leaves the connection in `keep` if the node answered on it.
     async fn ask_on(&self, keep: &mut Option<Conn>, mut conn: Conn) -> Result<Report, Error> {
         let status = match self.kind {
-            ClusterKind::Galera => conn.query(STATUS).await?,
-            ClusterKind::Single => Vec::new(),
+            ClusterKind::Galera => conn.query(GALERA_STATUS).await?,
+            ClusterKind::Single => conn.query(STATUS).await?,
         };
         let variables = conn.query(variables_statement()).await?;
         *keep = Some(conn);
@@ -196,7 +201,9 @@ fn variables_statement() -> String {
     format!("SHOW GLOBAL VARIABLES WHERE Variable_name IN ({names})")
 }
 
-const STATUS: &str = "SHOW GLOBAL STATUS LIKE 'wsrep%'";
+const STATUS: &str = "SHOW GLOBAL STATUS LIKE 'Com_kill'";
+const GALERA_STATUS: &str =
+    "SHOW GLOBAL STATUS WHERE Variable_name LIKE 'wsrep%' OR Variable_name = 'Com_kill'";
 
 /// The largest answer packet that we take, in bytes.
 const MAX_ANSWER: usize = 1024 * 1024;

@@ -47,6 +47,11 @@ pub(crate) struct Topology {
 }
 
 impl Topology {
+    /// How often somebody has killed a connection or a statement at `node`, as it last said.
+    pub(crate) fn kills(&self, node: NodeAddr) -> Option<u64> {
+        self.nodes.iter().find(|known| known.address == node)?.kills
+    }
+
     /// The longest packet in bytes that every usable node takes, if any node has told.
     pub(crate) fn packet_limit(&self) -> Option<u64> {
         let usable = self.nodes.iter().filter(|node| node.usable);
@@ -82,6 +87,9 @@ pub(crate) struct Node {
     pub(crate) version: Option<String>,
     /// The variable `max_allowed_packet` in bytes, once known.
     pub(crate) max_allowed_packet: Option<u64>,
+    /// How often somebody has killed a connection or a statement there, once known.
+    #[serde(skip)]
+    pub(crate) kills: Option<u64>,
 }
 
 /// The state of a node, in Galera's own words where it answered.

@@ -182,6 +182,8 @@ pub(crate) struct Report {
     pub(crate) version: Option<String>,
     /// `max_allowed_packet` in bytes.
     pub(crate) max_allowed_packet: Option<u64>,
+    /// `Com_kill`: how often somebody has killed a connection or a statement there.
+    pub(crate) kills: Option<u64>,
     /// `read_only` is anything but `OFF`.
     pub(crate) read_only: bool,
     /// What it said of its cluster; `None` for a server that replicates nothing by Galera.
@@ -230,7 +232,7 @@ pub(crate) enum Sync {
 }
 
 impl Report {
-    /// Reads the rows of `SHOW GLOBAL STATUS LIKE 'wsrep%'` and of
+    /// Reads the rows of `SHOW GLOBAL STATUS` and of
     /// `SHOW GLOBAL VARIABLES`, of which only those in [`VARIABLES`] matter.
     pub(crate) fn parse(
         status: impl IntoIterator<Item = (String, String)>,
@@ -243,6 +245,7 @@ impl Report {
             name: rows.text("wsrep_node_name"),
             version: rows.text("version"),
             max_allowed_packet: rows.number("max_allowed_packet"),
+            kills: rows.number("Com_kill"),
             read_only: !rows.is("read_only", &["OFF", "0"]),
             galera: Galera::parse(&rows),
         }

@@ -33,6 +33,8 @@ impl Session {
             link.quit().await;
         }
         self.entry.set_node(None);
+        // What was open is rolled back with the link, wherever that was.
+        (self.debt, self.doom, self.loss) = (None, None, None);
         self.waiting = None;
         self.entry.set_state(SessionState::Idle);
         let Some(LoggedIn { profile, sequence }) = logged_in else {

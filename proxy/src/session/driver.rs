@@ -24,7 +24,7 @@ use super::context::SessionContext;
 use super::end::End;
 use super::exchange::queue_packet;
 use super::failover::Loss;
-use super::gate::{self, Debt};
+use super::gate::Debt;
 use super::journal::store::Cursor;
 use super::link::{Link, Profile};
 use super::machine::{Machine, Sending, Stuck, Upward};
@@ -53,8 +53,6 @@ pub(crate) struct Session {
     pub(super) orders: watch::Receiver<Orders>,
     /// Keeps others from doing anything new, until a transaction with ids is done again.
     pub(super) debt: Option<Debt>,
-    /// It has waited for others long enough, in this command.
-    pub(super) gave_way: bool,
     /// Why the session will end with the next command: it cannot go on, and the client is not waiting to
     /// hear it.
     pub(super) doom: Option<End>,
@@ -209,7 +207,8 @@ impl Session {
         let gated = self.must_give_way() && self.machine.has_more_to_send();
         let Some(link) = &mut self.link else {
             let unclear = self.loss.is_some_and(|loss| loss.closed);
-            let relink = (self.machine.wants_link() || unclear) && self.doom.is_none();
+            let wanted = self.machine.wants_link() || unclear || self.has_long_command();
+            let relink = wanted && self.doom.is_none();
             return Ok(Some(if relink { Next::Relink } else { Next::Wait }));
         };
         if !link.wire.output.is_empty() {
@@ -242,6 +241,12 @@ impl Session {
                 (command == Command::ResetConnection).then_some(Next::ReportState)
             }
         })
+    }
+
+    /// Whether the client sends a command so long that the rest of it is read when there is somebody to
+    /// give it to.
+    pub(super) fn has_long_command(&self) -> bool {
+        self.client.input.len() >= MOST_HELD && self.client.output.len() < MOST_UNREAD
     }
 
     fn tell(&mut self, told: &[u8]) {
@@ -389,7 +394,6 @@ impl Session {
         self.entry.set_in_transaction(self.machine.in_transaction());
         let replays = self.count();
         self.debt = None;
-        self.gave_way = false;
         if let (Some(loss), Some(link)) = (self.loss.take(), &self.link) {
             let pause = loss.over();
             let metrics = &self.context.metrics;
@@ -479,7 +483,10 @@ impl Session {
         self.context.metrics.links_lost.of(cause.loss()).increment(1);
         let thread = link.greeting.connection_id;
         let closed = matches!(&cause, Cause::Socket(error) if error.kind() == END_OF_STREAM);
-        self.loss = Some(Loss::new(node, thread, cause.loss(), closed, self.loss));
+        let kills = self.orders.borrow().topology.kills(node);
+        let mut loss = Loss::new(node, thread, cause.loss(), closed, self.loss);
+        loss.kills = kills;
+        self.loss = Some(loss);
         let busy = self.machine.is_busy();
         tracing::info!(session = %self.entry.id(), %node, %cause, busy, "link lost");
         let lost = self.machine.link_lost();
@@ -509,16 +516,12 @@ impl Session {
 
     /// Whether others have to do transactions again before this session does anything new.
     fn must_give_way(&self) -> bool {
-        self.debt.is_none() && !self.gave_way && !self.context.gate.is_open()
+        self.debt.is_none() && !self.context.gate.is_open()
     }
 
-    async fn give_way(&mut self) {
+    async fn give_way(&self) {
         if self.must_give_way() {
-            self.gave_way = true;
-            let opened = timeout(gate::LONGEST_WAIT, self.context.gate.opened()).await;
-            if opened.is_err() {
-                tracing::warn!(session = %self.entry.id(), "others still do their transactions again");
-            }
+            self.context.gate.opened().await;
         }
     }
 
@@ -705,6 +708,9 @@ const END_OF_STREAM: io::ErrorKind = io::ErrorKind::UnexpectedEof;
 /// How many bytes may lie ready for a client that goes on sending: our own answers need no link, so
 /// nothing else would bound them.
 const MOST_UNREAD: usize = 64 * 1024;
+
+/// How many bytes a client without a link may pile up here; the rest waits in its own socket.
+pub(super) const MOST_HELD: usize = 64 * 1024;
 
 /// How long a closing side may take to accept our last words.
 const GOODBYE: Duration = Duration::from_secs(1);

@@ -25,6 +25,8 @@ pub(super) struct Loss {
     /// The node closed it in order. One that is alive does that when somebody kills the connection,
     /// one that is being shut down does it, and takes no new ones.
     pub(super) closed: bool,
+    /// How often somebody had killed a connection at that node before.
+    pub(super) kills: Option<u64>,
     phase: RecoveryPhase,
     entered: Instant,
     spent: [Duration; RecoveryPhase::NAMES.len()],
@@ -47,6 +49,7 @@ impl Loss {
             reason,
             since: now,
             closed,
+            kills: None,
             phase: RecoveryPhase::Detect,
             entered: now,
             spent: Default::default(),
@@ -61,7 +64,8 @@ impl Loss {
 
     /// A command begins to wait only now: the link was lost while none was in hand.
     pub(super) fn begins_to_wait(&mut self) {
-        *self = Self::new(self.node, self.thread, self.reason, self.closed, None);
+        let fresh = Self::new(self.node, self.thread, self.reason, self.closed, None);
+        *self = Self { kills: self.kills, ..fresh };
     }
 
     /// From now on time is spent on this.

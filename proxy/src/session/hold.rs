@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::driver::Session;
+use super::driver::{MOST_HELD, Session};
 use super::end::End;
 use super::link::{Link, LinkError};
 use super::orders::Phase;
@@ -24,13 +24,13 @@ impl Session {
         let mut pause = FIRST_RETRY;
         loop {
             let orders = self.orders.borrow_and_update().clone();
-            // One that has lost its link goes on for as long as the daemon does.
-            if orders.phase != Phase::Serving
-                && (self.loss.is_none() || orders.phase == Phase::Closing)
-            {
+            // One that has a transaction or a command to do again goes on for as long as the daemon does.
+            let owes = self.loss.is_some() && self.machine.wants_link();
+            if orders.phase != Phase::Serving && (!owes || orders.phase == Phase::Closing) {
                 return Err(End::Drained);
             }
-            let idle = !self.machine.wants_link() && self.waiting.is_none();
+            let idle =
+                !self.machine.wants_link() && self.waiting.is_none() && !self.has_long_command();
             let client_waits = self.client_waits();
             if let Some(loss) = &mut self.loss
                 && !client_waits
@@ -119,8 +119,9 @@ impl Session {
         self.machine.is_busy() || self.waiting.is_some() || !self.client.input.is_empty()
     }
 
-    /// A node that closed a link in order, and at once takes a new one, is alive: somebody has killed
-    /// the connection there. That is passed on: who kills a statement does not want it done again.
+    /// A node that closed a link in order, takes a new one, and counts one more KILL than before: somebody
+    /// has killed the connection there. That is passed on: who kills a statement does not want it done
+    /// again.
     ///
     /// # Errors
     /// [`End::Killed`]
@@ -131,7 +132,12 @@ impl Session {
     ) -> Result<(), End> {
         let Some(loss) = &mut self.loss else { return Ok(()) };
         let closed = std::mem::take(&mut loss.closed);
-        if !closed || loss.node != node || opened.is_err() {
+        let (true, Some(before)) = (closed && loss.node == node && opened.is_ok(), loss.kills)
+        else {
+            return Ok(());
+        };
+        let now = self.link.as_ref().and_then(|link| link.kills);
+        if now.is_none_or(|now| now <= before) {
             return Ok(());
         }
         if let Some(link) = self.link.take() {
@@ -159,11 +165,16 @@ impl Session {
         let started = Instant::now();
         let buffers = self.context.buffers.clone();
         let link = Link::open(node, &self.profile, buffers, self.context.limits.link_timeout);
-        let link = link.await.inspect_err(|error| {
+        let mut link = link.await.inspect_err(|error| {
             self.context.metrics.links_lost.of(error.loss()).increment(1);
         })?;
         self.context.metrics.links_opened.increment(1);
         self.context.metrics.link_seconds.record(started.elapsed().as_secs_f64());
+        if self.loss.is_some_and(|loss| loss.closed && loss.node == node && loss.kills.is_some()) {
+            let counted = timeout(self.context.limits.link_timeout, link.count_kills()).await;
+            counted
+                .unwrap_or_else(|_| Err(LinkError::TimedOut { node, after: started.elapsed() }))?;
+        }
         let ghost = self.loss.filter(|loss| loss.node == node).map(|loss| loss.thread);
         self.machine.link_up(link.facts(&self.profile, self.context.galera, ghost));
         self.entry.set_node(Some(node));
@@ -184,6 +195,3 @@ const LAST_RETRY: Duration = Duration::from_secs(1);
 
 /// How often to look whether a held client that is read no further is still there.
 const LOOK: Duration = Duration::from_secs(1);
-
-/// How many bytes a held client may pile up here; the rest waits in its own socket.
-const MOST_HELD: usize = 64 * 1024;

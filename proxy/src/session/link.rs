@@ -55,6 +55,8 @@ pub(crate) struct Link {
     pub(crate) greeting: Greeting,
     /// The payload of the OK that ended the login.
     pub(crate) welcome: Vec<u8>,
+    /// How often somebody has killed a connection at the node, where that was asked.
+    pub(crate) kills: Option<u64>,
     /// The node takes no more from us; what it still has to say is read.
     pub(crate) deaf: bool,
 }
@@ -144,6 +146,37 @@ impl Link {
         Ok(())
     }
 
+    /// Asks how often somebody has killed a connection at the node.
+    ///
+    /// # Errors
+    /// The link is lost.
+    pub(crate) async fn count_kills(&mut self) -> Result<(), LinkError> {
+        let node = self.node;
+        let lost = |source| LinkError::Io { node, source };
+        let query = [&[COM_QUERY], KILLS].concat();
+        send_packet(&mut self.wire, &query, 0).await.map_err(lost)?;
+        let eof = !self.capabilities.contains(Capabilities::DEPRECATE_EOF);
+        // The number of columns, two columns, perhaps an EOF; then rows, and the end.
+        let mut before = 3 + u8::from(eof);
+        loop {
+            let packet = read_packet(&mut self.wire, LOGIN_PACKET_LIMIT)
+                .await
+                .map_err(|error| LinkError::from_read(node, error))?;
+            match packet.payload.first() {
+                Some(0xFF) => return Ok(()),
+                Some(0xFE) if before == 0 => return Ok(()),
+                _ if before > 0 => before -= 1,
+                // The length of the name, the name, the length of the number, the number.
+                _ => {
+                    let name = packet.payload.first().map_or(0, |len| usize::from(*len));
+                    let number = packet.payload.get(name + 2..).unwrap_or_default();
+                    self.kills =
+                        std::str::from_utf8(number).ok().and_then(|text| text.parse().ok());
+                }
+            }
+        }
+    }
+
     /// What the session's machine must know of it. `ghost` is the thread of the link before, if that was
     /// to the same node.
     pub(crate) fn facts(&self, profile: &Profile, galera: bool, ghost: Option<u32>) -> LinkFacts {
@@ -214,7 +247,8 @@ impl Link {
             let violation = Violation::Empty { expected: "a greeting" };
             return Err(LinkError::Violation { node, violation });
         };
-        let mut link = Self { wire, node, capabilities, greeting, welcome, deaf: false };
+        let mut link =
+            Self { wire, node, capabilities, greeting, welcome, kills: None, deaf: false };
         link.report_state().await?;
         Ok(link)
     }
@@ -252,6 +286,8 @@ const REPORT_STATE: &[u8] = b"SET session_track_system_variables='*', session_tr
 
 /// COM_QUERY.
 const COM_QUERY: u8 = 0x03;
+
+const KILLS: &[u8] = b"SHOW GLOBAL STATUS LIKE 'Com_kill'";
 
 /// COM_QUIT.
 const COM_QUIT: u8 = 0x01;

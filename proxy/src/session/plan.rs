@@ -188,9 +188,6 @@ impl Plan {
             let statement = Statement::single(sql, scene.dialect);
             return Self::of_statement(&statement, scene);
         }
-        if Statements::new(sql, scene.dialect).any(|statement| loads_file(&statement)) {
-            return Self::of_load(sql.len());
-        }
         let mut statements = Statements::new(sql, scene.dialect);
         let (first, second) = (statements.next(), statements.next());
         match (first, second) {
@@ -198,6 +195,9 @@ impl Plan {
             (first, second) => {
                 let mut planner = Planner::new(scene);
                 for statement in first.into_iter().chain(second).chain(statements) {
+                    if loads_file(&statement) {
+                        return Self::of_load(sql.len());
+                    }
                     planner.add(&statement);
                 }
                 planner.finish()
@@ -221,7 +221,8 @@ impl Plan {
             return Self::of_load(statement.sql.len());
         }
         let (session, transaction) = reasons(statement, scene);
-        let plan = Self::of_kind(statement.kind, statement.open_ended, statement.sql.len(), scene);
+        let plan =
+            Self::of_kind(kind_of(statement), statement.open_ended, statement.sql.len(), scene);
         Self { session, transaction, ..plan }
     }
 
@@ -273,7 +274,7 @@ fn step_of(plan: &mut Plan) -> &mut Step {
 
 fn wants_wrap(statement: &Statement<'_>, scene: Scene) -> bool {
     let open = scene.open || !scene.autocommit;
-    !open && scene.fence && Class::of(statement.kind, statement.open_ended) == Class::Write
+    !open && scene.fence && Class::of(kind_of(statement), statement.open_ended) == Class::Write
 }
 
 /// What a lost reply to a statement that commits means.
@@ -366,7 +367,7 @@ impl Planner {
         let (session, transaction) = reasons(statement, self.scene);
         self.plan.session.extend(session);
         self.plan.transaction.extend(transaction);
-        let class = Class::of(statement.kind, statement.open_ended);
+        let class = Class::of(kind_of(statement), statement.open_ended);
         match class {
             Class::Begin | Class::Commit | Class::Implicit if self.open => {
                 self.commit(statement, class);
@@ -539,6 +540,18 @@ fn reasons(statement: &Statement<'_>, scene: Scene) -> (Reasons, Reasons) {
     }
     (session, transaction)
 }
+
+/// What a statement is. A DO without a function does nothing: clients ask with it whether the server lives.
+fn kind_of(statement: &Statement<'_>) -> Kind {
+    let sql = statement.sql;
+    let is_do = sql.len() < SHORT
+        && sql.get(..3).is_some_and(|word| word.eq_ignore_ascii_case(b"DO "))
+        && !sql.contains(&b'(');
+    if is_do && statement.kind == Kind::Other { Kind::Select } else { statement.kind }
+}
+
+/// In bytes, more than a DO that asks whether the server lives has.
+const SHORT: usize = 64;
 
 /// Whether the server may ask the client for a file.
 fn loads_file(statement: &Statement<'_>) -> bool {

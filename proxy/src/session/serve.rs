@@ -74,7 +74,6 @@ async fn log_in(
     Some(Session {
         machine: new_machine(&context, &profile),
         debt: None,
-        gave_way: false,
         doom: None,
         loss: None,
         orders: context.orders.clone(),

@@ -34,7 +34,7 @@ use super::stream::Stream;
 use super::wire::Wire;
 use crate::cluster::decide::Cause;
 use crate::cluster::verdict::Reason;
-use crate::cluster::{ClusterHandle, NodeAddr, Topology};
+use crate::cluster::{ClusterHandle, Node, NodeAddr, NodeState, Topology};
 use crate::telemetry::metrics::SessionMetrics;
 
 /// Everything around a session.
@@ -169,6 +169,24 @@ impl Stage {
         self.orders.send_modify(|orders| {
             let epoch = orders.topology.epoch + 1;
             orders.topology = Arc::new(Topology { primary, epoch, ..Topology::default() });
+        });
+    }
+
+    /// The node has told that so many connections were killed there.
+    pub(super) fn set_kills(&self, kills: u64) {
+        self.orders.send_modify(|orders| {
+            let node = Node {
+                address: self.node(),
+                name: None,
+                state: NodeState::Synced,
+                usable: true,
+                reason: None,
+                version: None,
+                max_allowed_packet: None,
+                kills: Some(kills),
+            };
+            orders.topology =
+                Arc::new(Topology { nodes: vec![node], ..Topology::clone(&orders.topology) });
         });
     }
 

@@ -22,6 +22,7 @@ fn a_synced_node_is_read_in_full() {
         name: Some("node1".into()),
         version: Some("10.11.19-MariaDB-0+deb12u1".into()),
         max_allowed_packet: Some(16 * 1024 * 1024),
+        kills: None,
         read_only: false,
         galera: Some(Galera {
             cluster: "c5a75aef-e66c-11f1-ad8a-6e410dc76040".into(),

@@ -5,7 +5,7 @@ use tokio::time::timeout;
 
 use super::super::orders::Phase;
 use super::super::registry::SessionState;
-use super::super::testing::{COLUMN, DEADLINE, Stage, nowhere, ok};
+use super::super::testing::{COLUMN, DEADLINE, Peer, Stage, nowhere, ok};
 use super::*;
 
 const QUERY: &[u8] = b"\x03SELECT 1";
@@ -146,14 +146,44 @@ async fn the_last_words_of_a_node_do_not_end_an_idle_session() {
 async fn a_connection_that_was_killed_at_its_node_is_not_opened_again() {
     let stage = Stage::new(DEADLINE).await;
     let (mut client, mut node, session) = stage.begin(icinga()).await;
+    stage.set_kills(7);
     client.send(QUERY, 0).await;
     assert_eq!(node.read().await.payload, QUERY);
     drop(node);
     let mut node = stage.accept_link().await;
-    assert_eq!(node.read().await.payload, b"\x01", "it only looked whether the node lives");
+    count_kills(&mut node, b"8").await;
+    assert_eq!(node.read().await.payload, b"\x01", "it only looked whether somebody killed");
     assert_eq!(client.read_error().await.code, 1927);
     client.closed().await;
     session.await.unwrap();
+}
+
+/// A connection may be closed by much that has nothing against it: a time limit, a firewall.
+#[tokio::test]
+async fn a_connection_that_was_closed_and_not_killed_is_opened_again() {
+    let stage = Stage::new(DEADLINE).await;
+    let (mut client, mut node, _session) = stage.begin(icinga()).await;
+    stage.set_kills(7);
+    client.send(QUERY, 0).await;
+    assert_eq!(node.read().await.payload, QUERY);
+    drop(node);
+    let mut node = stage.accept_link().await;
+    count_kills(&mut node, b"7").await;
+    assert_eq!(node.read().await.payload, QUERY);
+    node.send(&in_transaction(), 1).await;
+    assert_eq!(client.read().await.payload, in_transaction());
+}
+
+/// The node is asked how often somebody has killed, and answers.
+async fn count_kills(node: &mut Peer, kills: &[u8]) {
+    assert_eq!(node.read().await.payload, b"\x03SHOW GLOBAL STATUS LIKE 'Com_kill'");
+    let row = [b"\x08Com_kill\x01", kills].concat();
+    let eof = b"\xfe\0\0\x02\0";
+    for (place, payload) in
+        [&b"\x02"[..], b"\x03def", b"\x03def", eof, &row, eof].iter().enumerate()
+    {
+        node.send(payload, place as u8 + 1).await;
+    }
 }
 
 /// A node that will not read on (a packet is too large for it) says so, closes, and resets.

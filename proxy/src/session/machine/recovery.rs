@@ -203,17 +203,13 @@ impl Recovery {
     fn set_up(&mut self, carried: &Carried, link: &LinkFacts) {
         let again = carried.records > 0;
         if !self.fresh {
+            // The transaction may have begun with other settings than those it has made since.
+            if again && carried.book.setup(true) != carried.book.setup(false) {
+                self.push_setup(carried, link, None);
+            }
             self.multi = Some(carried.book.multi());
         } else {
-            let setup = carried.book.setup(again);
-            if setup.schema != link.schema
-                && let Some(schema) = &setup.schema
-            {
-                self.push(Task::Must, [&[INIT_DB], &schema[..]].concat());
-            }
-            for sql in setup.statements(link.backslashes) {
-                self.push(Task::Must, [&[QUERY], &sql[..]].concat());
-            }
+            self.push_setup(carried, link, link.schema.as_deref());
             for id in carried.book.statement_ids() {
                 if let Some(statement) = carried.book.statement(id) {
                     let payload = [&[STMT_PREPARE], &statement.sql[..]].concat();
@@ -226,6 +222,19 @@ impl Recovery {
             self.set_multi(true);
         } else {
             self.set_multi(carried.book.multi());
+        }
+    }
+
+    /// Database and variables, where the link's database is `schema`.
+    fn push_setup(&mut self, carried: &Carried, link: &LinkFacts, schema: Option<&[u8]>) {
+        let setup = carried.book.setup(carried.records > 0);
+        if setup.schema.as_deref() != schema
+            && let Some(schema) = &setup.schema
+        {
+            self.push(Task::Must, [&[INIT_DB], &schema[..]].concat());
+        }
+        for sql in setup.statements(link.backslashes) {
+            self.push(Task::Must, [&[QUERY], &sql[..]].concat());
         }
     }
 

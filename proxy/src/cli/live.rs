@@ -1,0 +1,108 @@
+//! `ido-proxy check --live`: what would fail, and how to mend it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use ido_proxy_config::Config;
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Error, OptsBuilder};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::time::timeout;
+
+use crate::app::cluster_settings;
+use crate::cluster::ClusterKind;
+use crate::cluster::look::look;
+use crate::cluster::verdict::Verdict;
+
+/// Asks name servers and nodes, and logs in as each user. Prints a line for each; returns whether all is
+/// as it should be.
+pub(super) async fn check(config: &Config) -> bool {
+    let settings = cluster_settings(config);
+    let (kind, nameservers) = (settings.kind, settings.discovery.nameservers.clone());
+    let seen = match look(settings).await {
+        Ok(seen) => seen,
+        Err(error) => return said(false, &format!("discovery.service: {error}")),
+    };
+    let mut good = true;
+    match &seen.service {
+        Some(Ok(found)) => {
+            let nodes: Vec<_> = found.iter().map(|node| node.address.to_string()).collect();
+            good &= said(true, &format!("the name servers name {}", nodes.join(", ")));
+        }
+        Some(Err(error)) => {
+            let asked: Vec<_> = nameservers.iter().map(SocketAddr::to_string).collect();
+            good &= said(false, &format!("no name server helps ({}): {error}", asked.join(", ")));
+        }
+        None => {}
+    }
+    for (address, name, verdict) in &seen.nodes {
+        let name = name.as_deref().unwrap_or_default();
+        good &= match verdict {
+            Verdict::Usable => said(true, &format!("node {address} {name} is usable")),
+            verdict => {
+                let reason = verdict.reason().map(ToString::to_string).unwrap_or_default();
+                said(false, &format!("node {address} {name} is not usable: {reason}"))
+            }
+        };
+    }
+    let Some((node, ..)) = seen.nodes.iter().find(|(.., verdict)| *verdict == Verdict::Usable)
+    else {
+        return said(false, "no node is usable: clients would be held");
+    };
+    for user in &config.users {
+        let schema = config.control.schema.as_str();
+        good &= fence(node.0, &user.name, &user.password, schema, kind).await;
+    }
+    good
+}
+
+/// Whether `user` may log in, and fence its transactions.
+async fn fence(
+    node: SocketAddr,
+    user: &str,
+    password: &SecretString,
+    schema: &str,
+    kind: ClusterKind,
+) -> bool {
+    let password = Some(password.expose_secret()).filter(|password| !password.is_empty());
+    let account = OptsBuilder::default()
+        .ip_or_hostname(node.ip().to_string())
+        .tcp_port(node.port())
+        .user(Some(user))
+        .pass(password)
+        .prefer_socket(false);
+    let tried = timeout(PATIENCE, async {
+        let mut conn = Conn::new(account).await?;
+        // Each may do what a fence needs, and changes nothing.
+        let table = format!("`{schema}`.`fence`");
+        conn.query_drop(format!("SELECT seq FROM {table} LIMIT 0")).await?;
+        conn.query_drop(format!("UPDATE {table} SET seq = seq WHERE FALSE")).await?;
+        conn.query_drop(format!("INSERT INTO {table} SELECT * FROM {table} WHERE FALSE")).await?;
+        let _ = conn.disconnect().await;
+        Ok::<_, Error>(())
+    });
+    match tried.await {
+        Ok(Ok(())) => said(true, &format!("user {user} may log in and write the fence")),
+        Ok(Err(Error::Server(error))) if FENCELESS.contains(&error.code) => {
+            let what = match kind {
+                ClusterKind::Galera => "a COMMIT whose reply is lost would end in error 1180",
+                ClusterKind::Single => "a COMMIT whose reply is lost ends in error 1180",
+            };
+            let mend = "run `ido-proxy setup | mariadb` on one node";
+            said(false, &format!("user {user} cannot write the fence ({error}): {what}; {mend}"))
+        }
+        Ok(Err(error)) => said(false, &format!("user {user} cannot log in at {node}: {error}")),
+        Err(_) => said(false, &format!("user {user}: {node} does not answer in time")),
+    }
+}
+
+fn said(good: bool, text: &str) -> bool {
+    println!("{}  {text}", if good { "ok  " } else { "FAIL" });
+    good
+}
+
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// ER_DBACCESS_DENIED_ERROR, ER_BAD_DB_ERROR, ER_TABLEACCESS_DENIED_ERROR, ER_NO_SUCH_TABLE (MariaDB
+/// documentation, "MariaDB Error Codes").
+const FENCELESS: [u16; 4] = [1044, 1049, 1142, 1146];

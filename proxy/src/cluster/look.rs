@@ -1,0 +1,69 @@
+//! One look at everything, for `ido-proxy check --live`: what DNS says, and what each node says.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use hickory_resolver::proto::ProtoError;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::candidates::Candidate;
+use super::dns::{LookupError, Service};
+use super::probe::Prober;
+use super::settings::Settings;
+use super::topology::NodeAddr;
+use super::verdict::{Verdict, Yardstick, judge};
+use super::view::NodeView;
+use crate::telemetry::metrics::ClusterMetrics;
+
+/// What was seen.
+#[derive(Debug)]
+pub(crate) struct Look {
+    /// What the name servers say; `None` if there is no service to ask for.
+    pub(crate) service: Option<Result<Vec<Candidate>, LookupError>>,
+    /// Every node, by address, with its name if it told it, and what was found of it.
+    pub(crate) nodes: Vec<(NodeAddr, Option<String>, Verdict)>,
+}
+
+/// Asks the name servers, and each node that they or the configuration name, once.
+///
+/// # Errors
+/// The service is not a domain name.
+pub(crate) async fn look(settings: Settings) -> Result<Look, ProtoError> {
+    let Settings { kind, discovery, monitor, .. } = settings;
+    let service = match &discovery.service {
+        Some(name) => {
+            let (port, timeout) = (discovery.port, discovery.timeout);
+            let service = Service::try_new(name, port, &discovery.nameservers, timeout)?;
+            Some(service.lookup(|_, _| {}).await)
+        }
+        None => None,
+    };
+    let found = service.iter().flatten().flatten().map(|candidate| candidate.address);
+    let all: BTreeSet<_> = found.chain(discovery.nodes.iter().copied()).collect();
+    let (monitor, metrics) = (Arc::new(monitor), ClusterMetrics::new());
+    let mut probes = JoinSet::new();
+    for address in all {
+        let prober = Prober {
+            address,
+            settings: Arc::clone(&monitor),
+            kind,
+            results: mpsc::channel(1).0,
+            metrics: metrics.probes(address),
+            wake: Arc::default(),
+        };
+        probes.spawn(async move {
+            let asked = Instant::now();
+            let mut view = NodeView::new(address, 0);
+            view.observe(prober.once().await, asked);
+            view
+        });
+    }
+    let yardstick = Yardstick { kind, cluster: None, settled_view: None };
+    let mut nodes: Vec<_> = (probes.join_all().await.iter())
+        .map(|view| (view.address, view.name().map(str::to_owned), judge(view, yardstick)))
+        .collect();
+    nodes.sort_by_key(|(address, ..)| *address);
+    Ok(Look { service, nodes })
+}
