@@ -24,6 +24,7 @@ use crate::session::context::{Limits, SessionContext};
 use crate::session::facade::Facade;
 use crate::session::failover::Failovers;
 use crate::session::fence::FencePool;
+use crate::session::hold::OwnKills;
 use crate::session::journal::budget::Budget;
 use crate::session::link::Profile;
 use crate::session::listener::{BindError, Listener};
@@ -126,6 +127,7 @@ impl App {
                 galera: config.topology == ConfiguredTopology::Galera,
                 failovers: Arc::clone(&failovers),
                 gate: Arc::default(),
+                own_kills: Arc::new(OwnKills::new()),
                 journals: Arc::clone(&journals),
                 limits: Limits {
                     login: config.listen.login_timeout,

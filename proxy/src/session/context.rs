@@ -9,6 +9,7 @@ use super::facade::Facade;
 use super::failover::Failovers;
 use super::fence::FencePool;
 use super::gate::Gate;
+use super::hold::OwnKills;
 use super::journal::budget::Budget;
 use super::login::Accounts;
 use super::orders::Orders;
@@ -41,6 +42,8 @@ pub(crate) struct SessionContext {
     pub(crate) facade: watch::Receiver<Arc<Facade>>,
     /// How long things may take.
     pub(crate) limits: Limits,
+    /// When we have killed connections ourselves.
+    pub(crate) own_kills: Arc<OwnKills>,
     /// What is counted.
     pub(crate) metrics: Arc<SessionMetrics>,
     /// What the sessions are told.

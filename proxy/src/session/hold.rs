@@ -1,5 +1,6 @@
 //! A client waits, connected, because no primary is usable; and how it gets a link when one is.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -137,7 +138,7 @@ impl Session {
             return Ok(());
         };
         let now = self.link.as_ref().and_then(|link| link.kills);
-        if now.is_none_or(|now| now <= before) {
+        if now.is_none_or(|now| now <= before) || self.context.own_kills.are_recent() {
             return Ok(());
         }
         if let Some(link) = self.link.take() {
@@ -175,13 +176,50 @@ impl Session {
             counted
                 .unwrap_or_else(|_| Err(LinkError::TimedOut { node, after: started.elapsed() }))?;
         }
-        let ghost = self.loss.filter(|loss| loss.node == node).map(|loss| loss.thread);
+        // One that closed the link has ended its thread.
+        let ghost = self.loss.filter(|loss| loss.node == node && !loss.closed);
+        let ghost = ghost.map(|loss| loss.thread);
+        if ghost.is_some() {
+            self.context.own_kills.note();
+        }
         self.machine.link_up(link.facts(&self.profile, self.context.galera, ghost));
         self.entry.set_node(Some(node));
         self.link = Some(link);
         Ok(())
     }
 }
+
+/// When this daemon itself has killed a connection at a node: a link of its own that was given up.
+#[derive(Debug)]
+pub(crate) struct OwnKills {
+    start: Instant,
+    /// In milliseconds since `start`.
+    last: AtomicU64,
+}
+
+impl OwnKills {
+    /// None yet.
+    pub(crate) fn new() -> Self {
+        Self { start: Instant::now(), last: AtomicU64::new(u64::MAX) }
+    }
+
+    fn note(&self) {
+        self.last.store(self.now(), Ordering::Relaxed);
+    }
+
+    /// Whether what a node counts may be our own doing: what it said before may be as old as the last
+    /// probe.
+    fn are_recent(&self) -> bool {
+        let last = self.last.load(Ordering::Relaxed);
+        last != u64::MAX && self.now().saturating_sub(last) < RECENT.as_millis() as u64
+    }
+
+    fn now(&self) -> u64 {
+        self.start.elapsed().as_millis() as u64
+    }
+}
+
+const RECENT: Duration = Duration::from_secs(3);
 
 /// Between half and one and a half of `pause`: a thousand held clients must not ask a node that is
 /// just coming up all at the same moment.

@@ -29,7 +29,7 @@ pub(crate) mod facade;
 pub(crate) mod failover;
 pub(crate) mod fence;
 pub(crate) mod gate;
-mod hold;
+pub(crate) mod hold;
 mod holder;
 pub(crate) mod journal;
 pub(crate) mod link;

@@ -25,6 +25,7 @@ use super::context::{Limits, SessionContext};
 use super::exchange::{Packet, ReadError, read_packet};
 use super::facade::Facade;
 use super::fence::FencePool;
+use super::hold::OwnKills;
 use super::journal::budget::Budget;
 use super::login::Accounts;
 use super::orders::{Orders, Phase};
@@ -72,6 +73,7 @@ impl Stage {
             failovers: Arc::default(),
             fences: Arc::new(FencePool::new("ido_proxy")),
             gate: Arc::default(),
+            own_kills: Arc::new(OwnKills::new()),
             galera: true,
             journals: Arc::new(Budget::new(1 << 30, 0, None)),
             limits: Limits { login: DEADLINE, hold, link_timeout: DEADLINE },

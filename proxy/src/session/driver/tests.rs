@@ -169,6 +169,7 @@ async fn a_connection_that_was_closed_and_not_killed_is_opened_again() {
     drop(node);
     let mut node = stage.accept_link().await;
     count_kills(&mut node, b"7").await;
+    node.answer_barrier().await;
     assert_eq!(node.read().await.payload, QUERY);
     node.send(&in_transaction(), 1).await;
     assert_eq!(client.read().await.payload, in_transaction());
