@@ -97,7 +97,7 @@ async fn fence(
 }
 
 fn said(good: bool, text: &str) -> bool {
-    println!("{}  {text}", if good { "ok  " } else { "FAIL" });
+    if good { println!("ok    {text}") } else { eprintln!("FAIL  {text}") }
     good
 }
 

@@ -211,3 +211,22 @@ async fn back(stage: &Stage, node: &Node, fate: Fate) -> Result<()> {
     }
     stage.lab.galera.all_synced(RECOVERY).await
 }
+
+/// Without the fence some losses end in an error: better to hear of it from a check than from Icinga.
+#[tokio::test]
+async fn a_check_tells_that_the_fence_is_missing_and_how_to_mend_it() -> Story {
+    let stage = Stage::set().await?;
+    let said = stage.proxy().tool(&["check", "--live"]).await?;
+    for words in ["may log in and write the fence", "is usable"] {
+        stage.must(said.contains(words), format!("no {words:?} in {said}"))?;
+    }
+    stage.primary().await?.hold("DROP TABLE ido_proxy.fence").await?;
+    let Err(error) = stage.proxy().tool(&["check", "--live"]).await else {
+        panic!("the fence is gone")
+    };
+    let said = error.to_string();
+    for words in ["cannot write the fence", "ido-proxy setup | mariadb"] {
+        stage.must(said.contains(words), format!("no {words:?} in {said}"))?;
+    }
+    stage.end().await
+}

@@ -72,3 +72,19 @@ async fn no_links(stage: &Stage, node: &Node) -> Result<()> {
     })
     .await
 }
+
+/// An administrator who ends a connection does not want its transaction done again behind his back.
+#[tokio::test]
+async fn a_connection_that_an_administrator_kills_ends() -> Story {
+    let stage = Stage::set().await?;
+    let mut client = stage.client().await?;
+    client.tell("BEGIN").await?;
+    client.insert(1).await?;
+    let primary = stage.primary().await?;
+    let threads = primary.threads().await?;
+    let [thread] = &threads[..] else { panic!("one client: {threads:?}") };
+    primary.hold(&format!("KILL {}", thread.id)).await?;
+    stage.must(client.tell("COMMIT").await.is_err(), "it was killed, and committed")?;
+    assert_eq!(stage.rows().await?.len(), 0);
+    stage.end().await
+}
