@@ -97,7 +97,11 @@ async fn fence(
 }
 
 fn said(good: bool, text: &str) -> bool {
-    if good { println!("ok    {text}") } else { eprintln!("FAIL  {text}") }
+    if good {
+        println!("ok    {text}")
+    } else {
+        eprintln!("FAIL  {text}")
+    }
     good
 }
 
