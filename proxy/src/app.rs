@@ -126,7 +126,7 @@ impl App {
                 fences: Arc::new(FencePool::new(config.control.schema.as_str())),
                 galera: config.topology == ConfiguredTopology::Galera,
                 failovers: Arc::clone(&failovers),
-                gate: Arc::default(),
+                owed: Arc::default(),
                 own_kills: Arc::new(OwnKills::new()),
                 journals: Arc::clone(&journals),
                 limits: Limits {

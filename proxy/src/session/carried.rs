@@ -12,6 +12,7 @@ use super::book::{Book, Setup};
 use super::fence::Fence;
 use super::journal::record::Record;
 use super::journal::store::Store;
+use super::owed::OwedIds;
 use super::plan::Scene;
 use super::reason::Reason;
 use super::transaction::Transaction;
@@ -27,8 +28,10 @@ pub(crate) struct Carried {
     pub(crate) journal: Store,
     /// How many records there are.
     pub(crate) records: u64,
-    /// The client was told ids that were generated in it.
-    told_ids: bool,
+    /// The ids that were generated in it, and told.
+    told_ids: Vec<u64>,
+    /// Ids that are not to be had now.
+    pub(crate) owed: Arc<OwedIds>,
     /// The proof of its COMMIT.
     pub(crate) fence: Fence,
     /// What is to be counted.
@@ -62,7 +65,8 @@ impl Carried {
             transaction: Transaction::default(),
             journal,
             records: 0,
-            told_ids: false,
+            told_ids: Vec::new(),
+            owed: Arc::default(),
             fence,
             tally: Tally::default(),
             unreplayable: None,
@@ -158,7 +162,7 @@ impl Carried {
             self.book.begin(Arc::clone(setup));
         }
         self.records += 1;
-        self.told_ids |= record.told.iter().any(|told| told.id().is_some());
+        self.told_ids.extend(record.told.iter().filter_map(|told| told.id()));
         if self.unreplayable.is_some() {
             return;
         }
@@ -173,9 +177,14 @@ impl Carried {
         self.records > 0 && self.transaction.is_open()
     }
 
-    /// Whether the client was told ids that only this session may use.
-    pub(crate) fn has_told_ids(&self) -> bool {
-        self.told_ids
+    /// The ids that the open transaction must be given again, should it be done again.
+    pub(crate) fn told_ids(&self) -> &[u64] {
+        &self.told_ids
+    }
+
+    /// The same, in a daemon where sessions owe these ids.
+    pub(crate) fn beside(self, owed: Arc<OwedIds>) -> Self {
+        Self { owed, ..self }
     }
 
     /// The transaction was committed.
@@ -195,7 +204,7 @@ impl Carried {
             self.journal.clear();
         }
         self.records = 0;
-        self.told_ids = false;
+        self.told_ids = Vec::new();
         self.unreplayable = None;
         self.transaction.end();
         self.book.end();

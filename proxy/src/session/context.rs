@@ -8,11 +8,11 @@ use tokio::sync::watch;
 use super::facade::Facade;
 use super::failover::Failovers;
 use super::fence::FencePool;
-use super::gate::Gate;
 use super::hold::OwnKills;
 use super::journal::budget::Budget;
 use super::login::Accounts;
 use super::orders::Orders;
+use super::owed::OwedIds;
 use super::registry::Registry;
 use super::wire::Buffers;
 use crate::cluster::ClusterHandle;
@@ -34,8 +34,8 @@ pub(crate) struct SessionContext {
     pub(crate) fences: Arc<FencePool>,
     /// Whether the nodes are a Galera cluster.
     pub(crate) galera: bool,
-    /// Who goes first after a failover.
-    pub(crate) gate: Arc<Gate>,
+    /// The ids of rows that are not there yet.
+    pub(crate) owed: Arc<OwedIds>,
     /// What the journals of all sessions may take.
     pub(crate) journals: Arc<Budget>,
     /// What clients are greeted with.

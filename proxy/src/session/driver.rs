@@ -24,11 +24,11 @@ use super::context::SessionContext;
 use super::end::End;
 use super::exchange::queue_packet;
 use super::failover::Loss;
-use super::gate::Debt;
 use super::journal::store::Cursor;
 use super::link::{Link, Profile};
 use super::machine::{Machine, Sending, Stuck, Upward};
 use super::orders::{Orders, Phase};
+use super::owed::Debt;
 use super::reason::Reason;
 use super::registry::{SessionGuard, SessionState};
 use super::route::{Route, route};
@@ -51,7 +51,7 @@ pub(crate) struct Session {
     pub(super) machine: Machine,
     pub(super) link: Option<Link>,
     pub(super) orders: watch::Receiver<Orders>,
-    /// Keeps others from doing anything new, until a transaction with ids is done again.
+    /// Keeps others from the ids of a transaction that is still to be done again.
     pub(super) debt: Option<Debt>,
     /// Why the session will end with the next command: it cannot go on, and the client is not waiting to
     /// hear it.
@@ -86,8 +86,6 @@ enum Event {
 enum Next {
     /// The client wants to be another user.
     ChangeUser,
-    /// Others do their transactions again first; then the command begins, or goes on if it has begun.
-    Gate { command: Option<Command> },
     /// The next part of the journal is not in memory.
     Journal(Cursor),
     /// A command waits for a link.
@@ -127,17 +125,15 @@ impl Session {
                     self.take_in(event)?;
                 }
                 Next::Journal(cursor) => self.load_journal(cursor).await?,
-                Next::Gate { command } => {
-                    self.give_way().await;
-                    command.into_iter().for_each(|command| self.begin(command));
-                }
                 Next::Link { command } => {
                     self.hold().await?;
-                    self.give_way().await;
                     self.begin(command);
                 }
                 Next::Pause(tries) => sleep(backoff(tries)).await,
-                Next::Relink => self.hold().await?,
+                Next::Relink => {
+                    self.hold().await?;
+                    self.obey()?;
+                }
                 Next::ChangeUser => {
                     self.change_user().await?;
                     // What was ordered meanwhile, or of the link before, is judged anew.
@@ -204,7 +200,6 @@ impl Session {
 
     /// Sends what the machine has to send. `None`: there may be more to move now.
     fn pump(&mut self) -> Result<Option<Next>, End> {
-        let gated = self.must_give_way() && self.machine.has_more_to_send();
         let Some(link) = &mut self.link else {
             let unclear = self.loss.is_some_and(|loss| loss.closed);
             let wanted = self.machine.wants_link() || unclear || self.has_long_command();
@@ -213,9 +208,6 @@ impl Session {
         };
         if !link.wire.output.is_empty() {
             return Ok(Some(Next::Wait));
-        }
-        if gated {
-            return Ok(Some(Next::Gate { command: None }));
         }
         let mut request = Vec::new();
         Ok(match self.machine.poll_send(&mut request) {
@@ -347,9 +339,6 @@ impl Session {
                                 .of(Refusal::UnsupportedCommand)
                                 .increment(1);
                             self.machine.answer(error.encode());
-                        }
-                        Route::Relay if self.must_give_way() => {
-                            return Ok(Next::Gate { command: Some(command) });
                         }
                         Route::Relay => self.begin(command),
                     }
@@ -490,8 +479,9 @@ impl Session {
         let busy = self.machine.is_busy();
         tracing::info!(session = %self.entry.id(), %node, %cause, busy, "link lost");
         let lost = self.machine.link_lost();
-        if self.machine.carried.has_journal() && self.machine.carried.has_told_ids() {
-            self.debt.get_or_insert_with(|| self.context.gate.close());
+        let ids = self.machine.carried.told_ids();
+        if self.machine.carried.has_journal() && !ids.is_empty() {
+            self.debt.get_or_insert_with(|| self.context.owed.owe(ids.to_vec()));
         }
         lost.or_else(|stuck| self.cannot_go_on(node, "was lost", stuck))
     }
@@ -512,17 +502,6 @@ impl Session {
         tracing::warn!(session = %self.entry.id(), "to end with its next command: {end}");
         self.doom = Some(end);
         Ok(())
-    }
-
-    /// Whether others have to do transactions again before this session does anything new.
-    fn must_give_way(&self) -> bool {
-        self.debt.is_none() && !self.context.gate.is_open()
-    }
-
-    async fn give_way(&self) {
-        if self.must_give_way() {
-            self.context.gate.opened().await;
-        }
     }
 
     fn stuck(&self, stuck: Stuck, cause: &'static str) -> End {
@@ -584,7 +563,21 @@ impl Session {
         let unread = self.client.input.get(HEADER_LEN - 1).filter(|_| self.machine.is_idle());
         let unread = unread.map(|id| id.wrapping_add(1));
         let sequence = self.machine.error_sequence().or(waiting).or(unread);
-        if let (Some(error), Some(sequence)) = (end.error(), sequence) {
+        // What may have been committed is said first: who takes it for rolled back does it again.
+        let in_doubt = self.machine.is_busy() && self.machine.carried.fence.is_in_doubt();
+        let doubt = |error: ErrPacket| match end {
+            End::Stuck { stuck: Stuck::Doubt(_), .. } => error,
+            _ if in_doubt => ErrPacket::new(
+                ERROR_DURING_COMMIT,
+                *b"HY000",
+                format!(
+                    "ido-proxy: {end}; it is not known whether the transaction was committed: look before \
+                 you do it again"
+                ),
+            ),
+            _ => error,
+        };
+        if let (Some(error), Some(sequence)) = (end.error().map(doubt), sequence) {
             queue_packet(&mut self.client, &error.encode(), sequence);
         }
         if !self.client.output.is_empty() {
@@ -711,6 +704,9 @@ const MOST_UNREAD: usize = 64 * 1024;
 
 /// How many bytes a client without a link may pile up here; the rest waits in its own socket.
 pub(super) const MOST_HELD: usize = 64 * 1024;
+
+/// ER_ERROR_DURING_COMMIT.
+const ERROR_DURING_COMMIT: u16 = 1180;
 
 /// How long a closing side may take to accept our last words.
 const GOODBYE: Duration = Duration::from_secs(1);

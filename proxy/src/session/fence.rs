@@ -10,8 +10,9 @@
 //! when the outcome of all that was sent with it is known: else a ghost could commit in another
 //! session's name. Rows are named anew at each start of the daemon, for the same reason.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use rand::Rng as _;
 
@@ -24,8 +25,10 @@ pub(crate) struct FencePool {
     instance: String,
     next: AtomicU64,
     free: Mutex<Vec<Slot>>,
-    /// The table is missing, or may not be written.
-    missing: AtomicBool,
+    /// All times count from here.
+    start: Instant,
+    /// When the table was last found to be missing, in milliseconds since `start`; 0: never.
+    missed: AtomicU64,
 }
 
 /// One row, and what is known of it.
@@ -45,18 +48,25 @@ impl FencePool {
             instance: format!("{id:016x}"),
             next: AtomicU64::new(1),
             free: Mutex::default(),
-            missing: AtomicBool::new(false),
+            start: Instant::now(),
+            missed: AtomicU64::new(0),
         }
     }
 
-    /// Whether fences can be written, as far as is known.
+    /// Whether fences can be written, as far as is known. One that was missing is tried again after a while:
+    /// somebody may have run `ido-proxy setup`.
     pub(crate) fn is_available(&self) -> bool {
-        !self.missing.load(Ordering::Relaxed)
+        let missed = self.missed.load(Ordering::Relaxed);
+        missed == 0 || self.now().saturating_sub(missed) > TRIED_AGAIN.as_millis() as u64
     }
 
-    /// Says whether the table can be written. Returns whether that is news.
-    pub(crate) fn set_available(&self, available: bool) -> bool {
-        self.missing.swap(!available, Ordering::Relaxed) == available
+    /// The table is missing. Returns whether that is news.
+    fn is_missing(&self) -> bool {
+        self.missed.swap(self.now().max(1), Ordering::Relaxed) == 0
+    }
+
+    fn now(&self) -> u64 {
+        self.start.elapsed().as_millis() as u64
     }
 
     fn take(&self) -> Slot {
@@ -71,6 +81,9 @@ impl FencePool {
         self.free.lock().unwrap_or_else(PoisonError::into_inner).push(slot);
     }
 }
+
+/// After how long a table that was missing is tried again.
+const TRIED_AGAIN: Duration = Duration::from_secs(10);
 
 /// The fence of one session.
 #[derive(Debug)]
@@ -176,10 +189,16 @@ impl Fence {
         }
     }
 
+    /// Gives its row up: somebody else has changed it.
+    pub(crate) fn discard(&mut self) {
+        self.slot = None;
+        self.set = false;
+    }
+
     /// The table is missing, or may not be written. Returns whether that is news.
     pub(crate) fn is_missing(&mut self) -> bool {
         self.set = false;
-        self.pool.set_available(false)
+        self.pool.is_missing()
     }
 }
 

@@ -61,6 +61,11 @@ impl Session {
                             let waited = started.elapsed();
                             tracing::info!(session = %self.entry.id(), %node, ?waited, "released");
                         }
+                        if idle {
+                            // Nothing was under way: there is nothing to recover from.
+                            self.loss = None;
+                        }
+                        self.leaving = false;
                         return Ok(());
                     }
                     Err(error) if error.may_retry() => {
@@ -178,7 +183,9 @@ impl Session {
         }
         // One that closed the link has ended its thread.
         let ghost = self.loss.filter(|loss| loss.node == node && !loss.closed);
+        // Numbers begin anew when a server is started again.
         let ghost = ghost.map(|loss| loss.thread);
+        let ghost = ghost.filter(|thread| *thread < link.greeting.connection_id);
         if ghost.is_some() {
             self.context.own_kills.note();
         }

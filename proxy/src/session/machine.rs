@@ -244,6 +244,7 @@ impl Machine {
             let stuck = self.carried.stuck().map(Stuck::Reason);
             return stuck.map_or(Ok(()), Err);
         };
+        exchange.lost = true;
         let step = exchange.running.as_ref().filter(|running| !matches!(running.job, Job::Task(_)));
         let cut = step.map_or(0, |running| running.cut);
         let risk = exchange.step().map(|step| step.risk).filter(|_| step.is_some());
@@ -336,14 +337,18 @@ impl Machine {
         let capabilities = facts.map_or(*client_capabilities, |facts| facts.capabilities);
         if std::mem::take(&mut self.fresh) {
             let ghost = facts.and_then(|facts| facts.ghost);
+            exchange.lost = true;
             exchange.recovery = Some(Box::new(Recovery::on_new_link(ghost)));
         } else if let [step] = &exchange.steps[..]
             && step.what == super::plan::What::Whole
             && !changed
         {
-            let mut sent = exchange.request.clone();
-            translate(command, &mut sent, &mut carried.book);
-            exchange.as_is = sent == exchange.request;
+            let translated = STATEMENTS.contains(&command) && {
+                let mut sent = exchange.request.clone();
+                translate(command, &mut sent, &mut carried.book);
+                sent != exchange.request
+            };
+            exchange.as_is = !translated;
         }
         self.settle_statement(&exchange);
         if exchange.as_is {
@@ -514,13 +519,6 @@ impl Machine {
         }
     }
 
-    /// Whether the next request is the client's own, and not one of the way back.
-    pub(crate) fn has_more_to_send(&self) -> bool {
-        matches!(&self.state, State::Busy(exchange)
-            if exchange.sent && !exchange.as_is && exchange.running.is_none()
-                && exchange.recovery.is_none() && exchange.at < exchange.steps.len())
-    }
-
     /// Whether bytes that come from the client now would have to wait for a reply.
     pub(crate) fn awaits_reply(&self) -> bool {
         matches!(&self.state, State::Busy(exchange) if exchange.sent)
@@ -678,6 +676,16 @@ fn limited(request: &[u8], limit: u64) -> Option<Vec<u8>> {
 
 /// Source: Icinga 2, `IdoMysqlConnection::Reconnect`. It makes its batches that long.
 const PACKET_QUESTION: &[u8] = b"select @@global.max_allowed_packet as max_allowed_packet";
+
+/// Commands that name a prepared statement, by a number that may be another one on the link.
+const STATEMENTS: [Command; 6] = [
+    Command::StmtBulkExecute,
+    Command::StmtClose,
+    Command::StmtExecute,
+    Command::StmtFetch,
+    Command::StmtReset,
+    Command::StmtSendLongData,
+];
 
 /// COM_QUERY.
 const COM_QUERY: u8 = 0x03;

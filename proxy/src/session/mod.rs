@@ -11,7 +11,7 @@
 //! - [`carried`] — what goes from link to link: [`book`] (variables, schema, prepared statements),
 //!   [`transaction`], [`journal`], [`fence`]; [`digest`] — rows in eight bytes; [`reason`] — why not.
 //! - [`link`], [`hold`], [`change_user`] — the connection to a node, and waiting for one.
-//! - [`gate`], [`failover`] — who goes first after a failover, and how long it took.
+//! - [`owed`], [`failover`] — ids that are not to be had after a failover, and how long it took.
 //! - [`end`] — why a session ended.
 //! - [`wire`], [`stream`], [`unix_stream`], [`exchange`] — bytes; [`withhold`] — when they may wait.
 //! - [`orders`], [`context`], [`registry`] — what sessions share with the rest of the daemon.
@@ -28,7 +28,6 @@ mod exchange;
 pub(crate) mod facade;
 pub(crate) mod failover;
 pub(crate) mod fence;
-pub(crate) mod gate;
 pub(crate) mod hold;
 mod holder;
 pub(crate) mod journal;
@@ -37,6 +36,7 @@ pub(crate) mod listener;
 pub(crate) mod login;
 mod machine;
 pub(crate) mod orders;
+pub(crate) mod owed;
 mod plan;
 mod reason;
 pub(crate) mod registry;

@@ -39,6 +39,8 @@ pub(crate) enum Reason {
     Timestamp,
     /// The server does not report the session's state, or was told not to.
     Untracked,
+    /// A part of the transaction was not kept, such as the beginning of a chained one.
+    Unkept,
     /// A table that knows no transactions was written in one.
     UnsafeWrite,
     /// User variables (`@name`).
@@ -64,6 +66,7 @@ impl fmt::Display for Reason {
             Self::TemporaryTable => "it has a temporary table",
             Self::Timestamp => "the session's timestamp is set",
             Self::Untracked => "the server does not report the session's state",
+            Self::Unkept => "a part of the transaction could not be kept",
             Self::UnsafeWrite => "the transaction wrote to a table that knows no transactions",
             Self::UserVariable => "it uses user variables",
         })
@@ -96,7 +99,7 @@ impl Reasons {
     }
 }
 
-const ALL: [Reason; 18] = [
+const ALL: [Reason; 19] = [
     Reason::Call,
     Reason::Compound,
     Reason::Ddl,
@@ -113,6 +116,7 @@ const ALL: [Reason; 18] = [
     Reason::TemporaryTable,
     Reason::Timestamp,
     Reason::Untracked,
+    Reason::Unkept,
     Reason::UnsafeWrite,
     Reason::UserVariable,
 ];

@@ -96,7 +96,8 @@ pub(super) fn new_machine(context: &SessionContext, profile: &Profile) -> Machin
     let book = Book::new(*capabilities, *collation, database.clone());
     let journal = Store::new(Arc::clone(&context.journals));
     let fence = Fence::new(Arc::clone(&context.fences));
-    Machine::new(*capabilities, Carried::new(book, journal, fence))
+    let carried = Carried::new(book, journal, fence).beside(Arc::clone(&context.owed));
+    Machine::new(*capabilities, carried)
 }
 
 fn report_login(error: &LoginError, entry: &SessionGuard) {

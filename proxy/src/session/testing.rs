@@ -72,7 +72,7 @@ impl Stage {
             facade: watch::channel(Arc::new(Facade::default())).1,
             failovers: Arc::default(),
             fences: Arc::new(FencePool::new("ido_proxy")),
-            gate: Arc::default(),
+            owed: Arc::default(),
             own_kills: Arc::new(OwnKills::new()),
             galera: true,
             journals: Arc::new(Budget::new(1 << 30, 0, None)),

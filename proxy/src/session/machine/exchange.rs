@@ -63,6 +63,8 @@ pub(super) struct Exchange {
     pub(super) tries: u32,
     /// The client has, or needs, no more of the reply.
     pub(super) over: bool,
+    /// Its link was lost, maybe several times.
+    pub(super) lost: bool,
     /// There is no command: an open transaction is done again while the client is silent.
     pub(super) restores: bool,
     /// What became of that, if the transaction could not be done again.
@@ -115,6 +117,7 @@ impl Exchange {
             recovery: None,
             tries: 0,
             over: !command.has_reply(),
+            lost: false,
             restores: false,
             refusal: None,
             failed: false,
@@ -128,6 +131,7 @@ impl Exchange {
         let mut exchange = Self::new(command, Vec::new(), Plan::default(), 0, carried);
         exchange.sent = true;
         exchange.restores = true;
+        exchange.lost = true;
         exchange
     }
 
@@ -281,13 +285,14 @@ impl Exchange {
         }
     }
 
-    /// What was to be committed was: the client is told so, and the rest of its command goes on.
-    pub(super) fn was_committed(&mut self, carried: &mut Carried) {
+    /// What was to be committed was: the client is told so, and the rest of its command goes on. Returns
+    /// false if nothing in the command in hand was to commit it.
+    pub(super) fn was_committed(&mut self, carried: &mut Carried) -> bool {
         while self.step().is_some_and(|step| !matches!(step.risk, Risk::Commit { .. })) {
             self.at += 1;
         }
-        let Some(step) = self.steps.get(self.at) else { return carried.committed() };
-        let Risk::Commit { resume } = step.risk else { return carried.committed() };
+        let Some(step) = self.steps.get(self.at) else { return false };
+        let Risk::Commit { resume } = step.risk else { return false };
         carried.committed();
         carried.transaction.gone();
         if step.restart.is_some() {
@@ -298,16 +303,16 @@ impl Exchange {
                 self.held.extend(told);
                 self.sequence = sequence;
             }
-            return;
+            return true;
         }
         let (first, end) = match (step.pieces.first(), step.pieces.last()) {
             (Some(first), Some(last)) => (*first, last.end),
-            _ => return,
+            _ => return true,
         };
         self.steps[self.at].risk = Risk::Repeatable;
         if resume < first.end {
             // It commits in passing, and is still to be done itself.
-            return;
+            return true;
         }
         let later = self.steps.iter().skip(self.at + 1).any(|step| !step.is_ours());
         let step = &mut self.steps[self.at];
@@ -327,6 +332,7 @@ impl Exchange {
         let ok = OkPacket { status, ..OkPacket::default() }.encode(Capabilities::PROTOCOL_41);
         self.sequence = packet::frame(&ok, self.sequence, &mut self.held);
         self.setup = carried.book.now();
+        true
     }
 
     /// What was to be committed was not: it is done again.

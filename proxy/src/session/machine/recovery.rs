@@ -31,7 +31,7 @@ use ido_proxy_protocol::prepare::PrepareOk;
 use ido_proxy_protocol::reply::ReplyStep;
 
 use super::exchange::{Exchange, translate};
-use super::replies::{MOST_TRIES, ROLLED_BACK, Replies, is_loss};
+use super::replies::{FENCELESS, MOST_TRIES, ROLLED_BACK, Replies, is_loss};
 use super::running::{Job, Running};
 use super::{LinkFacts, Sending, Stuck};
 use crate::session::carried::Carried;
@@ -108,6 +108,8 @@ impl Recovery {
     pub(super) fn in_doubt() -> Self {
         let mut recovery = Self::new(Phase::Barrier, false);
         recovery.pause = true;
+        // A replay that was broken off has set it.
+        recovery.push(Task::Attempt, query("SET timestamp=DEFAULT"));
         recovery.push(Task::Attempt, query("ROLLBACK"));
         recovery
     }
@@ -115,6 +117,11 @@ impl Recovery {
     /// On the same link, after the server rolled the transaction back.
     pub(super) fn rolled_back() -> Self {
         Self { phase: Phase::Setup, undo: true, ..Self::in_doubt() }
+    }
+
+    /// On the same link, after we have rolled back ourselves.
+    pub(super) fn in_doubt_or_not(carried: &Carried) -> Self {
+        if carried.fence.is_in_doubt() { Self::in_doubt() } else { Self::rolled_back() }
     }
 
     /// Nothing but a rollback, on the same link.
@@ -419,7 +426,10 @@ impl Replies<'_> {
         match (carried.fence.outcome(read), in_doubt) {
             (Outcome::Committed, true) => {
                 carried.tally.committed += 1;
-                exchange.was_committed(carried);
+                if !exchange.was_committed(carried) {
+                    // What else the command did by itself is not known.
+                    self.stuck(Stuck::Doubt(Doubt::Statement));
+                }
             }
             (Outcome::NotCommitted, _) => {
                 carried.tally.undone += u64::from(in_doubt);
@@ -427,14 +437,14 @@ impl Replies<'_> {
             }
             (Outcome::Committed | Outcome::Unclear, _) => {
                 carried.tally.unknown += 1;
+                carried.fence.discard();
                 self.stuck(Stuck::Doubt(Doubt::Disturbed));
             }
         }
     }
 
     fn barrier_failed(&mut self, error: ErrPacket) {
-        let missing = [NO_SUCH_TABLE, TABLE_ACCESS_DENIED, DB_ACCESS_DENIED, BAD_DB];
-        if !missing.contains(&error.code) {
+        if !FENCELESS.contains(&error.code) {
             // Not ready, or a causal wait that took too long: another node may do better.
             self.lost = Some(error);
         } else if self.carried.fence.is_in_doubt() {
@@ -577,15 +587,7 @@ const STMT_PREPARE: u8 = 0x16;
 const SET_OPTION: u8 = 0x1B;
 
 // Error codes of the MariaDB documentation, "MariaDB Error Codes".
-/// ER_DBACCESS_DENIED_ERROR.
-const DB_ACCESS_DENIED: u16 = 1044;
-/// ER_BAD_DB_ERROR.
-const BAD_DB: u16 = 1049;
 /// ER_DUP_ENTRY.
 const DUPLICATE_ENTRY: u16 = 1062;
-/// ER_TABLEACCESS_DENIED_ERROR.
-const TABLE_ACCESS_DENIED: u16 = 1142;
-/// ER_NO_SUCH_TABLE.
-const NO_SUCH_TABLE: u16 = 1146;
 /// ER_LOCK_WAIT_TIMEOUT.
 const LOCK_WAIT_TIMEOUT: u16 = 1205;

@@ -23,6 +23,7 @@ use crate::session::carried::Carried;
 use crate::session::digest::{PacketWalk, PayloadDigest};
 use crate::session::journal::record::Told;
 use crate::session::plan::{PieceKind, Risk, Step, What};
+use crate::session::reason::Reason;
 
 /// Takes in one piece of what comes from the link.
 pub(super) struct Replies<'a> {
@@ -86,6 +87,12 @@ impl Replies<'_> {
         let Some(running) = exchange.running.take() else { return };
         if let Job::Task(_) = running.job {
             return;
+        }
+        if running.owed {
+            let reason = "an id that belongs to a row of another session";
+            exchange.running = Some(running);
+            let recovery = Recovery::in_doubt_or_not(self.carried);
+            return self.again(recovery, ErrPacket::new(0, *b"HY000", reason));
         }
         exchange.record(self.carried, &running);
         exchange.at += 1;
@@ -167,7 +174,11 @@ impl Replies<'_> {
         state_changed: bool,
         last: bool,
     ) -> Result<(), Violation> {
+        let owed = self.exchange.keeps && self.took_an_owed_id(payload)?;
         self.settle(PieceEnd::Ok { status, state_changed }, payload)?;
+        if let Some(running) = &mut self.exchange.running {
+            running.owed |= owed;
+        }
         let wanted = self.shaped(status);
         let strip = state_changed && !self.client.contains(Capabilities::SESSION_TRACK);
         if wanted == status && !strip {
@@ -183,6 +194,17 @@ impl Replies<'_> {
         self.after_cut();
         self.continues = !last && !self.exchange.hold;
         Ok(())
+    }
+
+    /// Whether an INSERT was given an id that another session must have. After some tries it may keep it:
+    /// the number may well be that of another table.
+    fn took_an_owed_id(&self, payload: &[u8]) -> Result<bool, Violation> {
+        let packet = OkPacket::decode(payload, self.link)?;
+        let id = packet.last_insert_id;
+        Ok(id != 0
+            && self.carried.owed.has(id, packet.affected_rows)
+            && self.exchange.tries < MOST_TRIES
+            && self.may_move())
     }
 
     /// The flags as the client expects them: what we put around a statement does not show.
@@ -343,7 +365,8 @@ impl Replies<'_> {
         if ROLLED_BACK.contains(&error.code)
             && self.exchange.keeps
             && self.may_move()
-            && self.exchange.tries < MOST_TRIES
+            && self.exchange.tries < self.most_tries()
+            && !matches!(risk, Risk::Doubtful(_))
         {
             self.swallow(bytes.len());
             self.again(Recovery::rolled_back(), error);
@@ -352,6 +375,14 @@ impl Replies<'_> {
         if ROLLED_BACK.contains(&error.code) {
             self.carried.transaction.gone();
             self.carried.rolled_back();
+        }
+        let piece = self.exchange.running.as_ref().map_or(0, Running::piece);
+        let piece = self.exchange.step().and_then(|step| step.pieces.get(piece));
+        if matches!(piece.map(|piece| piece.kind), Some(PieceKind::Implicit | PieceKind::Begin))
+            && self.carried.transaction.is_open()
+        {
+            // It may have committed before it failed, and an error has no flags that tell.
+            self.carried.cannot_replay(Reason::Ddl);
         }
         self.tell(bytes);
         self.give_up_rest(error.code);
@@ -376,9 +407,16 @@ impl Replies<'_> {
         self.carried.stuck().is_none() && !self.exchange.request.is_empty() && !told
     }
 
+    /// How often it may be tried. A client that is told of a conflict does its transaction again by itself;
+    /// one whose node was lost does not know of any, and while a COMMIT is in doubt it cannot be told.
+    fn most_tries(&self) -> u32 {
+        let patient = self.exchange.lost || self.carried.fence.is_in_doubt();
+        if patient { MOST_TRIES_AFTER_A_LOSS } else { MOST_TRIES }
+    }
+
     /// The same once more, on the same link; or, after many times, the error for which it failed.
     pub(super) fn again(&mut self, recovery: Recovery, error: ErrPacket) {
-        if self.exchange.tries >= MOST_TRIES {
+        if self.exchange.tries >= self.most_tries() {
             return self.give_up(&error);
         }
         let exchange = &mut *self.exchange;
@@ -461,7 +499,7 @@ impl Replies<'_> {
 
     /// The fence cannot be written: the transaction goes on without.
     fn without_fence(&mut self, error: &ErrPacket) {
-        if error.code != READ_ONLY_TRANSACTION && self.carried.fence.is_missing() {
+        if FENCELESS.contains(&error.code) && self.carried.fence.is_missing() {
             tracing::warn!(
                 %error,
                 "there is no fence: a COMMIT whose reply is lost will end in an error \
@@ -511,6 +549,10 @@ impl Replies<'_> {
 
     /// A whole packet with which a result ends.
     fn tell(&mut self, bytes: &[u8]) {
+        if self.exchange.step().is_some_and(|step| step.restart.is_some()) {
+            // It is not done before our COMMIT is.
+            self.exchange.hold = true;
+        }
         let offset = self.offset();
         if offset == 0 && !self.exchange.hold {
             self.exchange.begun = true;
@@ -573,8 +615,16 @@ pub(super) fn is_loss(error: &ErrPacket) -> bool {
 /// of a conflict, and ER_ERROR_DURING_COMMIT.
 pub(super) const ROLLED_BACK: [u16; 2] = [1213, 1180];
 
+/// There is no fence for this account: ER_DBACCESS_DENIED_ERROR, ER_BAD_DB_ERROR,
+/// ER_TABLEACCESS_DENIED_ERROR, ER_NO_SUCH_TABLE.
+pub(super) const FENCELESS: [u16; 4] = [1044, 1049, 1142, 1146];
+
 /// How often a transaction that the server rolled back is done again before the client is told.
 pub(super) const MOST_TRIES: u32 = 10;
+
+/// The same where the link was lost under it: many sessions do their transactions again at the same time,
+/// and meet each other's locks. With the pauses between them this is some seconds.
+const MOST_TRIES_AFTER_A_LOSS: u32 = 100;
 
 // Error codes of the MariaDB documentation, "MariaDB Error Codes".
 /// ER_UNKNOWN_COM_ERROR; with a message that begins with WSREP, Galera's "not ready".
@@ -587,7 +637,5 @@ const DUPLICATE_ENTRY: u16 = 1062;
 const LOCK_WAIT_TIMEOUT: u16 = 1205;
 /// ER_OPTION_PREVENTS_STATEMENT.
 const OPTION_PREVENTS: u16 = 1290;
-/// ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION.
-const READ_ONLY_TRANSACTION: u16 = 1792;
 /// ER_READ_ONLY_MODE.
 const READ_ONLY_MODE: u16 = 1836;

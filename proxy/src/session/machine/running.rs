@@ -22,6 +22,8 @@ pub(super) struct Running {
     pub(super) told: Vec<Told>,
     /// One of these results was that of a statement that generated several ids.
     pub(super) shared: bool,
+    /// One of these results has an id that another session must have.
+    pub(super) owed: bool,
     /// Of the rows at hand, where they are to be compared some day.
     pub(super) digest: Option<PayloadDigest>,
     /// The first statement of the step that belongs to the transaction that is open now: what stands
@@ -69,6 +71,7 @@ impl Running {
             result: 0,
             told: Vec::new(),
             shared: false,
+            owed: false,
             digest: None,
             cut: 0,
             mark,
@@ -83,6 +86,7 @@ impl Running {
         self.mark = mark;
         self.told.clear();
         self.shared = false;
+        self.owed = false;
     }
 
     /// Whose the result at hand is.

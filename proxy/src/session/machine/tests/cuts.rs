@@ -187,7 +187,7 @@ fn a_conflict_that_does_not_go_away_is_told() {
 fn a_commit_that_is_refused_without_end_ends_in_an_error_and_commits_nothing() {
     let deadlock = ErrPacket::new(1213, *b"40001", "Deadlock found when trying to get lock");
     let mut run = after(&["BEGIN", "INSERT INTO t VALUES ('a')"]);
-    run.cluster.refusals.extend(vec![("COMMIT", deadlock); 100]);
+    run.cluster.refusals.extend(vec![("COMMIT", deadlock); 1000]);
     assert_eq!(run.command(&query("COMMIT")), Err(Stuck::Doubt(Doubt::Disturbed)));
     assert_eq!(run.cluster.tokens(), []);
 }
@@ -232,6 +232,23 @@ fn only_an_id_that_was_told_is_asked_for_again() {
     let run = played(&texts, &[Cut::Up(body)]);
     assert_eq!(count(&run, "SET insert_id="), 1);
     assert_eq!(count(&run, "SET insert_id=1"), 1);
+}
+
+/// An id that one client was told would be another one's row, and that one's transaction could not be done
+/// again.
+#[test]
+fn an_id_that_another_session_must_have_is_given_back() {
+    for (texts, id) in [(&["BEGIN", "INSERT INTO t VALUES ('a')", "COMMIT"][..], 1), (&[BATCH], 2)]
+    {
+        let mut run = Run::new(without_tracking(), []);
+        run.cluster.counts_on = true;
+        let debt = run.machine.carried.owed.owe(vec![id]);
+        run.all(&program(texts)).expect("it gets another one");
+        drop(debt);
+        let ids: Vec<_> = run.cluster.tokens().into_iter().map(|(id, _)| id).collect();
+        assert!(!ids.contains(&id), "{ids:?}");
+        assert!(!ids.is_empty());
+    }
 }
 
 /// Icinga's dump at its start is larger than what a daemon may hold in memory.

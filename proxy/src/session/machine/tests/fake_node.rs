@@ -30,6 +30,8 @@ pub(super) struct Cluster {
     /// The next statement that begins so is refused with this, once. The transaction goes on, but for
     /// errors that say otherwise.
     pub(super) refusals: VecDeque<(&'static str, ErrPacket)>,
+    /// Ids that were rolled back are not given again, as on a real node.
+    pub(super) counts_on: bool,
     /// A connection of the node was killed.
     pub(super) killed: bool,
 }
@@ -230,7 +232,8 @@ impl Connection {
             }
             "COMMIT" => return self.commit(cluster).map(|()| DONE),
             "ROLLBACK" => {
-                self.open = None;
+                let undone = self.open.take().map_or(0, |work| work.tokens.len() as u64);
+                self.skew += if cluster.counts_on { undone } else { 0 };
                 return Ok(DONE);
             }
             "SELECT 1" => return Ok(Answer::Rows(vec!["1".to_owned()])),
