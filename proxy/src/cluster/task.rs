@@ -308,7 +308,7 @@ fn topology(decision: &Decision, views: &[NodeView]) -> Topology {
                 reason: verdict.and_then(Verdict::reason).map(ToString::to_string),
                 version: report.and_then(|report| report.version.clone()),
                 max_allowed_packet: report.and_then(|report| report.max_allowed_packet),
-                kills: report.and_then(|report| report.kills),
+                kills: view.kills.map(|kills| kills.settled),
             }
         })
         .collect();

@@ -9,6 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -25,7 +26,37 @@ pub(crate) struct NodeView {
     pub(crate) contact: Contact,
     /// Its last answer, kept when it falls silent: it still names the node.
     pub(crate) report: Option<Report>,
+    /// How often somebody has killed there.
+    pub(crate) kills: Option<Kills>,
 }
+
+/// How often somebody has killed a connection or a statement at a node. A probe may see a KILL before its
+/// victim does: so what counts as known is a while old.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kills {
+    /// As it was [`SETTLES`] before the last answer.
+    pub(crate) settled: u64,
+    latest: u64,
+    changed: Instant,
+}
+
+impl Kills {
+    fn after(before: Option<Self>, count: u64, now: Instant) -> Self {
+        let Some(mut kills) = before else {
+            return Self { settled: count, latest: count, changed: now };
+        };
+        if now.saturating_duration_since(kills.changed) >= SETTLES {
+            kills.settled = kills.latest;
+        }
+        if count != kills.latest {
+            (kills.latest, kills.changed) = (count, now);
+        }
+        kills
+    }
+}
+
+/// Longer than a server needs to close a connection that was killed.
+const SETTLES: Duration = Duration::from_secs(2);
 
 /// Whether a node answers.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -106,7 +137,7 @@ pub(crate) enum Outcome {
 impl NodeView {
     /// A node nobody has asked yet.
     pub(crate) fn new(address: NodeAddr, priority: u16) -> Self {
-        Self { address, priority, contact: Contact::Unknown, report: None }
+        Self { address, priority, contact: Contact::Unknown, report: None, kills: None }
     }
 
     /// Takes in how the probe sent at `asked` ended.
@@ -118,6 +149,8 @@ impl NodeView {
         };
         self.contact = match outcome {
             Outcome::Answer(report) => {
+                let kills = report.kills.map(|count| Kills::after(self.kills, count, asked));
+                self.kills = kills.or(self.kills);
                 self.report = Some(report);
                 Contact::Answering
             }

@@ -170,3 +170,17 @@ fn a_refused_connection_counts_at_once() {
     view.observe(Outcome::Lost(Loss::Refused), Instant::now());
     assert_eq!(view.state(), NodeState::Unreachable);
 }
+
+/// Who is told that somebody killed its connection must be told even if we have heard of the KILL first.
+#[test]
+fn a_kill_is_news_for_a_while() {
+    let start = Instant::now();
+    let after = |millis| start + Duration::from_millis(millis);
+    let kills = Kills::after(None, 7, start);
+    let kills = Kills::after(Some(kills), 8, after(1_000));
+    assert_eq!(kills.settled, 7);
+    let kills = Kills::after(Some(kills), 8, after(2_000));
+    assert_eq!(kills.settled, 7);
+    let kills = Kills::after(Some(kills), 8, after(3_000));
+    assert_eq!(kills.settled, 8);
+}
