@@ -6,7 +6,7 @@ mod replies;
 
 use std::fmt;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use lab::galera::{ICINGA_DATABASE, ICINGA_PASSWORD, ICINGA_USER};
 pub(crate) use self::command::query;
 pub(crate) use self::replies::Reply;
 use self::replies::{Replies, Taken};
-use crate::error::{BenchError, Result};
+use crate::error::{BenchError, Context, Result};
 
 /// Where a server or a proxy listens.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -55,7 +55,7 @@ impl Client {
     /// # Errors
     /// When nobody listens, the login is refused, or either takes longer than [`PATIENCE`].
     pub(crate) fn connect(endpoint: &Endpoint) -> Result<Self> {
-        Self::connect_with(endpoint, BUFFER)
+        Self::connect_with(endpoint, BUFFER, |_| Ok(()))
     }
 
     /// The same with a smaller buffer, for clients that come in thousands.
@@ -63,7 +63,22 @@ impl Client {
     /// # Errors
     /// As [`Client::connect`].
     pub(crate) fn connect_idle(endpoint: &Endpoint) -> Result<Self> {
-        Self::connect_with(endpoint, SMALL_BUFFER)
+        Self::connect_with(endpoint, SMALL_BUFFER, |_| Ok(()))
+    }
+
+    /// The same for a client that another thread may have to end. `hand_over` gets what ends it,
+    /// before the login.
+    ///
+    /// # Errors
+    /// As [`Client::connect`].
+    pub(crate) fn connect_tied(
+        endpoint: &Endpoint,
+        hand_over: impl FnOnce(Cutter),
+    ) -> Result<Self> {
+        Self::connect_with(endpoint, SMALL_BUFFER, |stream| {
+            hand_over(Cutter(stream.try_clone()?));
+            Ok(())
+        })
     }
 
     /// Sends one command (see [`query`]) and reads its reply to the last byte.
@@ -91,11 +106,16 @@ impl Client {
         }
     }
 
-    fn connect_with(endpoint: &Endpoint, buffer: usize) -> Result<Self> {
-        let stream = Stream::connect(endpoint).map_err(|source| BenchError::Io {
-            what: format!("connecting to {endpoint}"),
-            source,
-        })?;
+    fn connect_with(
+        endpoint: &Endpoint,
+        buffer: usize,
+        opened: impl FnOnce(&Stream) -> io::Result<()>,
+    ) -> Result<Self> {
+        let stream = Stream::connect(endpoint).and_then(|stream| {
+            opened(&stream)?;
+            Ok(stream)
+        });
+        let stream = stream.context(|| format!("connecting to {endpoint}"))?;
         let endpoint = endpoint.clone();
         let mut client = Self { stream, endpoint, buffer: vec![0; buffer], start: 0, end: 0 };
         client.log_in()?;
@@ -172,6 +192,20 @@ impl Client {
     }
 }
 
+/// Ends a connection from another thread, whatever its client waits for.
+pub(crate) struct Cutter(Stream);
+
+impl Cutter {
+    /// From now on every read and write of the client fails.
+    pub(crate) fn cut(&self) {
+        // A connection that has ended already is as good.
+        let _ = match &self.0 {
+            Stream::Tcp(stream) => stream.shutdown(Shutdown::Both),
+            Stream::Unix(stream) => stream.shutdown(Shutdown::Both),
+        };
+    }
+}
+
 enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
@@ -191,6 +225,13 @@ impl Stream {
                 stream.set_read_timeout(Some(PATIENCE))?;
                 Ok(Self::Unix(stream))
             }
+        }
+    }
+
+    fn try_clone(&self) -> io::Result<Self> {
+        match self {
+            Self::Tcp(stream) => stream.try_clone().map(Self::Tcp),
+            Self::Unix(stream) => stream.try_clone().map(Self::Unix),
         }
     }
 

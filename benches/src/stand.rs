@@ -15,6 +15,7 @@ use lab::run::Run;
 use lab::wait::{Look, wait_until};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::haproxy::CHECK_USER;
 use crate::client::Endpoint;
 use crate::error::Result;
 use crate::procfs::ProcessTree;
@@ -133,9 +134,33 @@ impl Stand {
 /// When it is not installed or does not come up.
 pub(crate) async fn haproxy_before(run: &Arc<Run>, to: SocketAddr) -> Result<(Part, SocketAddr)> {
     let address = haproxy_address(run);
-    let haproxy = haproxy::start(run, address, to)?;
+    let haproxy = haproxy::start(run, &haproxy::before_one(address, to))?;
     listening(&haproxy, address).await?;
     Ok((haproxy, address))
+}
+
+/// HAProxy before a cluster: the first of `nodes` active, the others its backups.
+///
+/// # Errors
+/// When it is not installed or does not come up.
+pub(crate) async fn haproxy_before_cluster(
+    run: &Arc<Run>,
+    nodes: &[SocketAddr],
+) -> Result<ClusterHaproxy> {
+    let (keeping, closing) = (haproxy_address(run), run.socket(111, 3307));
+    let part = haproxy::start(run, &haproxy::before_cluster(keeping, closing, nodes))?;
+    listening(&part, keeping).await?;
+    listening(&part, closing).await?;
+    Ok(ClusterHaproxy { _part: part, keeping, closing })
+}
+
+/// HAProxy before a cluster. Dropping it kills it.
+pub(crate) struct ClusterHaproxy {
+    _part: Part,
+    /// Where a client keeps its connection to a server that no longer answers.
+    pub(crate) keeping: SocketAddr,
+    /// Where it loses that, as soon as the server is found to be down.
+    pub(crate) closing: SocketAddr,
 }
 
 async fn listening(part: &Part, address: SocketAddr) -> Result<()> {
