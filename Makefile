@@ -24,7 +24,7 @@ test: ## Everything: format, lints, unit, property and story tests against real 
 	cargo build --locked -p ido-proxy
 	cargo test --workspace --locked --no-fail-fast
 
-bench: ## Latency, throughput and memory beside a direct connection, HAProxy and nginx
+bench: ## Latency, throughput, memory and failover beside a direct connection, HAProxy and nginx
 	@tests/install.sh lab bench
 	cargo build --release --locked -p ido-proxy -p ido-proxy-benches
 	target/release/bench all

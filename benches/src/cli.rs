@@ -15,11 +15,11 @@ use crate::progress::Progress;
 use crate::report::{Folder, Part, Throughput};
 use crate::stand::Stand;
 use crate::workload::dump::{self, Size};
-use crate::workload::{batch, latency, results, sessions};
+use crate::workload::{batch, failover, latency, results, sessions};
 
 /// Measures what ido-proxy costs, beside a direct connection, HAProxy and nginx.
 ///
-/// It brings up its own MariaDB server and proxies on addresses of its own in 127.0.0.0/8, changes
+/// It brings up its own MariaDB servers and proxies on addresses of its own in 127.0.0.0/8, changes
 /// nothing outside a temporary folder and the folder of results, and ends what it has started. All
 /// ways to the server are measured in turns in one run, so other work on the machine disturbs them
 /// alike; still, a quiet machine gives better numbers.
@@ -51,7 +51,9 @@ enum Benchmark {
     Sessions,
     /// How long a real Icinga 2 takes to fill an empty database, directly and through the proxy
     Icinga(Dump),
-    /// All of them, one after the other: about 20 minutes
+    /// How long clients stand still when the node they write to is lost, and what they lose
+    Failover(Faults),
+    /// All of them, one after the other: about 35 minutes
     All,
 }
 
@@ -68,6 +70,13 @@ struct Dump {
     /// Dumps of each way; they take turns
     #[arg(long, default_value_t = 3, value_name = "TIMES")]
     repeat: usize,
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+struct Faults {
+    /// Runs of each fault; they take turns
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    runs: u32,
 }
 
 impl Arguments {
@@ -93,6 +102,7 @@ impl Arguments {
             Benchmark::Throughput => session.with_stand(Session::throughput)?,
             Benchmark::Sessions => session.with_stand(Session::sessions)?,
             Benchmark::Icinga(dump) => session.icinga(dump.into())?,
+            Benchmark::Failover(faults) => session.failover(faults.runs)?,
             Benchmark::All => {
                 session.with_stand(|session, stand| {
                     session.latency(stand)?;
@@ -100,6 +110,7 @@ impl Arguments {
                     session.sessions(stand)
                 })?;
                 session.icinga(session.usual_size())?;
+                session.failover(if self.quick { 1 } else { 5 })?;
             }
         }
         println!("{}", session.folder.render()?);
@@ -143,6 +154,12 @@ impl Session {
 
     fn icinga(&self, size: Size) -> Result<()> {
         self.keep("icinga", || self.runtime.block_on(dump::measure(size, &self.progress)))
+    }
+
+    fn failover(&self, runs: u32) -> Result<()> {
+        self.keep("failover", || {
+            self.runtime.block_on(failover::measure(runs as usize, &self.progress))
+        })
     }
 
     fn usual_size(&self) -> Size {
@@ -193,6 +210,7 @@ const EXAMPLES: &str = "\
 Examples:
   bench latency --quick --output /tmp/try   a first impression, results elsewhere
   bench icinga --hosts 2000 --services 8000 the size of your own Icinga
+  bench failover --runs 1                   each fault once, two minutes
   bench all                                 what `make bench` does
 
 Results: benches/results/RESULTS.md, plots (*.svg) and raw numbers (*.json) beside it.";

@@ -3,6 +3,7 @@
 
 mod bars;
 mod curves;
+mod failover;
 mod markdown;
 mod svg;
 mod table;
@@ -18,6 +19,7 @@ use crate::conditions::Conditions;
 use crate::error::{BenchError, Context, Result};
 use crate::series::Series;
 use crate::workload::dump::Dumps;
+use crate::workload::failover::Failovers;
 use crate::workload::latency::Latency;
 use crate::workload::results::Results;
 use crate::workload::sessions::Sessions;
@@ -51,6 +53,8 @@ pub(crate) struct Everything {
     pub(crate) sessions: Option<Part<Vec<Sessions>>>,
     /// `icinga.json`.
     pub(crate) icinga: Option<Part<Dumps>>,
+    /// `failover.json`.
+    pub(crate) failover: Option<Part<Failovers>>,
 }
 
 /// The folder.
@@ -86,6 +90,7 @@ impl Folder {
             throughput: self.kept("throughput")?,
             sessions: self.kept("sessions")?,
             icinga: self.kept("icinga")?,
+            failover: self.kept("failover")?,
         };
         if let Some(latency) = &everything.latency {
             let numbers = &latency.numbers;
@@ -96,6 +101,9 @@ impl Folder {
         }
         if let Some(throughput) = &everything.throughput {
             self.write("throughput.svg", &bars::throughput(&throughput.numbers))?;
+        }
+        if let Some(failover) = &everything.failover {
+            self.write("failover.svg", &failover::plot(&failover.numbers))?;
         }
         let text = markdown::page(&everything);
         self.write("RESULTS.md", &text)?;

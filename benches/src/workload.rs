@@ -2,6 +2,7 @@
 
 pub(crate) mod batch;
 pub(crate) mod dump;
+pub(crate) mod failover;
 pub(crate) mod latency;
 pub(crate) mod results;
 pub(crate) mod sessions;

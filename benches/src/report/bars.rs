@@ -1,4 +1,5 @@
-//! The plots with bars: what each way adds to a command, and how much it carries.
+//! The plots with bars: what each way adds to a command, how much it carries, and how long a client
+//! stands still.
 
 use super::Throughput;
 use super::svg::{Anchor, Svg};
@@ -11,12 +12,12 @@ pub(super) fn added(latency: &Latency) -> String {
     let group = |name: &str, series: &[Series]| {
         let direct = find(series, Way::Direct);
         let others = series.iter().filter(|series| series.way != Way::Direct);
-        let bar = |series: &Series| Some((series.way, series.added(direct?).median / 1e3));
+        let added = |series: &Series| Some(series.added(direct?).median / 1e3);
+        let bar = |series: &Series| Some(Bar::of(series.way, added(series)?, "µs"));
         Group { name: name.to_owned(), bars: others.filter_map(bar).collect() }
     };
     draw(
         "Added to the median, over direct TCP",
-        "µs",
         &[
             group("DO 1", &latency.do_1),
             group("DO 1, everything on one core", &latency.do_1_on_one_core),
@@ -29,13 +30,13 @@ pub(super) fn added(latency: &Latency) -> String {
 pub(super) fn throughput(throughput: &Throughput) -> String {
     let group = |name: &str, series: &[Series]| {
         let direct = find(series, Way::Direct);
-        let bar = |series: &Series| Some((series.way, 100.0 / series.ratio(direct?).median));
+        let share = |series: &Series| Some(100.0 / series.ratio(direct?).median);
+        let bar = |series: &Series| Some(Bar::of(series.way, share(series)?, "%"));
         Group { name: name.to_owned(), bars: series.iter().filter_map(bar).collect() }
     };
     let results = &throughput.results;
     draw(
         "Throughput, direct TCP being 100 %",
-        "%",
         &[
             group("Icinga's batch", &throughput.batch),
             group("10 MB result", &results.ten),
@@ -46,15 +47,38 @@ pub(super) fn throughput(throughput: &Throughput) -> String {
     )
 }
 
-struct Group {
-    name: String,
-    bars: Vec<(Way, f64)>,
+/// Bars with a common heading.
+pub(super) struct Group {
+    /// The heading.
+    pub(super) name: String,
+    /// The bars, the first on top.
+    pub(super) bars: Vec<Bar>,
 }
 
-fn draw(title: &str, unit: &str, groups: &[Group]) -> String {
+/// One bar.
+pub(super) struct Bar {
+    /// What stands to its left.
+    pub(super) label: &'static str,
+    /// Whose colour it has.
+    pub(super) way: Way,
+    /// How long it is, in any unit that all of a plot share.
+    pub(super) value: f64,
+    /// What stands to its right.
+    pub(super) text: String,
+}
+
+impl Bar {
+    /// The bar of a way, with its value and unit beside it.
+    fn of(way: Way, value: f64, unit: &str) -> Self {
+        Self { label: way.label(), way, value, text: format!("{value:.1} {unit}") }
+    }
+}
+
+/// The plot of these groups, one below the other, with one scale.
+pub(super) fn draw(title: &str, groups: &[Group]) -> String {
     let rows: usize = groups.iter().map(|group| group.bars.len() + 2).sum();
     let mut svg = Svg::new(WIDTH, TOP + ROW * rows as f64, title);
-    let values = || groups.iter().flat_map(|group| group.bars.iter().map(|(_, value)| *value));
+    let values = || groups.iter().flat_map(|group| group.bars.iter().map(|bar| bar.value));
     let most = values().fold(0.0, f64::max);
     let least = values().fold(0.0, f64::min);
     let zoom = (RIGHT - LEFT) / (most - least).max(f64::MIN_POSITIVE);
@@ -64,11 +88,11 @@ fn draw(title: &str, unit: &str, groups: &[Group]) -> String {
     for group in groups {
         svg.text(12.0, y + ROW - 6.0, Anchor::Start, &group.name);
         y += ROW;
-        for (way, value) in &group.bars {
-            svg.text(LEFT - 8.0, y + ROW - 6.0, Anchor::End, way.label());
+        for Bar { label, way, value, text } in &group.bars {
+            svg.text(LEFT - 8.0, y + ROW - 6.0, Anchor::End, label);
             svg.bar((zero, y + 2.0), value * zoom, ROW - 4.0, *way);
             let end = zero + (value * zoom).max(0.0) + 6.0;
-            svg.text(end, y + ROW - 6.0, Anchor::Start, &format!("{value:.1} {unit}"));
+            svg.text(end, y + ROW - 6.0, Anchor::Start, text);
             y += ROW;
         }
         y += ROW;

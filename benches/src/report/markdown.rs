@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::table::Table;
 use super::verdict::{dump_ratio, verdicts};
-use super::{Everything, Part};
+use super::{Everything, Part, failover};
 use crate::conditions::Conditions;
 use crate::series::{Paired, Series, find};
 use crate::stand::Way;
@@ -71,6 +71,10 @@ pub(super) fn page(everything: &Everything) -> String {
     if let Some(icinga) = &everything.icinga {
         page.push_str(&dumps(&icinga.numbers));
         page.push_str(&conditions(icinga));
+    }
+    if let Some(failover) = &everything.failover {
+        page.push_str(&failover::section(&failover.numbers));
+        page.push_str(&conditions(failover));
     }
     page
 }

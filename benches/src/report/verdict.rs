@@ -4,6 +4,7 @@ use super::Everything;
 use crate::series::{Paired, Series, find};
 use crate::stand::Way;
 use crate::workload::dump::Dumps;
+use crate::workload::failover::{Failovers, Seen, Who};
 
 /// One promise.
 #[derive(Debug, PartialEq)]
@@ -40,6 +41,9 @@ pub(super) fn verdicts(everything: &Everything) -> Vec<Verdict> {
     }
     if let Some(icinga) = &everything.icinga {
         verdicts.extend(PROXY.iter().filter_map(|way| dump(&icinga.numbers, *way)));
+    }
+    if let Some(failover) = &everything.failover {
+        verdicts.push(carried_through(&failover.numbers));
     }
     verdicts
 }
@@ -93,6 +97,21 @@ fn dump(dumps: &Dumps, way: Way) -> Option<Verdict> {
     Some(at_most(what, "", 3, 1.03, ratio))
 }
 
+/// What ido-proxy's clients noticed of the loss of a node, but for a pause.
+fn carried_through(failovers: &Failovers) -> Verdict {
+    let seen: Vec<&Seen> = failovers.runs.iter().filter_map(|run| run.seen(Who::Proxy)).collect();
+    let sum = |count: fn(&Seen) -> u64| seen.iter().map(|seen| count(seen)).sum::<u64>();
+    let (errors, lost) = (sum(|seen| seen.errors), sum(|seen| seen.lost));
+    let doubled = sum(|seen| seen.doubled);
+    let wrong = errors + lost + doubled;
+    Verdict {
+        what: "the primary is lost: errors, transactions lost, transactions twice".into(),
+        goal: "none".into(),
+        measured: format!("{errors}, {lost}, {doubled} in {} runs", seen.len()),
+        outcome: if wrong == 0 { MET.into() } else { missed(wrong as f64, "", 0) },
+    }
+}
+
 fn at_most(what: String, unit: &str, digits: usize, goal: f64, value: f64) -> Verdict {
     let outcome = if value <= goal { MET.into() } else { missed(value - goal, unit, digits) };
     let goal = format!("at most {}", number(goal, unit, digits));
@@ -122,6 +141,7 @@ mod tests {
     use super::*;
     use crate::series::tests::series;
     use crate::workload::dump::{Dump, Size};
+    use crate::workload::failover::{Fault, tests::run};
 
     /// A promise that is broken must be seen to be broken.
     #[test]
@@ -140,6 +160,19 @@ mod tests {
         assert_eq!((&*verdict.measured, &*verdict.outcome), ("0.900", "**missed by 0.050**"));
         assert_eq!(memory(&hundred, Way::Proxy).map(|verdict| verdict.outcome), Some(MET.into()));
         assert_eq!(carried(&hundred, Way::ProxyUnix), None);
+    }
+
+    /// What HAProxy's client meets is not ours.
+    #[test]
+    fn a_single_error_of_our_client_is_a_missed_promise() {
+        let mut run = run(Fault::Kill, [Some(6_000.0), Some(6_010.0), None, None]);
+        run.clients[2].errors = 3;
+        let verdict =
+            |run| carried_through(&Failovers { hangs_after_seconds: 30, runs: vec![run] });
+        let clean = verdict(run.clone());
+        assert_eq!((&*clean.measured, &*clean.outcome), ("0, 0, 0 in 1 runs", MET));
+        run.clients[1].doubled = 1;
+        assert_eq!(verdict(run).outcome, "**missed by 1**");
     }
 
     /// One slow dump of a busy machine is not a slow proxy: dumps of the same round are compared.

@@ -28,9 +28,9 @@ pub(super) fn before_one(listen: SocketAddr, to: SocketAddr) -> String {
     format!("{COMMON}listen mariadb\n\tbind {listen}\n\tserver node1 {to}\n")
 }
 
-/// What it is told before a cluster, of which the first node is the active one. At `keeping` a client
-/// keeps its connection to a server that no longer answers, as it is by default; at `closing` it loses
-/// it as soon as the check finds the server down.
+/// What it is told before a cluster, of which the first node is the active one. At `keeping` a
+/// client keeps its connection to a server that no longer answers, as it is by default; at
+/// `closing` it loses it as soon as the check finds the server down.
 pub(super) fn before_cluster(
     keeping: SocketAddr,
     closing: SocketAddr,
@@ -68,7 +68,8 @@ defaults
 mod tests {
     use super::*;
 
-    /// With two active servers it would spread the writers, and the comparison would be another one.
+    /// With two active servers it would spread the writers, and the comparison would be another
+    /// one.
     #[test]
     fn one_node_is_active_and_the_others_are_backups() {
         let address = |host| SocketAddr::from(([127, 0, 0, host], 3306));

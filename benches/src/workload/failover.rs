@@ -1,8 +1,9 @@
-//! The primary is lost under load: how long each client stands still, and what becomes of what it wrote.
+//! The primary is lost under load: how long each client stands still, and what becomes of what it
+//! wrote.
 //!
-//! A Galera cluster that loses a node stands still by itself until the others agree that it is gone. So
-//! a plain client writes on a node that survives; what the proxy's client waits longer than that one, in
-//! the same run, is the proxy's share.
+//! A Galera cluster that loses a node stands still by itself until the others agree that it is
+//! gone. So a plain client writes on a node that survives; what the proxy's client waits longer
+//! than that one, in the same run, is the proxy's share.
 
 mod account;
 mod stage;
@@ -74,8 +75,8 @@ pub(crate) struct Seen {
     pub(crate) who: Who,
     /// Transactions that were acknowledged.
     pub(crate) transactions: u64,
-    /// The longest time from one acknowledgement to the next around the fault, in milliseconds. None
-    /// where there was no further one: it hung.
+    /// The longest time from one acknowledgement to the next around the fault, in milliseconds.
+    /// None where there was no further one: it hung.
     pub(crate) pause_ms: Option<f64>,
     /// Errors that it met.
     pub(crate) errors: u64,
@@ -124,8 +125,8 @@ pub(crate) struct Phases {
 /// Makes every fault `runs` times, in turns.
 ///
 /// # Errors
-/// When a part does not come up, or ido-proxy's client loses a transaction, has one twice or sees an
-/// error: the text names the proxy's log.
+/// When a part does not come up, or ido-proxy's client loses a transaction, has one twice or sees
+/// an error: the text names the proxy's log.
 pub(crate) async fn measure(runs: usize, progress: &Progress) -> Result<Failovers> {
     let step = progress.step_of_unknown_length("three Galera nodes, ido-proxy");
     let stage = Stage::set().await?;
@@ -157,8 +158,8 @@ impl Run {
         self.clients.iter().find(|seen| seen.who == who)
     }
 
-    /// How much longer the proxy's client stood still than the survivors did, in milliseconds. Below
-    /// zero where it was the shorter.
+    /// How much longer the proxy's client stood still than the survivors did, in milliseconds.
+    /// Below zero where it was the shorter.
     pub(crate) fn share_ms(&self) -> Option<f64> {
         Some(self.seen(Who::Proxy)?.pause_ms? - self.seen(Who::Survivor)?.pause_ms?)
     }

@@ -20,9 +20,12 @@ impl Record {
         self.acknowledged.iter().rev().take_while(|(_, at)| *at > moment).count()
     }
 
-    /// The longest time from one acknowledgement to the next, of those that ended after `struck`. None
-    /// where there was no further one.
-    pub(super) fn pause(&self, struck: Instant) -> Option<Duration> {
+    /// The longest time from one acknowledgement to the next, of those that ended after `struck`.
+    /// None where there was no further one after `formed`, when the cluster could write again.
+    pub(super) fn pause(&self, struck: Instant, formed: Instant) -> Option<Duration> {
+        if self.acknowledged_since(formed) == 0 {
+            return None;
+        }
         let neighbours = self.acknowledged.windows(2);
         let around = neighbours.filter(|pair| pair[1].1 > struck);
         around.map(|pair| pair[1].1.duration_since(pair[0].1)).max()
@@ -80,18 +83,19 @@ mod tests {
         Record { sent: millis.len() as u64, acknowledged: acknowledged.collect(), errors: vec![] }
     }
 
-    /// A stall of the machine long before is none of the fault's, and the gap that the fault cuts in
-    /// two counts whole.
+    /// A stall of the machine long before is none of the fault's, and the gap that the fault cuts
+    /// in two counts whole.
     #[test]
     fn a_pause_is_the_longest_gap_that_ends_after_the_fault() {
         let start = Instant::now();
         let struck = start + Duration::from_millis(1_000);
+        let formed = start + Duration::from_millis(1_290);
         let record = record(start, &[0, 900, 990, 1_005, 1_300, 1_310]);
-        assert_eq!(record.pause(struck), Some(Duration::from_millis(295)));
+        assert_eq!(record.pause(struck, formed), Some(Duration::from_millis(295)));
         assert_eq!(record.acknowledged_since(struck), 3);
 
         let cut = self::record(start, &[0, 700, 1_200]);
-        assert_eq!(cut.pause(struck), Some(Duration::from_millis(500)));
+        assert_eq!(cut.pause(struck, struck), Some(Duration::from_millis(500)));
     }
 
     /// A client that hangs has no pause that one could name.
@@ -99,15 +103,16 @@ mod tests {
     fn nothing_after_the_fault_is_no_pause() {
         let start = Instant::now();
         let struck = start + Duration::from_millis(100);
-        assert_eq!(record(start, &[0, 50]).pause(struck), None);
-        assert_eq!(record(start, &[]).pause(struck), None);
-        assert_eq!(record(start, &[0, 50]).acknowledged_since(struck), 0);
+        assert_eq!(record(start, &[0, 50]).pause(struck, struck), None);
+        assert_eq!(record(start, &[]).pause(struck, struck), None);
+        // An answer that was under way when the fault came does not say that it went on.
+        let formed = start + Duration::from_millis(6_000);
+        assert_eq!(record(start, &[0, 50, 101]).pause(struck, formed), None);
     }
 
     fn standing(batches: &[(u64, u64, u64)]) -> Standing {
-        let rows = |(batch, all, tokens): &(u64, u64, u64)| {
-            (*batch, Rows { all: *all, tokens: *tokens })
-        };
+        let rows =
+            |(batch, all, tokens): &(u64, u64, u64)| (*batch, Rows { all: *all, tokens: *tokens });
         batches.iter().map(rows).collect()
     }
 

@@ -44,8 +44,8 @@ impl Stage {
     /// Strikes the primary under load, brings it back, and says what every client saw.
     ///
     /// # Errors
-    /// When the cluster or the proxy does not recover, or ido-proxy's client loses a transaction, has
-    /// one twice or sees an error.
+    /// When the cluster or the proxy does not recover, or ido-proxy's client loses a transaction,
+    /// has one twice or sees an error.
     pub(super) async fn run(&self, round: usize, fault: Fault) -> Result<Run> {
         let primary = self.primary().await?;
         let survivors = self.others(primary);
@@ -82,22 +82,25 @@ impl Stage {
         let formed = Instant::now();
         self.writes(&proxy, formed, AFTERWARDS).await?;
         self.writes(&survivor, formed, AFTERWARDS).await?;
-        // They write no more than they must: all of it has to be sent to the node when it is back.
+        // Each writes no more than it must: what a frozen node misses, another has to keep for it,
+        // and there is not room for much.
         let mut records = vec![
             (Who::Survivor, survivor.end(RECOVERY).await),
             (Who::Proxy, proxy.end(RECOVERY).await),
         ];
-        for (who, writer) in [(Who::Haproxy, keeping), (Who::HaproxyClosing, closing)] {
-            writes_or_hangs(&writer, formed, struck).await?;
-            records.push((who, writer.end(PROMPT).await));
-        }
+        let (keeping, closing) = tokio::join!(
+            written_or_hung(keeping, formed, struck),
+            written_or_hung(closing, formed, struck),
+        );
+        records.extend([(Who::Haproxy, keeping?), (Who::HaproxyClosing, closing?)]);
         let carried = self.carried(primary, at).await?;
         drop(haproxy);
         self.bring_back(primary, fault).await?;
 
         let mut clients = Vec::new();
         for (who, record) in records {
-            clients.push(self.seen(who, &record, struck).await?);
+            let pause = record.pause(struck, formed);
+            clients.push(self.seen(who, &record, pause).await?);
         }
         let (primary, survivor) = (primary.index(), survivors[0].index());
         Ok(Run { round, fault, primary, survivor, clients, carried })
@@ -116,15 +119,17 @@ impl Stage {
                 Some(node) => Look::Done(node),
                 None => proxy.part().look("none"),
             }
-        });
-        Ok(found.await?)
+        })
+        .await?;
+        Ok(found)
     }
 
     fn others(&self, node: &Node) -> Vec<&Node> {
         self.lab.galera.nodes().iter().filter(|other| other.index() != node.index()).collect()
     }
 
-    /// A table for each client, empty, also on the node where one of them does not go through a proxy.
+    /// A table for each client, empty, also on the node where one of them does not go through a
+    /// proxy.
     async fn tables(&self, primary: &Node, survivor: &Node) -> Result<()> {
         let table = |who: Who| {
             let table = who.table();
@@ -144,11 +149,11 @@ impl Stage {
         Ok(())
     }
 
-    /// Waits until a client has so many acknowledgements more than at `since`. What it meets in between
-    /// is judged later.
+    /// Waits until a client has so many acknowledgements more than at `since`. What it meets in
+    /// between is judged later.
     async fn writes(&self, writer: &Writer, since: Instant, transactions: usize) -> Result<()> {
         let what = format!("{transactions} transactions of a client");
-        let waited = wait_until(&what, RECOVERY, Some(&self.log()), async || {
+        wait_until(&what, RECOVERY, Some(&self.log()), async || {
             writer.look(|record| match record.acknowledged_since(since) {
                 some if some >= transactions => Look::Done(()),
                 some => {
@@ -156,8 +161,9 @@ impl Stage {
                     self.lab.proxy().part().look(format!("{some} {error}"))
                 }
             })
-        });
-        Ok(waited.await?)
+        })
+        .await?;
+        Ok(())
     }
 
     /// Waits until `survivors` are a cluster without `struck`, and the proxy writes to one of them.
@@ -205,12 +211,13 @@ impl Stage {
             Fault::Kill | Fault::Term => struck.launch(false)?,
             Fault::Stop => struck.cont()?,
         }
-        // A node that wakes up believes at first that nothing has happened: the others know better, and
-        // by the time they count it in again, so does it.
+        // A node that wakes up believes at first that nothing has happened: the others know better,
+        // and by the time they count it in again, so does it.
         self.lab.galera.all_synced(RECOVERY).await?;
         struck.ready(RECOVERY).await?;
         let proxy = self.lab.proxy();
-        let whole = wait_until("all nodes seen as synced", RECOVERY, Some(&self.log()), async || {
+        let what = "all nodes seen as synced";
+        wait_until(what, RECOVERY, Some(&self.log()), async || {
             let status = match proxy.status().await {
                 Ok(status) => status,
                 Err(error) => return proxy.part().look(error),
@@ -221,12 +228,13 @@ impl Stage {
                 true => Look::Done(()),
                 false => proxy.part().look(format!("{nodes:?}")),
             }
-        });
-        Ok(whole.await?)
+        })
+        .await?;
+        Ok(())
     }
 
     /// Compares what a client was told with what stands.
-    async fn seen(&self, who: Who, record: &Record, struck: Instant) -> Result<Seen> {
+    async fn seen(&self, who: Who, record: &Record, pause: Option<Duration>) -> Result<Seen> {
         let mut root = self.lab.galera.node(1).hold(CAUSAL).await?;
         let (table, statements) = (who.table(), who.statements());
         let query = format!(
@@ -240,7 +248,7 @@ impl Stage {
         let seen = Seen {
             who,
             transactions: record.acknowledged.len() as u64,
-            pause_ms: record.pause(struck).map(|pause| pause.as_secs_f64() * 1e3),
+            pause_ms: pause.map(|pause| pause.as_secs_f64() * 1e3),
             errors: record.errors.len() as u64,
             first_error: record.errors.first().cloned(),
             lost: balance.lost,
@@ -263,9 +271,12 @@ impl Stage {
 }
 
 impl Seen {
-    /// Whether the client has met no error, and each of its rows stands once.
+    /// Whether the client has met no error, nothing was left unanswered, and each of its rows
+    /// stands once.
     fn is_clean(&self) -> bool {
+        let answered = self.transactions * u64::from(self.who.statements());
         (self.errors, self.lost, self.doubled, self.rows_lost) == (0, 0, 0, 0)
+            && self.rows_sent == answered
     }
 }
 
@@ -290,15 +301,17 @@ impl Who {
     }
 }
 
-/// Waits until a client writes again after `formed`, or [`HANGS`] have gone by since `struck`.
-async fn writes_or_hangs(writer: &Writer, formed: Instant, struck: Instant) -> Result<()> {
-    let waited = wait_until("a client that writes or hangs", RECOVERY, None, async || {
+/// Ends a client when it writes again after `formed`, or when [`HANGS`] have gone by since
+/// `struck`.
+async fn written_or_hung(writer: Writer, formed: Instant, struck: Instant) -> Result<Record> {
+    wait_until("a client that writes or hangs", RECOVERY, None, async || {
         match writer.look(|record| record.acknowledged_since(formed)) {
             some if some >= AFTERWARDS || struck.elapsed() >= HANGS => Look::Done(()),
             some => Look::NotYet(some.to_string()),
         }
-    });
-    Ok(waited.await?)
+    })
+    .await?;
+    Ok(writer.end(PROMPT).await)
 }
 
 /// A client that has heard nothing for so long after the fault hangs.

@@ -1,7 +1,7 @@
 //! A client that writes batches as Icinga does, in a thread of its own, until it is told to end.
 //!
-//! Icinga does not send again what met an error, and connects anew. It does so every 10 s; this client
-//! is in a hurry.
+//! Icinga does not send again what met an error, and connects anew. It does so every 10 s; this
+//! client is in a hurry.
 
 use std::fmt::Write as _;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -57,8 +57,8 @@ impl Writer {
         look(&self.shared.state().record)
     }
 
-    /// Lets it end its batch, for at most `patience`; then its connection is cut. Returns what it was
-    /// told.
+    /// Lets it end its batch, for at most `patience`; then its connection is cut. Returns what it
+    /// was told.
     pub(super) async fn end(mut self, patience: Duration) -> Record {
         self.shared.state().phase = Phase::Ends;
         drop(self.alarm.take());
@@ -196,7 +196,8 @@ impl Task {
         let table = &self.table;
         let mut text = String::with_capacity(self.statements as usize * 160);
         for token in batch * statements..(batch + 1) * statements {
-            let _ = write!(text, "INSERT INTO {table} (token, output) VALUES ({token}, '{OUTPUT}');");
+            let _ =
+                write!(text, "INSERT INTO {table} (token, output) VALUES ({token}, '{OUTPUT}');");
         }
         text.push_str("COMMIT;BEGIN");
         text
