@@ -139,7 +139,8 @@ pub(crate) async fn haproxy_before(run: &Arc<Run>, to: SocketAddr) -> Result<(Pa
     Ok((haproxy, address))
 }
 
-/// HAProxy before a cluster: the first of `nodes` active, the others its backups.
+/// HAProxy before a cluster: the first of `nodes` active, the others its backups. It has checked all
+/// of them.
 ///
 /// # Errors
 /// When it is not installed or does not come up.
@@ -148,9 +149,12 @@ pub(crate) async fn haproxy_before_cluster(
     nodes: &[SocketAddr],
 ) -> Result<ClusterHaproxy> {
     let (keeping, closing) = (haproxy_address(run), run.socket(111, 3307));
-    let part = haproxy::start(run, &haproxy::before_cluster(keeping, closing, nodes))?;
+    let console = haproxy::console(run);
+    let configuration = haproxy::before_cluster(keeping, closing, nodes, &console);
+    let part = haproxy::start(run, &configuration)?;
     listening(&part, keeping).await?;
     listening(&part, closing).await?;
+    haproxy::checked(&part, &console).await?;
     Ok(ClusterHaproxy { _part: part, keeping, closing })
 }
 

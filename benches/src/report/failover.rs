@@ -187,8 +187,9 @@ It is below zero where the survivor's client waited longer.
 const PHASES: &str = "\
 By the proxy's own account, of the runs in which it kept a command waiting. It counts from the loss
 of the link on: while a node is silent and not yet given up, the command is under way as any other.
-*Wait* is for the new node to have applied all that the lost one had committed, and ends no sooner
-than the blackout.
+*Wait* is for the new node to have applied all that the lost one had committed. The blackout is spent
+there, or in *commit*, wherever it finds the command. Each column has a middle of its own, so they
+do not add up.
 
 ";
 
