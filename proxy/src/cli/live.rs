@@ -13,6 +13,7 @@ use crate::app::cluster_settings;
 use crate::cluster::ClusterKind;
 use crate::cluster::look::look;
 use crate::cluster::verdict::Verdict;
+use crate::session::fence::FENCELESS;
 
 /// Asks name servers and nodes, and logs in as each user. Prints a line for each; returns whether all is
 /// as it should be.
@@ -106,7 +107,3 @@ fn said(good: bool, text: &str) -> bool {
 }
 
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// ER_DBACCESS_DENIED_ERROR, ER_BAD_DB_ERROR, ER_TABLEACCESS_DENIED_ERROR, ER_NO_SUCH_TABLE (MariaDB
-/// documentation, "MariaDB Error Codes").
-const FENCELESS: [u16; 4] = [1044, 1049, 1142, 1146];

@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::carried::Tally;
 use super::context::SessionContext;
-use super::end::End;
+use super::end::{ERROR_DURING_COMMIT, End};
 use super::exchange::queue_packet;
 use super::failover::Loss;
 use super::journal::store::Cursor;
@@ -704,9 +704,6 @@ const MOST_UNREAD: usize = 64 * 1024;
 
 /// How many bytes a client without a link may pile up here; the rest waits in its own socket.
 pub(super) const MOST_HELD: usize = 64 * 1024;
-
-/// ER_ERROR_DURING_COMMIT.
-const ERROR_DURING_COMMIT: u16 = 1180;
 
 /// How long a closing side may take to accept our last words.
 const GOODBYE: Duration = Duration::from_secs(1);

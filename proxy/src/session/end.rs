@@ -143,7 +143,7 @@ const NOT_READY: u16 = 1047;
 /// ER_SERVER_SHUTDOWN.
 const SERVER_SHUTDOWN: u16 = 1053;
 /// ER_ERROR_DURING_COMMIT: what Galera says when it cannot tell either.
-const ERROR_DURING_COMMIT: u16 = 1180;
+pub(super) const ERROR_DURING_COMMIT: u16 = 1180;
 /// ER_NET_PACKET_TOO_LARGE.
 const NET_PACKET_TOO_LARGE: u16 = 1153;
 /// ER_MALFORMED_PACKET.

@@ -55,10 +55,7 @@ impl Loss {
             spent: Default::default(),
         };
         let Some(mut before) = before else { return fresh };
-        before.enter(RecoveryPhase::Detect);
-        // Also the time up to now, which no phase has closed yet.
-        let spent = now.saturating_duration_since(before.entered);
-        before.spent[RecoveryPhase::Detect.index()] += spent;
+        before.spend(now);
         Self { since: before.since, spent: before.spent, ..fresh }
     }
 
@@ -71,16 +68,21 @@ impl Loss {
     /// From now on time is spent on this.
     pub(super) fn enter(&mut self, phase: RecoveryPhase) {
         if self.phase != phase {
-            let now = Instant::now();
-            self.spent[self.phase.index()] += now.saturating_duration_since(self.entered);
-            (self.phase, self.entered) = (phase, now);
+            self.spend(Instant::now());
+            self.phase = phase;
         }
+    }
+
+    /// The time up to `now` belongs to the phase at hand.
+    fn spend(&mut self, now: Instant) {
+        self.spent[self.phase.index()] += now.saturating_duration_since(self.entered);
+        self.entered = now;
     }
 
     /// The command is done.
     pub(super) fn over(mut self) -> Pause {
         let now = Instant::now();
-        self.spent[self.phase.index()] += now.saturating_duration_since(self.entered);
+        self.spend(now);
         Pause {
             from: self.node,
             reason: self.reason,

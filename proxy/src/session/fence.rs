@@ -82,6 +82,10 @@ impl FencePool {
     }
 }
 
+/// The errors that say that an account has no fence: ER_DBACCESS_DENIED_ERROR, ER_BAD_DB_ERROR,
+/// ER_TABLEACCESS_DENIED_ERROR, ER_NO_SUCH_TABLE (MariaDB documentation, "MariaDB Error Codes").
+pub(crate) const FENCELESS: [u16; 4] = [1044, 1049, 1142, 1146];
+
 /// After how long a table that was missing is tried again.
 const TRIED_AGAIN: Duration = Duration::from_secs(10);
 

@@ -9,6 +9,7 @@ use ido_proxy_protocol::ok::OkPacket;
 use ido_proxy_protocol::packet;
 use ido_proxy_protocol::status::StatusFlags;
 
+use super::COM_QUERY;
 use super::recovery::Recovery;
 use super::running::{Job, Running};
 use crate::session::book::{Book, Setup, statement_id};
@@ -460,6 +461,3 @@ pub(super) fn translate(command: Command, payload: &mut Vec<u8>, book: &mut Book
         _ => {}
     }
 }
-
-/// COM_QUERY.
-const COM_QUERY: u8 = 0x03;

@@ -31,12 +31,14 @@ use ido_proxy_protocol::prepare::PrepareOk;
 use ido_proxy_protocol::reply::ReplyStep;
 
 use super::exchange::{Exchange, translate};
-use super::replies::{FENCELESS, MOST_TRIES, ROLLED_BACK, Replies, is_loss};
+use super::replies::{
+    DUPLICATE_ENTRY, LOCK_WAIT_TIMEOUT, MOST_TRIES, ROLLED_BACK, Replies, is_loss,
+};
 use super::running::{Job, Running};
-use super::{LinkFacts, Sending, Stuck};
+use super::{COM_QUERY, LinkFacts, Sending, Stuck};
 use crate::session::carried::Carried;
 use crate::session::digest::PayloadDigest;
-use crate::session::fence::Outcome;
+use crate::session::fence::{FENCELESS, Outcome};
 use crate::session::journal::record::{Record, Told};
 use crate::session::journal::store::{Cursor, Fetch};
 use crate::session::plan::{Doubt, LONG};
@@ -241,7 +243,7 @@ impl Recovery {
             self.push(Task::Must, [&[INIT_DB], &schema[..]].concat());
         }
         for sql in setup.statements(link.backslashes) {
-            self.push(Task::Must, [&[QUERY], &sql[..]].concat());
+            self.push(Task::Must, [&[COM_QUERY], &sql[..]].concat());
         }
     }
 
@@ -325,7 +327,7 @@ fn again(record: &Record<'_>, from: usize, queue: &mut VecDeque<Request>) -> usi
             let sql = record.payload.get(start as usize..end as usize).unwrap_or_default();
             if sql.len() >= LONG {
                 // With anything beside it, it might be longer than the server takes.
-                let ours = std::mem::replace(&mut payload, vec![QUERY]);
+                let ours = std::mem::replace(&mut payload, vec![COM_QUERY]);
                 let task = Task::Replay(std::mem::take(&mut expected));
                 queue.push_back(Request { task, payload: ours });
             } else {
@@ -343,7 +345,7 @@ fn again(record: &Record<'_>, from: usize, queue: &mut VecDeque<Request>) -> usi
 }
 
 fn query(sql: &str) -> Vec<u8> {
-    [&[QUERY], sql.as_bytes()].concat()
+    [&[COM_QUERY], sql.as_bytes()].concat()
 }
 
 fn seconds(micros: u64) -> String {
@@ -549,8 +551,7 @@ impl Replies<'_> {
         if ROLLED_BACK.contains(&error.code) {
             // Between two statements of a replay: something else was committed meanwhile, maybe the
             // ghost of this very transaction.
-            let doubt = self.carried.fence.is_in_doubt();
-            let anew = if doubt { Recovery::in_doubt() } else { Recovery::rolled_back() };
+            let anew = Recovery::in_doubt_or_not(self.carried);
             return self.again(anew, error);
         }
         tracing::warn!(%error, "the session cannot be set up on another node");
@@ -582,12 +583,5 @@ const CAUSALLY: &str = "SET STATEMENT wsrep_sync_wait=15 FOR ";
 const GOOD_SIZE: usize = LONG;
 
 const INIT_DB: u8 = 0x02;
-const QUERY: u8 = 0x03;
 const STMT_PREPARE: u8 = 0x16;
 const SET_OPTION: u8 = 0x1B;
-
-// Error codes of the MariaDB documentation, "MariaDB Error Codes".
-/// ER_DUP_ENTRY.
-const DUPLICATE_ENTRY: u16 = 1062;
-/// ER_LOCK_WAIT_TIMEOUT.
-const LOCK_WAIT_TIMEOUT: u16 = 1205;

@@ -21,6 +21,7 @@ use super::running::{Job, Owner, Running};
 use crate::session::book::Prepared;
 use crate::session::carried::Carried;
 use crate::session::digest::{PacketWalk, PayloadDigest};
+use crate::session::fence::FENCELESS;
 use crate::session::journal::record::Told;
 use crate::session::plan::{PieceKind, Risk, Step, What};
 use crate::session::reason::Reason;
@@ -615,10 +616,6 @@ pub(super) fn is_loss(error: &ErrPacket) -> bool {
 /// of a conflict, and ER_ERROR_DURING_COMMIT.
 pub(super) const ROLLED_BACK: [u16; 2] = [1213, 1180];
 
-/// There is no fence for this account: ER_DBACCESS_DENIED_ERROR, ER_BAD_DB_ERROR,
-/// ER_TABLEACCESS_DENIED_ERROR, ER_NO_SUCH_TABLE.
-pub(super) const FENCELESS: [u16; 4] = [1044, 1049, 1142, 1146];
-
 /// How often a transaction that the server rolled back is done again before the client is told.
 pub(super) const MOST_TRIES: u32 = 10;
 
@@ -632,9 +629,9 @@ const NOT_READY: u16 = 1047;
 /// ER_SERVER_SHUTDOWN.
 const SERVER_SHUTDOWN: u16 = 1053;
 /// ER_DUP_ENTRY.
-const DUPLICATE_ENTRY: u16 = 1062;
+pub(super) const DUPLICATE_ENTRY: u16 = 1062;
 /// ER_LOCK_WAIT_TIMEOUT.
-const LOCK_WAIT_TIMEOUT: u16 = 1205;
+pub(super) const LOCK_WAIT_TIMEOUT: u16 = 1205;
 /// ER_OPTION_PREVENTS_STATEMENT.
 const OPTION_PREVENTS: u16 = 1290;
 /// ER_READ_ONLY_MODE.
