@@ -285,8 +285,10 @@ const COUNTED: &str = "SELECT value FROM icinga.story_value WHERE id = 1";
 async fn conflict(stage: &Stage, primary: &Node, more: u64) -> Result<()> {
     let other = stage.others(primary)[0];
     let script = format!("UPDATE icinga.story_value SET value = value + {more} WHERE id = 1");
-    let before: u64 = lab::sql::value(&mut other.connect().await?, COUNTED).await?;
-    other.hold(&script).await?;
+    // What the client committed a moment ago may not have reached the other node yet.
+    let mut writer = other.hold("SET SESSION wsrep_sync_wait = 7").await?;
+    let before: u64 = lab::sql::value(&mut writer, COUNTED).await?;
+    lab::sql::script(&mut writer, "the other client's write", &script, SOON).await?;
     let mut root = primary.connect().await?;
     let what = format!("the other client's value on {}", primary.name());
     wait_until(&what, SOON, Some(&primary.log()), async || {

@@ -33,6 +33,11 @@ impl Stage {
         let ledger = Ledger::create(lab.galera.node(1).connect().await?, lab.proxy().part().log());
         let ledger = ledger.await?;
         lab.galera.node(1).hold(TABLES).await?;
+        for node in lab.galera.nodes() {
+            // A story may look at any of them at once.
+            let mut root = node.hold("SET SESSION wsrep_sync_wait = 7").await?;
+            sql::value::<u32>(&mut root, "SELECT COUNT(*) FROM icinga.story_value").await?;
+        }
         Ok(Self { lab, ledger })
     }
 
