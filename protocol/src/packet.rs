@@ -65,6 +65,24 @@ pub fn frame(payload: &[u8], sequence: u8, out: &mut Vec<u8>) -> u8 {
     }
 }
 
+/// As [`frame`], of a payload that stands at the end of `out` already, behind [`HEADER_LEN`] bytes of
+/// room at `start`: nothing is copied, unless it takes several packets.
+pub fn frame_in_place(out: &mut Vec<u8>, start: usize, sequence: u8) -> u8 {
+    let payload_len = out.len().saturating_sub(start + HEADER_LEN);
+    let header = Header { payload_len, sequence };
+    match out.get_mut(start..start + HEADER_LEN) {
+        Some(room) if payload_len < MAX_PAYLOAD => {
+            room.copy_from_slice(&header.encode());
+            sequence.wrapping_add(1)
+        }
+        _ => {
+            let payload = out.split_off((start + HEADER_LEN).min(out.len()));
+            out.truncate(start);
+            frame(&payload, sequence, out)
+        }
+    }
+}
+
 /// The single packet at the start of `buf`, or `None` while it is not complete. For the phases in
 /// which every packet is small, such as login: one with more than `limit` bytes of payload is
 /// [`Violation::TooLong`] as soon as its header is there.

@@ -87,12 +87,18 @@ impl<'a> Statements<'a> {
     /// The open-ended statement that begins at `start`.
     fn rest(&mut self, start: usize, kind: Kind) -> Statement<'a> {
         self.finished = true;
-        self.statement(start..self.sql.len(), kind, true)
+        self.statement(start..self.sql.len(), kind, true, None)
     }
 
-    fn statement(&self, range: Range<usize>, kind: Kind, open_ended: bool) -> Statement<'a> {
+    fn statement(
+        &self,
+        range: Range<usize>,
+        kind: Kind,
+        open_ended: bool,
+        user_variable: Option<bool>,
+    ) -> Statement<'a> {
         let sql = self.sql.get(range.clone()).unwrap_or_default();
-        Statement { sql, range, kind, open_ended, dialect: self.dialect }
+        Statement { sql, range, kind, open_ended, dialect: self.dialect, user_variable }
     }
 }
 
@@ -119,13 +125,18 @@ impl<'a> Iterator for Statements<'a> {
         }
 
         let mut code_end = start;
+        let mut user_variable = false;
         self.finished = loop {
+            code_end = self.scanner.skip_plain().unwrap_or(code_end);
             match self.scanner.next() {
                 None => break true,
                 Some(token) => match token.kind {
                     TokenKind::Semicolon => break false,
                     TokenKind::Unclear => return Some(self.rest(start, Kind::Other)),
-                    _ => code_end = token.range.end,
+                    kind => {
+                        user_variable |= is_user_variable(kind, self.scanner.text(&token));
+                        code_end = token.range.end;
+                    }
                 },
             }
         };
@@ -134,7 +145,8 @@ impl<'a> Iterator for Statements<'a> {
         if code.ends_with(b"--") || (empty && !self.finished) {
             return Some(self.rest(start, Kind::Other));
         }
-        Some(self.statement(start..if empty { self.sql.len() } else { code_end }, kind, false))
+        let end = if empty { self.sql.len() } else { code_end };
+        Some(self.statement(start..end, kind, false, Some(user_variable)))
     }
 }
 
@@ -166,6 +178,8 @@ pub struct Statement<'a> {
     ///   character, and from a `/*!99997` on, whose content only a Galera node reads as code.
     pub open_ended: bool,
     dialect: Dialect,
+    /// Whether it has an `@name`, where that is known.
+    user_variable: Option<bool>,
 }
 
 impl<'a> Statement<'a> {
@@ -174,7 +188,7 @@ impl<'a> Statement<'a> {
     /// [open-ended](Self::open_ended) only where it has a body.
     pub fn single(sql: &'a [u8], dialect: Dialect) -> Self {
         let (kind, open_ended) = classify::classify(Scanner::new(sql, dialect));
-        Self { sql, range: 0..sql.len(), kind, open_ended, dialect }
+        Self { sql, range: 0..sql.len(), kind, open_ended, dialect, user_variable: None }
     }
 
     /// Whether `name` (any case) is used as an identifier or a keyword, such as `GET_LOCK`. The
@@ -196,10 +210,9 @@ impl<'a> Statement<'a> {
     /// Whether it has an `@name`, and so may read or set a user variable. The `@` of an account
     /// (`'icinga'@'localhost'`) counts as well.
     pub fn mentions_user_variable(&self) -> bool {
-        if self.open_ended {
-            return self.sql.contains(&b'@');
-        }
-        self.any_token(|kind, text| kind == TokenKind::Variable && !text.starts_with(b"@@"))
+        self.user_variable.unwrap_or_else(|| {
+            self.sql.contains(&b'@') && (self.open_ended || self.any_token(is_user_variable))
+        })
     }
 
     fn any_token(&self, wanted: impl Fn(TokenKind, &[u8]) -> bool) -> bool {
@@ -211,6 +224,10 @@ impl<'a> Statement<'a> {
         }
         false
     }
+}
+
+fn is_user_variable(kind: TokenKind, text: &[u8]) -> bool {
+    kind == TokenKind::Variable && !text.starts_with(b"@@")
 }
 
 /// Whether a statement of this kind may change `sql_mode` or the client's character set.

@@ -64,6 +64,20 @@ impl<'a> Scanner<'a> {
         self.at
     }
 
+    /// Goes over all that is neither quoted, nor a comment, nor a `;`, however many tokens it is: nearly
+    /// all of a long batch. Returns the end of the last of them; none if there is none.
+    pub(super) fn skip_plain(&mut self) -> Option<usize> {
+        let start = self.at;
+        let rest = self.sql.get(start..).unwrap_or_default();
+        let plain = if self.executable { &PLAIN_IN_COMMENT } else { &PLAIN };
+        let end = rest.iter().position(|&byte| !plain[usize::from(byte)]);
+        let len = end.unwrap_or(rest.len());
+        tally(len);
+        self.at += len;
+        let last = rest[..len].iter().rposition(|&byte| !self.dialect.charset.is_space(byte))?;
+        Some(start + last + 1)
+    }
+
     /// The next token; none at the end of the text.
     pub(super) fn next(&mut self) -> Option<Token> {
         let from = self.at;
@@ -120,7 +134,11 @@ impl<'a> Scanner<'a> {
         let name = kind == TokenKind::Name;
         let escapes = !name && !self.dialect.mode.no_backslash_escapes;
         self.at += 1;
-        while let Some(byte) = self.peek(0) {
+        loop {
+            let rest = self.sql.get(self.at..).unwrap_or_default();
+            let end = rest.iter().position(|&byte| !PLAIN_IN_QUOTES[usize::from(byte)]);
+            self.at += end.unwrap_or(rest.len());
+            let Some(byte) = self.peek(0) else { break };
             match byte {
                 b'\\' if escapes => self.at += 2,
                 0 if name => break,
@@ -236,6 +254,39 @@ impl<'a> Scanner<'a> {
     fn peek(&self, ahead: usize) -> Option<u8> {
         self.sql.get(self.at + ahead).copied()
     }
+}
+
+/// Of each byte whether it begins and ends nothing that is longer than a word.
+static PLAIN: [bool; 256] = plain(true);
+
+/// The same in an executable comment, where a `*` may be the first half of its end.
+static PLAIN_IN_COMMENT: [bool; 256] = plain(false);
+
+/// The same between quotes of any kind.
+static PLAIN_IN_QUOTES: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut byte = 1;
+    while byte < 0x80 {
+        plain[byte as usize] = !matches!(byte, b'\'' | b'"' | b'`' | b']' | b'\\');
+        byte += 1;
+    }
+    plain
+};
+
+const fn plain(star: bool) -> [bool; 256] {
+    let mut plain = [false; 256];
+    let mut byte = 0;
+    while byte < 0x7F {
+        plain[byte as usize] = match byte {
+            b'\'' | b'"' | b'`' | b'[' | b'@' | b';' | b'#' | b'-' | b'/' | b'\\' => false,
+            b'*' => star,
+            // White space, and all that is printed.
+            b'\t'..=b'\r' | b' '.. => true,
+            _ => false,
+        };
+        byte += 1;
+    }
+    plain
 }
 
 /// Whether `byte` may stand in an unquoted identifier.

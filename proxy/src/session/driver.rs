@@ -6,7 +6,7 @@
 
 use std::convert::Infallible;
 use std::fmt;
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -16,7 +16,6 @@ use ido_proxy_protocol::auth::Scramble;
 use ido_proxy_protocol::command::Command;
 use ido_proxy_protocol::err::ErrPacket;
 use ido_proxy_protocol::packet::HEADER_LEN;
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::carried::Tally;
@@ -27,7 +26,7 @@ use super::failover::Loss;
 use super::journal::store::Cursor;
 use super::link::{Link, Profile};
 use super::machine::{Machine, Sending, Stuck, Upward};
-use super::orders::{Orders, Phase};
+use super::orders::{Phase, Standing};
 use super::owed::Debt;
 use super::reason::Reason;
 use super::registry::{SessionGuard, SessionState};
@@ -50,7 +49,7 @@ pub(crate) struct Session {
     pub(super) scramble: Scramble,
     pub(super) machine: Machine,
     pub(super) link: Option<Link>,
-    pub(super) orders: watch::Receiver<Orders>,
+    pub(super) orders: Standing,
     /// Keeps others from the ids of a transaction that is still to be done again.
     pub(super) debt: Option<Debt>,
     /// Why the session will end with the next command: it cannot go on, and the client is not waiting to
@@ -146,16 +145,21 @@ impl Session {
 
     /// Waits until there is something to do.
     async fn event(&mut self) -> Event {
-        let recovering = self.machine.is_recovering();
-        let deadline = self.hold_deadline();
+        // A clock that is read, and a timer that is made, with each command would be seen in its latency.
+        let deadline = self.machine.is_recovering().then(|| self.hold_deadline());
+        let too_late = async {
+            match deadline {
+                Some(deadline) => sleep_until(deadline).await,
+                None => pending().await,
+            }
+        };
         let Self { client, link, machine, orders, leaving, withhold, .. } = self;
         let mut wires = Wires { client, link: link.as_mut(), machine, leaving: *leaving, withhold };
         tokio::select! {
             biased;
             event = poll_fn(|cx| wires.poll(cx)) => event,
-            // The sender lives as long as the daemon; without it nothing changes any more.
-            Ok(()) = orders.changed() => Event::Orders,
-            () = sleep_until(deadline), if recovering => Event::TooLate,
+            () = orders.changed() => Event::Orders,
+            () = too_late => Event::TooLate,
         }
     }
 
@@ -214,7 +218,7 @@ impl Session {
             Sending::Nothing => Some(Next::Wait),
             Sending::Request => {
                 self.context.metrics.link_sent.increment(request.len() as u64);
-                link.wire.push(&request);
+                link.wire.push_all(request);
                 if let Some(loss) = &mut self.loss {
                     loss.enter(self.machine.phase());
                 }
@@ -391,7 +395,7 @@ impl Session {
             for (phase, spent) in RecoveryPhase::ALL.into_iter().zip(pause.phases) {
                 metrics.recovery_phase_seconds.of(phase).record(spent.as_secs_f64());
             }
-            let epoch = self.orders.borrow().topology.epoch;
+            let epoch = self.orders.latest().topology.epoch;
             let longest = self.context.failovers.add(&pause, link.node, epoch, replays);
             metrics.longest_pause.set(longest.as_secs_f64());
             let (session, lost, node, took) = (self.entry.id(), loss.node, link.node, pause.took);
@@ -417,7 +421,7 @@ impl Session {
 
     /// Acts on the latest orders where the session stands now.
     fn obey(&mut self) -> Result<(), End> {
-        let orders = self.orders.borrow_and_update();
+        let orders = self.orders.latest();
         self.machine.set_packet_limit(orders.topology.packet_limit());
         if orders.phase == Phase::Closing {
             return Err(if self.machine.at_boundary() { End::Drained } else { End::DrainTimedOut });
@@ -448,7 +452,7 @@ impl Session {
         if !self.machine.at_boundary() || !self.client.output.is_empty() {
             return Ok(());
         }
-        if self.orders.borrow().phase != Phase::Serving {
+        if self.orders.latest().phase != Phase::Serving {
             return Err(End::Drained);
         }
         let Some(link) = self.link.take() else { return Ok(()) };
@@ -472,7 +476,7 @@ impl Session {
         self.context.metrics.links_lost.of(cause.loss()).increment(1);
         let thread = link.greeting.connection_id;
         let closed = matches!(&cause, Cause::Socket(error) if error.kind() == END_OF_STREAM);
-        let kills = self.orders.borrow().topology.kills(node);
+        let kills = self.orders.latest().topology.kills(node);
         let mut loss = Loss::new(node, thread, cause.loss(), closed, self.loss);
         loss.kills = kills;
         self.loss = Some(loss);

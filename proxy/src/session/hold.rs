@@ -24,7 +24,7 @@ impl Session {
         let mut held = None;
         let mut pause = FIRST_RETRY;
         loop {
-            let orders = self.orders.borrow_and_update().clone();
+            let orders = self.orders.latest().clone();
             // One that has a transaction or a command to do again goes on for as long as the daemon does.
             let owes = self.loss.is_some() && self.machine.wants_link();
             if orders.phase != Phase::Serving && (!owes || orders.phase == Phase::Closing) {
@@ -49,7 +49,7 @@ impl Session {
                 match opened {
                     // Another one became the primary while this one answered: what waits must not be
                     // written here.
-                    Ok(()) if self.orders.borrow().topology.primary != Some(node) => {
+                    Ok(()) if self.orders.latest().topology.primary != Some(node) => {
                         self.entry.set_node(None);
                         if let Some(link) = self.link.take() {
                             link.quit().await;
@@ -94,7 +94,7 @@ impl Session {
             let deadline = since + self.context.limits.hold;
             let may_read = self.client.input.len() < MOST_HELD;
             tokio::select! {
-                Ok(()) = self.orders.changed() => pause = FIRST_RETRY,
+                () = self.orders.changed() => pause = FIRST_RETRY,
                 () = sleep(jittered(pause)), if orders.topology.primary.is_some() => {
                     pause = (pause * 2).min(LAST_RETRY);
                 }
@@ -155,7 +155,7 @@ impl Session {
     /// As [`Self::open_link`], and gives up as soon as another node is the primary: a frozen node
     /// accepts connections, and then says nothing.
     async fn open_link_while_primary(&mut self, node: NodeAddr) -> Result<(), LinkError> {
-        let mut orders = self.orders.clone();
+        let mut orders = self.orders.receiver();
         let moved = orders.wait_for(|orders| orders.topology.primary != Some(node));
         tokio::select! {
             opened = self.open_link(node) => opened,

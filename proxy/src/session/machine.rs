@@ -33,7 +33,7 @@ use ido_proxy_protocol::err::ErrPacket;
 use ido_proxy_protocol::packet::{self, HEADER_LEN, Header};
 
 use self::edits::Edits;
-use self::exchange::{Exchange, translate};
+use self::exchange::{Exchange, NUMBERED, translate};
 use self::recovery::{Recovery, Task};
 use self::replies::Replies;
 use self::running::Job;
@@ -343,7 +343,7 @@ impl Machine {
             && step.what == super::plan::What::Whole
             && !changed
         {
-            let translated = STATEMENTS.contains(&command) && {
+            let translated = NUMBERED.contains(&command) && {
                 let mut sent = exchange.request.clone();
                 translate(command, &mut sent, &mut carried.book);
                 sent != exchange.request
@@ -462,7 +462,7 @@ impl Machine {
         }
         if exchange.begun && !exchange.over {
             let told = edited.as_deref().unwrap_or(unedited);
-            exchange.delivered.get_or_insert_with(Delivered::new).add(told);
+            exchange.delivered.get_or_insert_with(|| Box::new(Delivered::new())).add(told);
         }
         // A command without a reply is over from the start, and still waits for the way back.
         let waits = exchange.running.is_some() || exchange.recovery.is_some();
@@ -665,6 +665,9 @@ fn whole_payload(input: &[u8]) -> Option<Vec<u8>> {
 /// The question for the longest packet, as Icinga asks it, with an answer that is at most `limit`.
 fn limited(request: &[u8], limit: u64) -> Option<Vec<u8>> {
     let sql = request.strip_prefix(&[COM_QUERY])?;
+    if !(PACKET_QUESTION.len()..2 * PACKET_QUESTION.len()).contains(&sql.len()) {
+        return None;
+    }
     let words = sql.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
     words.map(<[u8]>::to_ascii_lowercase).eq(PACKET_QUESTION.split(|byte| *byte == b' ')).then(
         || {
@@ -676,16 +679,6 @@ fn limited(request: &[u8], limit: u64) -> Option<Vec<u8>> {
 
 /// Source: Icinga 2, `IdoMysqlConnection::Reconnect`. It makes its batches that long.
 const PACKET_QUESTION: &[u8] = b"select @@global.max_allowed_packet as max_allowed_packet";
-
-/// Commands that name a prepared statement, by a number that may be another one on the link.
-const STATEMENTS: [Command; 6] = [
-    Command::StmtBulkExecute,
-    Command::StmtClose,
-    Command::StmtExecute,
-    Command::StmtFetch,
-    Command::StmtReset,
-    Command::StmtSendLongData,
-];
 
 /// COM_QUERY.
 const COM_QUERY: u8 = 0x03;

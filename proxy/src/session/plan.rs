@@ -13,6 +13,8 @@ use std::ops::Range;
 use ido_proxy_protocol::command::Command;
 use ido_proxy_protocol::statement::{Dialect, Kind, SetTargets, Statement, Statements};
 
+use smallvec::{SmallVec, smallvec};
+
 use super::reason::{Reason, Reasons};
 
 /// What must be known of the session to send a command.
@@ -32,11 +34,14 @@ pub(crate) struct Scene {
     pub(crate) fence: bool,
 }
 
+/// Most commands are one step of one statement, and need no memory of their own for that.
+pub(crate) type Steps = SmallVec<[Step; 1]>;
+
 /// The steps of one command.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
     /// At least one.
-    pub(crate) steps: Vec<Step>,
+    pub(crate) steps: Steps,
     /// Why the session can no longer move once the command is done.
     pub(crate) session: Reasons,
     /// Why the transaction that is open after it, or during it, cannot be done again.
@@ -53,7 +58,7 @@ pub(crate) struct Step {
     /// What a lost reply means.
     pub(crate) risk: Risk,
     /// The statements of the client in it, in order; empty where it is one, or nobody knows.
-    pub(crate) pieces: Vec<Piece>,
+    pub(crate) pieces: SmallVec<[Piece; 1]>,
     /// Of a statement that we have put into a transaction of its own: the step with which that begins,
     /// and begins again if it was not committed.
     pub(crate) restart: Option<usize>,
@@ -135,7 +140,7 @@ pub(crate) enum PieceKind {
 
 impl Step {
     fn new(what: What) -> Self {
-        Self { what, fenced: false, risk: Risk::Repeatable, pieces: Vec::new(), restart: None }
+        Self { what, fenced: false, risk: Risk::Repeatable, pieces: SmallVec::new(), restart: None }
     }
 
     /// The fence alone.
@@ -157,9 +162,9 @@ impl Step {
 impl Plan {
     /// One step that is sent as it came.
     fn whole(risk: Risk, kind: PieceKind, end: usize) -> Self {
-        let pieces = vec![Piece { start: 0, end, kind }];
+        let pieces = smallvec![Piece { start: 0, end, kind }];
         let step = Step { risk, pieces, ..Step::new(What::Whole) };
-        Self { steps: vec![step], ..Self::default() }
+        Self { steps: smallvec![step], ..Self::default() }
     }
 
     /// The plan of a command that is read no further than its first byte.
@@ -245,7 +250,7 @@ impl Plan {
             }
             Class::Rollback => step.risk = Risk::Rollback,
             Class::Write if !open && scene.fence => {
-                plan.steps.splice(0..0, [Step::new(What::Begin), Step::fence()]);
+                plan.steps.insert_many(0, [Step::new(What::Begin), Step::fence()]);
                 let risk = Risk::Commit { resume: len };
                 plan.steps.push(Step { risk, ..Step::new(What::Commit) });
                 plan.steps.iter_mut().for_each(|step| step.restart = Some(0));
@@ -448,7 +453,7 @@ impl Planner {
         self.flush();
         let restart = Some(self.plan.steps.len());
         let Range { start, end } = statement.range.clone();
-        let pieces = vec![Piece { start, end, kind: PieceKind::Write }];
+        let pieces = smallvec![Piece { start, end, kind: PieceKind::Write }];
         let mut wrapped = What::Wrapped(statement.range.clone());
         if is_long(&wrapped) {
             let ours = [Step::new(What::Begin), Step::fence()];
@@ -532,7 +537,7 @@ fn reasons(statement: &Statement<'_>, scene: Scene) -> (Reasons, Reasons) {
     if statement.open_ended && (scene.open || !scene.autocommit) {
         transaction.insert(Reason::Compound);
     }
-    if statement.sql.contains(&b'@') && statement.mentions_user_variable() {
+    if statement.mentions_user_variable() {
         session.insert(Reason::UserVariable);
     }
     if may_name_get_lock(statement.sql) && statement.mentions(b"GET_LOCK") {
@@ -566,17 +571,21 @@ fn is_common(word: &[u8]) -> bool {
 }
 
 fn is_exotic(sql: &[u8]) -> bool {
-    let word: Vec<u8> = sql.iter().copied().take_while(u8::is_ascii_alphabetic).collect();
-    [&b"XA"[..], b"HANDLER"].iter().any(|exotic| word.eq_ignore_ascii_case(exotic))
+    let end = sql.iter().position(|byte| !byte.is_ascii_alphabetic()).unwrap_or(sql.len());
+    [&b"XA"[..], b"HANDLER"].iter().any(|exotic| sql[..end].eq_ignore_ascii_case(exotic))
 }
 
-/// A quick look, so that the tokens of a batch are not read a second time for nothing.
+/// A quick look, so that the tokens of a batch are not read a second time for nothing. There is no branch
+/// in the first loop: it takes many bytes at once.
 fn may_name_get_lock(sql: &[u8]) -> bool {
-    memchr::memchr_iter(b'_', sql).any(|at| {
-        at.checked_sub(3)
-            .and_then(|start| sql.get(start..at + 5))
-            .is_some_and(|word| word.eq_ignore_ascii_case(b"GET_LOCK"))
-    })
+    let end = sql.len().saturating_sub(2);
+    let (first, second, third) =
+        (&sql[..end], sql.get(1..=end).unwrap_or_default(), sql.get(2..).unwrap_or_default());
+    let t_l = first.iter().zip(second).zip(third).fold(0, |found, ((first, second), third)| {
+        let middle = (first | 0x20 == b't') & (*second == b'_') & (third | 0x20 == b'l');
+        found | u8::from(middle)
+    });
+    t_l != 0 && sql.windows(8).any(|word| word.eq_ignore_ascii_case(b"GET_LOCK"))
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use super::journal::store::Store;
 use super::link::Profile;
 use super::login::{self, LoggedIn, LoginError};
 use super::machine::Machine;
-use super::orders::Phase;
+use super::orders::{Phase, Standing};
 use super::registry::{SessionGuard, SessionId};
 use super::stream::Stream;
 use super::wire::Wire;
@@ -76,7 +76,7 @@ async fn log_in(
         debt: None,
         doom: None,
         loss: None,
-        orders: context.orders.clone(),
+        orders: Standing::new(context.orders.clone()),
         context: Arc::new(context),
         entry,
         client,

@@ -52,6 +52,14 @@ impl Stream {
         }
     }
 
+    /// Whether a read is likely to bring something, or the end.
+    pub(crate) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(stream) => stream.poll_read_ready(cx),
+            Self::Unix(stream) => stream.poll_read_ready(cx),
+        }
+    }
+
     /// Writes once.
     pub(crate) fn poll_write(
         &mut self,

@@ -33,6 +33,11 @@ impl UnixStream {
         Ok(Self { socket: watch(socket, Interest::READABLE)?, blocked: None, portion: SMALL })
     }
 
+    /// Whether a read is likely to bring something, or the end.
+    pub(crate) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket.poll_read_ready(cx).map_ok(drop)
+    }
+
     /// Reads once into the free part of `buf`; nothing read is the end of the stream.
     pub(crate) fn poll_read(
         &mut self,

@@ -18,7 +18,7 @@ impl Session {
     /// # Errors
     /// The node refuses the client.
     pub(super) async fn welcome(&mut self) -> Result<(), End> {
-        let orders = self.orders.borrow_and_update().clone();
+        let orders = self.orders.latest().clone();
         if let (Some(node), Phase::Serving) = (orders.topology.primary, orders.phase)
             && let Err(error) = self.open_link(node).await
         {

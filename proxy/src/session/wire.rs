@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use tokio_util::io::poll_read_buf;
 
 use super::stream::Stream;
@@ -38,6 +38,8 @@ impl Wire {
     /// Reads once, appending to `input`. `Ok(0)` is the peer's end of stream.
     pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if self.input.capacity() == 0 {
+            // Most polls find nothing, and need no buffer for that.
+            ready!(self.stream.poll_read_ready(cx))?;
             self.input = self.buffers.take();
         } else if self.input.capacity() - self.input.len() < LEAST_READ {
             self.input.reserve(BUFFER_SIZE);
@@ -105,6 +107,14 @@ impl Wire {
         }
     }
 
+    /// As [`Self::push`]. Many bytes are not copied where there is nothing before them.
+    pub(crate) fn push_all(&mut self, bytes: Vec<u8>) {
+        if bytes.len() < LEAST_KEPT || !self.output.is_empty() {
+            return self.push(&bytes);
+        }
+        self.output = Bytes::from(bytes).into();
+    }
+
     /// Appends bytes of our own to `output`.
     pub(crate) fn push(&mut self, bytes: &[u8]) {
         if bytes.is_empty() {
@@ -156,6 +166,9 @@ const BUFFER_SIZE: usize = 256 * 1024;
 
 /// Below this much room a read would be too small to be worth its system call.
 const LEAST_READ: usize = 4 * 1024;
+
+/// From how many bytes on it is cheaper to keep a buffer than to copy it into one that lies ready.
+const LEAST_KEPT: usize = 16 * 1024;
 
 /// How many free buffers a worker keeps; what is more is given back to the allocator.
 const MOST_FREE: usize = 8;

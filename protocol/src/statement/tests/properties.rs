@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::statement::scanner::{Scanner, TokenKind};
 use crate::statement::{Charset, fuzz_statements};
 
 proptest! {
@@ -22,6 +23,26 @@ proptest! {
     #[test]
     fn no_byte_is_lost_or_doubled(choice: u8, data in soup()) {
         fuzz_statements(&[&[choice], data.as_slice()].concat());
+    }
+
+    /// Lost otherwise: a batch is cut in the middle of a string.
+    #[test]
+    fn to_go_over_many_tokens_at_once_is_to_go_over_each(dialect in dialects(), data in soup()) {
+        let marks = |at_once: bool| {
+            let (mut scanner, mut end, mut marks) = (Scanner::new(&data, dialect), 0, Vec::new());
+            loop {
+                if at_once {
+                    end = scanner.skip_plain().unwrap_or(end);
+                }
+                match scanner.next() {
+                    None => break,
+                    Some(token) if token.kind == TokenKind::Semicolon => marks.push((end, token)),
+                    Some(token) => end = token.range.end,
+                }
+            }
+            (marks, end)
+        };
+        prop_assert_eq!(marks(true), marks(false));
     }
 
     #[test]

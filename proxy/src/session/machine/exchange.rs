@@ -1,12 +1,13 @@
 //! One command of the client, from its first byte to the last byte of its reply.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use ido_proxy_protocol::capabilities::Capabilities;
 use ido_proxy_protocol::command::Command;
 use ido_proxy_protocol::err::ErrPacket;
 use ido_proxy_protocol::ok::OkPacket;
-use ido_proxy_protocol::packet;
+use ido_proxy_protocol::packet::{self, HEADER_LEN};
 use ido_proxy_protocol::status::StatusFlags;
 
 use super::COM_QUERY;
@@ -16,7 +17,7 @@ use crate::session::book::{Book, Setup, statement_id};
 use crate::session::carried::Carried;
 use crate::session::digest::{Delivered, Splice};
 use crate::session::journal::record::Record;
-use crate::session::plan::{Doubt, PieceKind, Plan, Risk, Step, What};
+use crate::session::plan::{Doubt, PieceKind, Plan, Risk, Step, Steps, What};
 use crate::session::reason::{Reason, Reasons};
 
 /// The command in hand.
@@ -27,7 +28,7 @@ pub(super) struct Exchange {
     pub(super) request: Vec<u8>,
     /// When it came, in microseconds since 1970.
     pub(super) came: u64,
-    pub(super) steps: Vec<Step>,
+    pub(super) steps: Steps,
     /// The step in hand.
     pub(super) at: usize,
     /// Why a transaction that it leaves open, or works in, cannot be done again.
@@ -55,9 +56,9 @@ pub(super) struct Exchange {
     /// `held` and `sequence` as they were before the wrapped statement in hand.
     pub(super) wrap_mark: (usize, u8),
     /// What was passed on of a reply that has not ended.
-    pub(super) delivered: Option<Delivered>,
+    pub(super) delivered: Option<Box<Delivered>>,
     /// What the client has already of a reply that is told anew.
-    pub(super) splice: Option<Splice>,
+    pub(super) splice: Option<Box<Splice>>,
     /// The way back after a loss.
     pub(super) recovery: Option<Box<Recovery>>,
     /// How often it was sent again for the server's own reasons.
@@ -171,8 +172,10 @@ impl Exchange {
                 _ => true,
             };
             if wanted {
-                let payload = self.payload(carried);
-                packet::frame(&payload, 0, out);
+                let start = out.len();
+                out.extend_from_slice(&[0; HEADER_LEN]);
+                self.put_payload(carried, out);
+                packet::frame_in_place(out, start, 0);
                 self.run(carried, link);
                 return true;
             }
@@ -206,42 +209,47 @@ impl Exchange {
         self.running = Some(Running::new(command, link, Job::of_step(step), mark));
     }
 
-    /// What the step in hand sends.
-    fn payload(&mut self, carried: &mut Carried) -> Vec<u8> {
-        let Some(step) = self.steps.get(self.at) else { return Vec::new() };
-        let sql = self.request.get(1..).unwrap_or_default();
-        let mut text = vec![COM_QUERY];
+    /// Appends what the step in hand sends.
+    fn put_payload(&mut self, carried: &mut Carried, out: &mut Vec<u8>) {
+        let Some(step) = self.steps.get(self.at) else { return };
+        let part = |range: &Range<usize>| {
+            let sql = self.request.get(1..).unwrap_or_default();
+            sql.get(range.clone()).unwrap_or_default()
+        };
+        if step.what == What::Whole {
+            if !NUMBERED.contains(&self.command) {
+                return out.extend_from_slice(&self.request);
+            }
+            let mut payload = self.request.clone();
+            translate(self.command, &mut payload, &mut carried.book);
+            return out.extend_from_slice(&payload);
+        }
+        out.push(COM_QUERY);
         match &step.what {
-            What::Begin => text.extend_from_slice(b"BEGIN"),
-            What::Commit => text.extend_from_slice(b"COMMIT"),
-            What::Rollback => text.extend_from_slice(b"ROLLBACK"),
-            What::Fence => text.extend_from_slice(carried.fence.statement().as_bytes()),
+            What::Begin => out.extend_from_slice(b"BEGIN"),
+            What::Commit => out.extend_from_slice(b"COMMIT"),
+            What::Rollback => out.extend_from_slice(b"ROLLBACK"),
+            What::Fence => out.extend_from_slice(carried.fence.statement().as_bytes()),
             What::Part(range) => {
-                text.extend_from_slice(sql.get(range.clone()).unwrap_or_default());
+                // A fence is shorter.
+                out.reserve(range.len() + 256);
+                out.extend_from_slice(part(range));
             }
             What::Wrapped(range) => {
-                text.extend_from_slice(b"BEGIN;");
-                text.extend_from_slice(carried.fence.statement().as_bytes());
-                text.push(b';');
-                text.extend_from_slice(sql.get(range.clone()).unwrap_or_default());
+                out.extend_from_slice(b"BEGIN;");
+                out.extend_from_slice(carried.fence.statement().as_bytes());
+                out.push(b';');
+                out.extend_from_slice(part(range));
             }
-            What::Whole => return self.translated(carried),
+            What::Whole => {}
         }
         if step.fenced && carried.fence.is_available() {
-            text.push(b';');
-            text.extend_from_slice(carried.fence.statement().as_bytes());
+            out.push(b';');
+            out.extend_from_slice(carried.fence.statement().as_bytes());
         } else if step.fenced {
             // It turned out to be missing since the command was planned.
             self.steps[self.at].fenced = false;
         }
-        text
-    }
-
-    /// The command as the link must get it: prepared statements go by other numbers there.
-    pub(super) fn translated(&self, carried: &mut Carried) -> Vec<u8> {
-        let mut payload = self.request.clone();
-        translate(self.command, &mut payload, &mut carried.book);
-        payload
     }
 
     /// Keeps what the step in hand did in the transaction that is open after it.
@@ -422,7 +430,7 @@ impl Exchange {
         let (held, sequence) = running.mark;
         if self.begun {
             // All that the client has, from whichever link.
-            self.splice = self.delivered.as_ref().map(Splice::new);
+            self.splice = self.delivered.as_deref().map(|had| Box::new(Splice::new(had)));
             self.sequence = sequence;
         } else {
             self.held.truncate(held);
@@ -442,6 +450,16 @@ impl Exchange {
         }
     }
 }
+
+/// Commands that name a prepared statement, by a number that may be another one on the link.
+pub(super) const NUMBERED: [Command; 6] = [
+    Command::StmtBulkExecute,
+    Command::StmtClose,
+    Command::StmtExecute,
+    Command::StmtFetch,
+    Command::StmtReset,
+    Command::StmtSendLongData,
+];
 
 /// Puts the link's own number of a prepared statement in place of the client's.
 pub(super) fn translate(command: Command, payload: &mut Vec<u8>, book: &mut Book) {

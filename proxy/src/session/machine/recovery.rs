@@ -470,7 +470,7 @@ impl Replies<'_> {
         let payload = bytes.get(HEADER_LEN..).unwrap_or_default();
         let Some(running) = &mut self.exchange.running else { return Ok(()) };
         if let ReplyStep::Pass(_) = step {
-            running.digest.get_or_insert_with(PayloadDigest::new).update(bytes);
+            running.digest.get_or_insert_with(|| Box::new(PayloadDigest::new())).update(bytes);
         }
         if !ended || self.exchange.failed {
             return Ok(());

@@ -127,7 +127,7 @@ impl Replies<'_> {
                 if let Some(running) = &mut self.exchange.running
                     && self.exchange.keeps
                 {
-                    running.digest.get_or_insert_with(PayloadDigest::new);
+                    running.digest.get_or_insert_with(|| Box::new(PayloadDigest::new()));
                 }
                 if let Some(Running { digest: Some(digest), .. }) = &mut self.exchange.running {
                     digest.update(bytes);

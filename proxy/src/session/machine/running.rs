@@ -25,7 +25,7 @@ pub(super) struct Running {
     /// One of these results has an id that another session must have.
     pub(super) owed: bool,
     /// Of the rows at hand, where they are to be compared some day.
-    pub(super) digest: Option<PayloadDigest>,
+    pub(super) digest: Option<Box<PayloadDigest>>,
     /// The first statement of the step that belongs to the transaction that is open now: what stands
     /// before it was committed or rolled back by this very step.
     pub(super) cut: usize,
