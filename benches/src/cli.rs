@@ -15,7 +15,8 @@ use crate::progress::Progress;
 use crate::report::{Folder, Part, Throughput};
 use crate::stand::Stand;
 use crate::workload::dump::{self, Size};
-use crate::workload::{batch, failover, latency, results, sessions};
+use crate::workload::failover::{self, Fault};
+use crate::workload::{batch, latency, results, sessions};
 
 /// Measures what ido-proxy costs, beside a direct connection, HAProxy and nginx.
 ///
@@ -72,11 +73,16 @@ struct Dump {
     repeat: usize,
 }
 
-#[derive(Clone, Copy, Debug, Args)]
+#[derive(Clone, Debug, Args)]
 struct Faults {
     /// Runs of each fault; they take turns
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
-    runs: u32,
+    #[arg(long, default_value_t = 5, value_name = "TIMES")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    repeat: u32,
+
+    /// What is done to the node, all of it or some
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "kill,stop,term")]
+    faults: Vec<Fault>,
 }
 
 impl Arguments {
@@ -97,12 +103,12 @@ impl Arguments {
             quick: self.quick,
         };
         raise_file_limit();
-        match self.benchmark {
+        match &self.benchmark {
             Benchmark::Latency => session.with_stand(Session::latency)?,
             Benchmark::Throughput => session.with_stand(Session::throughput)?,
             Benchmark::Sessions => session.with_stand(Session::sessions)?,
-            Benchmark::Icinga(dump) => session.icinga(dump.into())?,
-            Benchmark::Failover(faults) => session.failover(faults.runs)?,
+            Benchmark::Icinga(dump) => session.icinga((*dump).into())?,
+            Benchmark::Failover(faults) => session.failover(faults.repeat, &faults.faults)?,
             Benchmark::All => {
                 session.with_stand(|session, stand| {
                     session.latency(stand)?;
@@ -110,7 +116,7 @@ impl Arguments {
                     session.sessions(stand)
                 })?;
                 session.icinga(session.usual_size())?;
-                session.failover(if self.quick { 1 } else { 5 })?;
+                session.failover(if self.quick { 1 } else { 5 }, &Fault::ALL)?;
             }
         }
         println!("{}", session.folder.render()?);
@@ -156,9 +162,9 @@ impl Session {
         self.keep("icinga", || self.runtime.block_on(dump::measure(size, &self.progress)))
     }
 
-    fn failover(&self, runs: u32) -> Result<()> {
+    fn failover(&self, repeat: u32, faults: &[Fault]) -> Result<()> {
         self.keep("failover", || {
-            self.runtime.block_on(failover::measure(runs as usize, &self.progress))
+            self.runtime.block_on(failover::measure(repeat as usize, faults, &self.progress))
         })
     }
 
@@ -210,7 +216,7 @@ const EXAMPLES: &str = "\
 Examples:
   bench latency --quick --output /tmp/try   a first impression, results elsewhere
   bench icinga --hosts 2000 --services 8000 the size of your own Icinga
-  bench failover --runs 1                   each fault once, two minutes
+  bench failover --repeat 1                 each fault once, two minutes
   bench all                                 what `make bench` does
 
 Results: benches/results/RESULTS.md, plots (*.svg) and raw numbers (*.json) beside it.";

@@ -9,6 +9,7 @@ mod account;
 mod stage;
 mod writer;
 
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use self::stage::Stage;
@@ -43,7 +44,7 @@ pub(crate) struct Run {
 }
 
 /// What is done to the primary.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Fault {
     /// SIGKILL: the process is gone, the kernel resets its connections.
@@ -122,20 +123,24 @@ pub(crate) struct Phases {
     pub(crate) commit: f64,
 }
 
-/// Makes every fault `runs` times, in turns.
+/// Makes each of `faults` `repeat` times, in turns.
 ///
 /// # Errors
 /// When a part does not come up, or ido-proxy's client loses a transaction, has one twice or sees
 /// an error: the text names the proxy's log.
-pub(crate) async fn measure(runs: usize, progress: &Progress) -> Result<Failovers> {
+pub(crate) async fn measure(
+    repeat: usize,
+    faults: &[Fault],
+    progress: &Progress,
+) -> Result<Failovers> {
     let step = progress.step_of_unknown_length("three Galera nodes, ido-proxy");
     let stage = Stage::set().await?;
     step.finish();
     let mut all = Vec::new();
-    for round in 0..runs {
-        for index in schedule::order(round, Fault::ALL.len()) {
-            let fault = Fault::ALL[index];
-            let what = format!("failover {}/{runs}: {}", round + 1, fault.label());
+    for round in 0..repeat {
+        for index in schedule::order(round, faults.len()) {
+            let fault = faults[index];
+            let what = format!("failover {}/{repeat}: {}", round + 1, fault.label());
             let step = progress.step_of_unknown_length(&what);
             all.push(stage.run(round, fault).await?);
             step.finish();

@@ -113,8 +113,14 @@ pub(crate) fn decide(
             .filter(|(_, since)| now.saturating_duration_since(*since) >= VIEW_SETTLES)
             .map(|(view, _)| view),
     };
-    let verdicts: BTreeMap<_, _> =
-        views.iter().map(|view| (view.address, judge(view, yardstick))).collect();
+    let verdict = |view: &NodeView| match judge(view, yardstick) {
+        // It has not been asked since, or does not know it yet.
+        verdict if verdict.class().is_some() && is_thrown_out(view, views) => {
+            Verdict::Unusable(Reason::Left)
+        }
+        verdict => verdict,
+    };
+    let verdicts: BTreeMap<_, _> = views.iter().map(|view| (view.address, verdict(view))).collect();
 
     let choice = Choice { previous, views, verdicts: &verdicts };
     let primary = choice.primary(policy, now);
@@ -191,22 +197,8 @@ impl Choice<'_> {
         else {
             return false;
         };
-        now.saturating_duration_since(since) < policy.path_timeout && !self.is_thrown_out(primary)
-    }
-
-    /// Whether a later membership than the last one that `node` told us of is without it. Members
-    /// go by the addresses of their own configuration, which need not be ours: so this tells
-    /// something only of a node that was on its own list.
-    fn is_thrown_out(&self, node: &NodeView) -> bool {
-        let Some(last) = node.galera() else {
-            return false;
-        };
-        last.members.contains(&node.address)
-            && self.views.iter().filter_map(member).any(|other| {
-                other.cluster == last.cluster
-                    && other.view_id > last.view_id
-                    && !other.members.contains(&node.address)
-            })
+        now.saturating_duration_since(since) < policy.path_timeout
+            && !is_thrown_out(primary, self.views)
     }
 
     fn cause(&self, primary: Option<NodeAddr>) -> Cause {
@@ -233,6 +225,21 @@ impl Choice<'_> {
     fn view(&self, address: NodeAddr) -> Option<&NodeView> {
         self.views.iter().find(|view| view.address == address)
     }
+}
+
+/// Whether a later membership than the last one that `node` told us of is without it. Members go by the
+/// addresses of their own configuration, which need not be ours: so this tells something only of a node
+/// that was on its own list.
+fn is_thrown_out(node: &NodeView, views: &[NodeView]) -> bool {
+    let Some(last) = node.galera() else {
+        return false;
+    };
+    last.members.contains(&node.address)
+        && views.iter().filter_map(member).any(|other| {
+            other.cluster == last.cluster
+                && other.view_id > last.view_id
+                && !other.members.contains(&node.address)
+        })
 }
 
 /// Which cluster is ours: the one we know, as long as any node of it answers. A wrong address in

@@ -179,7 +179,7 @@ fn meaning(error: Error) -> Outcome {
 }
 
 /// Somebody else's words, fit for one line of a log.
-fn words(text: &impl ToString) -> String {
+pub(super) fn words(text: &impl ToString) -> String {
     let legible = |letter: char| if letter.is_control() { ' ' } else { letter };
     text.to_string().chars().take(LONGEST_MESSAGE).map(legible).collect()
 }

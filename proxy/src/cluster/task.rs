@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hickory_resolver::proto::ProtoError;
+use ido_proxy_protocol::err::ErrPacket;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{self, Instant};
 use tokio_util::sync::CancellationToken;
@@ -17,12 +18,12 @@ use super::candidates::{Candidate, Candidates};
 use super::decide::{Cause, Decision, Policy, decide, member};
 use super::discover::Discovery;
 use super::dns::Service;
-use super::probe::{Probed, Prober};
+use super::probe::{Probed, Prober, words};
 use super::settings::{MonitorSettings, Settings};
 use super::state_file::StateFile;
 use super::topology::{Node, NodeAddr, Topology};
 use super::verdict::Verdict;
-use super::view::NodeView;
+use super::view::{Loss, NodeView, Outcome};
 use crate::telemetry::metrics::ClusterMetrics;
 
 /// What the rest of the daemon holds of the cluster.
@@ -31,17 +32,33 @@ pub(crate) struct ClusterHandle {
     /// The cluster as it is now. The sender lives as long as the task.
     pub(crate) topology: watch::Receiver<Arc<Topology>>,
     bells: watch::Receiver<Bells>,
+    heard: mpsc::Sender<Probed>,
     tasks: TaskTracker,
 }
 
 impl ClusterHandle {
-    /// Says that something is wrong with `node`: it is probed at once instead of at its next turn.
-    /// Cheap, and callable from any thread and at any rate; what is said of a node while it is
-    /// being probed leads to one more probe.
+    /// Says that something is wrong with `node`: it is probed at once instead of at its next turn, and so
+    /// are the others, who know whether it is still one of them. Cheap, and callable from any thread and
+    /// at any rate; what is said of a node while it is being probed leads to one more probe.
     pub(crate) fn suspect(&self, node: NodeAddr) {
-        if let Some(bell) = self.bells.borrow().get(&node) {
-            bell.notify_one();
+        let bells = self.bells.borrow();
+        if bells.contains_key(&node) {
+            bells.values().for_each(|bell| bell.notify_one());
         }
+    }
+
+    /// Says what `node` answered to a client's command, or at a login: if that is that it shuts down, or is
+    /// no part of the cluster, it counts as if it had been said to a probe. A probe could learn it only
+    /// later: a server that shuts down takes connections for a second, and does not answer.
+    pub(crate) fn hear(&self, node: NodeAddr, error: &ErrPacket) {
+        let message = words(&String::from_utf8_lossy(&error.message));
+        let loss = Loss::Rejected { code: error.code, message };
+        if loss.is_final() {
+            let outcome = Outcome::Lost(loss);
+            // One that is lost because the task has too much to do is seen by the probe that follows.
+            drop(self.heard.try_send(Probed { address: node, asked: Instant::now(), outcome }));
+        }
+        self.suspect(node);
     }
 
     /// Waits until everything that [`Cluster::spawn`] started has ended, connections closed.
@@ -59,7 +76,8 @@ impl ClusterHandle {
         bell: Arc<Notify>,
     ) -> Self {
         let (_, bells) = watch::channel(Bells::from([(node, bell)]));
-        Self { topology, bells, tasks: TaskTracker::new() }
+        let (heard, _) = mpsc::channel(1);
+        Self { topology, bells, heard, tasks: TaskTracker::new() }
     }
 }
 
@@ -143,7 +161,7 @@ impl Cluster {
             memory,
             nodes: BTreeMap::new(),
             decision: Decision::default(),
-            probed,
+            probed: probed.clone(),
             topology,
             bells,
             tasks: tasks.clone(),
@@ -154,7 +172,7 @@ impl Cluster {
         tasks.spawn(cluster.run(answers, results));
         // It waits for what is spawned later all the same.
         tasks.close();
-        Ok(ClusterHandle { topology: topology_watch, bells: bells_watch, tasks })
+        Ok(ClusterHandle { topology: topology_watch, bells: bells_watch, heard: probed, tasks })
     }
 
     async fn run(

@@ -56,6 +56,8 @@ pub(crate) enum Reason {
     Forgotten,
     /// It is in the group but has not caught up.
     Joining,
+    /// It was a member, and the others know of a later membership without it.
+    Left,
     /// The probe failed at once.
     Lost(Loss),
     /// It stands outside the primary component.
@@ -86,6 +88,7 @@ impl fmt::Display for Reason {
             Self::Foreign { cluster } => write!(f, "belongs to another cluster ({cluster})"),
             Self::Forgotten => f.write_str("no longer known"),
             Self::Joining => f.write_str("joining: has not caught up with the cluster"),
+            Self::Left => f.write_str("no longer a member of the cluster, say the others"),
             Self::Lost(loss) => loss.fmt(f),
             Self::NonPrimary => f.write_str("outside the primary component"),
             Self::NotGalera => f.write_str("not a Galera node (wsrep is off)"),

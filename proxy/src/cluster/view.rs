@@ -104,7 +104,7 @@ pub(crate) enum Loss {
 
 impl Loss {
     /// Whether it can be of no use to anybody, rather than to our probe alone.
-    fn is_final(&self) -> bool {
+    pub(super) fn is_final(&self) -> bool {
         match self {
             Self::Closed | Self::Garbled(_) | Self::Refused => true,
             Self::Rejected { code, .. } => FINAL_CODES.contains(code),

@@ -469,8 +469,10 @@ impl Session {
     pub(super) fn lose(&mut self, cause: Cause) -> Result<(), End> {
         let Some(link) = self.link.take() else { return Ok(()) };
         let node = link.node;
-        if !matches!(cause, Cause::Moved | Cause::Silent) {
-            self.context.cluster.suspect(node);
+        match &cause {
+            Cause::Moved | Cause::Silent => {}
+            Cause::Said(error) => self.context.cluster.hear(node, error),
+            Cause::Socket(_) => self.context.cluster.suspect(node),
         }
         self.entry.set_node(None);
         self.context.metrics.links_lost.of(cause.loss()).increment(1);

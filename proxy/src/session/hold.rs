@@ -70,7 +70,7 @@ impl Session {
                     }
                     Err(error) if error.may_retry() => {
                         tracing::debug!(session = %self.entry.id(), %error, "no link yet");
-                        self.context.cluster.suspect(node);
+                        self.report(node, &error);
                     }
                     Err(error) => return Err(End::LinkRefused(error)),
                 }
@@ -117,6 +117,15 @@ impl Session {
                     Err(error) => return Err(End::ClientFailed(error)),
                 },
             }
+        }
+    }
+
+    /// Tells those who watch the nodes how a login at `node` failed.
+    pub(super) fn report(&self, node: NodeAddr, error: &LinkError) {
+        match error {
+            LinkError::Refused { error, .. } => self.context.cluster.hear(node, error),
+            LinkError::Moved { .. } => {}
+            _ => self.context.cluster.suspect(node),
         }
     }
 

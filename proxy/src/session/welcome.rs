@@ -25,7 +25,7 @@ impl Session {
             if !error.may_retry() {
                 return Err(End::LinkRefused(error));
             }
-            self.context.cluster.suspect(node);
+            self.report(node, &error);
         }
         let payload = match &self.link {
             Some(link) if self.profile.capabilities.contains(Capabilities::SESSION_TRACK) => {

@@ -221,6 +221,26 @@ fn a_silent_primary_that_the_cluster_threw_out_gets_no_time() {
     assert_eq!(play.see(&[silent(1, play.now), without_first(2)]), Some(address(2)));
 }
 
+/// A server that is shut down takes connections for a second after it left the cluster, and answers none:
+/// all that time clients would wait for it.
+#[test]
+fn a_primary_that_the_others_saw_leave_is_left_before_it_is_heard_again() {
+    let without_first = |n: u8, id| {
+        galera(n, |g| {
+            g.view_id = Some(id);
+            g.members.remove(&address(1));
+        })
+    };
+    let mut play = Play::new();
+    play.see(&[synced(1), synced(2)]);
+    assert_eq!(play.see(&[synced(1), without_first(2, 4)]), Some(address(2)));
+    assert_eq!(play.verdict(1), &Verdict::Unusable(Reason::Left));
+    // What a node says that knows less than the primary proves nothing.
+    let mut play = Play::new();
+    play.see(&[synced(1), synced(2)]);
+    assert_eq!(play.see(&[synced(1), without_first(2, 2)]), Some(address(1)));
+}
+
 #[test]
 fn members_by_other_addresses_than_ours_prove_nothing() {
     let elsewhere = |n: u8, id| {

@@ -376,6 +376,24 @@ async fn a_suspected_node_is_probed_at_once() {
     run.end().await;
 }
 
+/// All the time until a probe says the same, clients would wait for a node that has left them.
+#[tokio::test]
+async fn a_node_that_tells_a_client_that_it_stops_is_left_at_once() {
+    let nodes = nodes::<2>().await;
+    let mut settings = by_list(&nodes);
+    settings.monitor.interval = NEVER;
+    let mut run = Run::start(settings);
+    run.until_primary(&nodes[0]).await;
+    let told = |code| ErrPacket::new(code, *b"08S01", "as a client was told");
+    // That a client did something wrong is nobody else's concern.
+    run.handle.hear(nodes[0].address, &told(1064));
+    nodes[0].play(Script::Hangs);
+    run.handle.hear(nodes[0].address, &told(1053));
+    run.until_primary(&nodes[1]).await;
+    assert_eq!(run.now().epoch, 2);
+    run.end().await;
+}
+
 #[tokio::test]
 async fn it_ends_at_once_while_everything_hangs() {
     let nodes = nodes::<2>().await;
