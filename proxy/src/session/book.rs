@@ -145,6 +145,12 @@ impl Book {
         self.status.contains(StatusFlags::AUTOCOMMIT)
     }
 
+    /// Whether each COMMIT and ROLLBACK does more than its text says: `completion_type`.
+    pub(crate) fn chains(&self) -> bool {
+        let value = self.now.variables.get(&b"completion_type"[..]);
+        value.is_some_and(|value| !matches!(&value[..], b"NO_CHAIN" | b"0"))
+    }
+
     /// Whether several statements may be in one text.
     pub(crate) fn multi(&self) -> bool {
         self.multi
@@ -180,10 +186,13 @@ impl Book {
         self.begun = Some(setup);
     }
 
-    /// No transaction is open any more.
+    /// No transaction is open any more. What was set for that one alone is gone with it.
     pub(crate) fn end(&mut self) {
         self.begun = None;
         self.closed.clear();
+        if !self.now.characteristics.is_empty() {
+            Arc::make_mut(&mut self.now).characteristics.clear();
+        }
     }
 
     /// The state that a new link is to be brought into: that of the beginning of the transaction if

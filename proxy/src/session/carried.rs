@@ -79,6 +79,7 @@ impl Carried {
             dialect: self.book.dialect(),
             multi: self.book.multi(),
             autocommit: self.book.autocommit(),
+            chains: self.book.chains(),
             open: self.transaction.is_open(),
             dirty: self.transaction.is_dirty(),
             fence: self.fence.is_available() && self.book.unmovable().is_none(),

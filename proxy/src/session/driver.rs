@@ -20,11 +20,11 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::carried::Tally;
 use super::context::SessionContext;
-use super::end::{ERROR_DURING_COMMIT, End};
+use super::end::{CONNECTION_KILLED, ERROR_DURING_COMMIT, End};
 use super::exchange::queue_packet;
 use super::failover::Loss;
 use super::journal::store::Cursor;
-use super::link::{Link, Profile};
+use super::link::{Link, LinkError, Profile};
 use super::machine::{Machine, Sending, Stuck, Upward};
 use super::orders::{Phase, Standing};
 use super::owed::Debt;
@@ -477,7 +477,11 @@ impl Session {
         self.entry.set_node(None);
         self.context.metrics.links_lost.of(cause.loss()).increment(1);
         let thread = link.greeting.connection_id;
-        let closed = matches!(&cause, Cause::Socket(error) if error.kind() == END_OF_STREAM);
+        let closed = match &cause {
+            Cause::Said(error) => error.code == CONNECTION_KILLED,
+            Cause::Socket(error) => error.kind() == END_OF_STREAM,
+            Cause::Moved | Cause::Silent => false,
+        };
         let kills = self.orders.latest().topology.kills(node);
         let mut loss = Loss::new(node, thread, cause.loss(), closed, self.loss);
         loss.kills = kills;
@@ -549,6 +553,7 @@ impl Session {
         let Some(link) = self.link.as_mut() else { return Ok(()) };
         match timeout(limit, link.report_state()).await {
             Ok(Ok(())) => Ok(()),
+            Ok(Err(LinkError::Io { source, .. })) => self.lose(Cause::Socket(source)),
             Ok(Err(error)) => Err(End::LinkRefused(error)),
             Err(_elapsed) => self.lose(Cause::Socket(io::ErrorKind::TimedOut.into())),
         }

@@ -86,7 +86,7 @@ impl End {
             | Self::ClientQuit
             | Self::ClientViolation(_)
             | Self::NodeViolation { .. } => false,
-            Self::LinkRefused(error) => error.may_retry(),
+            Self::LinkRefused(error) => error.may_retry(false),
             Self::Drained
             | Self::DrainTimedOut
             | Self::HoldExpired { .. }
@@ -148,5 +148,5 @@ pub(super) const ERROR_DURING_COMMIT: u16 = 1180;
 const NET_PACKET_TOO_LARGE: u16 = 1153;
 /// ER_MALFORMED_PACKET.
 const MALFORMED_PACKET: u16 = 1835;
-/// ER_CONNECTION_KILLED.
-const CONNECTION_KILLED: u16 = 1927;
+/// ER_CONNECTION_KILLED: by somebody, or because the node rejects all (`wsrep_reject_queries=ALL_KILL`).
+pub(super) const CONNECTION_KILLED: u16 = 1927;

@@ -27,6 +27,8 @@ pub(super) struct Loss {
     pub(super) closed: bool,
     /// How often somebody had killed a connection at that node before.
     pub(super) kills: Option<u64>,
+    /// How many links to this node were lost before this one, in a row, since something went on.
+    pub(super) again: u32,
     phase: RecoveryPhase,
     entered: Instant,
     spent: [Duration; RecoveryPhase::NAMES.len()],
@@ -50,19 +52,21 @@ impl Loss {
             since: now,
             closed,
             kills: None,
+            again: 0,
             phase: RecoveryPhase::Detect,
             entered: now,
             spent: Default::default(),
         };
         let Some(mut before) = before else { return fresh };
         before.spend(now);
-        Self { since: before.since, spent: before.spent, ..fresh }
+        let again = if before.node == node { before.again + 1 } else { 0 };
+        Self { since: before.since, spent: before.spent, again, ..fresh }
     }
 
     /// A command begins to wait only now: the link was lost while none was in hand.
     pub(super) fn begins_to_wait(&mut self) {
         let fresh = Self::new(self.node, self.thread, self.reason, self.closed, None);
-        *self = Self { kills: self.kills, ..fresh };
+        *self = Self { kills: self.kills, again: self.again, ..fresh };
     }
 
     /// From now on time is spent on this.

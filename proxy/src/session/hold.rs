@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use super::driver::{MOST_HELD, Session};
 use super::end::End;
 use super::link::{Link, LinkError};
+use super::machine::LinkFacts;
 use super::orders::Phase;
 use super::registry::SessionState;
 use crate::cluster::NodeAddr;
@@ -23,6 +24,14 @@ impl Session {
         let started = Instant::now();
         let mut held = None;
         let mut pause = FIRST_RETRY;
+        if let Some(again) = self.loss.map(|loss| loss.again).filter(|again| *again > 0) {
+            // A node that takes logins and nothing else must not be asked as fast as it can refuse.
+            let rest = jittered((FIRST_RETRY * again).min(LAST_RETRY));
+            tokio::select! {
+                () = self.orders.changed() => {}
+                () = sleep(rest) => {}
+            }
+        }
         loop {
             let orders = self.orders.latest().clone();
             // One that has a transaction or a command to do again goes on for as long as the daemon does.
@@ -68,7 +77,7 @@ impl Session {
                         self.leaving = false;
                         return Ok(());
                     }
-                    Err(error) if error.may_retry() => {
+                    Err(error) if error.may_retry(self.loss.is_some()) => {
                         tracing::debug!(session = %self.entry.id(), %error, "no link yet");
                         self.report(node, &error);
                     }
@@ -198,7 +207,9 @@ impl Session {
         if ghost.is_some() {
             self.context.own_kills.note();
         }
-        self.machine.link_up(link.facts(&self.profile, self.context.galera, ghost));
+        let behind = self.context.galera && self.orders.latest().topology.epoch > 1;
+        let facts = link.facts(&self.profile, self.context.galera, ghost);
+        self.machine.link_up(LinkFacts { behind, ..facts });
         self.entry.set_node(Some(node));
         self.link = Some(link);
         Ok(())

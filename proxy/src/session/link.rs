@@ -83,11 +83,14 @@ pub(crate) enum LinkError {
 }
 
 impl LinkError {
-    /// Whether the same may succeed a moment later.
-    pub(crate) fn may_retry(&self) -> bool {
+    /// Whether the same may succeed a moment later. One that `recovers` waits for a place where others
+    /// are told at once that there is none: its client has been served before.
+    pub(crate) fn may_retry(&self, recovers: bool) -> bool {
         match self {
             Self::Io { .. } | Self::Moved { .. } | Self::TimedOut { .. } => true,
-            Self::Refused { error, .. } => RETRIED_REFUSALS.contains(&error.code),
+            Self::Refused { error, .. } => {
+                RETRIED_REFUSALS.contains(&error.code) || (recovers && LIMITS.contains(&error.code))
+            }
             Self::Violation { .. } => false,
         }
     }
@@ -95,7 +98,7 @@ impl LinkError {
     /// The reason to count.
     pub(crate) fn loss(&self) -> LinkLoss {
         match self {
-            Self::Refused { .. } if self.may_retry() => LinkLoss::NodeFailed,
+            Self::Refused { .. } if self.may_retry(false) => LinkLoss::NodeFailed,
             Self::Refused { .. } => LinkLoss::LoginFailed,
             Self::Io { .. } | Self::Moved { .. } | Self::TimedOut { .. } => LinkLoss::ConnectFailed,
             Self::Violation { .. } => LinkLoss::ProtocolViolation,
@@ -189,6 +192,7 @@ impl Link {
             schema: profile.database.clone(),
             galera,
             ghost,
+            behind: false,
         }
     }
 
@@ -302,3 +306,7 @@ const LOGIN_PACKET_LIMIT: usize = 1 << 20;
 /// be left, so another try is likely to meet another one. And ER_CON_COUNT_ERROR: after a failover many
 /// come at once, and some leave again.
 const RETRIED_REFUSALS: [u16; 3] = [1053, 1047, 1040];
+
+/// ER_TOO_MANY_USER_CONNECTIONS and ER_USER_LIMIT_REACHED: connections of a node that is being left may
+/// still count.
+const LIMITS: [u16; 2] = [1203, 1226];

@@ -60,7 +60,7 @@ pub(crate) struct Machine {
     client_capabilities: Capabilities,
     /// The link that is there.
     link: Option<LinkFacts>,
-    /// Nothing of the session is set up on the link yet.
+    /// The way back is still to be gone, with the next command.
     fresh: bool,
     /// There was a link before, to this thread of a node.
     met: bool,
@@ -89,6 +89,8 @@ pub(crate) struct LinkFacts {
     pub(crate) galera: bool,
     /// The thread of the link before, if that was to the same node.
     pub(crate) ghost: Option<u32>,
+    /// It may not have applied yet what other nodes have committed, and said so to a client.
+    pub(crate) behind: bool,
 }
 
 #[derive(Debug)]
@@ -226,7 +228,7 @@ impl Machine {
         if let State::Busy(exchange) = &mut self.state {
             exchange.recovery = Some(Box::new(Recovery::on_new_link(facts.ghost)));
         }
-        self.fresh = self.met && !self.is_busy();
+        self.fresh = (self.met || facts.behind) && !self.is_busy();
         self.met = true;
         self.link = Some(facts);
     }
@@ -257,12 +259,19 @@ impl Machine {
             return Err(Stuck::Doubt(doubt));
         }
         let whole = exchange.sent && !exchange.request.is_empty();
+        // It cannot be done again, but the fence tells whether it was done.
+        let asks = whole
+            && exchange.step().is_some_and(|step| matches!(step.risk, Risk::Commit { .. }))
+            && self.carried.fence.is_in_doubt()
+            && self.carried.book.unmovable().is_none();
         let reason = self
             .carried
             .stuck()
             .or_else(|| (!whole).then_some(Reason::LongCommand))
             .or_else(|| step.and_then(|_| exchange.transaction.first()));
-        if let Some(reason) = reason {
+        if let Some(reason) = reason
+            && !asks
+        {
             let doubt = self.carried.fence.is_in_doubt();
             return Err(if doubt { Stuck::Doubt(Doubt::Statement) } else { Stuck::Reason(reason) });
         }

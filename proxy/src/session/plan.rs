@@ -26,6 +26,8 @@ pub(crate) struct Scene {
     pub(crate) multi: bool,
     /// Whether each statement is a transaction of its own unless one is open.
     pub(crate) autocommit: bool,
+    /// Whether a COMMIT or ROLLBACK does more than its text says.
+    pub(crate) chains: bool,
     /// Whether a transaction is open.
     pub(crate) open: bool,
     /// Whether the open transaction may have written.
@@ -287,7 +289,7 @@ fn commit_risk(kind: Kind, scene: Scene, resume: usize) -> Risk {
     let unclear = match kind {
         Kind::Ddl => true,
         // What comes after it is not simply the rest of the text.
-        Kind::Commit(completion) => completion.chain || completion.release,
+        Kind::Commit(completion) => scene.chains || completion.chain || completion.release,
         _ => false,
     };
     match (scene.fence, unclear) {
@@ -381,7 +383,7 @@ impl Planner {
                 self.flush();
                 self.push(statement, class);
                 self.risk(Risk::Rollback);
-                self.open = !self.scene.autocommit;
+                self.open = self.chains(statement.kind) || !self.scene.autocommit;
                 self.dirty = false;
             }
             Class::Begin => {
@@ -443,9 +445,18 @@ impl Planner {
             // behind it, where it could not replicate the transaction; that of "COMMIT" with the error.
             self.flush();
         }
-        let chain = matches!(statement.kind, Kind::Commit(completion) if completion.chain);
-        self.open = class == Class::Begin || chain || !self.scene.autocommit;
+        self.open = class == Class::Begin || self.chains(statement.kind) || !self.scene.autocommit;
         self.dirty = false;
+    }
+
+    /// Whether the statement ends a transaction and begins the next one.
+    fn chains(&self, kind: Kind) -> bool {
+        match kind {
+            Kind::Commit(completion) | Kind::Rollback(completion) => {
+                completion.chain || self.scene.chains
+            }
+            _ => false,
+        }
     }
 
     /// A statement that commits by itself, between a BEGIN and a COMMIT of ours.

@@ -169,7 +169,9 @@ impl Stage {
     /// Makes another node the primary, or none.
     pub(super) fn set_primary(&self, primary: Option<NodeAddr>) {
         self.orders.send_modify(|orders| {
-            let epoch = orders.topology.epoch + 1;
+            let last = orders.topology.primary.unwrap_or_else(|| self.node());
+            let moved = primary.is_some_and(|primary| primary != last);
+            let epoch = orders.topology.epoch + u64::from(moved);
             orders.topology = Arc::new(Topology { primary, epoch, ..Topology::default() });
         });
     }

@@ -22,7 +22,7 @@ impl Session {
         if let (Some(node), Phase::Serving) = (orders.topology.primary, orders.phase)
             && let Err(error) = self.open_link(node).await
         {
-            if !error.may_retry() {
+            if !error.may_retry(false) {
                 return Err(End::LinkRefused(error));
             }
             self.report(node, &error);

@@ -64,6 +64,8 @@ pub(super) struct Recovery {
     rows: Vec<u8>,
     /// The server has rolled back what is to be done again.
     undo: bool,
+    /// The link may be in any state that the session was in.
+    unsettled: bool,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -126,9 +128,10 @@ impl Recovery {
         if carried.fence.is_in_doubt() { Self::in_doubt() } else { Self::rolled_back() }
     }
 
-    /// Nothing but a rollback, on the same link.
+    /// Nothing but a rollback, on the same link. A replay that was broken off has left it in the state in
+    /// which the transaction began.
     fn giving_up() -> Self {
-        Self { phase: Phase::Over, pause: false, ..Self::in_doubt() }
+        Self { phase: Phase::Setup, pause: false, unsettled: true, ..Self::in_doubt() }
     }
 
     fn new(phase: Phase, fresh: bool) -> Self {
@@ -143,6 +146,7 @@ impl Recovery {
             reads_fence: false,
             rows: Vec::new(),
             undo: false,
+            unsettled: false,
         }
     }
 
@@ -211,7 +215,9 @@ impl Recovery {
 
     fn set_up(&mut self, carried: &Carried, link: &LinkFacts) {
         let again = carried.records > 0;
-        if !self.fresh {
+        if self.unsettled {
+            self.push_setup(carried, link, None);
+        } else if !self.fresh {
             // The transaction may have begun with other settings than those it has made since.
             if again && carried.book.setup(true) != carried.book.setup(false) {
                 self.push_setup(carried, link, None);
@@ -432,6 +438,11 @@ impl Replies<'_> {
                     // What else the command did by itself is not known.
                     self.stuck(Stuck::Doubt(Doubt::Statement));
                 }
+            }
+            (Outcome::NotCommitted, true) if carried.stuck().is_some() => {
+                // It is not, so far, and it cannot be made sure of by doing it again.
+                carried.tally.unknown += 1;
+                self.stuck(Stuck::Doubt(Doubt::Statement));
             }
             (Outcome::NotCommitted, _) => {
                 carried.tally.undone += u64::from(in_doubt);

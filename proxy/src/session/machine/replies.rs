@@ -21,6 +21,7 @@ use super::running::{Job, Owner, Running};
 use crate::session::book::Prepared;
 use crate::session::carried::Carried;
 use crate::session::digest::{PacketWalk, PayloadDigest};
+use crate::session::end::CONNECTION_KILLED;
 use crate::session::fence::FENCELESS;
 use crate::session::journal::record::Told;
 use crate::session::plan::{PieceKind, Risk, Step, What};
@@ -605,7 +606,7 @@ pub(super) fn is_loss(error: &ErrPacket) -> bool {
     match error.code {
         // The same number stands for an unknown command.
         NOT_READY => error.message.starts_with(b"WSREP"),
-        SERVER_SHUTDOWN | READ_ONLY_MODE => true,
+        CONNECTION_KILLED | SERVER_SHUTDOWN | READ_ONLY_MODE => true,
         // The same number stands for other options that forbid something.
         OPTION_PREVENTS => error.message.windows(11).any(|words| words == b"--read-only"),
         _ => false,

@@ -106,6 +106,29 @@ fn lost_after_a_commit_that_was_not_done_it_is_done_again() {
     assert_eq!((run.tally().committed, run.tally().undone, run.tally().unknown), (0, 1, 0));
 }
 
+/// It cannot be done again. Who is not told that it was done does it again.
+#[test]
+fn of_a_transaction_that_is_not_kept_it_is_told_that_it_was_committed() {
+    let texts = ["BEGIN", "INSERT INTO t VALUES ('a')", "COMMIT"];
+    let commit = *after(&texts).requests.last().expect("a COMMIT");
+    let unknown = Err(Stuck::Doubt(Doubt::Statement));
+    for (cut, outcome) in [(commit, Ok(())), (commit - 1, unknown)] {
+        // The second link is lost too, with the answer that would tell.
+        for cuts in [vec![Cut::Up(cut)], vec![Cut::Up(cut), Cut::Down(1)]] {
+            let mut run = Run::new(without_tracking(), cuts.clone());
+            let journal = Store::new(Arc::new(Budget::new(0, 0, None)));
+            let fence = Fence::new(Arc::new(FencePool::new("ido_proxy")));
+            let carried = Carried::new(Book::new(without_tracking(), 8, None), journal, fence);
+            run.machine = Machine::new(without_tracking(), carried);
+            assert_eq!(run.all(&program(&texts)), outcome, "{cuts:?}");
+            if outcome.is_ok() {
+                let (told, tokens) = direct(&program(&texts), without_tracking());
+                assert_eq!((&run.to_client, run.cluster.tokens()), (&told, tokens));
+            }
+        }
+    }
+}
+
 /// A statement that commits by itself, and its COMMIT of ours.
 #[test]
 fn lost_under_a_single_insert_it_is_there_once_whether_it_was_committed_or_not() {

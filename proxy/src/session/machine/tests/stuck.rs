@@ -270,12 +270,55 @@ fn that_a_commit_is_in_doubt_is_told_before_any_other_reason() {
             play.node_sends(&fenced(1));
             assert_eq!(play.requests(), ["COMMIT"]);
         }
-        play.machine.link_lost()
+        let mut lost = play.machine.link_lost();
+        if lost.is_ok() {
+            // The fence may tell. It says that nothing is committed, so far.
+            play.machine.link_up(facts(icinga()));
+            play.client_sends(b"");
+            assert!(play.requests()[0].contains("SELECT seq FROM"));
+            let eof = EofPacket { warnings: 0, status: StatusFlags::AUTOCOMMIT }.encode();
+            let packets = [b"\x01", COLUMN, &eof, &eof].into_iter().zip(1..);
+            let empty: Vec<u8> = packets.flat_map(|(part, number)| framed(part, number)).collect();
+            let down = play.machine.downward(&empty).expect("a reply");
+            lost = down.stuck.map_or(Ok(()), Err);
+        }
+        lost
     };
     let fenced = committing("CALL p()", b"");
     assert_eq!(fenced, Err(Stuck::Doubt(Doubt::Statement)));
     let unfenced = committing("SET @a = 1", b"");
     assert_eq!(unfenced, Err(Stuck::Doubt(Doubt::Unfenced)));
+}
+
+/// A replay that was broken off has set the link up as it was when the transaction began, and for texts of
+/// several statements: a client that is not to send those would be open to injected SQL.
+#[test]
+fn a_session_whose_transaction_is_given_up_is_as_it_was_when_its_link_was_lost() {
+    let mut play = in_a_transaction();
+    play.client_sends(&query("SELECT 1")).node_sends(&rows(1, true));
+    play.client_sends(&query("SET lc_time_names='de_DE'"));
+    play.node_sends(&ok(1, in_transaction(), VARIABLE));
+    play.requests();
+    assert_eq!(play.machine.link_lost(), Ok(()));
+    play.machine.link_up(LinkFacts { galera: false, ..facts(icinga()) });
+    play.client_sends(b"");
+    let mut sent = play.requests();
+    let mut rounds = 0;
+    while !play.machine.is_idle() {
+        let last = sent.last().expect("a request").clone();
+        if last.contains(';') {
+            // The replay.
+            play.node_sends(&framed(&ErrPacket::new(1146, *b"42S02", "gone").encode(), 1));
+        } else {
+            play.node_sends(&ok(1, StatusFlags::AUTOCOMMIT, NONE));
+        }
+        sent.extend(play.requests());
+        rounds += 1;
+        assert!(rounds < 20, "{sent:#?}");
+    }
+    let rollback = sent.iter().position(|sql| sql == "ROLLBACK").expect("it is rolled back");
+    let set = sent.iter().rposition(|sql| sql.contains("de_DE"));
+    assert!(set > Some(rollback), "{sent:#?}");
 }
 
 /// The next node may lack the database, or the right to it.
