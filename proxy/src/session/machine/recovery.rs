@@ -58,6 +58,8 @@ pub(super) struct Recovery {
     cursor: Cursor,
     /// The next statement of the record at the cursor.
     statement: usize,
+    /// An id was asked for, and may still be given to the next row that wants one.
+    id_is_set: bool,
     /// The barrier reads the fence.
     reads_fence: bool,
     /// What the barrier read so far.
@@ -113,7 +115,7 @@ impl Recovery {
         let mut recovery = Self::new(Phase::Barrier, false);
         recovery.pause = true;
         // A replay that was broken off has set it.
-        recovery.push(Task::Attempt, query("SET timestamp=DEFAULT"));
+        recovery.push(Task::Attempt, query("SET timestamp=DEFAULT, insert_id=0"));
         recovery.push(Task::Attempt, query("ROLLBACK"));
         recovery
     }
@@ -143,6 +145,7 @@ impl Recovery {
             multi: None,
             cursor: Cursor::default(),
             statement: 0,
+            id_is_set: false,
             reads_fence: false,
             rows: Vec::new(),
             undo: false,
@@ -275,7 +278,7 @@ impl Recovery {
             }
             Fetch::End => {
                 carried.tally.replays += 1;
-                self.push(Task::Must, query("SET timestamp=DEFAULT"));
+                self.push(Task::Must, query("SET timestamp=DEFAULT, insert_id=0"));
                 self.set_multi(carried.book.multi());
                 self.phase = Phase::Over;
                 return Sending::Nothing;
@@ -286,7 +289,8 @@ impl Recovery {
         };
         match record.command {
             Command::Query => {
-                self.statement = again(&record, self.statement, &mut self.queue);
+                self.statement =
+                    again(&record, self.statement, &mut self.id_is_set, &mut self.queue);
                 let next = self.statement;
                 if next < record.told.len() {
                     return Sending::Nothing;
@@ -294,10 +298,10 @@ impl Recovery {
             }
             _ if record.told.first().is_some_and(|told| told.is_of_the_moment()) => {}
             command => {
-                let mut set = format!("SET timestamp={}", seconds(record.at));
-                if let Some(id) = record.told.first().and_then(|told| told.id()) {
-                    set += &format!(", insert_id={id}");
-                }
+                // 0 is none.
+                let id = record.told.first().and_then(|told| told.id()).unwrap_or_default();
+                self.id_is_set = id != 0;
+                let set = format!("SET timestamp={}, insert_id={id}", seconds(record.at));
                 let byte = command.byte().unwrap_or_default();
                 let mut payload = [&[byte], record.payload].concat();
                 let told = record.told.iter().copied().map(Some).collect();
@@ -314,7 +318,12 @@ impl Recovery {
 
 /// Puts the statements of a record from this one on, up to a good size, into the queue, with their time
 /// and their ids. Returns the statement to go on with.
-fn again(record: &Record<'_>, from: usize, queue: &mut VecDeque<Request>) -> usize {
+fn again(
+    record: &Record<'_>,
+    from: usize,
+    id_is_set: &mut bool,
+    queue: &mut VecDeque<Request>,
+) -> usize {
     let mut payload = query(&format!("SET timestamp={}", seconds(record.at)));
     let mut expected = vec![None];
     let whole = [(0, record.payload.len() as u32)];
@@ -325,12 +334,23 @@ fn again(record: &Record<'_>, from: usize, queue: &mut VecDeque<Request>) -> usi
         if told.is_of_the_moment() {
             continue;
         }
-        if let Some(id) = told.id() {
-            payload.extend_from_slice(format!(";SET insert_id={id}").as_bytes());
-            expected.push(None);
+        let sql = bound.map(|&(start, end)| start as usize..end as usize);
+        let sql = sql.and_then(|range| record.payload.get(range));
+        match told.id() {
+            Some(id) => {
+                payload.extend_from_slice(format!(";SET insert_id={id}").as_bytes());
+                expected.push(None);
+                *id_is_set = true;
+            }
+            // The statement before may have told an id that it did not generate, and left it for this.
+            None if *id_is_set && sql.is_some_and(may_insert) => {
+                payload.extend_from_slice(b";SET insert_id=0");
+                expected.push(None);
+                *id_is_set = false;
+            }
+            None => {}
         }
-        if let Some(&(start, end)) = bound {
-            let sql = record.payload.get(start as usize..end as usize).unwrap_or_default();
+        if let Some(sql) = sql {
             if sql.len() >= LONG {
                 // With anything beside it, it might be longer than the server takes.
                 let ours = std::mem::replace(&mut payload, vec![COM_QUERY]);
@@ -348,6 +368,12 @@ fn again(record: &Record<'_>, from: usize, queue: &mut VecDeque<Request>) -> usi
     }
     queue.push_back(Request { task: Task::Replay(expected), payload });
     next
+}
+
+/// Whether a statement may add a row: most of Icinga's do not, by their first word.
+fn may_insert(sql: &[u8]) -> bool {
+    let word = sql.trim_ascii_start().get(..6).unwrap_or_default();
+    ![b"UPDATE", b"DELETE", b"SELECT"].iter().any(|other| word.eq_ignore_ascii_case(*other))
 }
 
 fn query(sql: &str) -> Vec<u8> {

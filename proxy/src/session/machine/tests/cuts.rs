@@ -257,6 +257,31 @@ fn only_an_id_that_was_told_is_asked_for_again() {
     assert_eq!(count(&run, "SET insert_id=1"), 1);
 }
 
+/// The next row that wants one would get it.
+#[test]
+fn an_id_that_was_told_and_not_generated_is_given_to_no_row() {
+    for texts in [
+        &["BEGIN", TELLS, "INSERT INTO s VALUES ('b')", "COMMIT"][..],
+        &["BEGIN", "UPDATE u SET a=LAST_INSERT_ID(99);INSERT INTO s VALUES ('b')", "COMMIT"],
+    ] {
+        let mut run = Run::new(without_tracking(), []);
+        run.all(&program(&texts[..texts.len() - 1])).expect("nothing is lost");
+        assert_eq!(run.cut(), Ok(()));
+        run.all(&program(&["COMMIT"])).expect("it goes on");
+        let (_, tokens) = direct(&program(texts), without_tracking());
+        assert_eq!(run.cluster.tokens(), tokens);
+    }
+    let texts = ["BEGIN", TELLS, "INSERT INTO t VALUES ('b')", "COMMIT"];
+    let mut run = Run::new(without_tracking(), []);
+    run.all(&program(&texts[..2])).expect("nothing is lost");
+    assert_eq!(run.cut(), Ok(()));
+    run.all(&program(&texts[2..])).expect("it goes on");
+    let (told, tokens) = direct(&program(&texts), without_tracking());
+    assert_eq!((run.cluster.tokens(), &run.to_client), (tokens, &told));
+}
+
+const TELLS: &str = "UPDATE u SET a=LAST_INSERT_ID(99)";
+
 /// An id that one client was told would be another one's row, and that one's transaction could not be done
 /// again.
 #[test]

@@ -31,6 +31,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
         "SELECT token FROM t",
         "SELECT nothing",
         "SET lc_time_names='de_DE'",
+        "UPDATE u SET a=LAST_INSERT_ID(99)",
         "BEGIN;INSERT INTO t VALUES ('whole');COMMIT",
         "INSERT INTO t VALUES ('one');COMMIT;BEGIN;INSERT INTO t VALUES ('two');COMMIT;BEGIN",
         "INSERT INTO t VALUES ('before');SELECT nothing;COMMIT",
