@@ -650,14 +650,25 @@ impl Wires<'_> {
         if flushed && (more_to_move || *leaving) {
             return Poll::Ready(Event::Flushed);
         }
+        let awaits_reply = machine.awaits_reply();
+        // The side that is more likely to have something is asked first.
+        if awaits_reply
+            && may_move_down
+            && let Poll::Ready(result) = link.wire.poll_fill(cx)
+        {
+            return Poll::Ready(Event::Link(result));
+        }
         if may_move_up
             && link.wire.output.is_empty()
-            && (client.input.is_empty() || !machine.awaits_reply())
+            && (client.input.is_empty() || !awaits_reply)
             && let Poll::Ready(result) = client.poll_fill(cx)
         {
             return Poll::Ready(Event::Client(result));
         }
-        if may_move_down && let Poll::Ready(result) = link.wire.poll_fill(cx) {
+        if !awaits_reply
+            && may_move_down
+            && let Poll::Ready(result) = link.wire.poll_fill(cx)
+        {
             return Poll::Ready(Event::Link(result));
         }
         Poll::Pending

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::{pending, poll_fn};
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use tokio::sync::watch;
 use tokio_util::sync::ReusableBoxFuture;
@@ -34,13 +35,18 @@ pub(crate) struct Orders {
 /// registers once for each change, and not, as a receiver does, once for each wait.
 pub(super) struct Standing {
     orders: watch::Receiver<Orders>,
+    /// Has seen what `change` has seen: tells at little cost that it is not over.
+    seen: watch::Receiver<Orders>,
     change: ReusableBoxFuture<'static, watch::Receiver<Orders>>,
+    /// Who is woken by `change`.
+    registered: Option<Waker>,
 }
 
 impl Standing {
     pub(super) fn new(orders: watch::Receiver<Orders>) -> Self {
+        let seen = orders.clone();
         let change = ReusableBoxFuture::new(changed(orders.clone()));
-        Self { orders, change }
+        Self { orders, seen, change, registered: None }
     }
 
     /// The latest.
@@ -55,8 +61,23 @@ impl Standing {
 
     /// Waits until they are others than those at its last return. May be cancelled at any time.
     pub(super) async fn changed(&mut self) {
-        let orders = poll_fn(|cx| self.change.poll(cx)).await;
-        self.change.set(changed(orders));
+        poll_fn(|cx| self.poll_changed(cx)).await;
+    }
+
+    fn poll_changed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let registered = self.registered.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+        // A change is there to be seen before anybody is woken by it.
+        if registered && matches!(self.seen.has_changed(), Ok(false)) {
+            return Poll::Pending;
+        }
+        if let Poll::Ready(orders) = self.change.poll(cx) {
+            self.registered = None;
+            self.seen = orders.clone();
+            self.change.set(changed(orders));
+            return Poll::Ready(());
+        }
+        self.registered = Some(cx.waker().clone());
+        Poll::Pending
     }
 }
 
@@ -85,6 +106,46 @@ pub(crate) async fn follow_topology(
         orders.send_modify(|orders| orders.topology = latest);
         if topology.changed().await.is_err() {
             return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    /// A session would stay at a node that was left, or outlive its daemon.
+    #[tokio::test(start_paused = true)]
+    async fn every_change_is_seen_whoever_waits_and_however_often_the_wait_is_cancelled() {
+        let sender = watch::Sender::new(Orders::default());
+        let mut standing = Standing::new(sender.subscribe());
+        for round in 0..3 {
+            for _ in 0..2 {
+                let quiet = timeout(Duration::from_millis(1), standing.changed()).await;
+                assert!(quiet.is_err(), "round {round}: nothing has changed");
+            }
+            let change = async {
+                tokio::task::yield_now().await;
+                sender.send_modify(|orders| orders.phase = Phase::Draining);
+            };
+            let seen = timeout(Duration::from_secs(1), standing.changed());
+            assert!(tokio::join!(seen, change).0.is_ok(), "round {round}: while waiting");
+            sender.send_modify(|orders| orders.phase = Phase::Serving);
+            let seen = timeout(Duration::from_secs(1), standing.changed()).await;
+            assert!(seen.is_ok(), "round {round}: before the wait");
+            // Another task takes over, as when a session is handed on.
+            let task = tokio::spawn(async move {
+                standing.changed().await;
+                standing
+            });
+            tokio::task::yield_now().await;
+            sender.send_modify(|orders| orders.phase = Phase::Draining);
+            let waited = timeout(Duration::from_secs(1), task).await;
+            standing = waited.expect("it is woken").expect("it ends");
         }
     }
 }

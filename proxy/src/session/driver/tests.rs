@@ -59,7 +59,7 @@ async fn an_open_transaction_is_done_again_at_the_next_primary() {
         node.send(&ok(more), 1).await;
         node.send(&in_transaction(), 2).await;
     }
-    assert_eq!(node.read().await.payload, b"\x03SET timestamp=DEFAULT");
+    assert_eq!(node.read().await.payload, b"\x03SET timestamp=DEFAULT, insert_id=0");
     node.send(&in_transaction(), 1).await;
     assert_eq!(node.read().await.payload, QUERY);
     node.send_rows(StatusFlags::AUTOCOMMIT | StatusFlags::IN_TRANS).await;
