@@ -121,6 +121,7 @@ impl App {
                     config.users.iter().map(|user| (user.name.clone(), user.password.clone())),
                 )),
                 buffers: Arc::default(),
+                caught_up: Arc::default(),
                 cluster: cluster.clone(),
                 facade: facade.subscribe(),
                 fences: Arc::new(FencePool::new(config.control.schema.as_str())),

@@ -57,15 +57,8 @@ pub struct Icinga {
 }
 
 impl Icinga {
-    /// Starts it and waits until it is connected to its database and has written all its objects there.
-    ///
-    /// # Errors
-    /// When it is not installed, refuses its configuration, or does not connect within 2 minutes.
-    pub async fn start(run: &Arc<Run>, spec: IcingaSpec) -> Result<Self> {
-        let icinga = Self::launch(run, spec).await?;
-        icinga.connected(Duration::from_secs(120)).await?;
-        Ok(icinga)
-    }
+    /// How long it may take until it is connected and has written some thousands of objects.
+    pub const PATIENCE: Duration = Duration::from_secs(120);
 
     /// Starts it and waits for nothing.
     ///

@@ -54,6 +54,23 @@ impl Lab {
         self.icinga.as_ref().expect("the lab was built with Icinga")
     }
 
+    /// Starts Icinga and waits for nothing. It writes through the first proxy, by "localhost"; without a
+    /// proxy, to node 1.
+    ///
+    /// # Errors
+    /// When it is not installed, or a node does not answer.
+    pub async fn launch_icinga(&mut self, icinga: &IcingaSpec) -> Result<()> {
+        for node in self.galera.nodes() {
+            // Before Icinga's first statement: where it writes is what the lab is asked most.
+            node.record().await?;
+        }
+        let database = self.proxies.first().map(Proxy::database);
+        let database = database.unwrap_or_else(|| Database::Tcp(self.galera.node(1).address()));
+        let spec = IcingaSpec { database, ..icinga.clone() };
+        self.icinga = Some(Icinga::launch(&self.run, spec).await?);
+        Ok(())
+    }
+
     /// Parts nodes `one` and `other`, counted from 1, until healed.
     ///
     /// # Errors
@@ -211,15 +228,12 @@ impl Builder {
             lab.proxies.push(self.step(format!("ido-proxy {index}"), proxy).await?);
         }
         if let Some(icinga) = &self.icinga {
-            for node in lab.galera.nodes() {
-                // Before Icinga's first statement: where it writes is what the lab is asked most.
-                node.record().await?;
-            }
-            let database = lab.proxies.first().map(Proxy::database);
-            let database = database.unwrap_or_else(|| Database::Tcp(lab.galera.node(1).address()));
-            let spec = IcingaSpec { database, ..icinga.clone() };
-            let name = format!("Icinga, {} hosts, {} services", spec.hosts, spec.services);
-            lab.icinga = Some(self.step(name, Icinga::start(&lab.run, spec)).await?);
+            let name = format!("Icinga, {} hosts, {} services", icinga.hosts, icinga.services);
+            let start = async {
+                lab.launch_icinga(icinga).await?;
+                lab.icinga().connected(Icinga::PATIENCE).await
+            };
+            self.step(name, start).await?;
         }
         Ok(lab)
     }

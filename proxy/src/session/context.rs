@@ -1,6 +1,7 @@
 //! What every session of a worker is given.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -26,6 +27,8 @@ pub(crate) struct SessionContext {
     pub(crate) accounts: Arc<Accounts>,
     /// The free buffers of this worker.
     pub(crate) buffers: Arc<Buffers>,
+    /// The latest epoch whose primary is known to have applied all that was committed before it.
+    pub(crate) caught_up: Arc<AtomicU64>,
     /// Where to say that a node looks dead.
     pub(crate) cluster: ClusterHandle,
     /// Where a failover is written down.

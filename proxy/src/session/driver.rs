@@ -9,6 +9,7 @@ use std::fmt;
 use std::future::{pending, poll_fn};
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -50,6 +51,8 @@ pub(crate) struct Session {
     pub(super) machine: Machine,
     pub(super) link: Option<Link>,
     pub(super) orders: Standing,
+    /// The epoch whose primary will have caught up when the session is on its way again.
+    pub(super) catches_up: Option<u64>,
     /// Keeps others from the ids of a transaction that is still to be done again.
     pub(super) debt: Option<Debt>,
     /// Why the session will end with the next command: it cannot go on, and the client is not waiting to
@@ -226,6 +229,9 @@ impl Session {
             }
             Sending::Replayed => {
                 self.debt = None;
+                if let Some(epoch) = self.catches_up.take() {
+                    self.context.caught_up.fetch_max(epoch, Ordering::Relaxed);
+                }
                 None
             }
             Sending::Journal(cursor) => Some(Next::Journal(cursor)),

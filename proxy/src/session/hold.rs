@@ -138,6 +138,12 @@ impl Session {
         }
     }
 
+    /// The epoch, if `node` is its primary.
+    fn epoch_of(&self, node: NodeAddr) -> Option<u64> {
+        let orders = self.orders.latest();
+        Some(orders.topology.epoch).filter(|_| orders.topology.primary == Some(node))
+    }
+
     /// Whether the client waits for a reply, and not only its open transaction for a node.
     fn client_waits(&self) -> bool {
         self.machine.is_busy() || self.waiting.is_some() || !self.client.input.is_empty()
@@ -187,6 +193,7 @@ impl Session {
     /// [`LinkError`]; the session has no link then.
     pub(super) async fn open_link(&mut self, node: NodeAddr) -> Result<(), LinkError> {
         let started = Instant::now();
+        let epoch = self.epoch_of(node);
         let buffers = self.context.buffers.clone();
         let link = Link::open(node, &self.profile, buffers, self.context.limits.link_timeout);
         let mut link = link.await.inspect_err(|error| {
@@ -207,7 +214,10 @@ impl Session {
         if ghost.is_some() {
             self.context.own_kills.note();
         }
-        let behind = self.context.galera && self.orders.latest().topology.epoch > 1;
+        // Once a session has waited for it to catch up, nobody else has to.
+        let known = self.context.caught_up.load(Ordering::Relaxed).max(FIRST_EPOCH);
+        let behind = self.context.galera && epoch.is_none_or(|epoch| epoch > known);
+        self.catches_up = epoch.filter(|_| behind || self.loss.is_some());
         let facts = link.facts(&self.profile, self.context.galera, ghost);
         self.machine.link_up(LinkFacts { behind, ..facts });
         self.entry.set_node(Some(node));
@@ -253,6 +263,9 @@ const RECENT: Duration = Duration::from_secs(3);
 fn jittered(pause: Duration) -> Duration {
     pause.mul_f64(rand::random_range(0.5..1.5))
 }
+
+/// Of the first primary since the start of the daemon: no session knows of anything before.
+const FIRST_EPOCH: u64 = 1;
 
 /// How soon a primary that refused a link is asked again, at first and at last.
 const FIRST_RETRY: Duration = Duration::from_millis(100);

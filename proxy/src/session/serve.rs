@@ -73,6 +73,7 @@ async fn log_in(
     context.metrics.login_seconds.record(started.elapsed().as_secs_f64());
     Some(Session {
         machine: new_machine(&context, &profile),
+        catches_up: None,
         debt: None,
         doom: None,
         loss: None,

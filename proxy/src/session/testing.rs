@@ -68,6 +68,7 @@ impl Stage {
         let context = SessionContext {
             accounts: Arc::new(Accounts::new([("icinga".into(), SecretString::from("secret"))])),
             buffers: Arc::default(),
+            caught_up: Arc::default(),
             cluster: ClusterHandle::scripted(watched, node, Arc::clone(&suspected)),
             facade: watch::channel(Arc::new(Facade::default())).1,
             failovers: Arc::default(),
