@@ -108,6 +108,8 @@ async fn one(stage: &Stage, fate: Fate, shape: Shape, counter: u32) -> Result<()
     let mut client = stage.client().await?;
     let (first, second) = (u64::from(counter) * 10, u64::from(counter) * 10 + 1);
     let mut told = BTreeMap::new();
+    // With its first command a new client may wait until the node has caught up.
+    client.tell("DO 1").await?;
     if !matches!(shape, Shape::Autocommit) {
         client.tell("BEGIN").await?;
     }

@@ -44,7 +44,7 @@ async fn icinga_notices_nothing_of_five_lost_primaries() -> Story {
 #[tokio::test]
 async fn icinga_notices_nothing_of_a_primary_lost_in_the_middle_of_its_first_dump() -> Story {
     let mut stage = Stage::set().await?;
-    let (hosts, services) = (1_000, 4_000);
+    let (hosts, services) = (2_000, 8_000);
     let interval = Duration::from_secs(300);
     let spec = IcingaSpec { hosts, services, interval, database: Database::Localhost };
     stage.lab.launch_icinga(&spec).await?;
@@ -52,9 +52,9 @@ async fn icinga_notices_nothing_of_a_primary_lost_in_the_middle_of_its_first_dum
     let mut root = primary.hold("SET SESSION TRANSACTION ISOLATION LEVEL READ UNCOMMITTED").await?;
     let log = stage.lab.icinga().part().log();
     wait_until("the middle of the dump", RECOVERY, Some(&log), async || {
-        match lab::sql::value::<u32>(&mut root, "SELECT COUNT(*) FROM icinga.icinga_services").await
+        match lab::sql::value::<u32>(&mut root, "SELECT COUNT(*) FROM icinga.icinga_objects").await
         {
-            Ok(written) if written >= services / 2 => Look::Done(()),
+            Ok(written) if written >= services => Look::Done(()),
             Ok(written) => stage.lab.icinga().part().look(written),
             Err(error) => stage.lab.icinga().part().look(error),
         }
