@@ -3,7 +3,6 @@
 use std::fmt;
 use std::future::{pending, poll_fn};
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 
 use tokio::sync::watch;
 use tokio_util::sync::ReusableBoxFuture;
@@ -32,21 +31,17 @@ pub(crate) struct Orders {
 }
 
 /// The orders as one session waits for them: beside everything else, with every command. So it
-/// registers once for each change, and not, as a receiver does, once for each wait.
+/// registers once for each change, and not, as a receiver does, once for each wait. It must be polled with each
+/// wait all the same: being woken for nothing ends a registration.
 pub(super) struct Standing {
     orders: watch::Receiver<Orders>,
-    /// Has seen what `change` has seen: tells at little cost that it is not over.
-    seen: watch::Receiver<Orders>,
     change: ReusableBoxFuture<'static, watch::Receiver<Orders>>,
-    /// Who is woken by `change`.
-    registered: Option<Waker>,
 }
 
 impl Standing {
     pub(super) fn new(orders: watch::Receiver<Orders>) -> Self {
-        let seen = orders.clone();
         let change = ReusableBoxFuture::new(changed(orders.clone()));
-        Self { orders, seen, change, registered: None }
+        Self { orders, change }
     }
 
     /// The latest.
@@ -61,23 +56,8 @@ impl Standing {
 
     /// Waits until they are others than those at its last return. May be cancelled at any time.
     pub(super) async fn changed(&mut self) {
-        poll_fn(|cx| self.poll_changed(cx)).await;
-    }
-
-    fn poll_changed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let registered = self.registered.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
-        // A change is there to be seen before anybody is woken by it.
-        if registered && matches!(self.seen.has_changed(), Ok(false)) {
-            return Poll::Pending;
-        }
-        if let Poll::Ready(orders) = self.change.poll(cx) {
-            self.registered = None;
-            self.seen = orders.clone();
-            self.change.set(changed(orders));
-            return Poll::Ready(());
-        }
-        self.registered = Some(cx.waker().clone());
-        Poll::Pending
+        let orders = poll_fn(|cx| self.change.poll(cx)).await;
+        self.change.set(changed(orders));
     }
 }
 
@@ -147,5 +127,31 @@ mod tests {
             let waited = timeout(Duration::from_secs(1), task).await;
             standing = waited.expect("it is woken").expect("it ends");
         }
+    }
+    /// The wake for one change may come late, when the session already waits for the next one. Should it
+    /// take the place of that, the session would stay at a dead node.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_wake_that_comes_late_is_not_the_next_one() {
+        let sender = watch::Sender::new(Orders::default());
+        let mut standing = Standing::new(sender.subscribe());
+        let (seen, mut sees) = watch::channel(0);
+        let session = tokio::spawn(async move {
+            loop {
+                standing.changed().await;
+                let epoch = standing.latest().topology.epoch;
+                if seen.send(epoch).is_err() {
+                    return;
+                }
+            }
+        });
+        for epoch in 1..=3000 {
+            let topology = Arc::new(Topology { epoch, ..Topology::default() });
+            sender.send_modify(|orders| orders.topology = topology);
+            let waited = sees.wait_for(|seen| *seen == epoch);
+            let waited = timeout(Duration::from_secs(20), waited).await;
+            assert!(waited.is_ok(), "change {epoch} is not seen");
+        }
+        drop(sees);
+        session.abort();
     }
 }
