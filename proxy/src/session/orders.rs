@@ -117,7 +117,7 @@ mod tests {
             sender.send_modify(|orders| orders.phase = Phase::Serving);
             let seen = timeout(Duration::from_secs(1), standing.changed()).await;
             assert!(seen.is_ok(), "round {round}: before the wait");
-            // Another task takes over, as when a session is handed on.
+            // Whichever task waits is the one that is woken.
             let task = tokio::spawn(async move {
                 standing.changed().await;
                 standing
@@ -128,6 +128,7 @@ mod tests {
             standing = waited.expect("it is woken").expect("it ends");
         }
     }
+
     /// The wake for one change may come late, when the session already waits for the next one. Should it
     /// take the place of that, the session would stay at a dead node.
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -151,7 +152,6 @@ mod tests {
             let waited = timeout(Duration::from_secs(20), waited).await;
             assert!(waited.is_ok(), "change {epoch} is not seen");
         }
-        drop(sees);
         session.abort();
     }
 }

@@ -145,12 +145,15 @@ impl Buffers {
     }
 
     fn give(&self, mut buffer: BytesMut) {
+        let mut free = self.lock();
+        if free.len() >= MOST_FREE {
+            return;
+        }
         buffer.clear();
         // After partial writes the start of the buffer has moved on; this moves it back, without an
         // allocation. A buffer that had to grow is let go.
         buffer.reserve(BUFFER_SIZE);
-        let mut free = self.lock();
-        if free.len() < MOST_FREE && buffer.capacity() <= 2 * BUFFER_SIZE {
+        if buffer.capacity() <= 2 * BUFFER_SIZE {
             free.push(buffer);
         }
     }

@@ -27,15 +27,12 @@ async fn icinga_notices_nothing_of_five_lost_primaries() -> Story {
     history_grows(&stage).await?;
     stage.lab.icinga().end().await?;
     let survivor = stage.survivor().await?;
-    for finding in [
+    stage.must_hold([
         findings::history_at(&stage.lab, survivor).await?,
         findings::errors(&stage.lab)?,
         findings::one_connection(&stage.lab)?,
         findings::no_duplicates(survivor).await?,
-    ] {
-        let logs = stage.lab.run.logs().display();
-        stage.must(finding.holds, format!("{}; all logs are in {logs}", finding.text))?;
-    }
+    ])?;
     stage.end().await
 }
 
@@ -79,14 +76,11 @@ async fn icinga_notices_nothing_of_a_primary_lost_in_the_middle_of_its_first_dum
         ON object_id = service_object_id AND objecttype_id = 2 WHERE object_id IS NULL";
     assert_eq!(stage.causal::<u32>(strays).await?, [0], "services that name no object");
     let survivor = stage.survivor().await?;
-    for finding in [
+    stage.must_hold([
         findings::errors(&stage.lab)?,
         findings::one_connection(&stage.lab)?,
         findings::no_duplicates(survivor).await?,
-    ] {
-        let logs = stage.lab.run.logs().display();
-        stage.must(finding.holds, format!("{}; all logs are in {logs}", finding.text))?;
-    }
+    ])?;
     stage.end().await
 }
 

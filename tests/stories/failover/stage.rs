@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use lab::findings::Finding;
 use lab::galera::Node;
 use lab::ledger::{Ledger, Pattern, Record, Writer};
 use lab::proxy::Proxy;
@@ -214,6 +215,14 @@ impl Stage {
     /// `condition`, or a failure that says why not and names the log.
     pub(crate) fn must(&self, condition: bool, reason: impl Into<String>) -> Result<()> {
         if condition { Ok(()) } else { Err(self.failure("the story", reason)) }
+    }
+
+    /// What was found of Icinga is as it should be, or a failure that says what is not.
+    pub(crate) fn must_hold(&self, findings: impl IntoIterator<Item = Finding>) -> Result<()> {
+        let logs = self.lab.run.logs().display();
+        findings.into_iter().try_for_each(|finding| {
+            self.must(finding.holds, format!("{}; all logs are in {logs}", finding.text))
+        })
     }
 
     fn node_at(&self, address: std::net::SocketAddr) -> Option<&Node> {
