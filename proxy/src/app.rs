@@ -138,6 +138,7 @@ impl App {
                 metrics: Arc::clone(&session_metrics),
                 orders: orders.subscribe(),
                 registry: Arc::clone(&registry),
+                warm: Arc::default(),
             },
             &config,
         )?;

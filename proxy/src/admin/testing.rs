@@ -61,6 +61,7 @@ fn node(address_text: &str, state: NodeState) -> Node {
         version: None,
         max_allowed_packet: None,
         kills: None,
+        has_room: true,
     }
 }
 

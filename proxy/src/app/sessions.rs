@@ -28,7 +28,7 @@ pub(super) struct Sessions {
 
 impl Sessions {
     /// Starts the workers, then the listeners. `context` is the first worker's; the others get the
-    /// same but for the buffers.
+    /// same but for buffers and warm links.
     pub(super) fn start(
         listeners: Vec<Listener>,
         context: SessionContext,
@@ -38,7 +38,8 @@ impl Sessions {
         let mut queues = Vec::new();
         for index in 0..config.workers {
             let (queue, clients) = mpsc::unbounded_channel();
-            let context = SessionContext { buffers: Arc::default(), ..context.clone() };
+            let context =
+                SessionContext { buffers: Arc::default(), warm: Arc::default(), ..context.clone() };
             workers.push(worker::spawn(index, context, clients)?);
             queues.push(queue);
         }

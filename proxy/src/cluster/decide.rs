@@ -29,6 +29,8 @@ use super::view::{Contact, Galera, NodeView};
 pub(crate) struct Decision {
     /// The node that writes go to.
     pub(crate) primary: Option<NodeAddr>,
+    /// The node that would be it, were that one lost now.
+    pub(crate) next: Option<NodeAddr>,
     /// How often the primary has become another node.
     pub(crate) epoch: u64,
     /// Why the primary is what it is.
@@ -128,6 +130,7 @@ pub(crate) fn decide(
     let changed = primary.is_some() && primary != previous.last_primary;
     Decision {
         primary,
+        next: choice.best(primary).map(|view| view.address),
         epoch: previous.epoch + u64::from(changed),
         cause,
         verdicts,
@@ -145,7 +148,7 @@ struct Choice<'a> {
 
 impl Choice<'_> {
     fn primary(&self, policy: Policy, now: Instant) -> Option<NodeAddr> {
-        let best = self.best();
+        let best = self.best(None);
         let Some(current) = self.previous.primary.and_then(|node| self.view(node)) else {
             return if self.is_start() {
                 None
@@ -168,11 +171,12 @@ impl Choice<'_> {
         }
     }
 
-    /// The node to choose if nothing spoke for the one we have. It must have answered just now:
+    /// The node to choose if nothing spoke for the one we have, and not `without`. It must have answered just now:
     /// silence is forgiven only where a move would cost something.
-    fn best(&self) -> Option<&NodeView> {
+    fn best(&self, without: Option<NodeAddr>) -> Option<&NodeView> {
         self.views
             .iter()
+            .filter(|view| Some(view.address) != without)
             .filter(|view| view.contact == Contact::Answering && self.class(view).is_some())
             .min_by(|a, b| self.class(a).cmp(&self.class(b)).then_with(|| by_preference(a, b)))
     }

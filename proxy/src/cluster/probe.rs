@@ -100,7 +100,7 @@ impl Prober {
         // On a timeout the connection is dropped along with the question: its answer, should it
         // still come, would be taken for that to the next.
         match time::timeout(self.settings.timeout, self.ask(connection)).await {
-            Ok(Ok(report)) => Outcome::Answer(report),
+            Ok(Ok(report)) => Outcome::Answer(Box::new(report)),
             Ok(Err(error)) => meaning(error),
             Err(_) => Outcome::Silent,
         }
@@ -201,9 +201,9 @@ fn variables_statement() -> String {
     format!("SHOW GLOBAL VARIABLES WHERE Variable_name IN ({names})")
 }
 
-const STATUS: &str = "SHOW GLOBAL STATUS LIKE 'Com_kill'";
-const GALERA_STATUS: &str =
-    "SHOW GLOBAL STATUS WHERE Variable_name LIKE 'wsrep%' OR Variable_name = 'Com_kill'";
+const STATUS: &str = "SHOW GLOBAL STATUS WHERE Variable_name IN ('Com_kill', 'Threads_connected')";
+const GALERA_STATUS: &str = "SHOW GLOBAL STATUS WHERE Variable_name LIKE 'wsrep%' \
+    OR Variable_name IN ('Com_kill', 'Threads_connected')";
 
 /// The largest answer packet that we take, in bytes.
 const MAX_ANSWER: usize = 1024 * 1024;

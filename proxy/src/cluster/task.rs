@@ -23,7 +23,7 @@ use super::settings::{MonitorSettings, Settings};
 use super::state_file::StateFile;
 use super::topology::{Node, NodeAddr, Topology};
 use super::verdict::Verdict;
-use super::view::{Loss, NodeView, Outcome};
+use super::view::{Loss, NodeView, Outcome, Report};
 use crate::telemetry::metrics::ClusterMetrics;
 
 /// What the rest of the daemon holds of the cluster.
@@ -327,11 +327,13 @@ fn topology(decision: &Decision, views: &[NodeView]) -> Topology {
                 version: report.and_then(|report| report.version.clone()),
                 max_allowed_packet: report.and_then(|report| report.max_allowed_packet),
                 kills: view.kills.map(|kills| kills.settled),
+                has_room: report.is_some_and(Report::has_room),
             }
         })
         .collect();
     Topology {
         primary: decision.primary,
+        next: decision.next,
         epoch: decision.epoch,
         cause: decision.cause.clone(),
         nodes,

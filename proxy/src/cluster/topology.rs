@@ -37,6 +37,8 @@ pub(crate) struct Topology {
     /// The node that writes go to; `None` while no node is usable. It is not changed for one slow
     /// answer, so for a moment it may be a node whose `usable` is false.
     pub(crate) primary: Option<NodeAddr>,
+    /// The node that would be it, were `primary` lost now.
+    pub(crate) next: Option<NodeAddr>,
     /// Grows by one whenever `primary` changes to another node. A session compares it to learn
     /// that its link belongs to the past.
     pub(crate) epoch: u64,
@@ -47,6 +49,11 @@ pub(crate) struct Topology {
 }
 
 impl Topology {
+    /// Whether `node` has connections to spare.
+    pub(crate) fn has_room(&self, node: NodeAddr) -> bool {
+        self.nodes.iter().any(|known| known.address == node && known.has_room)
+    }
+
     /// How often somebody has killed a connection or a statement at `node`, as it last said.
     pub(crate) fn kills(&self, node: NodeAddr) -> Option<u64> {
         self.nodes.iter().find(|known| known.address == node)?.kills
@@ -90,6 +97,9 @@ pub(crate) struct Node {
     /// How often somebody has killed a connection or a statement there, once known.
     #[serde(skip)]
     pub(crate) kills: Option<u64>,
+    /// Whether it has connections to spare.
+    #[serde(skip)]
+    pub(crate) has_room: bool,
 }
 
 /// The state of a node, in Galera's own words where it answered.

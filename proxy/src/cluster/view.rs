@@ -127,7 +127,7 @@ impl fmt::Display for Loss {
 #[derive(Clone, Debug)]
 pub(crate) enum Outcome {
     /// The node answered.
-    Answer(Report),
+    Answer(Box<Report>),
     /// The node is of no use, and said so at once.
     Lost(Loss),
     /// No answer in time, or none that tells more of the node than of the way to it.
@@ -151,7 +151,7 @@ impl NodeView {
             Outcome::Answer(report) => {
                 let kills = report.kills.map(|count| Kills::after(self.kills, count, asked));
                 self.kills = kills.or(self.kills);
-                self.report = Some(report);
+                self.report = Some(*report);
                 Contact::Answering
             }
             Outcome::Lost(loss) if loss.is_final() => Contact::Lost(loss),
@@ -217,6 +217,10 @@ pub(crate) struct Report {
     pub(crate) max_allowed_packet: Option<u64>,
     /// `Com_kill`: how often somebody has killed a connection or a statement there.
     pub(crate) kills: Option<u64>,
+    /// `Threads_connected`: connections that are open there.
+    pub(crate) connections: Option<u64>,
+    /// `max_connections`.
+    pub(crate) max_connections: Option<u64>,
     /// `read_only` is anything but `OFF`.
     pub(crate) read_only: bool,
     /// What it said of its cluster; `None` for a server that replicates nothing by Galera.
@@ -279,9 +283,19 @@ impl Report {
             version: rows.text("version"),
             max_allowed_packet: rows.number("max_allowed_packet"),
             kills: rows.number("Com_kill"),
+            connections: rows.number("Threads_connected"),
+            max_connections: rows.number("max_connections"),
             read_only: !rows.is("read_only", &["OFF", "0"]),
             galera: Galera::parse(&rows),
         }
+    }
+
+    /// Whether it has connections to spare: a quarter of them is left to those who need one.
+    pub(crate) fn has_room(&self) -> bool {
+        let (Some(open), Some(most)) = (self.connections, self.max_connections) else {
+            return false;
+        };
+        open < most - most / 4
     }
 
     fn state(&self) -> NodeState {
@@ -347,8 +361,9 @@ impl Rows {
 }
 
 /// The variables that matter, by name.
-pub(crate) const VARIABLES: [&str; 8] = [
+pub(crate) const VARIABLES: [&str; 9] = [
     "max_allowed_packet",
+    "max_connections",
     "read_only",
     "version",
     "wsrep_desync",

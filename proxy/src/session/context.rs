@@ -15,12 +15,13 @@ use super::login::Accounts;
 use super::orders::Orders;
 use super::owed::OwedIds;
 use super::registry::Registry;
+use super::warm::WarmLinks;
 use super::wire::Buffers;
 use crate::cluster::ClusterHandle;
 use crate::telemetry::metrics::SessionMetrics;
 
-/// The surroundings of a session. One for each worker thread, for the sake of its buffers; the rest
-/// is shared by all.
+/// The surroundings of a session. One for each worker thread, for the sake of its buffers and
+/// warm links; the rest is shared by all.
 #[derive(Clone, Debug)]
 pub(crate) struct SessionContext {
     /// Who may log in.
@@ -53,6 +54,8 @@ pub(crate) struct SessionContext {
     pub(crate) orders: watch::Receiver<Orders>,
     /// Where each session shows itself.
     pub(crate) registry: Arc<Registry>,
+    /// The links of this worker's sessions that lie ready.
+    pub(crate) warm: Arc<WarmLinks>,
 }
 
 /// How long things may take.

@@ -32,6 +32,7 @@ use super::owed::Debt;
 use super::reason::Reason;
 use super::registry::{SessionGuard, SessionState};
 use super::route::{Route, route};
+use super::warm::Seat;
 use super::wire::Wire;
 use super::withhold::Withhold;
 use crate::cluster::NodeAddr;
@@ -50,6 +51,8 @@ pub(crate) struct Session {
     pub(super) scramble: Scramble,
     pub(super) machine: Machine,
     pub(super) link: Option<Link>,
+    /// Its claim to a link that lies ready, from its first link on.
+    pub(super) seat: Option<Seat>,
     pub(super) orders: Standing,
     /// The epoch whose primary will have caught up when the session is on its way again.
     pub(super) catches_up: Option<u64>,

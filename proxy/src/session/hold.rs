@@ -1,5 +1,6 @@
 //! A client waits, connected, because no primary is usable; and how it gets a link when one is.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -194,13 +195,24 @@ impl Session {
     pub(super) async fn open_link(&mut self, node: NodeAddr) -> Result<(), LinkError> {
         let started = Instant::now();
         let epoch = self.epoch_of(node);
-        let buffers = self.context.buffers.clone();
-        let link = Link::open(node, &self.profile, buffers, self.context.limits.link_timeout);
-        let mut link = link.await.inspect_err(|error| {
-            self.context.metrics.links_lost.of(error.loss()).increment(1);
-        })?;
-        self.context.metrics.links_opened.increment(1);
-        self.context.metrics.link_seconds.record(started.elapsed().as_secs_f64());
+        let warm = self.seat.as_ref().and_then(|seat| seat.take(node));
+        let metrics = Arc::clone(&self.context.metrics);
+        let (mut link, schema) = match warm {
+            Some((link, profile)) => {
+                metrics.warm_links_used.increment(1);
+                (link, profile.database)
+            }
+            None => {
+                let buffers = self.context.buffers.clone();
+                let limit = self.context.limits.link_timeout;
+                let link = Link::open(node, &self.profile, buffers, limit).await;
+                let link =
+                    link.inspect_err(|error| metrics.links_lost.of(error.loss()).increment(1))?;
+                metrics.links_opened.increment(1);
+                metrics.link_seconds.record(started.elapsed().as_secs_f64());
+                (link, self.profile.database.clone())
+            }
+        };
         if self.loss.is_some_and(|loss| loss.closed && loss.node == node && loss.kills.is_some()) {
             let counted = timeout(self.context.limits.link_timeout, link.count_kills()).await;
             counted
@@ -218,10 +230,13 @@ impl Session {
         let known = self.context.caught_up.load(Ordering::Relaxed).max(FIRST_EPOCH);
         let behind = self.context.galera && epoch.is_none_or(|epoch| epoch > known);
         self.catches_up = epoch.filter(|_| behind || self.loss.is_some());
-        let facts = link.facts(&self.profile, self.context.galera, ghost);
+        let facts = link.facts(schema, self.context.galera, ghost);
         self.machine.link_up(LinkFacts { behind, ..facts });
         self.entry.set_node(Some(node));
         self.link = Some(link);
+        self.seat.get_or_insert_with(|| {
+            self.context.warm.seat(self.entry.entry(), self.profile.clone())
+        });
         Ok(())
     }
 }

@@ -180,16 +180,21 @@ impl Link {
         }
     }
 
-    /// What the session's machine must know of it. `ghost` is the thread of the link before, if that was
+    /// What the session's machine must know of it. `schema` is what it was logged in with; `ghost` is the thread of the link before, if that was
     /// to the same node.
-    pub(crate) fn facts(&self, profile: &Profile, galera: bool, ghost: Option<u32>) -> LinkFacts {
+    pub(crate) fn facts(
+        &self,
+        schema: Option<Vec<u8>>,
+        galera: bool,
+        ghost: Option<u32>,
+    ) -> LinkFacts {
         let welcome = OkPacket::decode(&self.welcome, self.capabilities).ok();
         let status = welcome.map_or(StatusFlags::AUTOCOMMIT, |welcome| welcome.status);
         LinkFacts {
             capabilities: self.capabilities,
             version: self.greeting.server_version.clone(),
             backslashes: !status.contains(StatusFlags::NO_BACKSLASH_ESCAPES),
-            schema: profile.database.clone(),
+            schema,
             galera,
             ghost,
             behind: false,

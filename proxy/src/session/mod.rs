@@ -10,7 +10,8 @@
 //! - [`machine`] — the decisions, without sockets: replies, and the way back after a loss.
 //! - [`carried`] — what goes from link to link: [`book`] (variables, schema, prepared statements),
 //!   [`transaction`], [`journal`], [`fence`]; [`digest`] — rows in eight bytes; [`reason`] — why not.
-//! - [`link`], [`hold`], [`change_user`] — the connection to a node, and waiting for one.
+//! - [`link`], [`hold`], [`change_user`] — the connection to a node, and waiting for one; [`warm`] — those
+//!   that lie ready at the next one.
 //! - [`owed`], [`failover`] — ids that are not to be had after a failover, and how long it took.
 //! - [`end`] — why a session ended.
 //! - [`wire`], [`stream`], [`unix_stream`], [`exchange`] — bytes; [`withhold`] — when they may wait.
@@ -48,6 +49,7 @@ pub(crate) mod survey;
 mod testing;
 mod transaction;
 mod unix_stream;
+mod warm;
 mod welcome;
 mod wire;
 mod withhold;

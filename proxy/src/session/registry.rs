@@ -60,6 +60,13 @@ pub(crate) struct SessionGuard {
     registry: Arc<Registry>,
 }
 
+impl SessionGuard {
+    /// The entry itself, for who outlives the session.
+    pub(crate) fn entry(&self) -> Arc<SessionEntry> {
+        Arc::clone(&self.entry)
+    }
+}
+
 impl Deref for SessionGuard {
     type Target = SessionEntry;
 
@@ -159,6 +166,16 @@ impl SessionEntry {
     /// Counts bytes written to the client.
     pub(crate) fn add_sent(&self, bytes: usize) {
         self.sent_bytes.fetch_add(bytes as u64, Relaxed);
+    }
+
+    /// How long it has waited for its client's next command; zero while it does anything else, or has a
+    /// transaction open.
+    pub(crate) fn idle_for(&self) -> Duration {
+        let activity = Activity::unpack(self.activity.load(Relaxed));
+        if activity.state != SessionState::Idle || self.in_transaction.load(Relaxed) {
+            return Duration::ZERO;
+        }
+        self.epoch.elapsed().saturating_sub(activity.since)
     }
 
     fn set_activity(&self, state: SessionState, command: Option<Command>) {

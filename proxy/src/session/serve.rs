@@ -85,6 +85,7 @@ async fn log_in(
         profile,
         scramble,
         link: None,
+        seat: None,
         waiting: Some(sequence.wrapping_sub(1)),
         leaving: false,
         withhold: Withhold::default(),

@@ -32,6 +32,7 @@ use super::orders::{Orders, Phase};
 use super::registry::{Registry, SessionId};
 use super::serve;
 use super::stream::Stream;
+use super::warm::Heater;
 use super::wire::Wire;
 use crate::cluster::decide::Cause;
 use crate::cluster::verdict::Reason;
@@ -81,6 +82,7 @@ impl Stage {
             metrics: Arc::new(SessionMetrics::new()),
             orders: orders.subscribe(),
             registry: Arc::new(Registry::new()),
+            warm: Arc::default(),
         };
         Self { context, orders, listener, next, suspected }
     }
@@ -157,6 +159,41 @@ impl Stage {
         client.read().await;
     }
 
+    /// Has links lie ready at the other node, if that `has_room`, as a worker does.
+    pub(super) fn heat(&self, has_room: bool) -> JoinHandle<()> {
+        let next = self.next_node();
+        self.orders.send_modify(|orders| {
+            let node = Node { address: next, has_room, ..self.named_node(0) };
+            let topology = Topology::clone(&orders.topology);
+            let nodes = vec![node];
+            orders.topology = Arc::new(Topology { next: Some(next), nodes, ..topology });
+        });
+        let heater = Heater {
+            buffers: Arc::clone(&self.context.buffers),
+            link_timeout: DEADLINE,
+            count: self.context.metrics.warm_links.clone(),
+        };
+        tokio::spawn(Arc::clone(&self.context.warm).keep(heater, self.orders.subscribe()))
+    }
+
+    /// The other node takes the next connection and lets it in; then it lies ready.
+    pub(super) async fn accept_warm_link(&self) -> Peer {
+        let mut node = Self::accept_at(&self.next).await;
+        node.let_in().await;
+        let lies_ready = async {
+            while self.context.warm.count() == 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(DEADLINE, lies_ready).await.expect("it is kept");
+        node
+    }
+
+    /// Whether somebody connects to the other node within `patience`.
+    pub(super) async fn is_next_called(&self, patience: Duration) -> bool {
+        timeout(patience, self.next.accept()).await.is_ok()
+    }
+
     /// Makes another node the primary, since the one before has fallen silent.
     pub(super) fn leave_silent(&self, primary: NodeAddr) {
         let cause = Cause::Lost { node: self.node(), reason: Reason::Silent };
@@ -180,19 +217,23 @@ impl Stage {
     /// The node has told that so many connections were killed there.
     pub(super) fn set_kills(&self, kills: u64) {
         self.orders.send_modify(|orders| {
-            let node = Node {
-                address: self.node(),
-                name: None,
-                state: NodeState::Synced,
-                usable: true,
-                reason: None,
-                version: None,
-                max_allowed_packet: None,
-                kills: Some(kills),
-            };
-            orders.topology =
-                Arc::new(Topology { nodes: vec![node], ..Topology::clone(&orders.topology) });
+            let nodes = vec![self.named_node(kills)];
+            orders.topology = Arc::new(Topology { nodes, ..Topology::clone(&orders.topology) });
         });
+    }
+
+    fn named_node(&self, kills: u64) -> Node {
+        Node {
+            address: self.node(),
+            name: None,
+            state: NodeState::Synced,
+            usable: true,
+            reason: None,
+            version: None,
+            max_allowed_packet: None,
+            kills: Some(kills),
+            has_room: true,
+        }
     }
 
     /// Begins or speeds up the daemon's end.

@@ -1,6 +1,7 @@
 //! One thread of the data path: a runtime of its own, and every session it was dealt.
 
 use std::io;
+use std::sync::Arc;
 use std::thread;
 
 use tokio::runtime;
@@ -11,6 +12,7 @@ use super::acceptor::{Accepted, AcceptedSocket};
 use super::context::SessionContext;
 use super::serve::serve;
 use super::stream::Stream;
+use super::warm::Heater;
 
 /// Starts a worker; it ends when the sender of `clients` is gone and its last session has ended.
 ///
@@ -29,6 +31,12 @@ pub(crate) fn spawn(
 
 async fn run(context: SessionContext, mut clients: mpsc::UnboundedReceiver<Accepted>) {
     let sessions = TaskTracker::new();
+    let heater = Heater {
+        buffers: Arc::clone(&context.buffers),
+        link_timeout: context.limits.link_timeout,
+        count: context.metrics.warm_links.clone(),
+    };
+    let keeper = tokio::spawn(Arc::clone(&context.warm).keep(heater, context.orders.clone()));
     while let Some(Accepted { socket, client, host, permit }) = clients.recv().await {
         let stream = match socket {
             AcceptedSocket::Tcp(stream) => Stream::from_accepted_tcp(stream),
@@ -49,4 +57,6 @@ async fn run(context: SessionContext, mut clients: mpsc::UnboundedReceiver<Accep
     }
     sessions.close();
     sessions.wait().await;
+    // It ends when the daemon does; what it still does then is to say goodbye.
+    drop(keeper.await);
 }

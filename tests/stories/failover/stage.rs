@@ -142,6 +142,19 @@ impl Stage {
         .await
     }
 
+    /// Waits until so many links lie ready at the next primary.
+    pub(crate) async fn lies_ready(&self, links: usize) -> Result<()> {
+        let line = format!("ido_proxy_warm_links {links}");
+        wait_until("links that lie ready", SOON, Some(&self.log()), async || {
+            match self.proxy().get("/metrics").await {
+                Ok(metrics) if metrics.body.lines().any(|shown| shown == line) => Look::Done(()),
+                Ok(_) => self.proxy().part().look("too few"),
+                Err(error) => self.proxy().part().look(error),
+            }
+        })
+        .await
+    }
+
     /// A node that is in the primary component.
     pub(crate) async fn survivor(&self) -> Result<&Node> {
         wait_until("a node that serves", RECOVERY, Some(&self.log()), async || {

@@ -339,7 +339,7 @@ fn any_outcome(n: u8) -> impl Strategy<Value = Option<Outcome>> {
                     g.cluster = "theirs".into();
                 }
             });
-            Some(Outcome::Answer(view.report.unwrap_or_default()))
+            Some(Outcome::Answer(Box::new(view.report.unwrap_or_default())))
         });
     prop_oneof![
         5 => report,

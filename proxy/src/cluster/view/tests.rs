@@ -23,6 +23,8 @@ fn a_synced_node_is_read_in_full() {
         version: Some("10.11.19-MariaDB-0+deb12u1".into()),
         max_allowed_packet: Some(16 * 1024 * 1024),
         kills: None,
+        connections: None,
+        max_connections: None,
         read_only: false,
         galera: Some(Galera {
             cluster: "c5a75aef-e66c-11f1-ad8a-6e410dc76040".into(),
@@ -37,6 +39,19 @@ fn a_synced_node_is_read_in_full() {
         }),
     };
     assert_eq!(report(SYNCED), expected);
+}
+
+/// Links that nobody uses yet would take the last connections of the node that everybody is about to need.
+#[test]
+fn a_node_has_room_while_a_quarter_of_its_connections_is_free() {
+    let room = |open: &str, most: &str| {
+        let row = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        Report::parse([row("Threads_connected", open)], [row("max_connections", most)]).has_room()
+    };
+    assert!(room("74", "100"));
+    assert!(!room("75", "100"));
+    assert!(!room("1", "1"));
+    assert!(!room("", "100"), "it has not said how many are open");
 }
 
 #[test]
@@ -151,7 +166,7 @@ fn one_missed_probe_is_forgiven_the_second_is_not() {
     assert_eq!(view.contact, Contact::Silent { since: start, misses: 2 });
     assert_eq!(view.name(), Some("node1"), "an operator still sees who it is");
 
-    view.observe(Outcome::Answer(report(SYNCED)), start + Duration::from_secs(2));
+    view.observe(Outcome::Answer(Box::new(report(SYNCED))), start + Duration::from_secs(2));
     view.observe(Outcome::Silent, start + Duration::from_secs(3));
     assert_eq!(view.state(), NodeState::Synced, "an answer wipes the slate");
 }

@@ -147,6 +147,16 @@ pub(super) const CLIENT_SENT: Metric =
 // Links to nodes.
 pub(super) const LINKS_OPENED: Metric =
     counter("ido_proxy_links_opened_total", Unit::Count, "Links opened to nodes, login included.");
+pub(super) const WARM_LINKS: Metric = gauge(
+    "ido_proxy_warm_links",
+    Unit::Count,
+    "Links that lie ready at the node that would be the next primary.",
+);
+pub(super) const WARM_LINKS_USED: Metric = counter(
+    "ido_proxy_warm_links_used_total",
+    Unit::Count,
+    "Sessions that went on with a link that lay ready.",
+);
 pub(super) const LINKS_LOST: Metric = by(
     "reason",
     LinkLoss::NAMES,
@@ -274,6 +284,8 @@ pub(super) const ALL: &[Metric] = &[
     CLIENT_RECEIVED,
     CLIENT_SENT,
     LINKS_OPENED,
+    WARM_LINKS,
+    WARM_LINKS_USED,
     LINKS_LOST,
     LINK_SECONDS,
     LINK_RECEIVED,

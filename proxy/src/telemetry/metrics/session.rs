@@ -28,6 +28,10 @@ pub(crate) struct SessionMetrics {
     pub(crate) client_sent: Counter,
     /// Links opened.
     pub(crate) links_opened: Counter,
+    /// Links that lie ready.
+    pub(crate) warm_links: Gauge,
+    /// Sessions that went on with one.
+    pub(crate) warm_links_used: Counter,
     /// Links lost or never opened, by reason.
     pub(crate) links_lost: CounterBy<LinkLoss>,
     /// Seconds it took to open a link.
@@ -71,6 +75,8 @@ impl SessionMetrics {
             client_received: catalog::CLIENT_RECEIVED.counter(),
             client_sent: catalog::CLIENT_SENT.counter(),
             links_opened: catalog::LINKS_OPENED.counter(),
+            warm_links: catalog::WARM_LINKS.gauge(),
+            warm_links_used: catalog::WARM_LINKS_USED.counter(),
             links_lost: CounterBy::new(&catalog::LINKS_LOST),
             link_seconds: catalog::LINK_SECONDS.histogram(),
             link_received: catalog::LINK_RECEIVED.counter(),
@@ -90,6 +96,7 @@ impl SessionMetrics {
 }
 
 /// Counts one in a gauge for as long as it lives, however that ends: a session that panics is gone too.
+#[derive(Debug)]
 pub(crate) struct Present(Gauge);
 
 impl Present {

@@ -1,0 +1,217 @@
+//! Links that lie ready, logged in, at the node that would be the next primary: what a session does
+//! after the loss of its link begins with its first word there, and not with a connection and a login.
+//!
+//! They are opened one after the other, the busiest sessions' first, and never more than
+//! [`MOST_WARM`] for a worker: a node that is about to be needed must not be filled with links that nobody
+//! uses. What a session is not served from here it opens for itself.
+
+use std::collections::BTreeMap;
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use metrics::Gauge;
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use super::link::{Link, Profile};
+use super::orders::{Orders, Phase};
+use super::registry::{SessionEntry, SessionId};
+use super::wire::Buffers;
+use crate::cluster::{NodeAddr, Topology};
+use crate::telemetry::metrics::Present;
+
+/// The warm links of one worker's sessions.
+#[derive(Debug, Default)]
+pub(crate) struct WarmLinks {
+    seats: Mutex<Seats>,
+}
+
+#[derive(Debug, Default)]
+struct Seats {
+    taken: BTreeMap<SessionId, Place>,
+    /// Of sessions that ended; to be closed in order.
+    left: Vec<Warm>,
+}
+
+#[derive(Debug)]
+struct Place {
+    entry: Arc<SessionEntry>,
+    profile: Profile,
+    warm: Option<Warm>,
+}
+
+/// A link nobody uses yet.
+#[derive(Debug)]
+struct Warm {
+    link: Link,
+    /// As it was logged in.
+    profile: Profile,
+    _counted: Present,
+}
+
+/// One session's claim to a warm link, for as long as it lives.
+#[derive(Debug)]
+pub(super) struct Seat {
+    links: Arc<WarmLinks>,
+    id: SessionId,
+}
+
+impl Seat {
+    /// The link that lies ready at `node`, and how it was logged in.
+    pub(super) fn take(&self, node: NodeAddr) -> Option<(Link, Profile)> {
+        let mut seats = self.links.lock();
+        let place = seats.taken.get_mut(&self.id)?;
+        let warm = place.warm.take_if(|warm| warm.link.node == node)?;
+        if warm.link.wire.peer_has_closed() {
+            seats.left.push(warm);
+            return None;
+        }
+        Some((warm.link, warm.profile))
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut seats = self.links.lock();
+        let warm = seats.taken.remove(&self.id).and_then(|place| place.warm);
+        seats.left.extend(warm);
+    }
+}
+
+impl WarmLinks {
+    /// Gives the session of `entry`, which logs in as `profile` says, a seat.
+    pub(super) fn seat(self: &Arc<Self>, entry: Arc<SessionEntry>, profile: Profile) -> Seat {
+        let id = entry.id();
+        let before = self.lock().taken.insert(id, Place { entry, profile, warm: None });
+        // Two sessions never have one id.
+        drop(before);
+        Seat { links: Arc::clone(self), id }
+    }
+
+    /// Opens and closes them, on the worker that they belong to, until `orders` end.
+    pub(super) async fn keep(self: Arc<Self>, heater: Heater, orders: watch::Receiver<Orders>) {
+        let mut phase = orders.clone();
+        let ends = phase.wait_for(|orders| orders.phase != Phase::Serving);
+        tokio::select! {
+            _ = ends => {}
+            () = self.heat_on(&heater, &orders) => {}
+        }
+        let all = self.take_unwanted(&Topology::default(), true);
+        self.close(all).await;
+    }
+
+    async fn heat_on(&self, heater: &Heater, orders: &watch::Receiver<Orders>) {
+        loop {
+            let topology = Arc::clone(&orders.borrow().topology);
+            self.close(self.take_unwanted(&topology, false)).await;
+            sleep(self.heat(heater, &topology).await).await;
+        }
+    }
+
+    async fn close(&self, unwanted: Vec<Warm>) {
+        for warm in unwanted {
+            warm.link.quit().await;
+        }
+    }
+
+    /// Opens the link that is wanted most, and says how long to rest then.
+    async fn heat(&self, heater: &Heater, topology: &Topology) -> Duration {
+        let Some(node) = topology.next.filter(|node| topology.has_room(*node)) else {
+            return LOOK;
+        };
+        let Some((id, profile)) = self.most_wanted() else { return LOOK };
+        let opened =
+            Link::open(node, &profile, Arc::clone(&heater.buffers), heater.link_timeout).await;
+        match opened {
+            Ok(link) => {
+                let warm = Warm { link, profile, _counted: Present::enter(&heater.count) };
+                self.put(id, warm);
+                PACE
+            }
+            Err(error) => {
+                tracing::debug!(session = %id, %error, "no link lies ready");
+                REST
+            }
+        }
+    }
+
+    /// The session without a warm link that did something last, if that is not long ago.
+    fn most_wanted(&self) -> Option<(SessionId, Profile)> {
+        let seats = self.lock();
+        if seats.taken.values().filter(|place| place.warm.is_some()).count() >= MOST_WARM {
+            return None;
+        }
+        let cold = seats.taken.iter().filter(|(_, place)| place.warm.is_none());
+        let idle = cold.map(|(id, place)| (place.entry.idle_for(), *id, place));
+        let active = idle.filter(|(idle, ..)| *idle < ACTIVE);
+        let (_, id, place) = active.min_by_key(|(idle, id, _)| (*idle, *id))?;
+        Some((id, place.profile.clone()))
+    }
+
+    /// How many lie ready.
+    #[cfg(test)]
+    pub(super) fn count(&self) -> usize {
+        self.lock().taken.values().filter(|place| place.warm.is_some()).count()
+    }
+
+    /// Keeps `warm` for its session, if that is still there.
+    fn put(&self, id: SessionId, warm: Warm) {
+        let mut seats = self.lock();
+        match seats.taken.get_mut(&id) {
+            Some(place) => place.warm = Some(warm),
+            None => seats.left.push(warm),
+        }
+    }
+
+    /// The links that are of no use any more: of sessions that ended, closed by the node, at a node that is
+    /// neither the primary nor the next one. A session that has not spoken since the primary changed has
+    /// its link at the primary.
+    fn take_unwanted(&self, topology: &Topology, all: bool) -> Vec<Warm> {
+        let mut seats = self.lock();
+        let mut unwanted = mem::take(&mut seats.left);
+        let known = topology.primary.is_some() && topology.next.is_some();
+        for place in seats.taken.values_mut() {
+            let warm = place.warm.take_if(|warm| {
+                let node = Some(warm.link.node);
+                let elsewhere = known && node != topology.primary && node != topology.next;
+                all || elsewhere || warm.link.wire.peer_has_closed()
+            });
+            unwanted.extend(warm);
+        }
+        unwanted
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Seats> {
+        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What it takes to open them.
+#[derive(Clone, Debug)]
+pub(super) struct Heater {
+    /// The worker's.
+    pub(super) buffers: Arc<Buffers>,
+    /// To connect to a node and log in there.
+    pub(super) link_timeout: Duration,
+    /// How many lie ready.
+    pub(super) count: Gauge,
+}
+
+/// The most of them that one worker keeps.
+const MOST_WARM: usize = 16;
+
+/// From one that is opened to the next.
+const PACE: Duration = Duration::from_millis(100);
+
+/// How often to look whether one is wanted.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// After a node did not let us in.
+const REST: Duration = Duration::from_secs(10);
+
+/// A session that has done nothing for so long has none kept for it.
+const ACTIVE: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests;
