@@ -449,10 +449,25 @@ impl Session {
             drop(orders);
             return self.lose(Cause::Moved);
         }
-        self.leaving = orders.phase == Phase::Draining
-            || matches!((&self.link, orders.topology.primary),
-                (Some(link), Some(primary)) if link.node != primary);
+        let moves = matches!((&self.link, orders.topology.primary),
+            (Some(link), Some(primary)) if link.node != primary);
+        self.leaving = orders.phase == Phase::Draining || moves;
+        drop(orders);
+        if moves {
+            // Its link may yet be lost, and others write at the next primary from now on.
+            self.owe_ids();
+        } else if self.loss.is_none() {
+            self.debt = None;
+        }
         Ok(())
+    }
+
+    /// Keeps the ids that the client was told from others, while its transaction may have to be done again.
+    fn owe_ids(&mut self) {
+        let ids = self.machine.carried.told_ids();
+        if self.machine.carried.has_journal() && !ids.is_empty() {
+            self.debt.get_or_insert_with(|| self.context.owed.owe(ids.to_vec()));
+        }
     }
 
     /// Lets go of a link that is to be left, if nothing is open on it: the next command takes the next
@@ -466,6 +481,7 @@ impl Session {
         }
         let Some(link) = self.link.take() else { return Ok(()) };
         self.leaving = false;
+        self.debt = None;
         self.entry.set_node(None);
         self.context.metrics.links_lost.of(LinkLoss::PrimaryChanged).increment(1);
         let node = link.node;
@@ -498,10 +514,9 @@ impl Session {
         let busy = self.machine.is_busy();
         tracing::info!(session = %self.entry.id(), %node, %cause, busy, "link lost");
         let lost = self.machine.link_lost();
-        let ids = self.machine.carried.told_ids();
-        if self.machine.carried.has_journal() && !ids.is_empty() {
-            self.debt.get_or_insert_with(|| self.context.owed.owe(ids.to_vec()));
-        }
+        // It may have been told more since it was to move.
+        self.debt = None;
+        self.owe_ids();
         lost.or_else(|stuck| self.cannot_go_on(node, "was lost", stuck))
     }
 

@@ -241,6 +241,11 @@ impl Stage {
         self.orders.send_modify(|orders| orders.phase = phase);
     }
 
+    /// Whether nobody else may have this id.
+    pub(super) fn is_owed(&self, id: u64) -> bool {
+        self.context.owed.has(id, 1)
+    }
+
     /// Sessions that are held now.
     pub(super) fn states(&self) -> Vec<super::registry::SessionState> {
         self.context.registry.snapshot().iter().map(|session| session.state).collect()

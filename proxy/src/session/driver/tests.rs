@@ -1,5 +1,6 @@
 use ido_proxy_protocol::capabilities::Capabilities;
 use ido_proxy_protocol::err::ErrPacket;
+use ido_proxy_protocol::ok::OkPacket;
 use ido_proxy_protocol::status::StatusFlags;
 use tokio::time::timeout;
 
@@ -64,6 +65,38 @@ async fn an_open_transaction_is_done_again_at_the_next_primary() {
     assert_eq!(node.read().await.payload, QUERY);
     node.send_rows(StatusFlags::AUTOCOMMIT | StatusFlags::IN_TRANS).await;
     assert_eq!(client.read().await.payload, b"\x01", "nothing but the reply to its own statement");
+}
+
+/// The next primary does not know the ids that were told, and those who are there first would be given them:
+/// a transaction whose link is lost a moment later could not be done again.
+#[tokio::test]
+async fn ids_that_were_told_are_kept_from_others_as_soon_as_the_primary_is_another_node() {
+    let stage = Stage::new(DEADLINE).await;
+    let (mut client, mut node, _session) = stage.begin(icinga()).await;
+    stage.set_in_transaction(&mut client, &mut node).await;
+    client.send(b"\x03INSERT INTO t VALUES (NULL)", 0).await;
+    node.read().await;
+    let status = StatusFlags::AUTOCOMMIT | StatusFlags::IN_TRANS;
+    let told = OkPacket { status, affected_rows: 1, last_insert_id: 7, ..OkPacket::default() };
+    node.send(&told.encode(Capabilities::SESSION_TRACK), 1).await;
+    client.read().await;
+    assert!(!stage.is_owed(7), "it is there, where everybody writes");
+    stage.set_primary(Some(stage.next_node()));
+    owed(&stage, true).await;
+    client.send(b"\x03ROLLBACK", 0).await;
+    node.read().await;
+    node.send(&ok(StatusFlags::AUTOCOMMIT), 1).await;
+    client.read().await;
+    owed(&stage, false).await;
+}
+
+async fn owed(stage: &Stage, owed: bool) {
+    let becomes = async {
+        while stage.is_owed(7) != owed {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(DEADLINE, becomes).await.expect("in time");
 }
 
 /// With a row twice, or one left out, a dump or a report would be wrong and nobody would know.
