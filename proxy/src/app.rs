@@ -233,7 +233,24 @@ pub(crate) fn cluster_settings(config: &Config) -> Settings {
             timeout: config.monitor.timeout,
         },
         path_timeout: config.failover.path_timeout,
+        schema: config.control.schema.as_str().to_owned(),
+        name: own_name(config),
         state_file: Some(config.state_dir.join("nodes.json")),
+    }
+}
+
+/// The name of this host.
+pub(crate) fn own_host() -> String {
+    let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+    host.unwrap_or_else(|| "a nameless host".to_owned())
+}
+
+/// The host, and the address that tells the proxies of one host apart.
+fn own_name(config: &Config) -> String {
+    let host = own_host();
+    match config.listen.addresses.first() {
+        Some(address) => format!("{host} ({address})"),
+        None => host,
     }
 }
 

@@ -11,6 +11,7 @@ mod check;
 mod live;
 mod run;
 mod setup;
+mod switchover;
 
 /// Keeps Icinga's database connection alive on a MariaDB Galera cluster.
 ///
@@ -35,6 +36,8 @@ enum Command {
     Check(check::Check),
     /// Print the SQL that creates accounts, grants and control tables
     Setup(setup::Setup),
+    /// Make another node the primary, for every proxy
+    Switchover(switchover::Switchover),
 }
 
 /// The option that every command has.
@@ -53,6 +56,7 @@ impl Cli {
             Command::Run(run) => run.execute(),
             Command::Check(check) => check.execute(),
             Command::Setup(setup) => setup.execute(),
+            Command::Switchover(switchover) => switchover.execute(),
         }
     }
 }

@@ -38,6 +38,9 @@ impl AdminState {
             uptime_seconds: self.started.elapsed().as_secs(),
             listen: self.listen.to_vec(),
             primary: topology.primary,
+            epoch: topology.epoch,
+            reason: topology.cause.to_string(),
+            agreed: topology.agreement.pin().is_some(),
             nodes: topology.nodes.clone(),
             sessions: self.registry.snapshot(),
             failovers: self.failovers.snapshot(),
@@ -77,6 +80,12 @@ pub(super) struct Status {
     pub(super) listen: Vec<String>,
     /// The node that writes go to, or null.
     pub(super) primary: Option<NodeAddr>,
+    /// Grows with each change of the primary; where `agreed`, it is that of the pin.
+    pub(super) epoch: u64,
+    /// Why the primary is what it is.
+    pub(super) reason: String,
+    /// Whether all proxies go by one pin.
+    pub(super) agreed: bool,
     /// Every known node, ordered by address.
     pub(super) nodes: Vec<Node>,
     /// Every session, ordered by id.

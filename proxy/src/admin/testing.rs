@@ -62,6 +62,7 @@ fn node(address_text: &str, state: NodeState) -> Node {
         max_allowed_packet: None,
         kills: None,
         has_room: true,
+        silent: false,
     }
 }
 

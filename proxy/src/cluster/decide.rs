@@ -8,6 +8,8 @@
 //!    than the node is.
 //! 3. Otherwise the node that was primary last, if it is usable again; else the first usable node
 //!    by [`by_preference`]; else, where there is no usable node, one that is a last resort.
+//!    Where the proxies share a pin (see [`pin`](super::pin)), that is the primary, and what the rule
+//!    would choose instead is proposed to all.
 //! 4. Nothing is chosen at all before every node was heard, or counts as silent, so that proxies
 //!    that start at different times choose alike, and do not take the one that happened to answer
 //!    first.
@@ -18,6 +20,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::pin::{Agreement, Pin};
 use super::rank::by_preference;
 use super::settings::ClusterKind;
 use super::topology::NodeAddr;
@@ -39,6 +42,12 @@ pub(crate) struct Decision {
     pub(crate) verdicts: BTreeMap<NodeAddr, Verdict>,
     /// `primary`, or the last node that was.
     last_primary: Option<NodeAddr>,
+    /// What the proxies have agreed on.
+    pub(crate) agreement: Agreement,
+    /// What they should agree on instead.
+    pub(crate) proposal: Option<Proposal>,
+    /// Since when we know of the pin, and of those before it, the latest last.
+    pinned: Vec<(u64, Instant)>,
     /// Which cluster is ours.
     cluster: Option<String>,
     /// The latest membership that any node of ours knows, and since when we know of it.
@@ -46,10 +55,31 @@ pub(crate) struct Decision {
 }
 
 impl Decision {
+    /// Takes in a pin that was told by the answer to a proposal.
+    pub(crate) fn learn(&mut self, pin: Pin, now: Instant) {
+        if self.agreement.pin().is_none_or(|known| known.epoch < pin.epoch) {
+            self.pinned.push((pin.epoch, now));
+            self.agreement = Agreement::Pinned(Some(pin));
+        }
+    }
+
     /// Whether a node that says this is in our cluster.
     pub(crate) fn is_ours(&self, galera: &Galera) -> bool {
         self.cluster.as_ref() == Some(&galera.cluster)
     }
+}
+
+/// Another primary, for all proxies.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Proposal {
+    /// Of which cluster.
+    pub(crate) cluster: String,
+    /// The epoch to replace; `None` if the cluster has no pin yet.
+    pub(crate) expected: Option<u64>,
+    /// The node to pin.
+    pub(crate) node: NodeAddr,
+    /// Why.
+    pub(crate) cause: Cause,
 }
 
 /// Why the primary is what it is.
@@ -71,6 +101,15 @@ pub(crate) enum Cause {
         /// What makes it a last resort.
         reason: Reason,
     },
+    /// An operator wants it.
+    Ordered,
+    /// All proxies have agreed on it.
+    Pinned {
+        /// Who proposed it.
+        by: String,
+        /// Why.
+        reason: String,
+    },
     /// The last primary is usable again, before any other node took its place.
     Returned,
     /// No node has been usable yet.
@@ -84,6 +123,8 @@ impl fmt::Display for Cause {
             Self::Elected => f.write_str("first choice"),
             Self::Lost { node, reason } => write!(f, "{node} is lost: {reason}"),
             Self::Preferred { node, reason } => write!(f, "better than {node}: {reason}"),
+            Self::Ordered => f.write_str("an operator wants it"),
+            Self::Pinned { by, reason } => write!(f, "agreed on: {reason} (says {by})"),
             Self::Returned => f.write_str("usable again"),
             Self::Starting => f.write_str("no node has been usable yet"),
         }
@@ -124,20 +165,80 @@ pub(crate) fn decide(
     };
     let verdicts: BTreeMap<_, _> = views.iter().map(|view| (view.address, verdict(view))).collect();
 
+    let known =
+        if cluster == previous.cluster { previous.agreement.clone() } else { Agreement::Unknown };
+    let agreement = known.after(views, cluster.as_deref());
+    let pinned = pinned(previous, agreement.pin(), now);
     let choice = Choice { previous, views, verdicts: &verdicts };
-    let primary = choice.primary(policy, now);
-    let cause = choice.cause(primary);
+    let (primary, proposal, cause) = match (&agreement, &cluster) {
+        (Agreement::Pinned(pin), Some(cluster)) => {
+            let patience = patience(policy.path_timeout, &pinned, now);
+            let agreed = choice.agreed(pin.as_ref(), patience, &pinned, now);
+            let propose = |(node, cause)| Proposal {
+                cluster: cluster.clone(),
+                expected: pin.as_ref().map(|pin| pin.epoch),
+                node,
+                cause,
+            };
+            (agreed.primary, agreed.wanted.map(propose), agreed.cause)
+        }
+        _ => {
+            let primary = choice.primary(policy, now);
+            (primary, None, choice.cause(primary))
+        }
+    };
     let changed = primary.is_some() && primary != previous.last_primary;
+    // Sessions go by its growth, whoever counts.
+    let epoch = previous.epoch + u64::from(changed);
+    let epoch =
+        agreement.pin().filter(|_| primary.is_some()).map_or(epoch, |pin| epoch.max(pin.epoch));
     Decision {
         primary,
         next: choice.best(primary).map(|view| view.address),
-        epoch: previous.epoch + u64::from(changed),
+        epoch,
         cause,
         verdicts,
         last_primary: primary.or(previous.last_primary),
+        agreement,
+        proposal,
+        pinned,
         cluster,
         latest_view,
     }
+}
+
+/// The pins of late, and since when we know of each.
+fn pinned(previous: &Decision, pin: Option<&Pin>, now: Instant) -> Vec<(u64, Instant)> {
+    let recent = |known: &&(u64, Instant)| now.saturating_duration_since(known.1) < RECENT;
+    let latest = previous.pinned.last();
+    let mut pinned: Vec<_> = previous
+        .pinned
+        .iter()
+        .filter(|known| recent(known) || Some(*known) == latest)
+        .copied()
+        .collect();
+    if let Some(pin) = pin
+        && pinned.last().is_none_or(|(epoch, _)| *epoch != pin.epoch)
+    {
+        pinned.push((pin.epoch, now));
+    }
+    pinned
+}
+
+/// How long to wait for a pinned node that is silent to us alone. Two proxies of which each reaches
+/// another node would take the pin from each other for ever: so the wait doubles with each change of late.
+fn patience(path_timeout: Duration, pinned: &[(u64, Instant)], now: Instant) -> Duration {
+    let recent = |known: &&(u64, Instant)| now.saturating_duration_since(known.1) < RECENT;
+    let changes = pinned.iter().skip(1).filter(recent).count().min(MOST_DOUBLED);
+    path_timeout * (1 << changes)
+}
+
+/// What follows from the pin.
+struct Agreed {
+    primary: Option<NodeAddr>,
+    /// The node to pin instead, and why.
+    wanted: Option<(NodeAddr, Cause)>,
+    cause: Cause,
 }
 
 struct Choice<'a> {
@@ -147,6 +248,80 @@ struct Choice<'a> {
 }
 
 impl Choice<'_> {
+    /// Writes go to the pinned node or nowhere: what this proxy would rather have is a proposal.
+    fn agreed(
+        &self,
+        pin: Option<&Pin>,
+        patience: Duration,
+        pinned: &[(u64, Instant)],
+        now: Instant,
+    ) -> Agreed {
+        let Some(pin) = pin else { return self.unset() };
+        let cause = match &self.previous.proposal {
+            Some(proposal) if proposal.node == pin.node && self.is_next(proposal, pin) => {
+                proposal.cause.clone()
+            }
+            _ if self.previous.primary == Some(pin.node) => self.previous.cause.clone(),
+            _ => Cause::Pinned { by: pin.by.clone(), reason: pin.reason.clone() },
+        };
+        let stays = |primary| Agreed { primary, wanted: None, cause: cause.clone() };
+        let since = pinned.last().map_or(now, |(_, since)| *since);
+        let Some(view) = self.view(pin.node) else {
+            // Nobody has told us of it yet, or it is called otherwise here.
+            let waited = now.saturating_duration_since(since) >= patience;
+            return if waited {
+                self.instead(pin.node, None, Reason::Forgotten)
+            } else {
+                stays(None)
+            };
+        };
+        let class = self.class(view);
+        match self.verdicts.get(&pin.node) {
+            Some(Verdict::Usable) => stays(Some(pin.node)),
+            Some(Verdict::LastResort(reason)) => match self.best(None) {
+                Some(best) if self.class(best) < class => {
+                    let cause = Cause::Preferred { node: pin.node, reason: reason.clone() };
+                    Agreed {
+                        primary: Some(pin.node),
+                        wanted: Some((best.address, cause.clone())),
+                        cause: self.previous.cause.clone(),
+                    }
+                }
+                _ => stays(Some(pin.node)),
+            },
+            // Who pinned it may know more than our last probe.
+            _ if view.asked.is_none_or(|asked| asked < since) && !view.is_silent() => stays(None),
+            Some(Verdict::Unusable(Reason::Lost(_) | Reason::Silent))
+                if self.is_worth_waiting_for(view, patience, now) =>
+            {
+                stays(Some(pin.node))
+            }
+            Some(Verdict::Unusable(reason)) => self.instead(pin.node, None, reason.clone()),
+            None => stays(None),
+        }
+    }
+
+    /// The first pin of a cluster: what we have, or would choose.
+    fn unset(&self) -> Agreed {
+        let has_class =
+            |node: &NodeAddr| self.view(*node).is_some_and(|view| self.class(view).is_some());
+        let primary = self.previous.primary.filter(has_class);
+        let best = if self.is_start() { None } else { self.best(None).map(|view| view.address) };
+        let wanted = primary.or(best).map(|node| (node, Cause::Elected));
+        Agreed { primary, wanted, cause: self.previous.cause.clone() }
+    }
+
+    fn instead(&self, node: NodeAddr, primary: Option<NodeAddr>, reason: Reason) -> Agreed {
+        let cause = Cause::Lost { node, reason };
+        let wanted = self.best(Some(node)).map(|best| (best.address, cause.clone()));
+        Agreed { primary, wanted, cause }
+    }
+
+    /// Whether `pin` is what came of `proposal`.
+    fn is_next(&self, proposal: &Proposal, pin: &Pin) -> bool {
+        pin.epoch == proposal.expected.unwrap_or_default() + 1
+    }
+
     fn primary(&self, policy: Policy, now: Instant) -> Option<NodeAddr> {
         let best = self.best(None);
         let Some(current) = self.previous.primary.and_then(|node| self.view(node)) else {
@@ -163,7 +338,7 @@ impl Choice<'_> {
                 _ => Some(current.address),
             },
             Verdict::Unusable(Reason::Lost(_) | Reason::Silent)
-                if self.is_worth_waiting_for(current, policy, now) =>
+                if self.is_worth_waiting_for(current, policy.path_timeout, now) =>
             {
                 Some(current.address)
             }
@@ -196,13 +371,12 @@ impl Choice<'_> {
 
     /// A silent primary may be alive behind a broken path, and one that turns our probe away may
     /// serve everybody else. It is given time, unless the cluster itself has thrown it out.
-    fn is_worth_waiting_for(&self, primary: &NodeView, policy: Policy, now: Instant) -> bool {
+    fn is_worth_waiting_for(&self, primary: &NodeView, patience: Duration, now: Instant) -> bool {
         let (Contact::Denied { since, .. } | Contact::Silent { since, .. }) = primary.contact
         else {
             return false;
         };
-        now.saturating_duration_since(since) < policy.path_timeout
-            && !is_thrown_out(primary, self.views)
+        now.saturating_duration_since(since) < patience && !is_thrown_out(primary, self.views)
     }
 
     fn cause(&self, primary: Option<NodeAddr>) -> Cause {
@@ -296,9 +470,18 @@ pub(crate) fn member(view: &NodeView) -> Option<&Galera> {
     view.galera().filter(|galera| answers && galera.primary_component)
 }
 
+/// How long a change of the pin counts against the next one.
+const RECENT: Duration = Duration::from_secs(600);
+
+/// How often the wait for a silent node doubles at most.
+const MOST_DOUBLED: usize = 6;
+
 /// How long a node may lag behind the latest membership. All members take on a new one at the same
 /// point of the same order of events, but the appliers that get there may be busy.
 const VIEW_SETTLES: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod pinned;

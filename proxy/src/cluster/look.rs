@@ -1,6 +1,6 @@
 //! One look at everything, for `ido-proxy check --live`: what DNS says, and what each node says.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use hickory_resolver::proto::ProtoError;
@@ -9,9 +9,11 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::candidates::Candidate;
+use super::decide::member;
 use super::dns::{LookupError, Service};
+use super::pin::Agreement;
 use super::probe::Prober;
-use super::settings::Settings;
+use super::settings::{ClusterKind, Settings};
 use super::topology::NodeAddr;
 use super::verdict::{Verdict, Yardstick, judge};
 use super::view::NodeView;
@@ -24,6 +26,10 @@ pub(crate) struct Look {
     pub(crate) service: Option<Result<Vec<Candidate>, LookupError>>,
     /// Every node, by address, with its name if it told it, and what was found of it.
     pub(crate) nodes: Vec<(NodeAddr, Option<String>, Verdict)>,
+    /// The cluster of each node that named one.
+    pub(crate) clusters: BTreeMap<NodeAddr, String>,
+    /// What the proxies have agreed on, by the nodes of the most frequent cluster.
+    pub(crate) agreement: Agreement,
 }
 
 /// Asks the name servers, and each node that they or the configuration name, once.
@@ -31,7 +37,7 @@ pub(crate) struct Look {
 /// # Errors
 /// The service is not a domain name.
 pub(crate) async fn look(settings: Settings) -> Result<Look, ProtoError> {
-    let Settings { kind, discovery, monitor, .. } = settings;
+    let Settings { kind, discovery, monitor, schema, .. } = settings;
     let service = match &discovery.service {
         Some(name) => {
             let (port, timeout) = (discovery.port, discovery.timeout);
@@ -49,6 +55,7 @@ pub(crate) async fn look(settings: Settings) -> Result<Look, ProtoError> {
             address,
             settings: Arc::clone(&monitor),
             kind,
+            schema: (kind == ClusterKind::Galera).then(|| schema.clone()),
             results: mpsc::channel(1).0,
             metrics: metrics.probes(address),
             wake: Arc::default(),
@@ -61,9 +68,15 @@ pub(crate) async fn look(settings: Settings) -> Result<Look, ProtoError> {
         });
     }
     let yardstick = Yardstick { kind, cluster: None, settled_view: None };
-    let mut nodes: Vec<_> = (probes.join_all().await.iter())
+    let views = probes.join_all().await;
+    let named = |view: &NodeView| Some((view.address, member(view)?.cluster.clone()));
+    let clusters: BTreeMap<_, _> = views.iter().filter_map(named).collect();
+    let votes = |cluster: &&String| clusters.values().filter(|other| other == cluster).count();
+    let ours = clusters.values().max_by_key(votes).map(String::as_str);
+    let agreement = Agreement::Unknown.after(&views, ours);
+    let mut nodes: Vec<_> = (views.iter())
         .map(|view| (view.address, view.name().map(str::to_owned), judge(view, yardstick)))
         .collect();
     nodes.sort_by_key(|(address, ..)| *address);
-    Ok(Look { service, nodes })
+    Ok(Look { service, nodes, clusters, agreement })
 }

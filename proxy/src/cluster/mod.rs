@@ -13,6 +13,7 @@
 //! - [`discover`], [`dns`] — ask the name servers who the nodes are; [`state_file`] remembers it.
 //! - [`candidates`] — pure: the nodes we know, whatever the name servers say today.
 //! - [`probe`] — asks one node how it is, again and again; [`view`] — pure: what its answer means.
+//! - [`pin`] — pure: what the proxies have agreed on; [`propose`] — changes it, if nobody else has.
 //! - [`verdict`] — pure: may writes go to this node? [`decide`] — pure: which one is the primary.
 
 pub(crate) mod candidates;
@@ -20,10 +21,13 @@ pub(crate) mod decide;
 mod discover;
 pub(crate) mod dns;
 pub(crate) mod look;
+pub(crate) mod pin;
 mod probe;
+pub(crate) mod propose;
 mod rank;
 pub(crate) mod settings;
 mod state_file;
+pub(crate) mod switchover;
 pub(crate) mod task;
 #[cfg(test)]
 mod testing;

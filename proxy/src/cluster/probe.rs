@@ -15,6 +15,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::{self, Instant};
 use tokio_util::sync::CancellationToken;
 
+use super::propose;
 use super::settings::{ClusterKind, MonitorSettings};
 use super::topology::NodeAddr;
 use super::view::{Loss, Outcome, Report, VARIABLES};
@@ -39,6 +40,8 @@ pub(crate) struct Prober {
     pub(crate) settings: Arc<MonitorSettings>,
     /// What is asked.
     pub(crate) kind: ClusterKind,
+    /// The database of the pin; `None` if there is none to ask for.
+    pub(crate) schema: Option<String>,
     /// Where the outcomes go.
     pub(crate) results: mpsc::Sender<Probed>,
     /// What is counted.
@@ -114,7 +117,7 @@ impl Prober {
         {
             return Ok(report);
         }
-        let new = Conn::new(self.options()).await?;
+        let new = Conn::new(options(self.address, &self.settings)).await?;
         self.ask_on(connection, new).await
     }
 
@@ -125,31 +128,43 @@ impl Prober {
             ClusterKind::Single => conn.query(STATUS).await?,
         };
         let variables = conn.query(variables_statement()).await?;
-        *keep = Some(conn);
-        Ok(Report::parse(
+        let mut report = Report::parse(
             status.into_iter().filter_map(pair),
             variables.into_iter().filter_map(pair),
-        ))
+        );
+        let member = report.galera.as_ref().filter(|galera| galera.primary_component);
+        if let (Some(schema), Some(galera)) = (&self.schema, member) {
+            // A table that somebody has locked must not make its node look silent.
+            let patience = self.settings.timeout / 2;
+            match time::timeout(patience, propose::read(&mut conn, schema, &galera.cluster)).await {
+                Ok(read) => report.pin = read?,
+                // The answer that may still come is not that to the next question.
+                Err(_elapsed) => return Ok(report),
+            }
+        }
+        *keep = Some(conn);
+        Ok(report)
     }
+}
 
-    fn options(&self) -> Opts {
-        let address = self.address.0;
-        let password = self.settings.password.expose_secret();
-        OptsBuilder::default()
-            .ip_or_hostname(address.ip().to_string())
-            .resolved_ips(Some(vec![address.ip()]))
-            .tcp_port(address.port())
-            .user(Some(self.settings.user.as_str()))
-            .pass((!password.is_empty()).then_some(password))
-            // Or it would go on over the Unix socket that the node names: our own host's.
-            .prefer_socket(false)
-            // Both given, or it would ask for them, with a SELECT.
-            .max_allowed_packet(Some(MAX_ANSWER))
-            .wait_timeout(Some(WAIT_TIMEOUT_SECONDS))
-            .stmt_cache_size(0)
-            .tcp_keepalive(Some(KEEPALIVE))
-            .into()
-    }
+/// How the monitor logs in at `node`.
+pub(super) fn options(node: NodeAddr, settings: &MonitorSettings) -> Opts {
+    let address = node.0;
+    let password = settings.password.expose_secret();
+    OptsBuilder::default()
+        .ip_or_hostname(address.ip().to_string())
+        .resolved_ips(Some(vec![address.ip()]))
+        .tcp_port(address.port())
+        .user(Some(settings.user.as_str()))
+        .pass((!password.is_empty()).then_some(password))
+        // Or it would go on over the Unix socket that the node names: our own host's.
+        .prefer_socket(false)
+        // Both given, or it would ask for them, with a SELECT.
+        .max_allowed_packet(Some(MAX_ANSWER))
+        .wait_timeout(Some(WAIT_TIMEOUT_SECONDS))
+        .stmt_cache_size(0)
+        .tcp_keepalive(Some(KEEPALIVE))
+        .into()
 }
 
 /// What a failed probe tells of the node. Failures of the way to it, and of our own host (such as

@@ -20,6 +20,10 @@ pub(crate) struct Settings {
     /// How long the primary may be silent to us, while the cluster still counts it as a member,
     /// before writes move (`failover.path_timeout`).
     pub(crate) path_timeout: Duration,
+    /// The database of the control tables.
+    pub(crate) schema: String,
+    /// Who this proxy is, to the others and to whoever reads the pin.
+    pub(crate) name: String,
     /// Where the nodes found by DNS are remembered over a restart; `None` remembers nothing.
     pub(crate) state_file: Option<PathBuf>,
 }

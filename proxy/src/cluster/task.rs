@@ -10,19 +10,22 @@ use std::time::Duration;
 use hickory_resolver::proto::ProtoError;
 use ido_proxy_protocol::err::ErrPacket;
 use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::AbortHandle;
 use tokio::time::{self, Instant};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::candidates::{Candidate, Candidates};
-use super::decide::{Cause, Decision, Policy, decide, member};
+use super::decide::{Cause, Decision, Policy, Proposal, decide, member};
 use super::discover::Discovery;
 use super::dns::Service;
+use super::pin::{Agreement, Pin, Reading};
 use super::probe::{Probed, Prober, words};
-use super::settings::{MonitorSettings, Settings};
+use super::propose::{ProposeError, Proposer};
+use super::settings::{ClusterKind, MonitorSettings, Settings};
 use super::state_file::StateFile;
 use super::topology::{Node, NodeAddr, Topology};
-use super::verdict::Verdict;
+use super::verdict::{Reason, Verdict};
 use super::view::{Loss, NodeView, Outcome, Report};
 use crate::telemetry::metrics::ClusterMetrics;
 
@@ -89,6 +92,10 @@ type Bells = BTreeMap<NodeAddr, Arc<Notify>>;
 pub(crate) struct Cluster {
     policy: Policy,
     monitor: Arc<MonitorSettings>,
+    proposer: Arc<Proposer>,
+    /// What is being asked for.
+    proposing: Option<Proposing>,
+    answered: mpsc::Sender<Answered>,
     metrics: ClusterMetrics,
     candidates: Candidates,
     memory: Option<Memory>,
@@ -108,6 +115,22 @@ struct Watched {
     stop: CancellationToken,
 }
 
+/// A change of the pin that is under way; given up when dropped.
+#[derive(Debug)]
+struct Proposing {
+    proposal: Proposal,
+    task: AbortHandle,
+}
+
+impl Drop for Proposing {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// What became of it.
+type Answered = (Proposal, Result<Reading, ProposeError>);
+
 /// What is written to the state file: the latest wins, and a slow disk holds nobody up.
 #[derive(Debug)]
 struct Memory {
@@ -117,6 +140,7 @@ struct Memory {
 enum Event {
     Found(Vec<Candidate>),
     Probed(Probed),
+    Answered(Answered),
     Stop,
     Tick,
 }
@@ -132,7 +156,8 @@ impl Cluster {
         metrics: ClusterMetrics,
         stop: CancellationToken,
     ) -> Result<ClusterHandle, ProtoError> {
-        let Settings { kind, discovery, monitor, path_timeout, state_file } = settings;
+        let Settings { kind, discovery, monitor, path_timeout, schema, name, state_file } =
+            settings;
         let tasks = TaskTracker::new();
         let mut candidates = Candidates::new(&discovery.nodes, &discovery.excluded);
         let mut memory = None;
@@ -153,9 +178,14 @@ impl Cluster {
         let (probed, results) = mpsc::channel(PENDING_RESULTS);
         let (topology, topology_watch) = watch::channel(Arc::default());
         let (bells, bells_watch) = watch::channel(Bells::new());
+        let monitor = Arc::new(monitor);
+        let (answered, proposals) = mpsc::channel(1);
         let mut cluster = Self {
             policy: Policy { kind, path_timeout },
-            monitor: Arc::new(monitor),
+            monitor: Arc::clone(&monitor),
+            proposer: Arc::new(Proposer { monitor, schema, name }),
+            proposing: None,
+            answered,
             metrics,
             candidates,
             memory,
@@ -169,7 +199,7 @@ impl Cluster {
         };
         cluster.watch_candidates();
         cluster.decide();
-        tasks.spawn(cluster.run(answers, results));
+        tasks.spawn(cluster.run(answers, results, proposals));
         // It waits for what is spawned later all the same.
         tasks.close();
         Ok(ClusterHandle { topology: topology_watch, bells: bells_watch, heard: probed, tasks })
@@ -179,6 +209,7 @@ impl Cluster {
         mut self,
         mut answers: mpsc::Receiver<Vec<Candidate>>,
         mut results: mpsc::Receiver<Probed>,
+        mut proposals: mpsc::Receiver<Answered>,
     ) {
         let mut ticks = time::interval(self.monitor.interval.min(TICK));
         ticks.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
@@ -187,11 +218,13 @@ impl Cluster {
                 () = self.stop.cancelled() => Event::Stop,
                 Some(nodes) = answers.recv() => Event::Found(nodes),
                 Some(probed) = results.recv() => Event::Probed(probed),
+                Some(answered) = proposals.recv() => Event::Answered(answered),
                 _ = ticks.tick() => Event::Tick,
             };
             match event {
                 Event::Found(nodes) => self.found(&nodes),
                 Event::Probed(probed) => self.observe(probed),
+                Event::Answered(answered) => self.take_answer(answered),
                 Event::Stop => break,
                 // Time alone changes decisions: a silent primary's grace ends.
                 Event::Tick => {}
@@ -255,6 +288,10 @@ impl Cluster {
             address,
             settings: Arc::clone(&self.monitor),
             kind: self.policy.kind,
+            schema: match self.policy.kind {
+                ClusterKind::Galera => Some(self.proposer.schema.clone()),
+                ClusterKind::Single => None,
+            },
             results: self.probed.clone(),
             metrics: self.metrics.probes(address),
             wake: Arc::clone(&bell),
@@ -270,12 +307,46 @@ impl Cluster {
         }
     }
 
+    /// A change of the pin was made, by us or by another, or failed.
+    fn take_answer(&mut self, (proposal, answer): Answered) {
+        if self.proposing.as_ref().is_none_or(|proposing| proposing.proposal != proposal) {
+            return;
+        }
+        self.proposing = None;
+        match answer {
+            Ok(Reading::Set(pin)) => self.decision.learn(pin, Instant::now()),
+            Ok(reading) => tracing::warn!(?reading, "the pin was changed and is not there"),
+            Err(error) => tracing::debug!(%error, "the pin is not changed yet"),
+        }
+    }
+
+    /// Keeps what is asked for in step with what is wanted.
+    fn propose(&mut self) {
+        let wanted = self.decision.proposal.as_ref();
+        if self.proposing.as_ref().map(|proposing| &proposing.proposal) == wanted {
+            return;
+        }
+        self.proposing = wanted.map(|proposal| {
+            let (proposer, answers) = (Arc::clone(&self.proposer), self.answered.clone());
+            let asked = proposal.clone();
+            let task = self.tasks.spawn(async move {
+                let answer = proposer.propose(&asked).await;
+                if answer.is_err() {
+                    time::sleep(PROPOSE_AGAIN_AFTER).await;
+                }
+                let _ = answers.send((asked, answer)).await;
+            });
+            Proposing { proposal: proposal.clone(), task: task.abort_handle() }
+        });
+    }
+
     fn decide(&mut self) {
         let views: Vec<_> = self.nodes.values().map(|node| node.view.clone()).collect();
         let decision = decide(&self.decision, &views, self.policy, Instant::now());
         log_changes(&self.decision, &decision);
         let topology = topology(&decision, &views);
         self.decision = decision;
+        self.propose();
         self.topology.send_if_modified(|published| {
             let changed = **published != topology;
             if changed {
@@ -327,6 +398,7 @@ fn topology(decision: &Decision, views: &[NodeView]) -> Topology {
                 version: report.and_then(|report| report.version.clone()),
                 max_allowed_packet: report.and_then(|report| report.max_allowed_packet),
                 kills: view.kills.map(|kills| kills.settled),
+                silent: verdict == Some(&Verdict::Unusable(Reason::Silent)),
                 has_room: report.is_some_and(Report::has_room),
             }
         })
@@ -336,6 +408,7 @@ fn topology(decision: &Decision, views: &[NodeView]) -> Topology {
         next: decision.next,
         epoch: decision.epoch,
         cause: decision.cause.clone(),
+        agreement: decision.agreement.clone(),
         nodes,
     }
 }
@@ -350,9 +423,20 @@ fn log_changes(before: &Decision, after: &Decision) {
             Verdict::LastResort(reason) => {
                 tracing::warn!(%node, %reason, "node is only a last resort");
             }
-            Verdict::Unusable(super::verdict::Reason::NotProbed) => {}
+            Verdict::Unusable(Reason::NotProbed) => {}
             Verdict::Unusable(reason) => tracing::warn!(%node, %reason, "node is not usable"),
         }
+    }
+    match (&before.agreement, &after.agreement) {
+        (before, after) if before == after => {}
+        (_, Agreement::BestEffort(reason)) => tracing::warn!(
+            reason,
+            "no pin: each proxy chooses the primary for itself; run `ido-proxy setup | mariadb` on one node"
+        ),
+        (_, Agreement::Pinned(Some(Pin { node, epoch, by, reason }))) => {
+            tracing::info!(%node, epoch, by, reason, "pinned");
+        }
+        _ => {}
     }
     if before.primary == after.primary {
         return;
@@ -370,6 +454,9 @@ const PENDING_RESULTS: usize = 64;
 
 /// The longest period of the task's own clock: by so much may a silent primary outlive its time.
 const TICK: Duration = Duration::from_millis(100);
+
+/// How long to wait after the pin could not be changed.
+const PROPOSE_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// How long to wait after the disk failed.
 const SAVE_AGAIN_AFTER: Duration = Duration::from_secs(60);

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use serde::{Serialize, Serializer};
 
 use super::decide::Cause;
+use super::pin::Agreement;
 use super::verdict::Reason;
 
 /// Where a Galera node listens for clients.
@@ -44,6 +45,8 @@ pub(crate) struct Topology {
     pub(crate) epoch: u64,
     /// Why `primary` is what it is.
     pub(crate) cause: Cause,
+    /// What all proxies go by.
+    pub(crate) agreement: Agreement,
     /// Every known node, ordered by address.
     pub(crate) nodes: Vec<Node>,
 }
@@ -72,7 +75,8 @@ impl Topology {
             &self.cause,
             Cause::Lost { node: lost, reason: Reason::Silent } if *lost == node
         );
-        was_silent && self.primary.is_some_and(|primary| primary != node)
+        let is_silent = self.nodes.iter().any(|known| known.address == node && known.silent);
+        (was_silent || is_silent) && self.primary.is_some_and(|primary| primary != node)
     }
 }
 
@@ -100,6 +104,9 @@ pub(crate) struct Node {
     /// Whether it has connections to spare.
     #[serde(skip)]
     pub(crate) has_room: bool,
+    /// Whether it counts as silent.
+    #[serde(skip)]
+    pub(crate) silent: bool,
 }
 
 /// The state of a node, in Galera's own words where it answered.

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::pin::Reading;
 use super::topology::{NodeAddr, NodeState};
 
 /// What is known of one node: what it said last, and whether it still speaks.
@@ -24,6 +25,8 @@ pub(crate) struct NodeView {
     pub(crate) priority: u16,
     /// Whether it answers now.
     pub(crate) contact: Contact,
+    /// When the probe was sent that told so.
+    pub(crate) asked: Option<Instant>,
     /// Its last answer, kept when it falls silent: it still names the node.
     pub(crate) report: Option<Report>,
     /// How often somebody has killed there.
@@ -137,7 +140,14 @@ pub(crate) enum Outcome {
 impl NodeView {
     /// A node nobody has asked yet.
     pub(crate) fn new(address: NodeAddr, priority: u16) -> Self {
-        Self { address, priority, contact: Contact::Unknown, report: None, kills: None }
+        Self {
+            address,
+            priority,
+            contact: Contact::Unknown,
+            asked: None,
+            report: None,
+            kills: None,
+        }
     }
 
     /// Takes in how the probe sent at `asked` ended.
@@ -147,6 +157,7 @@ impl NodeView {
             Contact::Silent { since, misses } => (since, misses),
             Contact::Answering | Contact::Lost(_) | Contact::Unknown => (asked, 0),
         };
+        self.asked = Some(asked);
         self.contact = match outcome {
             Outcome::Answer(report) => {
                 let kills = report.kills.map(|count| Kills::after(self.kills, count, asked));
@@ -223,6 +234,8 @@ pub(crate) struct Report {
     pub(crate) max_connections: Option<u64>,
     /// `read_only` is anything but `OFF`.
     pub(crate) read_only: bool,
+    /// What it said of the pin.
+    pub(crate) pin: Reading,
     /// What it said of its cluster; `None` for a server that replicates nothing by Galera.
     pub(crate) galera: Option<Galera>,
 }
@@ -286,6 +299,7 @@ impl Report {
             connections: rows.number("Threads_connected"),
             max_connections: rows.number("max_connections"),
             read_only: !rows.is("read_only", &["OFF", "0"]),
+            pin: Reading::Unread,
             galera: Galera::parse(&rows),
         }
     }

@@ -233,6 +233,7 @@ impl Stage {
             max_allowed_packet: None,
             kills: Some(kills),
             has_room: true,
+            silent: false,
         }
     }
 

@@ -4,25 +4,26 @@ use super::*;
 use crate::cluster::testing::views::{address, galera, synced};
 use crate::cluster::view::{Loss, Outcome, Report, Sync};
 
-const POLICY: Policy = Policy { kind: ClusterKind::Galera, path_timeout: Duration::from_secs(3) };
+pub(super) const POLICY: Policy =
+    Policy { kind: ClusterKind::Galera, path_timeout: Duration::from_secs(3) };
 
 /// Plays decisions one after the other.
-struct Play {
-    now: Instant,
-    decision: Decision,
+pub(super) struct Play {
+    pub(super) now: Instant,
+    pub(super) decision: Decision,
 }
 
 impl Play {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { now: Instant::now(), decision: Decision::default() }
     }
 
-    fn see(&mut self, views: &[NodeView]) -> Option<NodeAddr> {
+    pub(super) fn see(&mut self, views: &[NodeView]) -> Option<NodeAddr> {
         self.decision = decide(&self.decision, views, POLICY, self.now);
         self.decision.primary
     }
 
-    fn pass(&mut self, milliseconds: u64) {
+    pub(super) fn pass(&mut self, milliseconds: u64) {
         self.now += Duration::from_millis(milliseconds);
     }
 
@@ -35,11 +36,11 @@ fn unknown(n: u8) -> NodeView {
     NodeView::new(address(n), 0)
 }
 
-fn refused(n: u8) -> NodeView {
+pub(super) fn refused(n: u8) -> NodeView {
     NodeView { contact: Contact::Lost(Loss::Refused), ..synced(n) }
 }
 
-fn silent(n: u8, since: Instant) -> NodeView {
+pub(super) fn silent(n: u8, since: Instant) -> NodeView {
     NodeView { contact: Contact::Silent { since, misses: 2 }, ..synced(n) }
 }
 

@@ -39,6 +39,7 @@ impl Probes {
             address,
             settings: Arc::new(settings),
             kind,
+            schema: None,
             results: sender,
             metrics: ClusterMetrics::new().probes(address),
             wake: Arc::clone(&wake),

@@ -89,6 +89,8 @@ fn settings() -> Settings {
             timeout: DEADLINE,
         },
         path_timeout: NEVER,
+        schema: "ido_proxy".into(),
+        name: "here".into(),
         state_file: None,
     }
 }

@@ -26,6 +26,7 @@ fn a_synced_node_is_read_in_full() {
         connections: None,
         max_connections: None,
         read_only: false,
+        pin: Reading::Unread,
         galera: Some(Galera {
             cluster: "c5a75aef-e66c-11f1-ad8a-6e410dc76040".into(),
             view_id: Some(12),

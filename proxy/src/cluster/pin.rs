@@ -1,0 +1,80 @@
+//! The pin: one row in the cluster itself that says which node is the primary, for every proxy.
+//!
+//! It is changed by compare-and-swap on its epoch, as a transaction of Galera: of two proxies that want
+//! to change the same epoch one fails in certification, or finds the row changed. So there is one
+//! decision, and it can be made exactly when somebody can write.
+
+use super::decide::member;
+use super::topology::NodeAddr;
+use super::view::NodeView;
+
+/// What the row says.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Pin {
+    /// The primary.
+    pub(crate) node: NodeAddr,
+    /// Grows by one with each change; from 1 on.
+    pub(crate) epoch: u64,
+    /// Why it was changed last.
+    pub(crate) reason: String,
+    /// Which proxy did it.
+    pub(crate) by: String,
+}
+
+/// What one node says of the pin.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Reading {
+    /// There is no such table, or we may not read it: the server's words.
+    Missing(String),
+    /// The table has no row for the cluster.
+    Unset,
+    /// The row, as far as this node has applied it.
+    Set(Pin),
+    /// It was not asked, or could not say: nobody reads outside the primary component.
+    #[default]
+    Unread,
+}
+
+/// Whether the proxies can agree.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Agreement {
+    /// By the pin, which is not set yet where it is `None`.
+    Pinned(Option<Pin>),
+    /// There is no pin: each proxy goes by its own view.
+    BestEffort(String),
+    /// Nobody has told yet.
+    #[default]
+    Unknown,
+}
+
+impl Agreement {
+    /// What is known after `views`. A pin that was once read is not forgotten while nobody can read it, and
+    /// no older one takes its place: a node may lag behind.
+    pub(crate) fn after(self, views: &[NodeView], cluster: Option<&str>) -> Self {
+        let ours =
+            |view: &&NodeView| member(view).is_some_and(|galera| Some(&*galera.cluster) == cluster);
+        let readings = views.iter().filter(ours).filter_map(|view| view.report.as_ref());
+        let mut known = self;
+        for reading in readings.map(|report| &report.pin) {
+            known = match (known, reading) {
+                (known, Reading::Unread) => known,
+                (known @ Self::Pinned(_), Reading::Missing(_) | Reading::Unset) => known,
+                (_, Reading::Missing(words)) => Self::BestEffort(words.clone()),
+                (_, Reading::Unset) => Self::Pinned(None),
+                (Self::Pinned(Some(pin)), Reading::Set(read)) if pin.epoch >= read.epoch => {
+                    Self::Pinned(Some(pin))
+                }
+                (_, Reading::Set(read)) => Self::Pinned(Some(read.clone())),
+            };
+        }
+        known
+    }
+
+    /// The pin, where there is one.
+    pub(crate) fn pin(&self) -> Option<&Pin> {
+        match self {
+            Self::Pinned(pin) => pin.as_ref(),
+            Self::BestEffort(_) | Self::Unknown => None,
+        }
+    }
+}

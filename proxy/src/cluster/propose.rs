@@ -1,0 +1,152 @@
+//! Changes the pin, if nobody else has.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Error, Row};
+use thiserror::Error;
+use tokio::time::timeout;
+
+use super::decide::Proposal;
+use super::pin::{Pin, Reading};
+use super::probe::{options, words};
+use super::settings::{MonitorSettings, Settings};
+use super::topology::NodeAddr;
+
+/// Where the pin is, and who changes it.
+#[derive(Clone, Debug)]
+pub(crate) struct Proposer {
+    /// The account that may change it.
+    pub(crate) monitor: Arc<MonitorSettings>,
+    /// The database of the table.
+    pub(crate) schema: String,
+    /// Who we are, to whoever reads the row.
+    pub(crate) name: String,
+}
+
+/// Why the pin could not be changed, or it is not known whether it was. It may be tried again: the epoch
+/// that is expected makes sure that it is changed once.
+#[derive(Debug, Error)]
+pub(crate) enum ProposeError {
+    /// The node failed, or another change of the row came first.
+    #[error("{node}: {source}")]
+    Node { node: NodeAddr, source: Error },
+    /// The cluster replicates nothing now, or the node is gone.
+    #[error("{node} did not answer within {PATIENCE:?}")]
+    TimedOut { node: NodeAddr },
+}
+
+impl Proposer {
+    /// As `settings` have it.
+    pub(crate) fn of(settings: &Settings) -> Self {
+        Self {
+            monitor: Arc::new(settings.monitor.clone()),
+            schema: settings.schema.clone(),
+            name: settings.name.clone(),
+        }
+    }
+
+    /// Asks the node that is proposed to change the pin, and returns what the pin is then: ours, or what
+    /// somebody else made of it meanwhile.
+    ///
+    /// # Errors
+    /// [`ProposeError`]
+    pub(crate) async fn propose(&self, proposal: &Proposal) -> Result<Reading, ProposeError> {
+        let node = proposal.node;
+        match timeout(PATIENCE, self.ask(proposal)).await {
+            Ok(Ok(reading)) => Ok(reading),
+            Ok(Err(source)) => Err(ProposeError::Node { node, source }),
+            Err(_elapsed) => Err(ProposeError::TimedOut { node }),
+        }
+    }
+
+    async fn ask(&self, proposal: &Proposal) -> Result<Reading, Error> {
+        let mut conn = Conn::new(options(proposal.node, &self.monitor)).await?;
+        let cluster = proposal.cluster.as_str();
+        if !is_uuid(cluster) {
+            return Ok(Reading::Unread);
+        }
+        conn.query_drop(self.statement(proposal)).await?;
+        let reading = read(&mut conn, &self.schema, cluster).await?;
+        let _ = conn.disconnect().await;
+        Ok(reading)
+    }
+}
+
+impl Proposer {
+    /// It changes one row, or none where somebody else was first.
+    fn statement(&self, proposal: &Proposal) -> String {
+        let Proposal { cluster, expected, node, cause } = proposal;
+        let (schema, reason, by) = (&self.schema, literal(&cause.to_string()), literal(&self.name));
+        match expected {
+            None => format!(
+                "INSERT IGNORE INTO `{schema}`.`pin` (cluster, node, epoch, reason, `by`) \
+                 VALUES ('{cluster}', '{node}', 1, {reason}, {by})"
+            ),
+            Some(epoch) => format!(
+                "UPDATE `{schema}`.`pin` SET node = '{node}', epoch = epoch + 1, reason = {reason}, \
+                 `by` = {by}, `at` = CURRENT_TIMESTAMP(6) WHERE cluster = '{cluster}' AND epoch = {epoch}"
+            ),
+        }
+    }
+}
+
+/// A text that any server reads alike, whatever its `sql_mode`.
+fn literal(text: &str) -> String {
+    let text: String = text.chars().take(LONGEST).collect();
+    let digits = text.bytes().fold(String::new(), |digits, byte| format!("{digits}{byte:02x}"));
+    format!("CONVERT(x'{digits}' USING utf8mb4)")
+}
+
+/// Whether it may stand in quotes as it is.
+fn is_uuid(cluster: &str) -> bool {
+    !cluster.is_empty() && cluster.chars().all(|c| c.is_ascii_hexdigit() || c == '-')
+}
+
+/// What a node says of the pin of `cluster`.
+///
+/// # Errors
+/// The connection is lost, or has failed.
+pub(super) async fn read(conn: &mut Conn, schema: &str, cluster: &str) -> Result<Reading, Error> {
+    if !is_uuid(cluster) {
+        return Ok(Reading::Unread);
+    }
+    let query = format!(
+        "SELECT node, CAST(epoch AS CHAR), reason, `by` FROM `{schema}`.`pin` WHERE cluster = '{cluster}'"
+    );
+    match conn.query_first::<Row, _>(query).await {
+        Ok(None) => Ok(Reading::Unset),
+        Ok(Some(row)) => Ok(parse(row).map_or(Reading::Unread, Reading::Set)),
+        Err(Error::Server(error)) if MISSING.contains(&error.code) => {
+            Ok(Reading::Missing(words(&error.message)))
+        }
+        Err(Error::Server(_)) => Ok(Reading::Unread),
+        Err(error) => Err(error),
+    }
+}
+
+fn parse(row: Row) -> Option<Pin> {
+    let mut values = row.unwrap_raw().into_iter().flatten().map(|value| match value {
+        mysql_async::Value::Bytes(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
+        _ => None,
+    });
+    let mut next = || values.next().flatten();
+    let (node, epoch, reason, by) = (next()?, next()?, next()?, next()?);
+    Some(Pin {
+        node: NodeAddr(node.parse().ok()?),
+        epoch: epoch.parse().ok()?,
+        reason: words(&reason),
+        by: words(&by),
+    })
+}
+
+/// ER_DBACCESS_DENIED_ERROR, ER_BAD_DB_ERROR, ER_BAD_FIELD_ERROR, ER_TABLEACCESS_DENIED_ERROR,
+/// ER_COLUMNACCESS_DENIED_ERROR, ER_NO_SUCH_TABLE.
+const MISSING: [u16; 6] = [1044, 1049, 1054, 1142, 1143, 1146];
+
+/// The most that a column of the table takes, in characters.
+const LONGEST: usize = 255;
+
+/// Longer than a cluster needs to form anew.
+const PATIENCE: Duration = Duration::from_secs(20);

@@ -1,0 +1,136 @@
+//! Several proxies, as several Icinga masters have them: all write to one node, and move together.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use lab::proxy::Proxy;
+use lab::wait::{Look, wait_until};
+use lab::{Lab, Result, sql};
+
+/// Two masters that write to two nodes fail in certification, one of them with every batch.
+#[tokio::test]
+async fn proxies_go_to_the_same_node_before_during_and_after_its_loss() -> Result<()> {
+    let lab = Lab::builder().fixed_nodes().proxies(2).start().await?;
+    let first = agreed(&lab, 1).await?;
+    let lost = lab.galera.nodes().iter().find(|node| node.address() == first).expect("a node");
+    lost.kill().await?;
+    let second = agreed(&lab, 2).await?;
+    assert_ne!(second, first);
+
+    // A proxy that starts again joins the others, whatever it would choose alone.
+    lab.proxies[1].part().term().await?;
+    lab.proxies[1].launch().await?;
+    assert_eq!(agreed(&lab, 2).await?, second);
+
+    // An old primary that returns changes nothing. Its donor is the third node: a donor is left, with reason.
+    let others = lab.galera.nodes().iter().filter(|node| node.address() != first);
+    let third = others.filter(|node| node.address() != second).last().expect("three nodes");
+    lost.part().launch_with(&[&format!("--wsrep-sst-donor={}", third.name())])?;
+    lab.galera.size(3, RECOVERY).await?;
+    assert_eq!(agreed(&lab, 2).await?, second);
+    let rows: Vec<(String, u64)> =
+        sql::rows(&mut third.connect().await?, "SELECT node, epoch FROM ido_proxy.pin").await?;
+    assert_eq!(rows, [(second.to_string(), 2)], "one row, changed once");
+    lab.end().await
+}
+
+/// Who takes a node down for its update wants no pause, and no transaction done again.
+#[tokio::test]
+async fn a_switchover_moves_everybody_between_two_transactions() -> Result<()> {
+    let lab = Lab::builder().fixed_nodes().proxies(2).start().await?;
+    let first = agreed(&lab, 1).await?;
+    let mut root = lab.galera.node(1).connect().await?;
+    sql::script(&mut root, "a table", "CREATE TABLE icinga.story (id INT PRIMARY KEY)", SOON)
+        .await?;
+    let mut clients = Vec::new();
+    for (id, proxy) in lab.proxies.iter().enumerate() {
+        let mut conn = proxy.connect().await?;
+        let begun =
+            format!("SET wsrep_sync_wait = 7; BEGIN; INSERT INTO icinga.story VALUES ({id})");
+        sql::script(&mut conn, "a transaction", &begun, SOON).await?;
+        clients.push(conn);
+    }
+    let next = lab.galera.nodes().iter().rfind(|node| node.address() != first).expect("three");
+    let said = lab.proxies[1].tool(&["switchover", next.name()]).await?;
+    assert!(said.contains(&next.address().to_string()), "{said}");
+    assert_eq!(agreed(&lab, 2).await?, next.address());
+    for conn in &mut clients {
+        let at: String = sql::value(conn, "SELECT @@wsrep_node_name").await?;
+        assert_ne!(at, next.name(), "its transaction is still open");
+        sql::script(conn, "the end of it", "COMMIT", SOON).await?;
+        let at: String = sql::value(conn, "SELECT @@wsrep_node_name").await?;
+        assert_eq!(at, next.name());
+    }
+    for proxy in &lab.proxies {
+        let metrics = proxy.get("/metrics").await?.body;
+        assert!(metrics.lines().any(|line| line == "ido_proxy_replays_total 0"), "{metrics}");
+    }
+    let refused = lab.proxies[0].tool(&["switchover", "node9"]).await;
+    assert!(refused.is_err_and(|error| error.to_string().contains("no node is called node9")));
+    lab.end().await
+}
+
+/// The control tables are not there yet, or are in the way of somebody: the database must be.
+#[tokio::test]
+async fn a_cluster_without_control_tables_is_served_and_joins_when_they_come() -> Result<()> {
+    let lab = Lab::builder().fixed_nodes().proxies(2).start().await?;
+    let first = agreed(&lab, 1).await?;
+    let mut root = lab.galera.node(1).connect().await?;
+    for proxy in &lab.proxies {
+        proxy.part().term().await?;
+    }
+    sql::script(&mut root, "dropping the pin", "DROP TABLE ido_proxy.pin", SOON).await?;
+    for proxy in &lab.proxies {
+        proxy.launch().await?;
+        assert_eq!(proxy.primary().await?, Some(first));
+        assert_eq!(proxy.status().await?["agreed"], false);
+    }
+    lab.proxies[0].set_up(&lab.galera).await?;
+    assert_eq!(agreed(&lab, 1).await?, first);
+    lab.end().await
+}
+
+/// Waits until every proxy goes by the pin of this epoch, and returns its node. At no time may two proxies
+/// name different nodes for one epoch.
+async fn agreed(lab: &Lab, epoch: u64) -> Result<SocketAddr> {
+    let mut seen: Vec<(u64, SocketAddr)> = Vec::new();
+    let log = lab.proxy().part().log();
+    let begun = Instant::now();
+    let node = wait_until("proxies that agree", RECOVERY, Some(&log), async || {
+        let mut named = Vec::new();
+        for proxy in &lab.proxies {
+            match pinned(proxy).await {
+                Ok(Some(pin)) => named.push(pin),
+                Ok(None) => return Look::NotYet("a proxy has no primary".into()),
+                Err(error) => return proxy.part().look(error),
+            }
+        }
+        seen.extend(&named);
+        for (epoch, node) in &seen {
+            if let Some((_, other)) = seen.iter().find(|(e, n)| e == epoch && n != node) {
+                return Look::Never(format!("{node} and {other} in epoch {epoch}"));
+            }
+        }
+        match named.iter().all(|pin| *pin == named[0]) && named[0].0 == epoch {
+            true => Look::Done(named[0].1),
+            false => Look::NotYet(format!("{named:?}")),
+        }
+    })
+    .await?;
+    eprintln!("epoch {epoch}: {node}, after {:?}", begun.elapsed());
+    Ok(node)
+}
+
+/// Epoch and primary of a proxy that goes by the pin.
+async fn pinned(proxy: &Proxy) -> Result<Option<(u64, SocketAddr)>> {
+    let status = proxy.status().await?;
+    let epoch = status["epoch"].as_u64().filter(|_| status["agreed"] == true);
+    let primary = status["primary"].as_str().and_then(|address| address.parse().ok());
+    Ok(epoch.zip(primary))
+}
+
+/// Galera needs about 6 s to give a silent node up, on an idle machine.
+const RECOVERY: Duration = Duration::from_secs(60);
+
+/// How long something that needs milliseconds may take on a busy machine.
+const SOON: Duration = Duration::from_secs(20);
