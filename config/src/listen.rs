@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::address::ListenAddress;
-use crate::keys::{Key, key, later};
+use crate::keys::{Key, key};
 use crate::report::Report;
 use crate::text;
 
@@ -20,6 +20,8 @@ pub struct Listen {
     /// Where read-only clients reach the other synced nodes. Default: none.
     #[serde(deserialize_with = "text::list::<_, ListenAddress, _>")]
     pub replica_addresses: Vec<ListenAddress>,
+    /// Whether each read there waits until its node has applied what was committed before. Default: false.
+    pub replica_sync_wait: bool,
     /// Whether addresses may be public although nothing encrypts what passes there. Default: false.
     pub allow_plaintext: bool,
     /// Clients served at a time, 1 to 100,000; more are refused. Default: 4096.
@@ -37,6 +39,7 @@ impl Default for Listen {
         Self {
             addresses: Vec::new(),
             replica_addresses: Vec::new(),
+            replica_sync_wait: false,
             allow_plaintext: false,
             max_connections: 4096,
             login_timeout: Duration::from_secs(10),
@@ -75,6 +78,14 @@ impl Listen {
                 );
             }
         }
+        if self.replica_sync_wait && self.replica_addresses.is_empty() {
+            report.warning(
+                "listen.replica_sync_wait",
+                "nobody reads: listen.replica_addresses is empty",
+                "without effect",
+                "add replica_addresses = [\"127.0.0.1:3307\"] to [listen], or delete this line",
+            );
+        }
         if !(1..=100_000).contains(&self.max_connections) {
             report.wrong_value("listen.max_connections", "not in 1 to 100000");
         }
@@ -110,7 +121,11 @@ impl FromStr for SocketMode {
 
 pub(crate) const KEYS: &[Key] = &[
     key("listen.addresses", ADDRESSES),
-    later("listen.replica_addresses", ADDRESSES),
+    key("listen.replica_addresses", ADDRESSES),
+    key(
+        "listen.replica_sync_wait",
+        "true or false; true makes reads at replica_addresses wait for what was committed before",
+    ),
     key("listen.allow_plaintext", "true or false; true lets public addresses be used without TLS"),
     key("listen.max_connections", "a number from 1 to 100000, as in 4096"),
     key("listen.login_timeout", "a time from \"100ms\" to \"10m\", as in \"10s\""),

@@ -31,6 +31,7 @@ use crate::session::listener::{BindError, Listener};
 use crate::session::login::Accounts;
 use crate::session::orders::{self, Orders};
 use crate::session::registry::Registry;
+use crate::session::role::Role;
 use crate::session::survey::{SURVEY_CAPABILITIES, survey};
 use crate::telemetry::metrics::{ClusterMetrics, MetricsHandle, SessionMetrics};
 
@@ -43,8 +44,13 @@ pub(crate) enum StartError {
     #[error(transparent)]
     Admin(#[from] admin::BindError),
     /// A client address cannot be bound.
-    #[error("{0} (listen.addresses)")]
-    Listen(#[from] BindError),
+    #[error("{error} ({key})")]
+    Listen {
+        /// Why.
+        error: BindError,
+        /// The key that names it.
+        key: &'static str,
+    },
     /// The service to discover is no domain name.
     #[error("discovery.service: {0}")]
     Service(String),
@@ -57,7 +63,8 @@ pub(crate) enum StartError {
 #[derive(Debug)]
 pub(crate) struct App {
     config: Config,
-    listeners: Vec<Listener>,
+    /// With the role of the clients that come there.
+    listeners: Vec<(Listener, Role)>,
     metrics: MetricsHandle,
 }
 
@@ -68,15 +75,25 @@ impl App {
     /// [`StartError`], naming the key, the address and who is in the way.
     pub(crate) fn bind(config: Config, metrics: MetricsHandle) -> Result<Self, StartError> {
         let mode = config.listen.socket_mode.bits();
-        let listeners = config
-            .listen
-            .addresses
-            .iter()
-            .map(|address| match address {
-                ListenAddress::Tcp(address) => Listener::tcp(*address),
-                ListenAddress::Unix(path) => Listener::unix(path, mode),
-            })
-            .collect::<Result<_, _>>()?;
+        let bind = |address: &ListenAddress| match address {
+            ListenAddress::Tcp(address) => Listener::tcp(*address),
+            ListenAddress::Unix(path) => Listener::unix(path, mode),
+        };
+        let mut listeners = Vec::new();
+        for address in &config.listen.addresses {
+            let bound = bind(address);
+            let key = "listen.addresses";
+            let listener = bound.map_err(|error| StartError::Listen { error, key })?;
+            listeners.push((listener, Role::Writer));
+        }
+        let galera = config.topology == ConfiguredTopology::Galera;
+        for address in &config.listen.replica_addresses {
+            let bound = bind(address);
+            let key = "listen.replica_addresses";
+            let listener = bound.map_err(|error| StartError::Listen { error, key })?;
+            // A server alone has nothing to wait for, and may not know how.
+            listeners.push((listener, Role::reader(config.listen.replica_sync_wait && galera)));
+        }
         Ok(Self { config, listeners, metrics })
     }
 
@@ -160,13 +177,8 @@ impl App {
             failovers,
             metrics,
             started: std::time::Instant::now(),
-            listen: config
-                .listen
-                .addresses
-                .iter()
-                .map(ToString::to_string)
-                .collect::<Vec<_>>()
-                .into(),
+            listen: names(&config.listen.addresses),
+            replica_listen: names(&config.listen.replica_addresses),
         };
         control.spawn(http.serve(state.clone(), stop_control.clone()));
         let operator = Account {
@@ -177,6 +189,7 @@ impl App {
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
             listen = ?config.listen.addresses,
+            replica = ?config.listen.replica_addresses,
             http = %config.admin.http,
             console = %config.admin.console,
             "serving"
@@ -254,12 +267,19 @@ fn own_name(config: &Config) -> String {
     }
 }
 
+/// As the configuration has them.
+fn names(addresses: &[ListenAddress]) -> Arc<[String]> {
+    addresses.iter().map(ToString::to_string).collect()
+}
+
+/// Where we listen ourselves: none of these is a node.
 fn listened_tcp(config: &Config) -> Vec<SocketAddr> {
     let tcp = |address: &ListenAddress| match address {
         ListenAddress::Tcp(address) => Some(*address),
         ListenAddress::Unix(_) => None,
     };
-    config.listen.addresses.iter().filter_map(tcp).collect()
+    let listen = &config.listen;
+    listen.addresses.iter().chain(&listen.replica_addresses).filter_map(tcp).collect()
 }
 
 fn monitor_profile(config: &Config) -> Profile {
@@ -283,3 +303,26 @@ const JOURNAL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Collation 33, utf8mb3: any would do for the monitor's account.
 const UTF8_GENERAL_CI: u8 = 33;
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use ido_proxy_config::Environment;
+
+    use super::*;
+
+    /// A proxy that takes itself for a node sends its clients round in a circle.
+    #[test]
+    fn none_of_our_own_addresses_is_taken_for_a_node() {
+        let text = "[listen]\naddresses = [\"127.0.0.1:3306\", \"/run/a.sock\"]\n\
+            replica_addresses = [\"/run/b.sock\", \"127.0.0.1:3307\"]\n\
+            [discovery]\nnodes = [\"192.0.2.1:3306\"]\n[monitor]\npassword = \"x\"\n\
+            [[users]]\nname = \"icinga\"\npassword = \"x\"\n";
+        let config =
+            Config::parse(text, "a.toml", Path::new("/"), &Environment::default()).unwrap();
+        let excluded = cluster_settings(&config).discovery.excluded;
+        let own = ["127.0.0.1:3306", "127.0.0.1:3307"].map(|address| address.parse().unwrap());
+        assert_eq!(excluded, own);
+    }
+}

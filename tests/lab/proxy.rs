@@ -32,6 +32,8 @@ pub struct ProxySpec {
     /// Whether its socket is [`DEFAULT_SOCKET`], where `host = "localhost"` leads. One lab at a time can
     /// have it; the next waits. Otherwise the socket lies in the lab's data.
     pub default_socket: bool,
+    /// Whether it listens for clients that only read, too.
+    pub replica: bool,
     /// The name servers it asks; it looks nothing up if there are none.
     pub nameservers: Vec<SocketAddr>,
     settings: Vec<(String, Value)>,
@@ -40,7 +42,7 @@ pub struct ProxySpec {
 impl ProxySpec {
     /// Proxy 1 with a socket of its own, and these name servers.
     pub fn new(nameservers: Vec<SocketAddr>) -> Self {
-        Self { index: 1, default_socket: false, nameservers, settings: Vec::new() }
+        Self { index: 1, default_socket: false, replica: false, nameservers, settings: Vec::new() }
     }
 
     /// Proxy 1 before plain servers (`topology = "single"`), of which there is usually one.
@@ -197,6 +199,22 @@ impl Proxy {
         &self.socket
     }
 
+    /// Where it listens for clients that only read, by TCP.
+    pub fn replica_tcp(&self) -> SocketAddr {
+        self.run.socket(100 + self.index, 3307)
+    }
+
+    /// Icinga's account as a client that only reads, by TCP. Change it freely.
+    pub fn replica_account(&self) -> OptsBuilder {
+        sql::account(self.replica_tcp(), ICINGA_USER, ICINGA_PASSWORD).db_name(Some(ICINGA_USER))
+    }
+
+    /// The same by Unix socket.
+    pub fn replica_socket_account(&self) -> OptsBuilder {
+        let socket = replica_socket(&self.run.data(self.part.name()));
+        sql::socket_account(&socket, ICINGA_USER, ICINGA_PASSWORD).db_name(Some(ICINGA_USER))
+    }
+
     /// Where `/status`, `/health` and `/metrics` are.
     pub fn http(&self) -> SocketAddr {
         self.run.socket(100 + self.index, 9306)
@@ -300,13 +318,20 @@ fn configuration(run: &Run, spec: &ProxySpec, folder: &Path, socket: &Path) -> R
     let service =
         [("discovery.service", SERVICE.into()), ("discovery.nameservers", nameservers.into())];
     let service = service.into_iter().filter(|_| !spec.nameservers.is_empty());
-    let defaults = defaults.into_iter().chain(service);
+    let reading = vec![at(3307), replica_socket(folder).display().to_string()];
+    let reading = spec.replica.then(|| ("listen.replica_addresses", reading.into()));
+    let defaults = defaults.into_iter().chain(service).chain(reading);
     let defaults = defaults.map(|(key, value): (&str, Value)| (key.to_owned(), value));
     let mut table = Table::new();
     for (key, value) in defaults.chain(spec.settings.iter().cloned()) {
         put(&mut table, &key, value)?;
     }
     toml::to_string(&table).map_err(|error| LabError::Refused(error.to_string()))
+}
+
+/// Its socket for clients that only read.
+fn replica_socket(folder: &Path) -> PathBuf {
+    folder.join("replica.sock")
 }
 
 /// Sets the value at a dotted `key`.

@@ -121,6 +121,7 @@ pub struct Builder {
     proxies: u8,
     default_socket: bool,
     fixed_nodes: bool,
+    replica: bool,
     settings: Vec<(String, toml::Value)>,
     icinga: Option<IcingaSpec>,
     steps: Option<Steps>,
@@ -178,6 +179,12 @@ impl Builder {
         self
     }
 
+    /// The proxies also listen for clients that only read.
+    pub fn replica(mut self) -> Self {
+        self.replica = true;
+        self
+    }
+
     /// One key of the proxies' configuration: see [`ProxySpec::set`].
     pub fn proxy_setting(mut self, key: &str, value: impl Into<toml::Value>) -> Self {
         self.settings.push((key.to_owned(), value.into()));
@@ -221,6 +228,7 @@ impl Builder {
                 spec = spec.set("discovery.nodes", nodes.collect::<Vec<_>>());
             }
             spec.index = index;
+            spec.replica = self.replica;
             spec.default_socket = self.default_socket && index == 1;
             let spec =
                 self.settings.iter().fold(spec, |spec, (key, value)| spec.set(key, value.clone()));

@@ -110,6 +110,8 @@ const WRONG: &[(&str, &str, &str, &str)] = &[
     ("listen.replica_addresses", "[\"x\"]", "\"x\"", "x is a name"),
     ("listen.replica_addresses", "[\"127.0.0.1:3306\"]", "\"127", "listed before"),
     ("listen.replica_addresses", "[\"192.0.2.1:3306\"]", "\"192", "a public address"),
+    ("listen.replica_addresses", "[\"/a\", '/a']", "'/a'", "listed before"),
+    ("listen.replica_sync_wait", "1", "1", "expected a boolean"),
     ("listen.allow_plaintext", "\"yes\"", "\"yes\"", "expected a boolean"),
     ("listen.max_connections", "0", "0", "not in 1 to 100000"),
     ("listen.max_connections", "100001", "100001", "not in 1 to 100000"),

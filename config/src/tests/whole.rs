@@ -203,8 +203,6 @@ fn keys_without_effect_yet_are_listed() {
     assert!(accepted(MINIMAL).not_yet().is_empty());
     let (text, _) = with("discovery.consul", "\"http://127.0.0.1:8500/\"");
     assert_eq!(accepted(&text).not_yet(), ["discovery.consul"]);
-    let (text, _) = with("listen.replica_addresses", "[\"127.0.0.1:3307\"]");
-    assert_eq!(accepted(&text).not_yet(), ["listen.replica_addresses"]);
 }
 
 #[test]
@@ -244,6 +242,18 @@ fn warnings_leave_the_configuration_usable() {
     let place = format!("{FILE}:{line}:15: nameservers without a service");
     assert!(warning.summary().starts_with(&place), "{}", warning.summary());
     assert!(render(warning, false).contains("⚠"));
+}
+
+/// Somebody who asks for causal reads would believe to have them.
+#[test]
+fn a_wait_without_an_address_to_read_at_is_pointed_out() {
+    let (text, line) = with("listen.replica_sync_wait", "true");
+    let config = accepted(&text);
+    let [warning] = config.warnings() else { panic!("{:?}", config.warnings()) };
+    assert!(warning.summary().starts_with(&format!("{FILE}:{line}:")), "{}", warning.summary());
+    assert!(warning.summary().contains("listen.replica_addresses is empty"));
+    let both = "[\"127.0.0.1:3307\"]\nreplica_sync_wait = true";
+    assert!(accepted(&with("listen.replica_addresses", both).0).warnings().is_empty());
 }
 
 #[test]

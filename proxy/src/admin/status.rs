@@ -27,6 +27,8 @@ pub(crate) struct AdminState {
     pub(crate) started: Instant,
     /// The addresses that clients connect to, in the words of the configuration.
     pub(crate) listen: Arc<[String]>,
+    /// The addresses of clients that only read, in the same words.
+    pub(crate) replica_listen: Arc<[String]>,
 }
 
 impl AdminState {
@@ -37,6 +39,7 @@ impl AdminState {
             version: VERSION,
             uptime_seconds: self.started.elapsed().as_secs(),
             listen: self.listen.to_vec(),
+            replica_listen: self.replica_listen.to_vec(),
             primary: topology.primary,
             epoch: topology.epoch,
             reason: topology.cause.to_string(),
@@ -78,6 +81,8 @@ pub(super) struct Status {
     pub(super) uptime_seconds: u64,
     /// The addresses that clients connect to.
     pub(super) listen: Vec<String>,
+    /// The addresses of clients that only read.
+    pub(super) replica_listen: Vec<String>,
     /// The node that writes go to, or null.
     pub(super) primary: Option<NodeAddr>,
     /// Grows with each change of the primary; where `agreed`, it is that of the pin.

@@ -20,6 +20,7 @@ pub(crate) fn state() -> (AdminState, watch::Sender<Arc<Topology>>) {
         metrics: MetricsHandle::detached(),
         started: Instant::now(),
         listen: Arc::new(["127.0.0.1:3306".to_owned()]),
+        replica_listen: Arc::new(["127.0.0.1:3307".to_owned()]),
     };
     (state, sender)
 }

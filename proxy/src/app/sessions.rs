@@ -16,6 +16,7 @@ use crate::session::context::SessionContext;
 use crate::session::listener::Listener;
 use crate::session::orders::{Orders, Phase};
 use crate::session::registry::Registry;
+use crate::session::role::Role;
 use crate::session::worker;
 
 /// Running workers and listeners.
@@ -30,7 +31,7 @@ impl Sessions {
     /// Starts the workers, then the listeners. `context` is the first worker's; the others get the
     /// same but for buffers and warm links.
     pub(super) fn start(
-        listeners: Vec<Listener>,
+        listeners: Vec<(Listener, Role)>,
         context: SessionContext,
         config: &Config,
     ) -> io::Result<Self> {
@@ -47,10 +48,10 @@ impl Sessions {
         let acceptor = Arc::new(Acceptor::new(limit, queues, context.metrics));
         let stop_accepting = CancellationToken::new();
         let tasks = TaskTracker::new();
-        for listener in listeners {
+        for (listener, role) in listeners {
             let (acceptor, stop) = (Arc::clone(&acceptor), stop_accepting.clone());
             tasks.spawn(async move {
-                if let Err(error) = acceptor.run(listener, stop).await {
+                if let Err(error) = acceptor.run(listener, role, stop).await {
                     tracing::error!(%error, "a listener failed");
                 }
             });

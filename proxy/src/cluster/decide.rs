@@ -283,7 +283,7 @@ impl Choice<'_> {
                     let cause = Cause::Preferred { node: pin.node, reason: reason.clone() };
                     Agreed {
                         primary: Some(pin.node),
-                        wanted: Some((best.address, cause.clone())),
+                        wanted: Some((best.address, cause)),
                         cause: self.previous.cause.clone(),
                     }
                 }

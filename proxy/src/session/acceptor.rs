@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::listener::{Listener, SocketFile};
+use super::role::Role;
 use crate::telemetry::metrics::{Refusal, SessionMetrics};
 
 /// A client on its way to a worker.
@@ -26,6 +27,8 @@ pub(crate) struct Accepted {
     pub(crate) client: String,
     /// The host part of `'user'@'host'` in error messages.
     pub(crate) host: String,
+    /// What its listener is for.
+    pub(crate) role: Role,
     /// Its share of the limit.
     pub(crate) permit: OwnedSemaphorePermit,
 }
@@ -58,13 +61,15 @@ impl Acceptor {
         Self { seats: Arc::new(Semaphore::new(limit)), limit, workers, metrics }
     }
 
-    /// Accepts on one listener until told to stop; the address is free again when this returns.
+    /// Accepts on one listener until told to stop; the address is free again when this returns. Its
+    /// clients have `role`, and readers the tickets that follow.
     ///
     /// # Errors
     /// The listener cannot become part of this runtime.
     pub(crate) async fn run(
         self: Arc<Self>,
         listener: Listener,
+        mut role: Role,
         stop: CancellationToken,
     ) -> io::Result<()> {
         let mut door = Door::open(listener)?;
@@ -90,7 +95,8 @@ impl Acceptor {
                 Ok(permit) => {
                     let worker = &self.workers[next % self.workers.len()];
                     next = next.wrapping_add(1);
-                    match guest.into_accepted(permit) {
+                    role = role.next();
+                    match guest.into_accepted(role, permit) {
                         // A worker ends only with the daemon.
                         Ok(accepted) => drop(worker.send(accepted)),
                         Err(error) => tracing::debug!(%error, "a client left at once"),
@@ -153,19 +159,21 @@ impl Guest {
         }
     }
 
-    fn into_accepted(self, permit: OwnedSemaphorePermit) -> io::Result<Accepted> {
+    fn into_accepted(self, role: Role, permit: OwnedSemaphorePermit) -> io::Result<Accepted> {
         let client = self.client();
         Ok(match self {
             Self::Tcp(stream, from) => Accepted {
                 socket: AcceptedSocket::Tcp(stream.into_std()?),
                 client,
                 host: from.ip().to_string(),
+                role,
                 permit,
             },
             Self::Unix(stream) => Accepted {
                 socket: AcceptedSocket::Unix(stream.into_std()?),
                 client,
                 host: "localhost".to_owned(),
+                role,
                 permit,
             },
         })

@@ -36,6 +36,10 @@ pub(crate) struct Carried {
     pub(crate) fence: Fence,
     /// What is to be counted.
     pub(crate) tally: Tally,
+    /// The session only reads.
+    reads: bool,
+    /// What is read on the link may be waited for too long: its node may be behind the primary.
+    pub(crate) may_lag: bool,
     /// Why the transaction cannot be done again, if so.
     unreplayable: Option<Reason>,
 }
@@ -69,8 +73,15 @@ impl Carried {
             owed: Arc::default(),
             fence,
             tally: Tally::default(),
+            reads: false,
+            may_lag: false,
             unreplayable: None,
         }
+    }
+
+    /// The same, of a client that only reads: nothing of ours is ever written for it.
+    pub(crate) fn reading(self) -> Self {
+        Self { reads: true, fence: Fence::none(), ..self }
     }
 
     /// What the next command is planned by.
@@ -81,7 +92,7 @@ impl Carried {
             autocommit: self.book.autocommit(),
             chains: self.book.chains(),
             open: self.transaction.is_open(),
-            dirty: self.transaction.is_dirty(),
+            dirty: self.transaction.is_dirty() && !self.reads,
             fence: self.fence.is_available() && self.book.unmovable().is_none(),
         }
     }
@@ -106,6 +117,12 @@ impl Carried {
             for change in session_state::changes(packet.session_state) {
                 let change = change?;
                 match change {
+                    // What a function has done to it is not done to the next link.
+                    Change::SystemVariable(b"tx_read_only" | b"transaction_read_only", _)
+                        if self.reads =>
+                    {
+                        continue;
+                    }
                     Change::TransactionState(state) => {
                         self.transaction.learn_state(state);
                         let reasons = self.book.reasons_mut();

@@ -40,12 +40,12 @@ impl Session {
         self.waiting = None;
         self.entry.set_state(SessionState::Idle);
         let Some(LoggedIn { profile, sequence }) = logged_in else {
-            self.machine = new_machine(&self.context, &self.profile);
+            self.machine = new_machine(&self.context, &self.profile, self.reader.is_some());
             return Ok(());
         };
 
         let before = mem::replace(&mut self.profile, profile);
-        self.machine = new_machine(&self.context, &self.profile);
+        self.machine = new_machine(&self.context, &self.profile, self.reader.is_some());
         self.show_profile();
         self.waiting = Some(sequence.wrapping_sub(1));
         match self.welcome().await {
@@ -54,7 +54,7 @@ impl Session {
                 queue_packet(&mut self.client, &error.encode(), sequence);
                 self.waiting = None;
                 self.profile = before;
-                self.machine = new_machine(&self.context, &self.profile);
+                self.machine = new_machine(&self.context, &self.profile, self.reader.is_some());
                 self.show_profile();
                 Ok(())
             }

@@ -31,6 +31,7 @@ use super::orders::{Phase, Standing};
 use super::owed::Debt;
 use super::reason::Reason;
 use super::registry::{SessionGuard, SessionState};
+use super::replica::Reader;
 use super::route::{Route, route};
 use super::warm::Seat;
 use super::wire::Wire;
@@ -54,6 +55,8 @@ pub(crate) struct Session {
     /// Its claim to a link that lies ready, from its first link on.
     pub(super) seat: Option<Seat>,
     pub(super) orders: Standing,
+    /// What it knows of its node, if it only reads.
+    pub(super) reader: Option<Reader>,
     /// The epoch whose primary will have caught up when the session is on its way again.
     pub(super) catches_up: Option<u64>,
     /// Keeps others from the ids of a transaction that is still to be done again.
@@ -80,6 +83,8 @@ enum Event {
     Flushed,
     /// The same as `Client`, of the link.
     Link(io::Result<usize>),
+    /// A reader is to look whether there is a better node.
+    Look,
     /// The topology or the phase changed.
     Orders,
     /// The way back after a loss took as long as a client may be held.
@@ -152,8 +157,11 @@ impl Session {
     /// Waits until there is something to do.
     async fn event(&mut self) -> Event {
         // A clock that is read, and a timer that is made, with each command would be seen in its latency.
-        let deadline = self.machine.is_recovering().then(|| self.hold_deadline());
-        let too_late = async {
+        let deadline = match self.machine.is_recovering() {
+            true => Some(self.hold_deadline()),
+            false => self.look_at(),
+        };
+        let in_time = async {
             match deadline {
                 Some(deadline) => sleep_until(deadline).await,
                 None => pending().await,
@@ -165,7 +173,7 @@ impl Session {
             biased;
             event = poll_fn(|cx| wires.poll(cx)) => event,
             () = orders.changed() => Event::Orders,
-            () = too_late => Event::TooLate,
+            () = in_time => if machine.is_recovering() { Event::TooLate } else { Event::Look },
         }
     }
 
@@ -186,6 +194,7 @@ impl Session {
                 self.context.metrics.link_received.increment(len as u64);
                 Ok(())
             }
+            Event::Look => self.look(),
             Event::Orders => self.obey(),
             Event::TooLate => Err(End::HoldExpired { held: self.context.limits.hold }),
         }
@@ -383,6 +392,12 @@ impl Session {
 
     /// Hands a command to the node.
     fn begin(&mut self, command: Command) {
+        if self.reader.is_some()
+            && let Some(error) = self.machine.reading_refuses(command, &self.client.input)
+        {
+            self.context.metrics.refused.of(Refusal::ReadOnly).increment(1);
+            return self.machine.answer(error.encode());
+        }
         self.waiting = None;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.machine.begin(command, &self.client.input, now.as_micros() as u64);
@@ -429,28 +444,29 @@ impl Session {
     }
 
     /// Acts on the latest orders where the session stands now.
-    fn obey(&mut self) -> Result<(), End> {
+    pub(super) fn obey(&mut self) -> Result<(), End> {
         let orders = self.orders.latest();
         self.machine.set_packet_limit(orders.topology.packet_limit());
         if orders.phase == Phase::Closing {
             return Err(if self.machine.at_boundary() { End::Drained } else { End::DrainTimedOut });
         }
         if let Some(link) = &self.link
-            && orders.topology.is_left_for_silent(link.node)
+            && self.is_left_for_silent(link.node, &orders.topology)
         {
             // The rest of its transaction, or of its reply, would be waited for without end.
             drop(orders);
             return self.lose(Cause::Silent);
         }
-        if let (Some(link), Some(primary)) = (&self.link, orders.topology.primary)
-            && link.node != primary
+        let destination = self.destination(&orders.topology);
+        if let (Some(link), Some(destination)) = (&self.link, destination)
+            && link.node != destination
             && self.machine.is_recovering()
         {
             drop(orders);
             return self.lose(Cause::Moved);
         }
-        let moves = matches!((&self.link, orders.topology.primary),
-            (Some(link), Some(primary)) if link.node != primary);
+        let moves = matches!((&self.link, destination),
+            (Some(link), Some(destination)) if link.node != destination);
         self.leaving = orders.phase == Phase::Draining || moves;
         drop(orders);
         if moves {
@@ -479,11 +495,14 @@ impl Session {
         if self.orders.latest().phase != Phase::Serving {
             return Err(End::Drained);
         }
+        if self.stays() {
+            return Ok(());
+        }
         let Some(link) = self.link.take() else { return Ok(()) };
         self.leaving = false;
         self.debt = None;
         self.entry.set_node(None);
-        self.context.metrics.links_lost.of(LinkLoss::PrimaryChanged).increment(1);
+        self.context.metrics.links_lost.of(self.reason(&Cause::Moved)).increment(1);
         let node = link.node;
         link.quit().await;
         let lost = self.machine.link_lost();
@@ -500,7 +519,8 @@ impl Session {
             Cause::Socket(_) => self.context.cluster.suspect(node),
         }
         self.entry.set_node(None);
-        self.context.metrics.links_lost.of(cause.loss()).increment(1);
+        let reason = self.reason(&cause);
+        self.context.metrics.links_lost.of(reason).increment(1);
         let thread = link.greeting.connection_id;
         let closed = match &cause {
             Cause::Said(error) => error.code == CONNECTION_KILLED,
@@ -508,9 +528,10 @@ impl Session {
             Cause::Moved | Cause::Silent => false,
         };
         let kills = self.orders.latest().topology.kills(node);
-        let mut loss = Loss::new(node, thread, cause.loss(), closed, self.loss);
+        let mut loss = Loss::new(node, thread, reason, closed, self.loss);
         loss.kills = kills;
         self.loss = Some(loss);
+        self.lost_at(node, &cause, closed);
         let busy = self.machine.is_busy();
         tracing::info!(session = %self.entry.id(), %node, %cause, busy, "link lost");
         let lost = self.machine.link_lost();
@@ -575,7 +596,15 @@ impl Session {
             flushed.map_err(End::ClientFailed)?;
         }
         let Some(link) = self.link.as_mut() else { return Ok(()) };
-        match timeout(limit, link.report_state()).await {
+        let reader = self.reader.as_ref();
+        let again = async {
+            link.report_state().await?;
+            match reader {
+                Some(reader) => reader.bind(link).await,
+                None => Ok(()),
+            }
+        };
+        match timeout(limit, again).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(LinkError::Io { source, .. })) => self.lose(Cause::Socket(source)),
             Ok(Err(error)) => Err(End::LinkRefused(error)),
@@ -702,7 +731,7 @@ impl Wires<'_> {
 /// Why a link was lost, or given up.
 #[derive(Debug)]
 pub(super) enum Cause {
-    /// The primary is another node now.
+    /// The primary is another node now, or the node that a reader uses.
     Moved,
     /// The node said so.
     Said(ErrPacket),
@@ -713,7 +742,7 @@ pub(super) enum Cause {
 }
 
 impl Cause {
-    fn loss(&self) -> LinkLoss {
+    pub(super) fn loss(&self) -> LinkLoss {
         match self {
             Self::Moved | Self::Silent => LinkLoss::PrimaryChanged,
             Self::Said(_) => LinkLoss::NodeFailed,
@@ -725,7 +754,7 @@ impl Cause {
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Moved => f.write_str("the primary is another node now"),
+            Self::Moved => f.write_str("another node is to be used now"),
             Self::Said(error) => write!(f, "it said: {error}"),
             Self::Silent => f.write_str("it is silent, and another node took its place"),
             Self::Socket(error) => error.fmt(f),

@@ -23,6 +23,8 @@ pub(crate) struct FencePool {
     table: String,
     /// Of this run of the daemon.
     instance: String,
+    /// None are.
+    closed: bool,
     next: AtomicU64,
     free: Mutex<Vec<Slot>>,
     /// All times count from here.
@@ -46,6 +48,7 @@ impl FencePool {
         Self {
             table: format!("`{schema}`.`fence`"),
             instance: format!("{id:016x}"),
+            closed: false,
             next: AtomicU64::new(1),
             free: Mutex::default(),
             start: Instant::now(),
@@ -57,7 +60,9 @@ impl FencePool {
     /// somebody may have run `ido-proxy setup`.
     pub(crate) fn is_available(&self) -> bool {
         let missed = self.missed.load(Ordering::Relaxed);
-        missed == 0 || self.now().saturating_sub(missed) > TRIED_AGAIN.as_millis() as u64
+        let missing =
+            missed != 0 && self.now().saturating_sub(missed) <= TRIED_AGAIN.as_millis() as u64;
+        !missing && !self.closed
     }
 
     /// The table is missing. Returns whether that is news.
@@ -115,6 +120,11 @@ impl Fence {
     /// The fence of a session that has not written yet.
     pub(crate) fn new(pool: Arc<FencePool>) -> Self {
         Self { pool, slot: None, set: false, in_doubt: false }
+    }
+
+    /// The fence of a session that never writes: it cannot be used.
+    pub(crate) fn none() -> Self {
+        Self::new(Arc::new(FencePool { closed: true, ..FencePool::new("") }))
     }
 
     /// Whether it can be used.

@@ -50,16 +50,17 @@ impl Session {
             }
             let wanted =
                 |node: &NodeAddr| !idle || self.loss.is_some_and(|loss| loss.node == *node);
-            if let Some(node) = orders.topology.primary.filter(wanted) {
+            let destination = self.destination(&orders.topology);
+            if let Some(node) = destination.filter(wanted) {
                 if let Some(loss) = &mut self.loss {
                     loss.enter(RecoveryPhase::Link);
                 }
-                let opened = self.open_link_while_primary(node).await;
+                let opened = self.open_link_while_wanted(node).await;
                 self.was_killed(node, &opened).await?;
                 match opened {
                     // Another one became the primary while this one answered: what waits must not be
                     // written here.
-                    Ok(()) if self.orders.latest().topology.primary != Some(node) => {
+                    Ok(()) if self.destination(&self.orders.latest().topology) != Some(node) => {
                         self.entry.set_node(None);
                         if let Some(link) = self.link.take() {
                             link.quit().await;
@@ -81,6 +82,9 @@ impl Session {
                     Err(error) if error.may_retry(self.loss.is_some()) => {
                         tracing::debug!(session = %self.entry.id(), %error, "no link yet");
                         self.report(node, &error);
+                        if self.asks_another(node, &error) {
+                            continue;
+                        }
                     }
                     Err(error) => return Err(End::LinkRefused(error)),
                 }
@@ -105,7 +109,7 @@ impl Session {
             let may_read = self.client.input.len() < MOST_HELD;
             tokio::select! {
                 () = self.orders.changed() => pause = FIRST_RETRY,
-                () = sleep(jittered(pause)), if orders.topology.primary.is_some() => {
+                () = sleep(jittered(pause)), if destination.is_some() => {
                     pause = (pause * 2).min(LAST_RETRY);
                 }
                 // Nobody reads what would tell us: a client that gave up must not keep its seat.
@@ -177,14 +181,13 @@ impl Session {
         Err(End::Killed { node })
     }
 
-    /// As [`Self::open_link`], and gives up as soon as another node is the primary: a frozen node
+    /// As [`Self::open_link`], and gives up as soon as the session is to go elsewhere: a frozen node
     /// accepts connections, and then says nothing.
-    async fn open_link_while_primary(&mut self, node: NodeAddr) -> Result<(), LinkError> {
-        let mut orders = self.orders.receiver();
-        let moved = orders.wait_for(|orders| orders.topology.primary != Some(node));
+    async fn open_link_while_wanted(&mut self, node: NodeAddr) -> Result<(), LinkError> {
+        let moved = self.until_not_wanted(node);
         tokio::select! {
             opened = self.open_link(node) => opened,
-            Ok(_) = moved => Err(LinkError::Moved { node }),
+            () = moved => Err(LinkError::Moved { node }),
         }
     }
 
@@ -206,8 +209,11 @@ impl Session {
                 let buffers = self.context.buffers.clone();
                 let limit = self.context.limits.link_timeout;
                 let link = Link::open(node, &self.profile, buffers, limit).await;
-                let link =
+                let mut link =
                     link.inspect_err(|error| metrics.links_lost.of(error.loss()).increment(1))?;
+                self.bind(&mut link)
+                    .await
+                    .inspect_err(|error| metrics.links_lost.of(error.loss()).increment(1))?;
                 metrics.links_opened.increment(1);
                 metrics.link_seconds.record(started.elapsed().as_secs_f64());
                 (link, self.profile.database.clone())
@@ -228,15 +234,20 @@ impl Session {
         }
         // Once a session has waited for it to catch up, nobody else has to.
         let known = self.context.caught_up.load(Ordering::Relaxed).max(FIRST_EPOCH);
-        let behind = self.context.galera && epoch.is_none_or(|epoch| epoch > known);
-        self.catches_up = epoch.filter(|_| behind || self.loss.is_some());
-        let facts = link.facts(schema, self.context.galera, ghost);
-        self.machine.link_up(LinkFacts { behind, ..facts });
+        // A reader waits for that only if it is to, and then with each read.
+        let causal = self.context.galera && self.reader.is_none();
+        let behind = causal && epoch.is_none_or(|epoch| epoch > known);
+        self.catches_up = epoch.filter(|_| causal && (behind || self.loss.is_some()));
+        let may_lag = self.arrived(node);
+        let facts = link.facts(schema, causal, ghost);
+        self.machine.link_up(LinkFacts { behind, may_lag, ..facts });
         self.entry.set_node(Some(node));
         self.link = Some(link);
-        self.seat.get_or_insert_with(|| {
-            self.context.warm.seat(self.entry.entry(), self.profile.clone())
-        });
+        // A reader that loses its node takes any other: there is none to keep a link ready at.
+        if self.reader.is_none() && self.seat.is_none() {
+            let seat = self.context.warm.seat(self.entry.entry(), self.profile.clone());
+            self.seat = Some(seat);
+        }
         Ok(())
     }
 }

@@ -149,6 +149,23 @@ impl Link {
         Ok(())
     }
 
+    /// Sends a statement without rows that must succeed.
+    ///
+    /// # Errors
+    /// The link is lost, or the node refuses it.
+    pub(crate) async fn must(&mut self, sql: &[u8]) -> Result<(), LinkError> {
+        let node = self.node;
+        let query = [&[COM_QUERY], sql].concat();
+        let sent = send_packet(&mut self.wire, &query, 0).await;
+        sent.map_err(|source| LinkError::Io { node, source })?;
+        let reply = read_packet(&mut self.wire, LOGIN_PACKET_LIMIT).await;
+        let reply = reply.map_err(|error| LinkError::from_read(node, error))?;
+        match ErrPacket::decode(&reply.payload) {
+            Ok(error) => Err(LinkError::Refused { node, error }),
+            Err(_) => Ok(()),
+        }
+    }
+
     /// Asks how often somebody has killed a connection at the node.
     ///
     /// # Errors
@@ -198,6 +215,7 @@ impl Link {
             galera,
             ghost,
             behind: false,
+            may_lag: false,
         }
     }
 

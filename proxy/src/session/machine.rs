@@ -35,6 +35,7 @@ use ido_proxy_protocol::packet::{self, HEADER_LEN, Header};
 use self::edits::Edits;
 use self::exchange::{Exchange, NUMBERED, translate};
 use self::recovery::{Recovery, Task};
+pub(crate) use self::replies::LOCK_WAIT_TIMEOUT;
 use self::replies::Replies;
 use self::running::Job;
 use super::book::statement_id;
@@ -42,6 +43,7 @@ use super::carried::{Carried, Tally};
 use super::digest::Delivered;
 use super::journal::store::Cursor;
 use super::plan::{Doubt, Plan, Risk};
+use super::read_only;
 use super::reason::Reason;
 use crate::telemetry::metrics::RecoveryPhase;
 
@@ -91,6 +93,8 @@ pub(crate) struct LinkFacts {
     pub(crate) ghost: Option<u32>,
     /// It may not have applied yet what other nodes have committed, and said so to a client.
     pub(crate) behind: bool,
+    /// Reads on it wait for what other nodes have committed, and may give up.
+    pub(crate) may_lag: bool,
 }
 
 #[derive(Debug)]
@@ -230,6 +234,7 @@ impl Machine {
         }
         self.fresh = (self.met || facts.behind) && !self.is_busy();
         self.met = true;
+        self.carried.may_lag = facts.may_lag;
         self.link = Some(facts);
     }
 
@@ -364,6 +369,11 @@ impl Machine {
             exchange.run(&mut self.carried, capabilities);
         }
         self.state = State::Busy(Box::new(exchange));
+    }
+
+    /// Why the command at the start of `input` may not be sent by a client that only reads, if so.
+    pub(crate) fn reading_refuses(&self, command: Command, input: &[u8]) -> Option<ErrPacket> {
+        read_only::refusal(command, whole_payload(input).as_deref(), self.carried.scene())
     }
 
     /// Keeps the command that [`Self::upward`] announced from the node; the client gets `payload`,

@@ -7,6 +7,8 @@
 //! - [`serve`], [`login`], [`welcome`] — the client proves who it is and is answered.
 //! - [`driver`] — the loop: waits, and moves bytes as the machine says.
 //! - [`route`], [`plan`] — which commands go to a node, and in which steps.
+//! - [`role`], [`replica`], [`reading`], [`read_only`] — sessions that only read: where they go, and what
+//!   they may not say.
 //! - [`machine`] — the decisions, without sockets: replies, and the way back after a loss.
 //! - [`carried`] — what goes from link to link: [`book`] (variables, schema, prepared statements),
 //!   [`transaction`], [`journal`], [`fence`]; [`digest`] — rows in eight bytes; [`reason`] — why not.
@@ -39,8 +41,12 @@ mod machine;
 pub(crate) mod orders;
 pub(crate) mod owed;
 mod plan;
+mod read_only;
+mod reading;
 mod reason;
 pub(crate) mod registry;
+mod replica;
+pub(crate) mod role;
 mod route;
 mod serve;
 mod stream;

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use ido_proxy_protocol::command::Command;
 use serde::{Serialize, Serializer};
 
+use super::role::RoleName;
 use crate::cluster::NodeAddr;
 
 /// Every session of the process.
@@ -33,10 +34,14 @@ impl Registry {
 
     /// Enters a session in the state [`SessionState::Login`]; it is listed until the guard is gone.
     /// `client` is how the client is shown: its address, or the process behind a Unix socket.
-    pub(crate) fn register(self: &Arc<Self>, client: impl Into<String>) -> SessionGuard {
+    pub(crate) fn register(
+        self: &Arc<Self>,
+        client: impl Into<String>,
+        role: RoleName,
+    ) -> SessionGuard {
         let mut sessions = lock(&self.sessions);
         let id = sessions.next_id();
-        let entry = Arc::new(SessionEntry::new(id, client.into(), self.epoch));
+        let entry = Arc::new(SessionEntry::new(id, client.into(), role, self.epoch));
         sessions.entries.insert(id, Arc::clone(&entry));
         SessionGuard { entry, registry: Arc::clone(self) }
     }
@@ -86,6 +91,7 @@ impl Drop for SessionGuard {
 pub(crate) struct SessionEntry {
     id: SessionId,
     client: String,
+    role: RoleName,
     /// The registry's epoch.
     epoch: Instant,
     /// When the client connected, since `epoch`.
@@ -100,11 +106,12 @@ pub(crate) struct SessionEntry {
 }
 
 impl SessionEntry {
-    fn new(id: SessionId, client: String, epoch: Instant) -> Self {
+    fn new(id: SessionId, client: String, role: RoleName, epoch: Instant) -> Self {
         let connected = epoch.elapsed();
         Self {
             id,
             client,
+            role,
             epoch,
             connected,
             activity: AtomicU64::new(Activity::new(SessionState::Login, None, connected).pack()),
@@ -192,6 +199,7 @@ impl SessionEntry {
             user: identity.user,
             database: identity.database,
             client: self.client.clone(),
+            role: self.role,
             node: identity.node,
             state: activity.state,
             command: activity.command,
@@ -262,6 +270,8 @@ pub(crate) struct SessionStatus {
     pub(crate) database: Option<String>,
     /// The client's address, or the process behind a Unix socket.
     pub(crate) client: String,
+    /// Whether it may write.
+    pub(crate) role: RoleName,
     /// Where the link leads.
     pub(crate) node: Option<NodeAddr>,
     /// What it does.
@@ -365,8 +375,8 @@ mod tests {
     #[test]
     fn a_session_is_listed_from_register_to_drop() {
         let registry = Arc::new(Registry::new());
-        let first = registry.register("127.0.0.1:40000");
-        let second = registry.register("socket, pid 7");
+        let first = registry.register("127.0.0.1:40000", RoleName::Writer);
+        let second = registry.register("socket, pid 7", RoleName::Writer);
         assert_ne!(first.id(), second.id());
         assert_eq!(registry.len(), 2);
 
@@ -382,7 +392,7 @@ mod tests {
     #[test]
     fn a_reader_sees_what_the_session_wrote() {
         let registry = Arc::new(Registry::new());
-        let session = registry.register("127.0.0.1:40000");
+        let session = registry.register("127.0.0.1:40000", RoleName::Writer);
         let node = NodeAddr("127.0.0.2:3306".parse().unwrap());
         session.set_user(b"icinga\xff");
         session.set_database(Some(b"icinga"));
@@ -410,10 +420,14 @@ mod tests {
     #[test]
     fn an_open_session_keeps_its_id_when_the_numbers_start_again() {
         let registry = Arc::new(Registry::new());
-        let first = registry.register("a");
+        let first = registry.register("a", RoleName::Writer);
         lock(&registry.sessions).last_id = u32::MAX - 1;
-        assert_eq!(registry.register("b").id(), SessionId(u32::MAX));
-        assert_eq!(registry.register("c").id(), SessionId(2), "1 is taken, 0 means none");
+        assert_eq!(registry.register("b", RoleName::Writer).id(), SessionId(u32::MAX));
+        assert_eq!(
+            registry.register("c", RoleName::Writer).id(),
+            SessionId(2),
+            "1 is taken, 0 means none"
+        );
         assert_eq!(first.id(), SessionId(1));
     }
 

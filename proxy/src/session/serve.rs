@@ -17,18 +17,28 @@ use super::login::{self, LoggedIn, LoginError};
 use super::machine::Machine;
 use super::orders::{Phase, Standing};
 use super::registry::{SessionGuard, SessionId};
+use super::replica::Reader;
+use super::role::{Role, RoleName};
 use super::stream::Stream;
 use super::wire::Wire;
 use super::withhold::Withhold;
 use crate::telemetry::metrics::{LoginResult, Present, SessionMetrics};
 
 /// Serves one client. `client` is how it is shown, `host` its host as error messages name it.
-pub(crate) async fn serve(stream: Stream, client: String, host: String, context: SessionContext) {
+pub(crate) async fn serve(
+    stream: Stream,
+    client: String,
+    host: String,
+    role: Role,
+    context: SessionContext,
+) {
     let metrics = Arc::clone(&context.metrics);
     let _present = Present::enter(&metrics.sessions);
-    let entry = context.registry.register(client);
+    let reads = role.name() == RoleName::Reader;
+    let _reader = reads.then(|| Present::enter(&metrics.readers));
+    let entry = context.registry.register(client, role.name());
     let wire = Wire::new(stream, Arc::clone(&context.buffers));
-    if let Some(session) = log_in(wire, host, context, entry).await {
+    if let Some(session) = log_in(wire, host, role, context, entry).await {
         let (id, user) = (session.entry.id(), session.profile.user.clone());
         let end = session.run().await;
         report(&end, id, &user, &metrics);
@@ -39,6 +49,7 @@ pub(crate) async fn serve(stream: Stream, client: String, host: String, context:
 async fn log_in(
     mut client: Wire,
     host: String,
+    role: Role,
     context: SessionContext,
     entry: SessionGuard,
 ) -> Option<Session> {
@@ -72,12 +83,13 @@ async fn log_in(
     entry.set_database(profile.database.as_deref());
     context.metrics.login_seconds.record(started.elapsed().as_secs_f64());
     Some(Session {
-        machine: new_machine(&context, &profile),
+        machine: new_machine(&context, &profile, role.name() == RoleName::Reader),
         catches_up: None,
         debt: None,
         doom: None,
         loss: None,
         orders: Standing::new(context.orders.clone()),
+        reader: Reader::of(role),
         context: Arc::new(context),
         entry,
         client,
@@ -92,14 +104,14 @@ async fn log_in(
     })
 }
 
-/// The machine of a client that has logged in like this.
-pub(super) fn new_machine(context: &SessionContext, profile: &Profile) -> Machine {
+/// The machine of a client that has logged in like this, and maybe only `reads`.
+pub(super) fn new_machine(context: &SessionContext, profile: &Profile, reads: bool) -> Machine {
     let Profile { capabilities, collation, database, .. } = profile;
     let book = Book::new(*capabilities, *collation, database.clone());
     let journal = Store::new(Arc::clone(&context.journals));
     let fence = Fence::new(Arc::clone(&context.fences));
     let carried = Carried::new(book, journal, fence).beside(Arc::clone(&context.owed));
-    Machine::new(*capabilities, carried)
+    Machine::new(*capabilities, if reads { carried.reading() } else { carried })
 }
 
 fn report_login(error: &LoginError, entry: &SessionGuard) {

@@ -30,6 +30,7 @@ use super::journal::budget::Budget;
 use super::login::Accounts;
 use super::orders::{Orders, Phase};
 use super::registry::{Registry, SessionId};
+use super::role::Role;
 use super::serve;
 use super::stream::Stream;
 use super::warm::Heater;
@@ -42,6 +43,8 @@ use crate::telemetry::metrics::SessionMetrics;
 /// Everything around a session.
 pub(super) struct Stage {
     context: SessionContext,
+    /// Of the clients that connect from now on.
+    pub(super) role: Role,
     orders: watch::Sender<Orders>,
     listener: TcpListener,
     /// Another node.
@@ -84,7 +87,8 @@ impl Stage {
             registry: Arc::new(Registry::new()),
             warm: Arc::default(),
         };
-        Self { context, orders, listener, next, suspected }
+        let role = Role::Writer;
+        Self { context, role, orders, listener, next, suspected }
     }
 
     /// A client connects. The session ends when the handle does.
@@ -92,8 +96,8 @@ impl Stage {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let [ours, theirs] =
             [ours, theirs].map(|socket| Stream::from_accepted_unix(socket).unwrap());
-        let context = self.context.clone();
-        let session = serve::serve(theirs, "client".into(), "localhost".into(), context);
+        let (context, role) = (self.context.clone(), self.role);
+        let session = serve::serve(theirs, "client".into(), "localhost".into(), role, context);
         (Peer::new(ours), tokio::spawn(session))
     }
 
@@ -134,6 +138,11 @@ impl Stage {
         node.let_in().await;
         node.answer_barrier().await;
         node
+    }
+
+    /// The other node takes the next connection and says nothing.
+    pub(super) async fn accept_at_next(&self) -> Peer {
+        Self::accept_at(&self.next).await
     }
 
     async fn accept_at(listener: &TcpListener) -> Peer {
@@ -204,6 +213,39 @@ impl Stage {
         });
     }
 
+    /// Makes another node the primary, or none; and `usable` are all nodes that are usable.
+    pub(super) fn set_nodes(&self, primary: Option<NodeAddr>, usable: &[NodeAddr]) {
+        let node = |address: &NodeAddr| Node { address: *address, ..self.named_node(0) };
+        let nodes = usable.iter().map(node).collect();
+        self.set_primary(primary);
+        self.orders.send_modify(|orders| {
+            orders.topology = Arc::new(Topology { nodes, ..Topology::clone(&orders.topology) });
+        });
+    }
+
+    /// A client that only reads, and the end of its link at the other node.
+    pub(super) async fn begin_reading(
+        &mut self,
+        sync_wait: bool,
+        capabilities: Capabilities,
+    ) -> (Peer, Peer, JoinHandle<()>) {
+        self.role = Role::Reader { ticket: 0, sync_wait };
+        let (mut client, session) = self.connect();
+        let link = self.accept_reader_link(self.next_node(), sync_wait);
+        let (welcome, node) = tokio::join!(client.log_in(capabilities), link);
+        assert!(ErrPacket::decode(&welcome).is_err(), "the login is accepted");
+        (client, node, session)
+    }
+
+    /// One of the two nodes takes the next connection, and is told that it is for reading.
+    pub(super) async fn accept_reader_link(&self, node: NodeAddr, sync_wait: bool) -> Peer {
+        let listener = if node == self.node() { &self.listener } else { &self.next };
+        let mut node = Self::accept_at(listener).await;
+        node.let_in().await;
+        node.be_bound(sync_wait).await;
+        node
+    }
+
     /// Makes another node the primary, or none.
     pub(super) fn set_primary(&self, primary: Option<NodeAddr>) {
         self.orders.send_modify(|orders| {
@@ -271,6 +313,15 @@ impl Peer {
         let reports = self.read().await;
         assert!(reports.payload.starts_with(b"\x03SET session_track"), "{reports:?}");
         self.send(&ok(StatusFlags::AUTOCOMMIT), 1).await;
+    }
+
+    /// Is told, as a node, that a link is for reading.
+    pub(super) async fn be_bound(&mut self, sync_wait: bool) {
+        let waits = sync_wait.then_some(&b"\x03SET SESSION wsrep_sync_wait=1"[..]);
+        for setting in [&b"\x03SET SESSION TRANSACTION READ ONLY"[..]].into_iter().chain(waits) {
+            assert_eq!(self.read().await.payload, setting);
+            self.send(&ok(StatusFlags::AUTOCOMMIT), 1).await;
+        }
     }
 
     /// Answers the causal read with which the way back begins on a new link.

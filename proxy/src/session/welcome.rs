@@ -19,13 +19,15 @@ impl Session {
     /// The node refuses the client.
     pub(super) async fn welcome(&mut self) -> Result<(), End> {
         let orders = self.orders.latest().clone();
-        if let (Some(node), Phase::Serving) = (orders.topology.primary, orders.phase)
+        let destination = self.destination(&orders.topology);
+        if let (Some(node), Phase::Serving) = (destination, orders.phase)
             && let Err(error) = self.open_link(node).await
         {
             if !error.may_retry(false) {
                 return Err(End::LinkRefused(error));
             }
             self.report(node, &error);
+            self.asks_another(node, &error);
         }
         let payload = match &self.link {
             Some(link) if self.profile.capabilities.contains(Capabilities::SESSION_TRACK) => {

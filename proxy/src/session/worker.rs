@@ -37,7 +37,7 @@ async fn run(context: SessionContext, mut clients: mpsc::UnboundedReceiver<Accep
         count: context.metrics.warm_links.clone(),
     };
     let keeper = tokio::spawn(Arc::clone(&context.warm).keep(heater, context.orders.clone()));
-    while let Some(Accepted { socket, client, host, permit }) = clients.recv().await {
+    while let Some(Accepted { socket, client, host, role, permit }) = clients.recv().await {
         let stream = match socket {
             AcceptedSocket::Tcp(stream) => Stream::from_accepted_tcp(stream),
             AcceptedSocket::Unix(stream) => Stream::from_accepted_unix(stream),
@@ -48,7 +48,7 @@ async fn run(context: SessionContext, mut clients: mpsc::UnboundedReceiver<Accep
                 // A task of its own: should a session panic in spite of everything, the others and
                 // the thread live on.
                 sessions.spawn(async move {
-                    serve(stream, client, host, context).await;
+                    serve(stream, client, host, role, context).await;
                     drop(permit);
                 });
             }

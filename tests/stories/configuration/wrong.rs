@@ -89,6 +89,7 @@ const WRONG: &[(&str, &str, &str)] = &[
     ("workers", "0", "a number of threads from 1 to 64"),
     ("listen.addresses", "[\"0.0.0.0:3306\"]", "listen at a loopback address"),
     ("listen.replica_addresses", "[\"localhost\"]", "an array of \"IP:PORT\" and paths"),
+    ("listen.replica_sync_wait", "\"yes\"", "true or false"),
     ("listen.allow_plaintext", "\"yes\"", "true or false"),
     ("listen.max_connections", "0", "a number from 1 to 100000"),
     ("listen.login_timeout", "10", "a time from \"100ms\" to \"10m\""),

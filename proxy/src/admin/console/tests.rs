@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::*;
 use crate::admin::testing::{DB1, address, state};
 use crate::cluster::Topology;
+use crate::session::role::RoleName;
 
 /// A console on a port of its own.
 struct Served {
@@ -83,7 +84,7 @@ async fn show_nodes_tells_the_role_and_the_reason() {
 #[tokio::test]
 async fn show_sessions_tells_who_does_what_and_where() {
     let served = Served::start();
-    let session = served.state.registry.register("127.0.0.1:40000");
+    let session = served.state.registry.register("127.0.0.1:40000", RoleName::Writer);
     session.set_user(b"icinga");
     session.set_node(Some(address(DB1)));
     session.begin_command(ido_proxy_protocol::command::Command::Query);
@@ -92,6 +93,7 @@ async fn show_sessions_tells_who_does_what_and_where() {
     let mut conn = served.connect().await;
     let row: Row = conn.query_first("SHOW SESSIONS").await.unwrap().unwrap();
     assert_eq!(row.get::<String, _>("User").unwrap(), "icinga");
+    assert_eq!(row.get::<String, _>("Role").unwrap(), "writer");
     assert_eq!(row.get::<String, _>("Node").unwrap(), DB1);
     assert_eq!(row.get::<String, _>("State").unwrap(), "busy");
     assert_eq!(row.get::<String, _>("Command").unwrap(), "COM_QUERY");

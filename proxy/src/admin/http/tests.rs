@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::admin::testing::{DB1, address, state};
 use crate::cluster::Topology;
+use crate::session::role::RoleName;
 
 /// A server on a port of its own.
 struct Served {
@@ -53,7 +54,7 @@ impl Served {
 #[tokio::test]
 async fn status_names_the_primary_the_nodes_and_the_sessions() {
     let served = Served::start();
-    let session = served.state.registry.register("127.0.0.1:40000");
+    let session = served.state.registry.register("127.0.0.1:40000", RoleName::Reader);
     session.set_user(b"icinga");
     session.set_node(Some(address(DB1)));
     session.begin_command(Command::Query);
@@ -63,6 +64,7 @@ async fn status_names_the_primary_the_nodes_and_the_sessions() {
     let status: Value = serde_json::from_str(&body).unwrap();
     assert_eq!(status["primary"], DB1);
     assert_eq!(status["listen"], json!(["127.0.0.1:3306"]));
+    assert_eq!(status["replica_listen"], json!(["127.0.0.1:3307"]));
     assert_eq!(status["failovers"], json!([]));
     assert_eq!(status["version"], env!("CARGO_PKG_VERSION"));
     let donor = &status["nodes"][1];
@@ -73,6 +75,7 @@ async fn status_names_the_primary_the_nodes_and_the_sessions() {
     assert_eq!(donor["reason"], "gives state to another node");
     let listed = &status["sessions"][0];
     assert_eq!(listed["user"], "icinga");
+    assert_eq!(listed["role"], "reader");
     assert_eq!(listed["client"], "127.0.0.1:40000");
     assert_eq!(listed["state"], "busy");
     assert_eq!(listed["command"], "COM_QUERY");

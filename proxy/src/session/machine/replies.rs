@@ -354,7 +354,9 @@ impl Replies<'_> {
         let risk = self.exchange.step().map_or(Risk::Repeatable, |step| step.risk);
         let first = self.exchange.running.as_ref().is_some_and(|running| running.piece() == 0);
         let doubtful = matches!(risk, Risk::Doubtful(_)) && error.code != NOT_READY;
-        if is_loss(&error) && self.may_move() && !doubtful {
+        // The read waited for a node that is too far behind: the primary is not.
+        let lags = self.carried.may_lag && error.code == LOCK_WAIT_TIMEOUT;
+        if (is_loss(&error) || lags) && self.may_move() && !doubtful {
             self.swallow(bytes.len());
             self.lost = Some(error);
             return Ok(());
@@ -632,7 +634,7 @@ const SERVER_SHUTDOWN: u16 = 1053;
 /// ER_DUP_ENTRY.
 pub(super) const DUPLICATE_ENTRY: u16 = 1062;
 /// ER_LOCK_WAIT_TIMEOUT.
-pub(super) const LOCK_WAIT_TIMEOUT: u16 = 1205;
+pub(crate) const LOCK_WAIT_TIMEOUT: u16 = 1205;
 /// ER_OPTION_PREVENTS_STATEMENT.
 const OPTION_PREVENTS: u16 = 1290;
 /// ER_READ_ONLY_MODE.

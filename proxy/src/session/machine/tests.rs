@@ -17,6 +17,7 @@ mod cuts;
 mod fake_node;
 mod losses;
 mod programs;
+mod reading;
 mod run;
 mod stuck;
 

@@ -116,6 +116,11 @@ pub(super) const START_TIME: Metric = gauge(
 // Clients and their sessions.
 pub(super) const SESSIONS: Metric =
     gauge("ido_proxy_sessions", Unit::Count, "Sessions open now, those still logging in included.");
+pub(super) const SESSIONS_READING: Metric = gauge(
+    "ido_proxy_sessions_reading",
+    Unit::Count,
+    "Of them, those at `listen.replica_addresses`, which only read.",
+);
 pub(super) const SESSIONS_HELD: Metric = gauge(
     "ido_proxy_sessions_held",
     Unit::Count,
@@ -276,6 +281,7 @@ pub(super) const ALL: &[Metric] = &[
     BUILD_INFO,
     START_TIME,
     SESSIONS,
+    SESSIONS_READING,
     SESSIONS_HELD,
     LOGINS,
     LOGIN_SECONDS,

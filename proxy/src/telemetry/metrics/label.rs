@@ -170,6 +170,8 @@ label! {
         HoldExpired = "hold_expired",
         /// A packet longer than the proxy takes at that point of the conversation.
         PacketTooLarge = "packet_too_large",
+        /// Something else than reading, at `listen.replica_addresses`.
+        ReadOnly = "read_only",
         /// The daemon is about to end.
         ShuttingDown = "shutting_down",
         /// `listen.max_connections` clients are here already.
@@ -194,6 +196,8 @@ label! {
         PrimaryChanged = "primary_changed",
         /// The node sent what is no reply of this protocol.
         ProtocolViolation = "protocol_violation",
+        /// A reader went to a node that suits it better.
+        ReaderMoved = "reader_moved",
     }
 }
 

@@ -12,6 +12,8 @@ use super::label::{
 pub(crate) struct SessionMetrics {
     /// Sessions open now.
     pub(crate) sessions: Gauge,
+    /// Of them, those of clients that only read.
+    pub(crate) readers: Gauge,
     /// Sessions that wait now for a usable primary.
     pub(crate) held: Gauge,
     /// Logins, by how they ended.
@@ -67,6 +69,7 @@ impl SessionMetrics {
     pub(crate) fn new() -> Self {
         Self {
             sessions: catalog::SESSIONS.gauge(),
+            readers: catalog::SESSIONS_READING.gauge(),
             held: catalog::SESSIONS_HELD.gauge(),
             logins: CounterBy::new(&catalog::LOGINS),
             login_seconds: catalog::LOGIN_SECONDS.histogram(),
