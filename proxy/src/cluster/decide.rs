@@ -292,7 +292,7 @@ impl Choice<'_> {
             // Who pinned it may know more than our last probe.
             _ if view.asked.is_none_or(|asked| asked < since) && !view.is_silent() => stays(None),
             Some(Verdict::Unusable(Reason::Lost(_) | Reason::Silent))
-                if self.is_worth_waiting_for(view, patience, now) =>
+                if self.is_worth_waiting_for(view, since, patience, now) =>
             {
                 stays(Some(pin.node))
             }
@@ -331,6 +331,8 @@ impl Choice<'_> {
                 self.last(best).or(best).map(|v| v.address)
             };
         };
+        // Without a pin nobody else moves it.
+        let since = now.checked_sub(RECENT).unwrap_or(now);
         match self.verdicts.get(&current.address)? {
             Verdict::Usable => Some(current.address),
             Verdict::LastResort(_) => match best {
@@ -338,7 +340,7 @@ impl Choice<'_> {
                 _ => Some(current.address),
             },
             Verdict::Unusable(Reason::Lost(_) | Reason::Silent)
-                if self.is_worth_waiting_for(current, policy.path_timeout, now) =>
+                if self.is_worth_waiting_for(current, since, policy.path_timeout, now) =>
             {
                 Some(current.address)
             }
@@ -370,13 +372,21 @@ impl Choice<'_> {
     }
 
     /// A silent primary may be alive behind a broken path, and one that turns our probe away may
-    /// serve everybody else. It is given time, unless the cluster itself has thrown it out.
-    fn is_worth_waiting_for(&self, primary: &NodeView, patience: Duration, now: Instant) -> bool {
+    /// serve everybody else. It is given time, from when it became the primary on, unless the cluster itself
+    /// has thrown it out.
+    fn is_worth_waiting_for(
+        &self,
+        primary: &NodeView,
+        pinned: Instant,
+        patience: Duration,
+        now: Instant,
+    ) -> bool {
         let (Contact::Denied { since, .. } | Contact::Silent { since, .. }) = primary.contact
         else {
             return false;
         };
-        now.saturating_duration_since(since) < patience && !is_thrown_out(primary, self.views)
+        now.saturating_duration_since(since.max(pinned)) < patience
+            && !is_thrown_out(primary, self.views)
     }
 
     fn cause(&self, primary: Option<NodeAddr>) -> Cause {
@@ -485,3 +495,6 @@ mod tests;
 
 #[cfg(test)]
 mod pinned;
+
+#[cfg(test)]
+mod simulation;
