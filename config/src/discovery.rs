@@ -2,45 +2,65 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use secrecy::SecretString;
 use serde::Deserialize;
 
 use crate::Topology;
 use crate::address::Peer;
-use crate::keys::{Key, key, later};
+use crate::consul::{self, Consul, ConsulUrl, RawConsul};
+use crate::keys::{Key, key};
 use crate::report::Report;
+use crate::secret::{RawSecret, Surroundings};
 use crate::text;
 
 /// `[discovery]`: at least one of `service` and `nodes` is given.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Clone, Debug)]
 pub struct Discovery {
     /// The DNS name of the cluster. Default: none.
-    #[serde(deserialize_with = "text::optional::<_, ServiceName, _>")]
     pub service: Option<ServiceName>,
-    /// Who is asked for it, each once; not empty where `service` is given. A port that is not given
-    /// is 53; Consul's own is 8600. Default: none.
-    #[serde(deserialize_with = "text::list::<_, Peer<53>, _>")]
+    /// Who is asked for it, each once; not empty where `service` is given without `consul`. A port
+    /// that is not given is 53; Consul's own is 8600. Default: none.
     pub nameservers: Vec<SocketAddr>,
     /// The port of nodes known by A and AAAA answers, which name none; not 0. Default: 3306.
     pub port: u16,
     /// Nodes that are always candidates, each once. Default: none.
-    #[serde(deserialize_with = "text::list::<_, Peer<0>, _>")]
     pub nodes: Vec<SocketAddr>,
     /// Consul's HTTP interface. Default: none.
-    #[serde(deserialize_with = "text::optional::<_, ConsulUrl, _>")]
-    pub consul: Option<SocketAddr>,
+    pub consul: Option<Consul>,
     /// From one look-up to the next, 50 ms to 1 h. Default: 1 s.
-    #[serde(with = "humantime_serde")]
     pub interval: Duration,
     /// How long an answer may take, 10 ms to 1 min. Default: 500 ms.
-    #[serde(with = "humantime_serde")]
     pub timeout: Duration,
 }
 
-impl Default for Discovery {
+/// `[discovery]` before the files that it names were read.
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RawDiscovery {
+    #[serde(deserialize_with = "text::optional::<_, ServiceName, _>")]
+    service: Option<ServiceName>,
+    #[serde(deserialize_with = "text::list::<_, Peer<53>, _>")]
+    nameservers: Vec<SocketAddr>,
+    port: u16,
+    #[serde(deserialize_with = "text::list::<_, Peer<0>, _>")]
+    nodes: Vec<SocketAddr>,
+    #[serde(deserialize_with = "text::optional::<_, ConsulUrl, _>")]
+    consul: Option<ConsulUrl>,
+    consul_token: Option<SecretString>,
+    consul_token_file: Option<PathBuf>,
+    consul_credential: Option<String>,
+    consul_ca_file: Option<PathBuf>,
+    #[serde(with = "humantime_serde")]
+    interval: Duration,
+    #[serde(with = "humantime_serde")]
+    timeout: Duration,
+}
+
+impl Default for RawDiscovery {
     fn default() -> Self {
         Self {
             service: None,
@@ -48,14 +68,46 @@ impl Default for Discovery {
             port: 3306,
             nodes: Vec::new(),
             consul: None,
+            consul_token: None,
+            consul_token_file: None,
+            consul_credential: None,
+            consul_ca_file: None,
             interval: Duration::from_secs(1),
             timeout: Duration::from_millis(500),
         }
     }
 }
 
-impl Discovery {
-    pub(crate) fn check(&self, topology: Topology, report: &mut Report<'_>) {
+impl RawDiscovery {
+    /// Where something is wrong, the value stands for the error in `report`.
+    pub(crate) fn resolve(
+        self,
+        topology: Topology,
+        around: &Surroundings<'_>,
+        report: &mut Report<'_>,
+    ) -> Discovery {
+        self.check(topology, report);
+        let consul = RawConsul {
+            url: self.consul,
+            token: RawSecret {
+                given: self.consul_token,
+                file: self.consul_token_file,
+                credential: self.consul_credential,
+            },
+            ca_file: self.consul_ca_file,
+        };
+        Discovery {
+            consul: consul.resolve(self.service.as_ref(), around, report),
+            service: self.service,
+            nameservers: self.nameservers,
+            port: self.port,
+            nodes: self.nodes,
+            interval: self.interval,
+            timeout: self.timeout,
+        }
+    }
+
+    fn check(&self, topology: Topology, report: &mut Report<'_>) {
         self.check_sources(topology, report);
         unique("discovery.nameservers", &self.nameservers, report);
         unique("discovery.nodes", &self.nodes, report);
@@ -86,13 +138,19 @@ impl Discovery {
                      nodes = [\"192.0.2.11:3306\"]",
                 );
             }
-            Some(service) if self.nameservers.is_empty() => report.missing(
-                "discovery.nameservers",
-                &format!("nobody to ask for {service}"),
-                "no nameservers here",
-                "add nameservers = [\"192.0.2.11:8600\"] to [discovery] (8600 is Consul's DNS); the \
-                 system's resolver is never used",
-            ),
+            Some(service)
+                if self.nameservers.is_empty()
+                    && self.consul.is_none()
+                    && !report.is_damaged("discovery.consul") =>
+            {
+                report.missing(
+                    "discovery.nameservers",
+                    &format!("nobody to ask for {service}"),
+                    "neither nameservers nor consul here",
+                    "add nameservers = [\"192.0.2.11:8600\"] to [discovery] (8600 is Consul's DNS), \
+                     or consul = \"http://127.0.0.1:8500\"; the system's resolver is never used",
+                );
+            }
             None if !self.nameservers.is_empty() && !report.is_damaged("discovery.service") => {
                 report.warning(
                     "discovery.nameservers",
@@ -167,27 +225,6 @@ impl FromStr for ServiceName {
     }
 }
 
-/// `http://IP:PORT`, the port 8500 if it is not given.
-struct ConsulUrl(SocketAddr);
-
-impl From<ConsulUrl> for SocketAddr {
-    fn from(url: ConsulUrl) -> Self {
-        url.0
-    }
-}
-
-impl FromStr for ConsulUrl {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let host =
-            text.strip_prefix("http://").ok_or_else(|| "not an http:// address".to_owned())?;
-        let host = host.strip_suffix('/').unwrap_or(host);
-        let Peer::<8500>(address) = host.parse()?;
-        Ok(Self(address))
-    }
-}
-
 pub(crate) const KEYS: &[Key] = &[
     key("discovery.service", "a DNS name, as in \"galeradb.service.consul\""),
     key(
@@ -200,10 +237,11 @@ pub(crate) const KEYS: &[Key] = &[
         "discovery.nodes",
         "an array of \"IP:PORT\", each once, as in [\"192.0.2.11:3306\"]; for a name use service",
     ),
-    later(
-        "discovery.consul",
-        "the address of Consul's HTTP interface, as in \"http://127.0.0.1:8500\"",
-    ),
+    consul::URL_KEY,
+    consul::TOKEN_KEY,
+    consul::TOKEN_FILE_KEY,
+    consul::CREDENTIAL_KEY,
+    consul::CA_FILE_KEY,
     key("discovery.interval", "a time from \"50ms\" to \"1h\", as in \"1s\""),
     key("discovery.timeout", "a time from \"10ms\" to \"1m\", as in \"500ms\""),
 ];

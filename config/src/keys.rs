@@ -6,18 +6,11 @@ pub(crate) struct Key {
     pub(crate) path: &'static str,
     /// What it takes, as the end of a sentence that begins with "it takes".
     pub(crate) takes: &'static str,
-    /// Whether this version does what the key says, or only checks its value.
-    pub(crate) acted_on: bool,
 }
 
-/// A key that this version acts on.
+/// A key.
 pub(crate) const fn key(path: &'static str, takes: &'static str) -> Key {
-    Key { path, takes, acted_on: true }
-}
-
-/// A key that is accepted for later versions.
-pub(crate) const fn later(path: &'static str, takes: &'static str) -> Key {
-    Key { path, takes, acted_on: false }
+    Key { path, takes }
 }
 
 /// All keys, in the order of the shipped example.

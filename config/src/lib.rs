@@ -3,8 +3,9 @@
 //! # Layout
 //! - [`listen`], [`discovery`], [`monitor`], [`users`], [`control`], [`failover`], [`journal`], [`admin`],
 //!   [`logs`]: one table of the file each, with its defaults
+//! - [`consul`]: the keys of [`discovery`] for Consul's HTTP interface
 //! - [`address`]: addresses to listen at
-//! - `secret`: passwords from the file itself, from a file of their own, or from systemd
+//! - `secret`: passwords and tokens from the file itself, from a file of their own, or from systemd
 //! - [`problem`]: what can be wrong, and how it is shown
 //! - [`setup`]: the SQL that prepares a cluster for this configuration
 //! - `text`: values that stand in the file as text
@@ -23,7 +24,7 @@ use serde::Deserialize;
 
 use crate::admin::Admin;
 use crate::control::Control;
-use crate::discovery::Discovery;
+use crate::discovery::{Discovery, RawDiscovery};
 use crate::failover::Failover;
 use crate::journal::Journal;
 use crate::keys::{Key, key};
@@ -36,6 +37,7 @@ use crate::users::{RawUser, User};
 
 pub mod address;
 pub mod admin;
+pub mod consul;
 pub mod control;
 pub mod discovery;
 pub mod failover;
@@ -86,7 +88,6 @@ pub struct Config {
     /// `[logs]`
     pub logs: Logs,
     warnings: Vec<Problem>,
-    not_yet: Vec<&'static str>,
 }
 
 /// What stands behind the proxy.
@@ -155,15 +156,11 @@ impl Config {
         &self.warnings
     }
 
-    /// The keys given in the file whose values were checked, but on which this version does not act.
-    pub fn not_yet(&self) -> &[&'static str] {
-        &self.not_yet
-    }
-
     fn read(text: &str, file_name: &str, around: &Surroundings<'_>) -> Result<Self, Errors> {
         let mut report = Report::new(text, file_name)?;
         let raw: Raw = report.read().unwrap_or_default();
         raw.check(&mut report);
+        let discovery = raw.discovery.resolve(raw.topology, around, &mut report);
         let monitor = raw.monitor.resolve(around, &mut report);
         let users = users::resolve(raw.users, &monitor, around, &mut report);
         Ok(Self {
@@ -171,7 +168,7 @@ impl Config {
             topology: raw.topology,
             workers: raw.workers,
             listen: raw.listen,
-            discovery: raw.discovery,
+            discovery,
             monitor,
             users,
             control: raw.control,
@@ -179,7 +176,6 @@ impl Config {
             journal: raw.journal,
             admin: raw.admin,
             logs: raw.logs,
-            not_yet: report.not_yet(),
             // Last: this is where errors end the reading.
             warnings: report.finish()?,
         })
@@ -194,7 +190,7 @@ struct Raw {
     topology: Topology,
     workers: usize,
     listen: Listen,
-    discovery: Discovery,
+    discovery: RawDiscovery,
     monitor: RawMonitor,
     users: Vec<RawUser>,
     control: Control,
@@ -211,7 +207,7 @@ impl Default for Raw {
             topology: Topology::default(),
             workers: 1,
             listen: Listen::default(),
-            discovery: Discovery::default(),
+            discovery: RawDiscovery::default(),
             monitor: RawMonitor::default(),
             users: Vec::new(),
             control: Control::default(),
@@ -233,7 +229,6 @@ impl Raw {
             report.wrong_value("workers", "not in 1 to 64");
         }
         self.listen.check(report);
-        self.discovery.check(self.topology, report);
         self.failover.check(report);
         self.journal.check(report);
         self.admin.check(&self.listen, report);

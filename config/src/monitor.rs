@@ -67,8 +67,8 @@ impl RawMonitor {
             Duration::from_millis(10)..=Duration::from_secs(60),
         );
         let secret = RawSecret {
-            password: self.password,
-            password_file: self.password_file,
+            given: self.password,
+            file: self.password_file,
             credential: self.credential,
         };
         Monitor {
@@ -82,9 +82,9 @@ impl RawMonitor {
 
 pub(crate) const KEYS: &[Key] = &[
     key("monitor.user", "the name of an account, 1 to 128 characters long, as in \"ido_proxy\""),
-    key("monitor.password", secret::PASSWORD),
-    key("monitor.password_file", secret::PASSWORD_FILE),
-    key("monitor.credential", secret::CREDENTIAL),
+    key("monitor.password", secret::PASSWORD_TAKES),
+    key("monitor.password_file", secret::PASSWORD_FILE_TAKES),
+    key("monitor.credential", secret::CREDENTIAL_TAKES),
     key("monitor.interval", "a time from \"50ms\" to \"1m\", as in \"500ms\""),
     key("monitor.timeout", "a time from \"10ms\" to \"1m\", as in \"1s\""),
 ];

@@ -31,12 +31,16 @@ pub(crate) fn mask_secrets(text: &str) -> String {
 /// Whether a key of this name, perhaps misspelt, holds a secret.
 pub(crate) fn is_secret(key: &str) -> bool {
     let key = key.to_lowercase();
-    if matches!(key.as_str(), "password_file" | "credential") {
+    if NOT_SECRET.contains(&key.as_str()) {
         return false;
     }
     ["pass", "pw", "secret", "token"].iter().any(|word| key.contains(word))
         || strsim::damerau_levenshtein(&key, "password") <= 3
 }
+
+/// Keys that say where a secret is, which may be read by all.
+const NOT_SECRET: [&str; 4] =
+    ["password_file", "credential", "consul_token_file", "consul_credential"];
 
 /// The bare or quoted key that ends `text`.
 fn key_before(text: &str) -> &str {

@@ -104,11 +104,6 @@ impl<'t> Report<'t> {
         }
     }
 
-    /// The keys of the file that this version does not act on.
-    pub(crate) fn not_yet(&self) -> Vec<&'static str> {
-        keys::all().filter(|key| !key.acted_on && self.has(key.path)).map(|key| key.path).collect()
-    }
-
     /// Ends with the warnings, or with the errors if there are any.
     pub(crate) fn finish(mut self) -> Result<Vec<Problem>, Errors> {
         sort(&mut self.problems);

@@ -1,4 +1,4 @@
-//! Passwords: from the configuration itself, from a file of their own, or from a systemd credential.
+//! Passwords and tokens: from the configuration itself, from a file of their own, or from a systemd credential.
 
 use std::fs;
 use std::io::{self, Read};
@@ -20,13 +20,35 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) file_is_public: bool,
 }
 
-/// The three keys of which exactly one gives a password.
+/// What was given by the three keys of which one gives a secret.
 #[derive(Debug, Default)]
 pub(crate) struct RawSecret {
-    pub(crate) password: Option<SecretString>,
-    pub(crate) password_file: Option<PathBuf>,
+    pub(crate) given: Option<SecretString>,
+    pub(crate) file: Option<PathBuf>,
     pub(crate) credential: Option<String>,
 }
+
+/// What a secret is called, and its three keys: for itself, for its file and for a credential.
+#[derive(Debug)]
+pub(crate) struct Kind {
+    noun: &'static str,
+    keys: [&'static str; 3],
+    help: &'static str,
+}
+
+/// The password of an account.
+pub(crate) const PASSWORD: Kind = Kind {
+    noun: "password",
+    keys: ["password", "password_file", "credential"],
+    help: "give exactly one of password, password_file and credential",
+};
+
+/// The token for Consul.
+pub(crate) const TOKEN: Kind = Kind {
+    noun: "token",
+    keys: ["consul_token", "consul_token_file", "consul_credential"],
+    help: "give at most one of consul_token, consul_token_file and consul_credential",
+};
 
 impl RawSecret {
     /// The password for the account in `table`, or `None` and the reason in `report`.
@@ -36,26 +58,39 @@ impl RawSecret {
         around: &Surroundings<'_>,
         report: &mut Report<'_>,
     ) -> Option<SecretString> {
-        let keys = ["password", "password_file", "credential"].map(|key| format!("{table}.{key}"));
-        let [at_password, at_file, at_credential] = &keys;
-        match (self.password, self.password_file, self.credential) {
-            (Some(password), None, None) => given(password, at_password, around, report),
-            (None, Some(file), None) => from_file(&around.base_dir.join(file), at_file, report),
+        let keys = PASSWORD.keys.map(|key| format!("{table}.{key}"));
+        let absent = self.given.is_none() && self.file.is_none() && self.credential.is_none();
+        if absent && !keys.iter().any(|key| report.is_damaged(key)) {
+            let message = format!("no password {}", keys::in_table(&without_indices(table)));
+            report.error(&keys[0], &message, "none for this account", PASSWORD.help);
+        }
+        self.resolve_optional(table, &PASSWORD, around, report)
+    }
+
+    /// The secret whose keys are in `table`; `None` if there is none, or with the reason in `report`.
+    pub(crate) fn resolve_optional(
+        self,
+        table: &str,
+        kind: &Kind,
+        around: &Surroundings<'_>,
+        report: &mut Report<'_>,
+    ) -> Option<SecretString> {
+        let keys = kind.keys.map(|key| format!("{table}.{key}"));
+        let [at_given, at_file, at_credential] = &keys;
+        match (self.given, self.file, self.credential) {
+            (Some(secret), None, None) => given(secret, at_given, kind, around, report),
+            (None, Some(file), None) => {
+                from_file(&around.base_dir.join(file), at_file, kind, report)
+            }
             (None, None, Some(name)) => {
-                let path = credential_path(&name, at_credential, around, report)?;
-                from_file(&path, at_credential, report)
+                let path = credential_path(&name, at_credential, kind, around, report)?;
+                from_file(&path, at_credential, kind, report)
             }
-            (None, None, None) => {
-                if !keys.iter().any(|key| report.is_damaged(key)) {
-                    let message =
-                        format!("no password {}", keys::in_table(&without_indices(table)));
-                    report.error(at_password, &message, "none for this account", HELP);
-                }
-                None
-            }
+            (None, None, None) => None,
             _ => {
-                let extra = report.last_of(&keys).unwrap_or(at_password);
-                report.error(extra, "more than one password", "one too many", HELP);
+                let extra = report.last_of(&keys).unwrap_or(at_given);
+                let message = format!("more than one {}", kind.noun);
+                report.error(extra, &message, "one too many", kind.help);
                 None
             }
         }
@@ -63,48 +98,58 @@ impl RawSecret {
 }
 
 fn given(
-    password: SecretString,
+    secret: SecretString,
     path: &str,
+    kind: &Kind,
     around: &Surroundings<'_>,
     report: &mut Report<'_>,
 ) -> Option<SecretString> {
-    if let Err(flaw) = check(password.expose_secret()) {
+    if let Err(flaw) = check(secret.expose_secret()) {
         report.wrong_value(path, flaw);
         return None;
     }
     if around.file_is_public {
+        let Kind { noun, keys: [_, file, credential], .. } = kind;
         report.warning(
             path,
             "everybody on this machine can read the configuration file",
-            "this password is no secret",
-            "chmod o-r the configuration file, or use password_file or credential",
+            &format!("this {noun} is no secret"),
+            &format!("chmod o-r the configuration file, or use {file} or {credential}"),
         );
     }
-    Some(password)
+    Some(secret)
 }
 
 /// Reads the first and only line of `file`. `path` is the key that named it.
-fn from_file(file: &Path, path: &str, report: &mut Report<'_>) -> Option<SecretString> {
+fn from_file(
+    file: &Path,
+    path: &str,
+    kind: &Kind,
+    report: &mut Report<'_>,
+) -> Option<SecretString> {
+    let noun = kind.noun;
     let (text, mode) = match read(file) {
         Ok(read) => read,
         Err(error) => {
             report.error(
                 path,
-                &format!("the password file {} cannot be read", file.display()),
+                &format!("the {noun} file {} cannot be read", file.display()),
                 &format!("{error}, for user id {}", nix::unistd::geteuid()),
-                "name a file that holds the password alone and that the user running ido-proxy may \
-                 read (chmod 640, chgrp ido-proxy)",
+                &format!(
+                    "name a file that holds the {noun} alone and that the user running ido-proxy \
+                     may read (chmod 640, chgrp ido-proxy)"
+                ),
             );
             return None;
         }
     };
-    let password = text.trim_end_matches(['\r', '\n']);
-    if let Err(flaw) = check(password) {
+    let secret = text.trim_end_matches(['\r', '\n']);
+    if let Err(flaw) = check(secret) {
         report.error(
             path,
-            &format!("the password file {} holds no password", file.display()),
+            &format!("the {noun} file {} holds no {noun}", file.display()),
             flaw,
-            "put the password alone into it, on one line",
+            &format!("put the {noun} alone into it, on one line"),
         );
         return None;
     }
@@ -112,11 +157,11 @@ fn from_file(file: &Path, path: &str, report: &mut Report<'_>) -> Option<SecretS
         report.warning(
             path,
             &format!("everybody on this machine can read {}", file.display()),
-            "this password is no secret",
+            &format!("this {noun} is no secret"),
             &format!("chmod o-r {}", file.display()),
         );
     }
-    Some(SecretString::from(password))
+    Some(SecretString::from(secret))
 }
 
 /// The text of `file` and its permission bits.
@@ -134,6 +179,7 @@ fn read(file: &Path) -> io::Result<(String, u32)> {
 fn credential_path(
     name: &str,
     path: &str,
+    kind: &Kind,
     around: &Surroundings<'_>,
     report: &mut Report<'_>,
 ) -> Option<PathBuf> {
@@ -147,7 +193,8 @@ fn credential_path(
             "no systemd credentials here",
             "$CREDENTIALS_DIRECTORY is not set",
             &format!(
-                "start ido-proxy from a unit with LoadCredential={name}:FILE, or use password_file"
+                "start ido-proxy from a unit with LoadCredential={name}:FILE, or use {}",
+                kind.keys[1]
             ),
         );
         return None;
@@ -155,14 +202,14 @@ fn credential_path(
     Some(directory.join(name))
 }
 
-fn check(password: &str) -> Result<(), &'static str> {
-    if password.is_empty() {
+fn check(secret: &str) -> Result<(), &'static str> {
+    if secret.is_empty() {
         Err("empty")
-    } else if password.len() > PASSWORD_MAX {
+    } else if secret.len() > SECRET_MAX {
         Err("longer than 1024 bytes")
-    } else if password.contains(['\n', '\r']) {
+    } else if secret.contains(['\n', '\r']) {
         Err("more than one line")
-    } else if password.contains('\0') {
+    } else if secret.contains('\0') {
         Err("has a NUL byte in it")
     } else {
         Ok(())
@@ -173,14 +220,14 @@ fn check(password: &str) -> Result<(), &'static str> {
 pub(crate) const READABLE_BY_OTHERS: u32 = 0o004;
 
 /// What the keys take, for the tables that have them.
-pub(crate) const PASSWORD: &str = "the password in quotes, not empty; better is a password_file";
-pub(crate) const PASSWORD_FILE: &str =
+pub(crate) const PASSWORD_TAKES: &str =
+    "the password in quotes, not empty; better is a password_file";
+pub(crate) const PASSWORD_FILE_TAKES: &str =
     "the path of a file with the password in it, as in \"/etc/ido-proxy/monitor.password\"";
-pub(crate) const CREDENTIAL: &str =
+pub(crate) const CREDENTIAL_TAKES: &str =
     "the name of a systemd credential, as in \"monitor\" for LoadCredential=monitor:FILE";
 
-/// Bytes of a password.
-const PASSWORD_MAX: usize = 1024;
-/// Bytes read of a file that was named as a password file, whatever it is.
+/// Bytes of a secret.
+const SECRET_MAX: usize = 1024;
+/// Bytes read of a file that was named as the file of a secret, whatever it is.
 const FILE_MAX: u64 = 65536;
-const HELP: &str = "give exactly one of password, password_file and credential";

@@ -3,6 +3,7 @@ use std::path::Path;
 
 use super::*;
 
+mod consul;
 mod example;
 mod secrets;
 mod values;

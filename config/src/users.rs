@@ -50,8 +50,8 @@ pub(crate) fn resolve(
         let table = format!("users.{index}");
         let at_name = format!("{table}.name");
         let secret = RawSecret {
-            password: user.password,
-            password_file: user.password_file,
+            given: user.password,
+            file: user.password_file,
             credential: user.credential,
         };
         let password = secret.resolve(&table, around, report);
@@ -102,7 +102,7 @@ pub(crate) fn check_name(name: &str) -> Result<(), &'static str> {
 
 pub(crate) const KEYS: &[Key] = &[
     key("users.name", "the name of an account, 1 to 128 characters long, as in \"icinga\""),
-    key("users.password", secret::PASSWORD),
-    key("users.password_file", secret::PASSWORD_FILE),
-    key("users.credential", secret::CREDENTIAL),
+    key("users.password", secret::PASSWORD_TAKES),
+    key("users.password_file", secret::PASSWORD_FILE_TAKES),
+    key("users.credential", secret::CREDENTIAL_TAKES),
 ];

@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use self::sessions::Sessions;
 use crate::admin::console::Account;
 use crate::admin::{self, AdminState};
+use crate::cluster::discover::SourceError;
 use crate::cluster::{
     Cluster, ClusterKind, DiscoverySettings, MonitorSettings, NodeAddr, Settings,
 };
@@ -43,6 +44,9 @@ pub(crate) enum StartError {
     /// An address of the admin side cannot be bound.
     #[error(transparent)]
     Admin(#[from] admin::BindError),
+    /// A source of nodes cannot be asked.
+    #[error(transparent)]
+    Discovery(#[from] SourceError),
     /// A client address cannot be bound.
     #[error("{error} ({key})")]
     Listen {
@@ -51,9 +55,6 @@ pub(crate) enum StartError {
         /// The key that names it.
         key: &'static str,
     },
-    /// The service to discover is no domain name.
-    #[error("discovery.service: {0}")]
-    Service(String),
     /// The kernel gives no thread, reactor or signal handler.
     #[error("cannot start: {0}")]
     System(#[from] io::Error),
@@ -120,8 +121,7 @@ impl App {
             cluster_settings(&config),
             cluster_metrics.clone(),
             stop_control.clone(),
-        )
-        .map_err(|error| StartError::Service(error.to_string()))?;
+        )?;
         let journals = Arc::new(Budget::new(
             config.journal.memory.as_u64(),
             config.journal.disk.as_u64(),
@@ -232,6 +232,7 @@ pub(crate) fn cluster_settings(config: &Config) -> Settings {
         },
         discovery: DiscoverySettings {
             service: config.discovery.service.as_ref().map(|name| name.as_str().to_owned()),
+            consul: config.discovery.consul.clone(),
             nameservers: config.discovery.nameservers.clone(),
             port: config.discovery.port,
             nodes: config.discovery.nodes.iter().copied().map(NodeAddr).collect(),

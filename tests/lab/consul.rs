@@ -1,7 +1,7 @@
 //! Real Consul: a server beside each node, and the service that names the cluster.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,11 +9,14 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::dns;
-use crate::error::{Context, Result};
+use crate::error::{Context, LabError, Result};
+use crate::http::{fetch, put};
 use crate::part::Part;
 use crate::process::{Program, found};
 use crate::run::{Run, lab_folder};
 use crate::wait::{Look, wait_until};
+
+pub mod secured;
 
 /// A Consul cluster: DNS on port 8600 and HTTP on port 8500 of every node's address.
 ///
@@ -68,12 +71,67 @@ impl Consul {
         &self.servers
     }
 
+    /// Where server `host`, counted from 1, answers HTTP, as `discovery.consul` takes it.
+    pub fn url(&self, host: u8) -> String {
+        format!("http://{}", self.http(host))
+    }
+
+    /// The number of the server that leads the others, from 1.
+    ///
+    /// # Errors
+    /// When they do not agree on one.
+    pub async fn leader(&self) -> Result<u8> {
+        for host in (1..).take(self.servers.len()).filter(|host| self.server(*host).runs()) {
+            let answer = fetch(self.http(host), "/v1/status/leader").await?;
+            let leader = answer.json().as_str().and_then(|at| at.parse::<SocketAddr>().ok());
+            let is_it = |host: &u8| {
+                Some(IpAddr::from(self.run.number().address(*host))) == leader.map(|at| at.ip())
+            };
+            if let Some(leader) = (1..).take(self.servers.len()).find(is_it) {
+                return Ok(leader);
+            }
+        }
+        Err(LabError::Refused("Consul has no leader".into()))
+    }
+
+    /// Server `host`, counted from 1.
+    ///
+    /// # Panics
+    /// When there is no such server: a story that names one has a mistake.
+    pub fn server(&self, host: u8) -> &Part {
+        let found = usize::from(host).checked_sub(1).and_then(|at| self.servers.get(at));
+        found.unwrap_or_else(|| panic!("Consul server {host} of {}", self.servers.len()))
+    }
+
+    /// Registers instance `id` of the service at server `host`, with the check that all have. The one that
+    /// each server has from the start is called [`OWN_INSTANCE`].
+    ///
+    /// # Errors
+    /// When it does not answer, or has no leader.
+    pub async fn register(&self, host: u8, id: &str, address: SocketAddr) -> Result<()> {
+        let mut instance = instance(address);
+        instance["id"] = id.into();
+        put(self.http(host), "/v1/agent/service/register", &instance.to_string()).await
+    }
+
+    /// Takes instance `id` out of server `host`.
+    ///
+    /// # Errors
+    /// When it does not answer, or has no such instance.
+    pub async fn deregister(&self, host: u8, id: &str) -> Result<()> {
+        put(self.http(host), &format!("/v1/agent/service/deregister/{id}"), "").await
+    }
+
+    fn http(&self, host: u8) -> SocketAddr {
+        self.run.socket(host, 8500)
+    }
+
     async fn has_leader(&self) -> Result<()> {
         for (server, address) in self.servers.iter().zip(self.nameservers()) {
             let what = format!("{} in a cluster with a leader", server.name());
             let http = SocketAddr::new(address.ip(), 8500);
             wait_until(&what, START, Some(&server.log()), async || {
-                match crate::http::fetch(http, "/v1/status/leader").await {
+                match fetch(http, "/v1/status/leader").await {
                     Ok(answer)
                         if answer.json().as_str().is_some_and(|leader| !leader.is_empty()) =>
                     {
@@ -125,16 +183,27 @@ fn configuration(
         "retry_join": members,
         "retry_interval": "1s",
         "ports": { "serf_wan": -1, "grpc": -1 },
+        // By default it names three at most over UDP, others each time.
+        "dns_config": { "udp_answer_limit": 5 },
         "performance": { "raft_multiplier": 1 },
         "disable_update_check": true,
-        "services": [{
-            "name": "galeradb",
-            "address": address,
-            "port": 3306,
-            "checks": [{ "tcp": format!("{address}:3306"), "interval": "1s", "timeout": "1s" }],
-        }],
+        "services": [instance((address, 3306).into())],
     })
 }
+
+/// An instance of the service, in the words of both the configuration and the HTTP interface.
+fn instance(address: SocketAddr) -> serde_json::Value {
+    json!({
+        "id": OWN_INSTANCE,
+        "name": "galeradb",
+        "address": address.ip(),
+        "port": address.port(),
+        "checks": [{ "tcp": address, "interval": "1s", "timeout": "1s" }],
+    })
+}
+
+/// The instance that each server has from the start: the node beside it.
+pub const OWN_INSTANCE: &str = "galeradb";
 
 fn program() -> Option<PathBuf> {
     let own = lab_folder().join("consul/usr/bin/consul");

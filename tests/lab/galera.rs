@@ -24,11 +24,13 @@ pub struct GaleraSpec {
     pub arguments: Vec<String>,
     /// More of Galera's own options, such as `evs.suspect_timeout=PT3S`.
     pub provider_options: Vec<String>,
+    /// Whether it has a uuid of its own. All others of this machine have that of their common origin.
+    pub stranger: bool,
 }
 
 impl Default for GaleraSpec {
     fn default() -> Self {
-        Self { nodes: 3, arguments: Vec::new(), provider_options: Vec::new() }
+        Self { nodes: 3, arguments: Vec::new(), provider_options: Vec::new(), stranger: false }
     }
 }
 
@@ -50,7 +52,11 @@ impl Galera {
         let template = template::prepared(run).await?;
         let mut nodes = Vec::new();
         for index in 1..=spec.nodes {
-            nodes.push(Node::make(run, index, spec, &template).await?);
+            let node = Node::make(run, index, spec, &template).await?;
+            if spec.stranger {
+                node.forget_cluster()?;
+            }
+            nodes.push(node);
         }
         let cluster = Self { nodes };
         for (index, node) in cluster.nodes.iter().enumerate() {

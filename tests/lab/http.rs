@@ -29,11 +29,28 @@ impl Answer {
 /// # Errors
 /// When nobody answers, or not in HTTP.
 pub async fn fetch(server: SocketAddr, path: &str) -> Result<Answer> {
-    let what = || format!("GET http://{server}{path}");
+    exchange(server, "GET", path, "").await
+}
+
+/// `PUT path` with this body, within 2 s.
+///
+/// # Errors
+/// When nobody answers, not in HTTP, or with anything but 200.
+pub async fn put(server: SocketAddr, path: &str, body: &str) -> Result<()> {
+    let answer = exchange(server, "PUT", path, body).await?;
+    if answer.status == 200 {
+        return Ok(());
+    }
+    Err(LabError::Refused(format!("PUT http://{server}{path}: {} {}", answer.status, answer.body)))
+}
+
+async fn exchange(server: SocketAddr, method: &str, path: &str, body: &str) -> Result<Answer> {
+    let what = || format!("{method} http://{server}{path}");
     let answer = tokio::time::timeout(DEADLINE, async {
         let mut stream = TcpStream::connect(server).await?;
         // HTTP/1.0: the server closes at the end, and never sends chunks.
-        let request = format!("GET {path} HTTP/1.0\r\nHost: {server}\r\n\r\n");
+        let head = format!("{method} {path} HTTP/1.0\r\nHost: {server}");
+        let request = format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
         stream.write_all(request.as_bytes()).await?;
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).await?;

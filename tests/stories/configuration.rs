@@ -66,7 +66,7 @@ fn warnings_are_shown_where_they_belong_and_do_not_fail() {
         1 + text.lines().position(|line| line.starts_with("nameservers")).expect("put there");
     assert!(said.errors.contains(&format!(":{line}:15]")), "{}", said.errors);
     assert!(said.words().contains("nameservers without a service"), "{}", said.errors);
-    assert!(said.words().contains("discovery.consul is read, but"), "{}", said.errors);
+    assert!(said.words().contains("Consul without a service to ask it for"), "{}", said.errors);
 
     fs::set_permissions(desk.file(), fs::Permissions::from_mode(0o644)).expect("it is ours");
     let said = desk.run("check");

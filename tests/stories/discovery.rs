@@ -10,6 +10,15 @@ use lab::proxy::Proxy;
 use lab::wait::{Look, wait_until};
 use lab::{Lab, Result, sql};
 
+#[path = "discovery/consul.rs"]
+mod consul;
+#[path = "discovery/foreign.rs"]
+mod foreign;
+#[path = "discovery/members.rs"]
+mod members;
+#[path = "discovery/secured.rs"]
+mod secured;
+
 /// A name server that is down, or a Consul that lost its quorum, must not take the database with it:
 /// that is what resolv.conf pointing at Consul did.
 #[tokio::test]
@@ -106,6 +115,7 @@ async fn write(conn: &mut mysql_async::Conn) -> Result<()> {
     sql::script(conn, "a write", statements, RECOVERY).await
 }
 
+/// Its number in the lab.
 fn index_of(lab: &Lab, address: SocketAddr) -> usize {
     let node = lab.galera.nodes().iter().find(|node| node.address() == address);
     usize::from(node.expect("the primary is a node of the lab").index())
@@ -123,21 +133,32 @@ async fn moved_from(proxy: &Proxy, first: SocketAddr) -> Result<SocketAddr> {
     .await
 }
 
+/// What `/status` says of `node`, null while it does not name it.
+async fn shown(proxy: &Proxy, node: SocketAddr) -> Result<serde_json::Value> {
+    let status = proxy.status().await?;
+    let nodes = status["nodes"].as_array().cloned().unwrap_or_default();
+    let shown = nodes.into_iter().find(|shown| shown["address"] == node.to_string());
+    Ok(shown.unwrap_or_default())
+}
+
 /// Waits until `/status` gives `node` this state.
 async fn shown_as(proxy: &Proxy, node: SocketAddr, state: &str) -> Result<()> {
     let what = format!("{node} shown as {state}");
-    wait_until(&what, RECOVERY, Some(&proxy.part().log()), async || match proxy.status().await {
-        Ok(status) => {
-            let nodes = status["nodes"].as_array().cloned().unwrap_or_default();
-            let shown = nodes.iter().find(|shown| shown["address"] == node.to_string());
-            match shown {
-                Some(shown) if shown["state"] == state => Look::Done(()),
-                _ => proxy.part().look(format!("{shown:?}")),
-            }
+    wait_until(&what, RECOVERY, Some(&proxy.part().log()), async || {
+        match shown(proxy, node).await {
+            Ok(shown) if shown["state"] == state => Look::Done(()),
+            Ok(shown) => proxy.part().look(shown),
+            Err(error) => proxy.part().look(error),
         }
-        Err(error) => proxy.part().look(error),
     })
     .await
+}
+
+/// The value of this line of `/metrics`.
+async fn counted(proxy: &Proxy, series: &str) -> Result<u64> {
+    let page = proxy.get("/metrics").await?.body;
+    let line = page.lines().find_map(|line| line.strip_prefix(series));
+    Ok(line.and_then(|value| value.trim().parse().ok()).unwrap_or_default())
 }
 
 /// Waits until a lookup has failed at every name server.

@@ -199,13 +199,6 @@ fn no_broken_file_panics() {
 }
 
 #[test]
-fn keys_without_effect_yet_are_listed() {
-    assert!(accepted(MINIMAL).not_yet().is_empty());
-    let (text, _) = with("discovery.consul", "\"http://127.0.0.1:8500/\"");
-    assert_eq!(accepted(&text).not_yet(), ["discovery.consul"]);
-}
-
-#[test]
 fn names_may_be_as_long_as_the_server_takes() {
     let name = |length: usize| with("users.name", &format!("\"{}\"", "ü".repeat(length))).0;
     accepted(&name(128));

@@ -31,9 +31,6 @@ impl Check {
         for warning in config.warnings() {
             eprint!("{}", render(warning, std::io::stderr().is_terminal()));
         }
-        for key in config.not_yet() {
-            eprintln!("warning: {key} is read, but this version does not act on it yet");
-        }
         println!("{}: good", self.config.path().display());
         if self.live {
             return check_live(&config);

@@ -22,7 +22,7 @@ pub(super) async fn check(config: &Config) -> bool {
     let (kind, nameservers) = (settings.kind, settings.discovery.nameservers.clone());
     let seen = match look(settings).await {
         Ok(seen) => seen,
-        Err(error) => return said(false, &format!("discovery.service: {error}")),
+        Err(error) => return said(false, &error.to_string()),
     };
     let mut good = true;
     match &seen.service {
@@ -34,6 +34,14 @@ pub(super) async fn check(config: &Config) -> bool {
             let asked: Vec<_> = nameservers.iter().map(SocketAddr::to_string).collect();
             good &= said(false, &format!("no name server helps ({}): {error}", asked.join(", ")));
         }
+        None => {}
+    }
+    match &seen.consul {
+        Some(Ok(found)) => {
+            let nodes: Vec<_> = found.iter().map(|node| node.address.to_string()).collect();
+            good &= said(true, &format!("Consul names {}", nodes.join(", ")));
+        }
+        Some(Err(error)) => good &= said(false, &format!("Consul does not help: it {error}")),
         None => {}
     }
     for (address, name, verdict) in &seen.nodes {

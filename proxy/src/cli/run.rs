@@ -35,9 +35,6 @@ impl Run {
         for warning in config.warnings() {
             tracing::warn!("{}", warning.summary());
         }
-        for key in config.not_yet() {
-            tracing::warn!(key, "this version does not act on this key yet");
-        }
         raise_file_limit();
         let daemon = metrics::install()
             .map_err(|error| error.to_string())

@@ -1,8 +1,10 @@
-//! The nodes we know, whatever the name servers say today.
+//! The nodes we know, whatever anybody says today.
 //!
 //! Discovery names candidates, never health: a node that drops out of DNS (a failed Consul check, a
 //! lagging name server, a lie) may well be the one that works. So an answer only ever adds, and a
-//! node is forgotten when it has been missing for long from good answers *and* from the cluster.
+//! node is forgotten when it has been missing for long from the good answers of *every* source, the
+//! cluster's own list of members among them, *and* does not answer itself. A source that fails, or
+//! was not heard yet, speaks for whatever it named last, or may have named.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -10,6 +12,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::source::Source;
 use super::topology::NodeAddr;
 
 /// A node that may be part of the cluster.
@@ -22,67 +25,92 @@ pub(crate) struct Candidate {
     pub(crate) priority: u16,
 }
 
-/// The union of the fixed list, of what DNS says and of what it once said.
+/// The union of the fixed list, of what every source says and of what they once said.
 #[derive(Debug)]
 pub(crate) struct Candidates {
     fixed: BTreeSet<NodeAddr>,
     excluded: BTreeSet<NodeAddr>,
     found: BTreeMap<NodeAddr, Found>,
+    /// The last good answer of each source; `None` before its first one.
+    answers: BTreeMap<Source, Option<Answer>>,
+}
+
+/// What a source said.
+#[derive(Debug)]
+struct Answer {
+    at: Instant,
+    /// The priority of each node.
+    nodes: BTreeMap<NodeAddr, u16>,
 }
 
 #[derive(Debug)]
 struct Found {
     priority: u16,
-    /// Set by the first good answer without this node while nothing else spoke for it.
+    /// Who named it first; `None` if an earlier run knew it.
+    by: Option<Source>,
+    /// Set by the first good answer after which nobody speaks for it.
     absent_since: Option<Instant>,
 }
 
 impl Candidates {
-    /// Knows `fixed`, and never `excluded`.
-    pub(crate) fn new(fixed: &[NodeAddr], excluded: &[SocketAddr]) -> Self {
+    /// Knows `fixed`, and never `excluded`. No node is forgotten before each of `sources` was heard.
+    pub(crate) fn new(
+        fixed: &[NodeAddr],
+        excluded: &[SocketAddr],
+        sources: impl IntoIterator<Item = Source>,
+    ) -> Self {
         let excluded: BTreeSet<_> = excluded.iter().map(|address| canonical(*address)).collect();
         let fixed = fixed
             .iter()
             .map(|node| canonical(node.0))
             .filter(|node| !excluded.contains(node))
             .collect();
-        Self { fixed, excluded, found: BTreeMap::new() }
+        let answers = sources.into_iter().map(|source| (source, None)).collect();
+        Self { fixed, excluded, found: BTreeMap::new(), answers }
     }
 
     /// Takes back what an earlier run knew.
     pub(crate) fn recall(&mut self, remembered: &[Candidate]) {
-        for candidate in remembered {
-            self.add(*candidate);
+        for Candidate { address, priority } in remembered {
+            let address = canonical(address.0);
+            if self.may_be_a_node(address) {
+                self.add(address, *priority, None);
+            }
         }
     }
 
-    /// Takes in one good answer: adds what is new, and forgets what was missing all through the
-    /// last [`FORGET_AFTER`], both from the answers and from what `is_alive` vouches for. A failed
-    /// lookup is not an answer, and so are no nodes at all: both change nothing.
+    /// Takes in one good answer: adds what is new, and forgets what was missing from the answers of each
+    /// source for [`FORGET_AFTER`], and from what `is_alive` vouches for. A failed lookup is not an
+    /// answer, and so are no nodes at all: both change nothing, and what is not heard of meanwhile is not
+    /// missing.
     pub(crate) fn merge(
         &mut self,
+        source: Source,
         answer: &[Candidate],
         now: Instant,
         is_alive: impl Fn(NodeAddr) -> bool,
     ) {
-        if answer.is_empty() {
-            return;
-        }
-        for (address, found) in &mut self.found {
-            if is_alive(*address) {
-                found.absent_since = None;
-            } else {
-                found.absent_since.get_or_insert(now);
+        let mut named = BTreeMap::new();
+        for candidate in answer {
+            let address = canonical(candidate.address.0);
+            if self.may_be_a_node(address) {
+                let priority = named.entry(address).or_insert(candidate.priority);
+                *priority = candidate.priority.min(*priority);
             }
         }
-        for candidate in answer {
-            self.add(*candidate);
+        if named.is_empty() {
+            return;
         }
-        self.found.retain(|_, found| {
-            found
-                .absent_since
-                .is_none_or(|since| now.saturating_duration_since(since) < FORGET_AFTER)
-        });
+        let addresses: Vec<_> = named.keys().copied().collect();
+        self.answers.insert(source, Some(Answer { at: now, nodes: named }));
+        for address in addresses {
+            // That a member is one tells nothing of a preference, and the fixed list needs no support.
+            let is_news = !self.found.contains_key(&address) && !self.fixed.contains(&address);
+            if source != Source::Members || is_news {
+                self.add(address, self.best_priority(address), Some(source));
+            }
+        }
+        self.forget(now, is_alive);
     }
 
     /// Every known node, by address.
@@ -97,7 +125,7 @@ impl Candidates {
         all
     }
 
-    /// The nodes that came from DNS, by address: what is worth remembering.
+    /// The nodes that somebody named, by address: what is worth remembering.
     pub(crate) fn found(&self) -> Vec<Candidate> {
         self.found
             .iter()
@@ -105,20 +133,44 @@ impl Candidates {
             .collect()
     }
 
-    fn add(&mut self, candidate: Candidate) {
-        let address = canonical(candidate.address.0);
-        if !is_host(address) || self.excluded.contains(&address) {
-            return;
+    /// Whether a node can be at `address`: neither nobody nor ourselves are.
+    pub(crate) fn may_be_a_node(&self, address: NodeAddr) -> bool {
+        is_host(address) && !self.excluded.contains(&address)
+    }
+
+    /// The best that the sources say now: two that disagree must not make it change all the time.
+    fn best_priority(&self, address: NodeAddr) -> u16 {
+        let answers = self.answers.values().flatten();
+        answers.filter_map(|answer| answer.nodes.get(&address)).min().copied().unwrap_or(u16::MAX)
+    }
+
+    fn add(&mut self, address: NodeAddr, priority: u16, by: Option<Source>) {
+        if let Some(found) = self.found.get_mut(&address) {
+            found.priority = priority;
+        } else if self.found.values().filter(|found| found.by == by).count() < MAX_FOUND {
+            self.found.insert(address, Found { priority, by, absent_since: None });
         }
-        if self.found.len() >= MAX_FOUND && !self.found.contains_key(&address) {
-            return;
-        }
-        self.found.insert(address, Found { priority: candidate.priority, absent_since: None });
+    }
+
+    fn forget(&mut self, now: Instant, is_alive: impl Fn(NodeAddr) -> bool) {
+        let answers = &self.answers;
+        // What is older than the oldest answer, every source has had its say about.
+        let oldest = answers.values().map(|answer| answer.as_ref().map(|answer| answer.at)).min();
+        let Some(Some(oldest)) = oldest else { return };
+        self.found.retain(|address, found| {
+            let mut answers = answers.values().flatten();
+            if answers.any(|answer| answer.nodes.contains_key(address)) || is_alive(*address) {
+                found.absent_since = None;
+                return true;
+            }
+            let since = *found.absent_since.get_or_insert(now);
+            oldest.saturating_duration_since(since) < FORGET_AFTER
+        });
     }
 }
 
 /// One node has one address: `::ffff:192.0.2.1` is `192.0.2.1`.
-fn canonical(address: SocketAddr) -> NodeAddr {
+pub(super) fn canonical(address: SocketAddr) -> NodeAddr {
     NodeAddr(SocketAddr::new(address.ip().to_canonical(), address.port()))
 }
 
@@ -129,140 +181,13 @@ fn is_host(address: NodeAddr) -> bool {
     address.0.port() != 0 && !ip.is_unspecified() && !ip.is_multicast() && !broadcast
 }
 
-/// How long a node must be missing from DNS, and dead, to be forgotten. Longer than the
+/// How long a node must be missing from every source, and dead, to be forgotten. Longer than the
 /// restart of a server, shorter than the patience of who reads the list of nodes.
 const FORGET_AFTER: Duration = Duration::from_secs(600);
 
-/// The most nodes that DNS may make us probe. Galera clusters have a handful.
+/// The most nodes that one source may make us probe: one that lies must not crowd out the others.
+/// Galera clusters have a handful.
 const MAX_FOUND: usize = 64;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn node(last: u8) -> Candidate {
-        let address = NodeAddr(SocketAddr::from(([192, 0, 2, last], 3306)));
-        Candidate { address, priority: 1 }
-    }
-
-    fn addresses(candidates: &Candidates) -> Vec<NodeAddr> {
-        candidates.all().iter().map(|candidate| candidate.address).collect()
-    }
-
-    #[test]
-    fn a_node_missing_from_one_answer_stays() {
-        let now = Instant::now();
-        let mut candidates = Candidates::new(&[], &[]);
-        candidates.merge(&[node(1), node(2)], now, |_| false);
-        candidates.merge(&[node(2)], now, |_| false);
-        assert_eq!(candidates.all(), [node(1), node(2)]);
-    }
-
-    #[test]
-    fn an_empty_answer_changes_nothing_however_long_it_lasts() {
-        let now = Instant::now();
-        let mut candidates = Candidates::new(&[], &[]);
-        candidates.merge(&[node(1)], now, |_| false);
-        candidates.merge(&[], now + FORGET_AFTER * 2, |_| false);
-        candidates.merge(&[], now + FORGET_AFTER * 4, |_| false);
-        assert_eq!(candidates.all(), [node(1)]);
-    }
-
-    #[test]
-    fn a_node_is_forgotten_only_when_long_gone() {
-        let now = Instant::now();
-        let mut candidates = Candidates::new(&[], &[]);
-        candidates.merge(&[node(1), node(2)], now, |_| true);
-        candidates.merge(&[node(2)], now, |_| false);
-        candidates.merge(&[node(2)], now + FORGET_AFTER - Duration::from_secs(1), |_| false);
-        assert_eq!(candidates.all(), [node(1), node(2)], "not gone for long enough");
-        candidates.merge(&[node(2)], now + FORGET_AFTER, |_| false);
-        assert_eq!(candidates.all(), [node(2)]);
-    }
-
-    #[test]
-    fn a_node_that_lives_on_without_dns_survives_its_next_restart_too() {
-        let now = Instant::now();
-        let mut candidates = Candidates::new(&[], &[]);
-        candidates.merge(&[node(1), node(2)], now, |_| true);
-        candidates.merge(&[node(2)], now, |_| true);
-        candidates.merge(&[node(2)], now + FORGET_AFTER * 3, |_| true);
-        candidates.merge(&[node(2)], now + FORGET_AFTER * 3, |_| false);
-        assert_eq!(candidates.all(), [node(1), node(2)], "it was there a moment ago");
-        candidates.merge(&[node(2)], now + FORGET_AFTER * 4, |_| false);
-        assert_eq!(candidates.all(), [node(2)]);
-    }
-
-    #[test]
-    fn a_node_that_flaps_in_dns_is_never_forgotten() {
-        let mut now = Instant::now();
-        let mut candidates = Candidates::new(&[], &[]);
-        for _ in 0..20 {
-            candidates.merge(&[node(1), node(2)], now, |_| false);
-            candidates.merge(&[node(2)], now + FORGET_AFTER / 2, |_| false);
-            now += FORGET_AFTER;
-        }
-        assert_eq!(candidates.all(), [node(1), node(2)]);
-    }
-
-    #[test]
-    fn the_fixed_list_holds_whatever_dns_says() {
-        let now = Instant::now();
-        let mut candidates = Candidates::new(&[node(9).address], &[]);
-        candidates.merge(&[node(1)], now, |_| false);
-        candidates.merge(&[node(1)], now + FORGET_AFTER * 2, |_| false);
-        assert_eq!(addresses(&candidates), [node(1).address, node(9).address]);
-    }
-
-    #[test]
-    fn the_priority_of_dns_holds_for_a_fixed_node_too() {
-        let mut candidates = Candidates::new(&[node(1).address], &[]);
-        candidates.merge(&[node(1)], Instant::now(), |_| false);
-        assert_eq!(candidates.all(), [node(1)]);
-    }
-
-    #[test]
-    fn the_proxy_never_becomes_its_own_node() {
-        let mut candidates = Candidates::new(&[node(1).address], &[node(1).address.0]);
-        candidates.merge(&[node(1), node(2)], Instant::now(), |_| true);
-        assert_eq!(candidates.all(), [node(2)]);
-    }
-
-    #[test]
-    fn addresses_that_are_no_host_are_dropped() {
-        let lies =
-            ["0.0.0.0:3306", "224.0.0.1:3306", "255.255.255.255:3306", "[::]:3306", "192.0.2.1:0"];
-        let answer: Vec<_> = lies
-            .iter()
-            .map(|lie| Candidate { address: NodeAddr(lie.parse().unwrap()), priority: 0 })
-            .collect();
-        let mut candidates = Candidates::new(&[], &[]);
-        candidates.merge(&answer, Instant::now(), |_| true);
-        assert_eq!(candidates.all(), []);
-    }
-
-    #[test]
-    fn a_mapped_address_is_the_same_node() {
-        let mapped = Candidate {
-            address: NodeAddr("[::ffff:192.0.2.1]:3306".parse().unwrap()),
-            priority: 1,
-        };
-        let mut candidates = Candidates::new(&[], &[]);
-        candidates.merge(&[mapped, node(1)], Instant::now(), |_| true);
-        assert_eq!(candidates.all(), [node(1)]);
-    }
-
-    #[test]
-    fn an_answer_of_thousands_does_not_make_us_probe_thousands() {
-        let flood: Vec<_> = (0..5_000u16)
-            .map(|n| {
-                let [high, low] = n.to_be_bytes();
-                let address = NodeAddr(SocketAddr::from(([10, 0, high, low], 3306)));
-                Candidate { address, priority: 0 }
-            })
-            .collect();
-        let mut candidates = Candidates::new(&[node(1).address], &[]);
-        candidates.merge(&flood, Instant::now(), |_| true);
-        assert_eq!(candidates.all().len(), MAX_FOUND + 1);
-    }
-}
+mod tests;

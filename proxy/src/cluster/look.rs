@@ -1,16 +1,19 @@
-//! One look at everything, for `ido-proxy check --live`: what DNS says, and what each node says.
+//! One look at everything, for `ido-proxy check --live`: what DNS and Consul say, and what each node
+//! says.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use hickory_resolver::proto::ProtoError;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::candidates::Candidate;
+use super::consul::Consul;
+use super::consul::failure::Failure;
 use super::decide::member;
-use super::dns::{LookupError, Service};
+use super::discover::{self, SourceError};
+use super::dns::LookupError;
 use super::pin::Agreement;
 use super::probe::Prober;
 use super::settings::{ClusterKind, Settings};
@@ -22,8 +25,10 @@ use crate::telemetry::metrics::ClusterMetrics;
 /// What was seen.
 #[derive(Debug)]
 pub(crate) struct Look {
-    /// What the name servers say; `None` if there is no service to ask for.
+    /// What the name servers say; `None` if they are not asked.
     pub(crate) service: Option<Result<Vec<Candidate>, LookupError>>,
+    /// What Consul's HTTP interface says; `None` if it is not asked.
+    pub(crate) consul: Option<Result<Vec<Candidate>, Failure>>,
     /// Every node, by address, with its name if it told it, and what was found of it.
     pub(crate) nodes: Vec<(NodeAddr, Option<String>, Verdict)>,
     /// The cluster of each node that named one.
@@ -32,21 +37,25 @@ pub(crate) struct Look {
     pub(crate) agreement: Agreement,
 }
 
-/// Asks the name servers, and each node that they or the configuration name, once.
+/// Asks the name servers, Consul, and each node that they or the configuration name, once.
 ///
 /// # Errors
-/// The service is not a domain name.
-pub(crate) async fn look(settings: Settings) -> Result<Look, ProtoError> {
+/// [`SourceError`]
+pub(crate) async fn look(settings: Settings) -> Result<Look, SourceError> {
     let Settings { kind, discovery, monitor, schema, .. } = settings;
-    let service = match &discovery.service {
-        Some(name) => {
-            let (port, timeout) = (discovery.port, discovery.timeout);
-            let service = Service::try_new(name, port, &discovery.nameservers, timeout)?;
-            Some(service.lookup(|_, _| {}).await)
-        }
+    let service = match discover::dns(&discovery)? {
+        Some(service) => Some(service.lookup(|_, _| {}).await),
         None => None,
     };
-    let found = service.iter().flatten().flatten().map(|candidate| candidate.address);
+    let consul = match Consul::of(&discovery)? {
+        Some(consul) => Some(match consul.ask(None).await {
+            Ok(answer) if answer.nodes.is_empty() => Err(Failure::NoNodes),
+            answer => answer.map(|answer| answer.nodes),
+        }),
+        None => None,
+    };
+    let named = service.iter().flatten().chain(consul.iter().flatten()).flatten();
+    let found = named.map(|candidate| candidate.address);
     let all: BTreeSet<_> = found.chain(discovery.nodes.iter().copied()).collect();
     let (monitor, metrics) = (Arc::new(monitor), ClusterMetrics::new());
     let mut probes = JoinSet::new();
@@ -78,5 +87,5 @@ pub(crate) async fn look(settings: Settings) -> Result<Look, ProtoError> {
         .map(|view| (view.address, view.name().map(str::to_owned), judge(view, yardstick)))
         .collect();
     nodes.sort_by_key(|(address, ..)| *address);
-    Ok(Look { service, nodes, clusters, agreement })
+    Ok(Look { service, consul, nodes, clusters, agreement })
 }

@@ -1,24 +1,27 @@
 //! Where is the primary? Everything that answers that question, and nothing about sessions.
 //!
 //! ```text
-//!  DNS, fixed list ──> discover ──┐                       ┌──> sessions
-//!                                 ├──> task ──> Topology ─┤
-//!  every node ───────> probe ─────┘    decide             └──> admin
+//!  DNS, Consul ────> discover ──┐                       ┌──> sessions
+//!  fixed list                   ├──> task ──> Topology ─┤
+//!  every node ─────> probe ─────┘    decide             └──> admin
 //! ```
 //!
 //! Layout:
 //! - [`topology`] — the answer, as every session and the admin side watch it.
 //! - [`settings`] — what this part wants to know from the configuration.
 //! - [`task`] — owns everything below and publishes the answer.
-//! - [`discover`], [`dns`] — ask the name servers who the nodes are; [`state_file`] remembers it.
-//! - [`candidates`] — pure: the nodes we know, whatever the name servers say today.
+//! - [`discover`] ([`dns`], [`consul`]) — asks who the nodes are; [`source`] — whom, and whether it
+//!   answers; [`state_file`] remembers it.
+//! - [`candidates`] — pure: the nodes we know, whatever anybody says today.
+//! - [`trials`] — pure: members that only Galera names, before they have answered as such.
 //! - [`probe`] — asks one node how it is, again and again; [`view`] — pure: what its answer means.
 //! - [`pin`] — pure: what the proxies have agreed on; [`propose`] — changes it, if nobody else has.
 //! - [`verdict`] — pure: may writes go to this node? [`decide`] — pure: which one is the primary.
 
 pub(crate) mod candidates;
+mod consul;
 pub(crate) mod decide;
-mod discover;
+pub(crate) mod discover;
 pub(crate) mod dns;
 pub(crate) mod look;
 pub(crate) mod pin;
@@ -26,12 +29,14 @@ mod probe;
 pub(crate) mod propose;
 mod rank;
 pub(crate) mod settings;
+mod source;
 mod state_file;
 pub(crate) mod switchover;
 pub(crate) mod task;
 #[cfg(test)]
 mod testing;
 pub(crate) mod topology;
+mod trials;
 pub(crate) mod verdict;
 pub(crate) mod view;
 

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ido_proxy_config::consul::Consul;
 use secrecy::SecretString;
 
 use super::topology::NodeAddr;
@@ -24,7 +25,7 @@ pub(crate) struct Settings {
     pub(crate) schema: String,
     /// Who this proxy is, to the others and to whoever reads the pin.
     pub(crate) name: String,
-    /// Where the nodes found by DNS are remembered over a restart; `None` remembers nothing.
+    /// Where the nodes found are remembered over a restart; `None` remembers nothing.
     pub(crate) state_file: Option<PathBuf>,
 }
 
@@ -42,7 +43,10 @@ pub(crate) enum ClusterKind {
 pub(crate) struct DiscoverySettings {
     /// The DNS name of the service; `None` leaves it at the fixed list.
     pub(crate) service: Option<String>,
+    /// Consul's HTTP interface, if it is asked too.
+    pub(crate) consul: Option<Consul>,
     /// Who is asked for `service`. Nobody else is: neither the system's resolver nor its hosts file.
+    /// Empty leaves it at `consul`.
     pub(crate) nameservers: Vec<SocketAddr>,
     /// The port of nodes that DNS names by an address alone (A or AAAA).
     pub(crate) port: u16,
@@ -52,7 +56,7 @@ pub(crate) struct DiscoverySettings {
     pub(crate) excluded: Vec<SocketAddr>,
     /// Time from the end of one lookup to the start of the next.
     pub(crate) interval: Duration,
-    /// How long a name server may take to answer.
+    /// How long a name server may take to answer, or Consul to say what it knows already.
     pub(crate) timeout: Duration,
 }
 

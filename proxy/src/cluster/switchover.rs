@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use super::decide::{Cause, Proposal};
+use super::discover::SourceError;
 use super::look::{Look, look};
 use super::pin::{Agreement, Pin, Reading};
 use super::propose::{ProposeError, Proposer};
@@ -13,9 +14,9 @@ use super::verdict::{Reason, Verdict};
 /// Why the primary is the same as before.
 #[derive(Debug, Error)]
 pub(crate) enum SwitchoverError {
-    /// `discovery.service` is no domain name.
-    #[error("discovery.service: {0}")]
-    Service(String),
+    /// A source of nodes cannot be asked.
+    #[error(transparent)]
+    Source(#[from] SourceError),
     /// The node is not known by this name or address.
     #[error("no node is called {wanted}; there are: {}", .known.join(", "))]
     Unknown {
@@ -54,7 +55,7 @@ pub(crate) async fn switch_over(
 ) -> Result<Pin, SwitchoverError> {
     settings.name = by;
     let proposer = Proposer::of(&settings);
-    let seen = look(settings).await.map_err(|error| SwitchoverError::Service(error.to_string()))?;
+    let seen = look(settings).await?;
     let (node, cluster) = find(&seen, wanted)?;
     let pin = match seen.agreement {
         Agreement::Pinned(pin) => pin,

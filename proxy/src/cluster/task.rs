@@ -3,11 +3,10 @@
 //! One loop waits for an event and takes it in; all else follows from the state it leaves. It
 //! never waits for a node, a name server or the disk.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hickory_resolver::proto::ProtoError;
 use ido_proxy_protocol::err::ErrPacket;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::AbortHandle;
@@ -16,15 +15,16 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::candidates::{Candidate, Candidates};
-use super::decide::{Cause, Decision, Policy, Proposal, decide, member};
-use super::discover::Discovery;
-use super::dns::Service;
+use super::decide::{Cause, Decision, Policy, Proposal, decide};
+use super::discover::{self, SourceError};
 use super::pin::{Agreement, Pin, Reading};
 use super::probe::{Probed, Prober, words};
 use super::propose::{ProposeError, Proposer};
 use super::settings::{ClusterKind, MonitorSettings, Settings};
+use super::source::{Named, Source};
 use super::state_file::StateFile;
 use super::topology::{Node, NodeAddr, Topology};
+use super::trials::{self, Trials};
 use super::verdict::{Reason, Verdict};
 use super::view::{Loss, NodeView, Outcome, Report};
 use crate::telemetry::metrics::ClusterMetrics;
@@ -100,6 +100,7 @@ pub(crate) struct Cluster {
     candidates: Candidates,
     memory: Option<Memory>,
     nodes: BTreeMap<NodeAddr, Watched>,
+    trials: Trials<Watched>,
     decision: Decision,
     probed: mpsc::Sender<Probed>,
     topology: watch::Sender<Arc<Topology>>,
@@ -131,6 +132,12 @@ impl Drop for Proposing {
 /// What became of it.
 type Answered = (Proposal, Result<Reading, ProposeError>);
 
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
 /// What is written to the state file: the latest wins, and a slow disk holds nobody up.
 #[derive(Debug)]
 struct Memory {
@@ -138,7 +145,7 @@ struct Memory {
 }
 
 enum Event {
-    Found(Vec<Candidate>),
+    Found(Named),
     Probed(Probed),
     Answered(Answered),
     Stop,
@@ -150,30 +157,23 @@ impl Cluster {
     /// cancelled.
     ///
     /// # Errors
-    /// `settings.discovery.service` is not a domain name.
+    /// [`SourceError`]: nothing runs then.
     pub(crate) fn spawn(
         settings: Settings,
         metrics: ClusterMetrics,
         stop: CancellationToken,
-    ) -> Result<ClusterHandle, ProtoError> {
+    ) -> Result<ClusterHandle, SourceError> {
         let Settings { kind, discovery, monitor, path_timeout, schema, name, state_file } =
             settings;
         let tasks = TaskTracker::new();
-        let mut candidates = Candidates::new(&discovery.nodes, &discovery.excluded);
-        let mut memory = None;
-        let (answer, answers) = mpsc::channel(1);
-        if let Some(name) = &discovery.service {
-            let service =
-                Service::try_new(name, discovery.port, &discovery.nameservers, discovery.timeout)?;
-            if let Some(path) = &state_file {
-                let file = StateFile::new(path, name);
-                candidates.recall(&file.load());
-                memory = Some(Memory::spawn(file, candidates.found(), &tasks));
-            }
-            let results = metrics.dns_lookups.clone();
-            let lookups = Discovery::new(service, discovery.interval, answer, results);
-            tasks.spawn(lookups.run(stop.clone()));
-        }
+        let sources = discover::sources(&discovery, kind);
+        let mut candidates = Candidates::new(&discovery.nodes, &discovery.excluded, sources);
+        let answers = discover::spawn(&discovery, &metrics, &tasks, &stop)?;
+        let memory = state_file.map(|path| {
+            let file = StateFile::new(&path, &discovery);
+            candidates.recall(&file.load());
+            Memory::spawn(file, candidates.found(), &tasks)
+        });
 
         let (probed, results) = mpsc::channel(PENDING_RESULTS);
         let (topology, topology_watch) = watch::channel(Arc::default());
@@ -190,6 +190,7 @@ impl Cluster {
             candidates,
             memory,
             nodes: BTreeMap::new(),
+            trials: Trials::new(),
             decision: Decision::default(),
             probed: probed.clone(),
             topology,
@@ -207,7 +208,7 @@ impl Cluster {
 
     async fn run(
         mut self,
-        mut answers: mpsc::Receiver<Vec<Candidate>>,
+        mut answers: mpsc::Receiver<Named>,
         mut results: mpsc::Receiver<Probed>,
         mut proposals: mpsc::Receiver<Answered>,
     ) {
@@ -216,13 +217,13 @@ impl Cluster {
         loop {
             let event = tokio::select! {
                 () = self.stop.cancelled() => Event::Stop,
-                Some(nodes) = answers.recv() => Event::Found(nodes),
+                Some(named) = answers.recv() => Event::Found(named),
                 Some(probed) = results.recv() => Event::Probed(probed),
                 Some(answered) = proposals.recv() => Event::Answered(answered),
                 _ = ticks.tick() => Event::Tick,
             };
             match event {
-                Event::Found(nodes) => self.found(&nodes),
+                Event::Found(named) => self.found(&named),
                 Event::Probed(probed) => self.observe(probed),
                 Event::Answered(answered) => self.take_answer(answered),
                 Event::Stop => break,
@@ -230,17 +231,15 @@ impl Cluster {
                 Event::Tick => {}
             }
             self.decide();
+            self.meet_members();
         }
     }
 
-    fn found(&mut self, answer: &[Candidate]) {
+    fn found(&mut self, named: &Named) {
         let before = self.candidates.found();
         let nodes = &self.nodes;
-        self.candidates.merge(answer, Instant::now(), |address| {
+        self.candidates.merge(named.source, &named.nodes, Instant::now(), |address| {
             nodes.get(&address).is_some_and(|node| node.view.is_alive())
-                || nodes.values().filter_map(|node| member(&node.view)).any(|galera| {
-                    self.decision.is_ours(galera) && galera.members.contains(&address)
-                })
         });
         let after = self.candidates.found();
         if after != before {
@@ -251,6 +250,35 @@ impl Cluster {
         }
     }
 
+    /// Takes in whom the cluster itself names: those who are known, as one more word for them; the others
+    /// once they have answered as members.
+    fn meet_members(&mut self) {
+        if self.policy.kind == ClusterKind::Single {
+            return;
+        }
+        let now = Instant::now();
+        let views: Vec<_> = self.nodes.values().map(|node| &node.view).collect();
+        let mut members = trials::members(&self.decision, &views);
+        members.retain(|member| self.candidates.may_be_a_node(*member));
+
+        let strange = members.iter().filter(|member| !self.nodes.contains_key(*member));
+        let strange: BTreeSet<_> = strange.copied().collect();
+        let mut trials = std::mem::replace(&mut self.trials, Trials::new());
+        trials.update(&strange, now, |address| self.watch(address, LAST));
+        let decision = &self.decision;
+        let proven = trials.take_proven(|node| trials::is_proven(decision, &views, &node.view));
+        self.trials = trials;
+        if let Some((address, node)) = proven {
+            tracing::info!(node = %address, "node found among the members of the cluster");
+            self.nodes.insert(address, node);
+        }
+
+        members.retain(|member| self.nodes.contains_key(member));
+        let candidate = |address| Candidate { address, priority: LAST };
+        let nodes = members.into_iter().map(candidate).collect();
+        self.found(&Named { source: Source::Members, nodes });
+    }
+
     /// Brings the probes in line with the candidates.
     fn watch_candidates(&mut self) {
         let known: BTreeMap<_, _> = self
@@ -259,11 +287,10 @@ impl Cluster {
             .into_iter()
             .map(|candidate| (candidate.address, candidate.priority))
             .collect();
-        self.nodes.retain(|address, node| {
+        self.nodes.retain(|address, _| {
             let keep = known.contains_key(address);
             if !keep {
                 tracing::info!(node = %address, "node forgotten");
-                node.stop.cancel();
             }
             keep
         });
@@ -301,8 +328,9 @@ impl Cluster {
     }
 
     fn observe(&mut self, probed: Probed) {
+        let node = self.nodes.get_mut(&probed.address);
         // A node forgotten meanwhile has no view to put this into.
-        if let Some(node) = self.nodes.get_mut(&probed.address) {
+        if let Some(node) = node.or_else(|| self.trials.get_mut(probed.address)) {
             node.view.observe(probed.outcome, probed.asked);
         }
     }
@@ -448,6 +476,9 @@ fn log_changes(before: &Decision, after: &Decision) {
         (Some(node), _) => tracing::info!(%node, %reason, epoch, "new primary"),
     }
 }
+
+/// The priority of a node that nobody but Galera names: none is preferred less.
+const LAST: u16 = u16::MAX;
 
 /// Outcomes that wait for this task; a prober waits once they are so many.
 const PENDING_RESULTS: usize = 64;

@@ -19,7 +19,7 @@ mod session;
 
 pub(crate) use cluster::{ClusterMetrics, ProbeMetrics};
 pub(crate) use label::{
-    CounterBy, DnsResult, DoubtOutcome, Label, LinkLoss, LoginResult, RecoveryPhase, Refusal,
+    CounterBy, DoubtOutcome, Label, LinkLoss, LoginResult, LookupResult, RecoveryPhase, Refusal,
 };
 pub(crate) use session::{Present, SessionMetrics};
 

@@ -275,6 +275,12 @@ impl Node {
             .ok_or_else(|| LabError::Refused(format!("no position in {}", process.log().display())))
     }
 
+    /// Makes it forget which cluster it belonged to, before its first start.
+    pub(super) fn forget_cluster(&self) -> Result<()> {
+        let path = self.folder.join("grastate.dat");
+        fs::remove_file(&path).context(|| format!("removing {}", path.display()))
+    }
+
     /// Marks it as the one to begin a new cluster with, as an administrator does after an outage.
     pub(super) fn may_bootstrap(&self) -> Result<()> {
         let path = self.folder.join("grastate.dat");

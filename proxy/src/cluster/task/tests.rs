@@ -9,11 +9,15 @@ use super::*;
 use crate::cluster::settings::{ClusterKind, DiscoverySettings};
 use crate::cluster::testing::fake_dns::{FakeDns, Question, Reply, a, srv};
 use crate::cluster::testing::fake_node::{FakeNode, Script};
-use crate::cluster::testing::views::{DONOR, SYNCED, rows_with};
+use crate::cluster::testing::views::{DONOR, NON_PRIMARY, PLAIN, SYNCED, rows_with};
 use crate::cluster::testing::{DEADLINE, eventually};
 use crate::cluster::topology::NodeState;
 use crate::cluster::verdict::Reason;
 use crate::cluster::view::Loss;
+
+mod consul;
+mod members;
+mod names;
 
 const SERVICE: &str = "db.service.consul";
 
@@ -34,6 +38,15 @@ async fn nodes<const N: usize>() -> [FakeNode; N] {
         node.play(Script::Answers(words(SYNCED, index + 1, &all, &[])));
     }
     nodes.try_into().unwrap_or_else(|_| unreachable!("as many as were started"))
+}
+
+/// The same, where no node knows the others' addresses: discovery alone has to name them.
+async fn apart<const N: usize>() -> [FakeNode; N] {
+    let nodes = nodes::<N>().await;
+    for (index, node) in nodes.iter().enumerate() {
+        node.play(Script::Answers(words(SYNCED, index + 1, &[node.address], &[])));
+    }
+    nodes
 }
 
 /// What node `n` says, in a cluster of `members`.
@@ -75,6 +88,7 @@ fn settings() -> Settings {
         kind: ClusterKind::Galera,
         discovery: DiscoverySettings {
             service: None,
+            consul: None,
             nameservers: Vec::new(),
             port: 3306,
             nodes: Vec::new(),
@@ -214,7 +228,7 @@ async fn no_trouble_with_dns_reaches_the_traffic() {
 
 #[tokio::test]
 async fn a_node_that_dns_names_later_is_probed_and_moves_nothing() {
-    let nodes = nodes::<3>().await;
+    let nodes = apart::<3>().await;
     let dns = FakeDns::start(naming(&[nodes[1].address, nodes[2].address])).await;
     let mut run = Run::start(by_dns(&dns));
     run.until_primary(&nodes[1]).await;
@@ -428,6 +442,7 @@ async fn the_proxy_does_not_probe_itself() {
 async fn a_name_that_is_none_is_told_at_the_start() {
     let mut settings = settings();
     settings.discovery.service = Some("a..b".into());
+    settings.discovery.nameservers = vec![SocketAddr::from(([127, 0, 0, 1], 53))];
     let spawned = Cluster::spawn(settings, ClusterMetrics::new(), CancellationToken::new());
     assert!(spawned.is_err());
 }
@@ -479,7 +494,7 @@ fn counts(snapshotter: &Snapshotter) -> BTreeMap<(String, String), u64> {
 async fn what_could_not_be_remembered_is_tried_again() {
     let directory = tempfile::tempdir().unwrap();
     let missing = directory.path().join("not/yet");
-    let file = StateFile::new(&missing.join("nodes.json"), SERVICE);
+    let file = StateFile::new(&missing.join("nodes.json"), &settings().discovery);
     let tasks = TaskTracker::new();
     let memory = Memory::spawn(file.clone(), Vec::new(), &tasks);
     let found = Candidate { address: NodeAddr("192.0.2.1:3306".parse().unwrap()), priority: 1 };

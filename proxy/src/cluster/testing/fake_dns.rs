@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use hickory_resolver::proto::op::{Message, OpCode, Query, ResponseCode};
-use hickory_resolver::proto::rr::rdata::{A, AAAA, CNAME, SRV};
+use hickory_resolver::proto::rr::rdata::{A, AAAA, CNAME, SOA, SRV};
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
@@ -37,10 +37,17 @@ pub(crate) struct Question {
 pub(crate) enum Reply {
     /// With an error code, or with [`ResponseCode::NoError`] and no records.
     Code(ResponseCode),
-    /// With records, but saying that they are not all (TC).
+    /// With records and glue, but saying that they are not all (TC).
+    Cut(Vec<Record>, Vec<Record>),
+    /// With no records, but saying that there are some (TC).
     CutShort,
     /// With bytes that are no message.
     Garbage,
+    /// That there is no such name (NXDOMAIN), and that this holds for a time: with an SOA record.
+    NoSuchName {
+        /// In seconds (RFC 2308).
+        negative_ttl: u32,
+    },
     /// To a question with another id.
     OtherId(Vec<Record>),
     /// To a question for another name.
@@ -161,6 +168,17 @@ impl Shared {
         let mut query = query;
         match reply {
             Reply::Code(code) => message.metadata.response_code = code,
+            Reply::Cut(answers, additionals) => {
+                message.metadata.truncation = true;
+                message.add_answers(answers);
+                message.add_additionals(additionals);
+            }
+            Reply::NoSuchName { negative_ttl } => {
+                message.metadata.response_code = ResponseCode::NXDomain;
+                let (zone, admin) = (fqdn("consul"), fqdn("hostmaster.consul"));
+                let soa = SOA::new(zone.clone(), admin, 1, 3600, 600, 86_400, negative_ttl);
+                message.add_authority(Record::from_rdata(zone, negative_ttl, RData::SOA(soa)));
+            }
             Reply::CutShort => message.metadata.truncation = true,
             Reply::Garbage => return Some(vec![0xff; 40]),
             Reply::OtherId(records) => {

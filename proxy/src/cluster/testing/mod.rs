@@ -1,5 +1,6 @@
-//! Stand-ins for name servers and nodes, and the words of real ones.
+//! Stand-ins for name servers, Consul and nodes, and the words of real ones.
 
+pub(crate) mod fake_consul;
 pub(crate) mod fake_dns;
 pub(crate) mod fake_node;
 pub(crate) mod views;

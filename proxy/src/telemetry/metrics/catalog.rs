@@ -4,7 +4,9 @@
 
 use metrics::{Counter, Gauge, Histogram, SharedString, Unit};
 
-use super::label::{DnsResult, DoubtOutcome, Label, LinkLoss, LoginResult, RecoveryPhase, Refusal};
+use super::label::{
+    DoubtOutcome, Label, LinkLoss, LoginResult, LookupResult, RecoveryPhase, Refusal,
+};
 
 /// One metric, or one family of series that differ in their label.
 #[derive(Debug)]
@@ -268,11 +270,20 @@ pub(super) const PROBES_FAILED: Metric = by(
 );
 pub(super) const DNS_LOOKUPS: Metric = by(
     "result",
-    DnsResult::NAMES,
+    LookupResult::NAMES,
     counter(
         "ido_proxy_dns_lookups_total",
         Unit::Count,
         "Questions asked to name servers, by how they ended.",
+    ),
+);
+pub(super) const CONSUL_LOOKUPS: Metric = by(
+    "result",
+    LookupResult::NAMES,
+    counter(
+        "ido_proxy_consul_lookups_total",
+        Unit::Count,
+        "Questions asked to Consul's HTTP interface, by how they ended; one waits up to 10 s for news.",
     ),
 );
 
@@ -314,4 +325,5 @@ pub(super) const ALL: &[Metric] = &[
     PROBE_SECONDS,
     PROBES_FAILED,
     DNS_LOOKUPS,
+    CONSUL_LOOKUPS,
 ];

@@ -7,7 +7,7 @@ use metrics::{Counter, Gauge, Histogram};
 use tokio::sync::watch;
 
 use super::catalog;
-use super::label::{CounterBy, DnsResult};
+use super::label::{CounterBy, LookupResult};
 use crate::cluster::{NodeAddr, Topology};
 
 /// The handles of discovery, probes and the choice of the primary.
@@ -20,7 +20,9 @@ pub(crate) struct ClusterMetrics {
     /// Changes of the primary, the first choice included.
     pub(crate) primary_changes: Counter,
     /// Questions to name servers, by how they ended.
-    pub(crate) dns_lookups: CounterBy<DnsResult>,
+    pub(crate) dns_lookups: CounterBy<LookupResult>,
+    /// Questions to Consul's HTTP interface, by how they ended.
+    pub(crate) consul_lookups: CounterBy<LookupResult>,
 }
 
 impl ClusterMetrics {
@@ -31,6 +33,7 @@ impl ClusterMetrics {
             usable: catalog::NODES_USABLE.gauge(),
             primary_changes: catalog::PRIMARY_CHANGES.counter(),
             dns_lookups: CounterBy::new(&catalog::DNS_LOOKUPS),
+            consul_lookups: CounterBy::new(&catalog::CONSUL_LOOKUPS),
         }
     }
 

@@ -202,13 +202,13 @@ label! {
 }
 
 label! {
-    /// How one question to one name server ended.
-    DnsResult {
+    /// How one question to a name server or to Consul ended.
+    LookupResult {
         /// It named at least one address.
         Found = "found",
-        /// A proper answer without any address (NXDOMAIN, or no record of the type).
+        /// A proper answer without any address (NXDOMAIN, no record of the type, no instance).
         Empty = "empty",
-        /// An error code such as SERVFAIL, or an answer that makes no sense.
+        /// An error such as SERVFAIL or 500, or an answer that makes no sense.
         Failed = "failed",
         /// No answer in time.
         TimedOut = "timed_out",
