@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use crate::app::cluster_settings;
 use crate::cluster::ClusterKind;
 use crate::cluster::look::look;
+use crate::cluster::pin::Agreement;
 use crate::cluster::verdict::Verdict;
 use crate::session::fence::FENCELESS;
 
@@ -57,6 +58,23 @@ pub(super) async fn check(config: &Config) -> bool {
     let Some((node, ..)) = seen.nodes.iter().find(|(.., verdict)| *verdict == Verdict::Usable)
     else {
         return said(false, "no node is usable: clients would be held");
+    };
+    good &= match (&seen.agreement, kind) {
+        (_, ClusterKind::Single) => true,
+        (Agreement::Pinned(Some(pin)), _) => {
+            said(true, &format!("all proxies go by the pin: {} (epoch {})", pin.node, pin.epoch))
+        }
+        (Agreement::Pinned(None), _) => {
+            said(true, "the proxies can agree on a pin; none is set yet")
+        }
+        (Agreement::BestEffort(words), _) => said(
+            false,
+            &format!(
+                "no pin ({words}): each proxy would choose the primary for itself; run \
+                 `ido-proxy setup | mariadb` on one node"
+            ),
+        ),
+        (Agreement::Unknown, _) => said(false, "no node tells what the proxies have agreed on"),
     };
     for user in &config.users {
         let schema = config.control.schema.as_str();
