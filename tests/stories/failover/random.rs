@@ -177,7 +177,8 @@ impl Fault {
             }
         }
         // A majority is left whatever comes next.
-        stage.lab.galera.all_synced(RECOVERY).await
+        stage.lab.galera.all_synced(RECOVERY).await?;
+        stage.settles().await
     }
 }
 

@@ -142,6 +142,31 @@ impl Stage {
         .await
     }
 
+    /// Waits for a membership of all nodes that lasts. A node that was silent for almost too long may look well
+    /// on all sides, and be thrown out all the same; but nobody answers a causal read while that is open.
+    pub(crate) async fn settles(&self) -> Result<()> {
+        wait_until("a membership that lasts", RECOVERY, Some(&self.log()), async || {
+            for node in self.lab.galera.nodes() {
+                let read = async {
+                    let mut root = node.hold("SET SESSION wsrep_sync_wait = 7").await?;
+                    sql::value::<u32>(&mut root, "SELECT COUNT(*) FROM icinga.story_value").await
+                };
+                if let Err(error) = read.await {
+                    return node.part().look(error);
+                }
+            }
+            for node in self.lab.galera.nodes() {
+                match node.standing().await {
+                    Ok(standing) if standing.synced_among(self.lab.galera.nodes().len()) => {}
+                    Ok(standing) => return node.part().look(standing),
+                    Err(error) => return node.part().look(error),
+                }
+            }
+            Look::Done(())
+        })
+        .await
+    }
+
     /// Waits until so many links lie ready at the next primary.
     pub(crate) async fn lies_ready(&self, links: usize) -> Result<()> {
         let line = format!("ido_proxy_warm_links {links}");
