@@ -1,12 +1,13 @@
 //! Changes the pin, if nobody else has.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error, Row};
 use thiserror::Error;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::decide::Proposal;
 use super::pin::{Pin, Reading};
@@ -15,7 +16,7 @@ use super::settings::{MonitorSettings, Settings};
 use super::topology::NodeAddr;
 
 /// Where the pin is, and who changes it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Proposer {
     /// The account that may change it.
     pub(crate) monitor: Arc<MonitorSettings>,
@@ -23,6 +24,8 @@ pub(crate) struct Proposer {
     pub(crate) schema: String,
     /// Who we are, to whoever reads the row.
     pub(crate) name: String,
+    /// Connections that lie ready: a node that everybody turns to may let nobody in any more.
+    pub(crate) ready: Mutex<BTreeMap<NodeAddr, Conn>>,
 }
 
 /// Why the pin could not be changed, or it is not known whether it was. It may be tried again: the epoch
@@ -44,6 +47,7 @@ impl Proposer {
             monitor: Arc::new(settings.monitor.clone()),
             schema: settings.schema.clone(),
             name: settings.name.clone(),
+            ready: Mutex::default(),
         }
     }
 
@@ -61,8 +65,40 @@ impl Proposer {
         }
     }
 
+    /// Makes a connection to `node` lie ready, and closes those to other nodes.
+    pub(crate) async fn prepare(&self, node: NodeAddr) {
+        let others = std::mem::take(&mut *self.lock());
+        for conn in others.into_values() {
+            let _ = conn.disconnect().await;
+        }
+        loop {
+            match timeout(PATIENCE, Conn::new(options(node, &self.monitor))).await {
+                Ok(Ok(conn)) => {
+                    self.lock().insert(node, conn);
+                    return;
+                }
+                Ok(Err(_)) | Err(_) => sleep(PREPARE_AGAIN_AFTER).await,
+            }
+        }
+    }
+
     async fn ask(&self, proposal: &Proposal) -> Result<Reading, Error> {
-        let mut conn = Conn::new(options(proposal.node, &self.monitor)).await?;
+        let ready = self.lock().remove(&proposal.node);
+        if let Some(conn) = ready {
+            match self.ask_on(conn, proposal).await {
+                // It was closed meanwhile.
+                Err(Error::Io(_) | Error::Driver(_)) => {}
+                answered => return answered,
+            }
+        }
+        self.ask_on(Conn::new(options(proposal.node, &self.monitor)).await?, proposal).await
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<NodeAddr, Conn>> {
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn ask_on(&self, mut conn: Conn, proposal: &Proposal) -> Result<Reading, Error> {
         let cluster = proposal.cluster.as_str();
         if !is_uuid(cluster) {
             return Ok(Reading::Unread);
@@ -147,6 +183,9 @@ const MISSING: [u16; 6] = [1044, 1049, 1054, 1142, 1143, 1146];
 
 /// The most that a column of the table takes, in characters.
 const LONGEST: usize = 255;
+
+/// How soon a node that let nobody in is asked again.
+const PREPARE_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 /// Longer than a cluster needs to form anew.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -4,7 +4,7 @@
 //! never waits for a node, a name server or the disk.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ido_proxy_protocol::err::ErrPacket;
@@ -95,6 +95,8 @@ pub(crate) struct Cluster {
     proposer: Arc<Proposer>,
     /// What is being asked for.
     proposing: Option<Proposing>,
+    /// The node to which the next proposal is likely to go, and what makes a connection lie ready there.
+    prepared: Option<(NodeAddr, AbortHandle)>,
     answered: mpsc::Sender<Answered>,
     metrics: ClusterMetrics,
     candidates: Candidates,
@@ -183,7 +185,8 @@ impl Cluster {
         let mut cluster = Self {
             policy: Policy { kind, path_timeout },
             monitor: Arc::clone(&monitor),
-            proposer: Arc::new(Proposer { monitor, schema, name }),
+            proposer: Arc::new(Proposer { monitor, schema, name, ready: Mutex::default() }),
+            prepared: None,
             proposing: None,
             answered,
             metrics,
@@ -368,6 +371,23 @@ impl Cluster {
         });
     }
 
+    /// Keeps a connection ready where the next proposal is likely to go.
+    fn prepare(&mut self) {
+        let next = self.decision.next.filter(|_| self.decision.agreement.pin().is_some());
+        let Some(next) = next else { return };
+        if self.prepared.as_ref().is_some_and(|(node, _)| *node == next) {
+            return;
+        }
+        if let Some((_, before)) = self.prepared.take() {
+            before.abort();
+        }
+        let (proposer, stop) = (Arc::clone(&self.proposer), self.stop.clone());
+        let task = self.tasks.spawn(async move {
+            stop.run_until_cancelled(proposer.prepare(next)).await;
+        });
+        self.prepared = Some((next, task.abort_handle()));
+    }
+
     fn decide(&mut self) {
         let views: Vec<_> = self.nodes.values().map(|node| node.view.clone()).collect();
         let decision = decide(&self.decision, &views, self.policy, Instant::now());
@@ -375,6 +395,7 @@ impl Cluster {
         let topology = topology(&decision, &views);
         self.decision = decision;
         self.propose();
+        self.prepare();
         self.topology.send_if_modified(|published| {
             let changed = **published != topology;
             if changed {
