@@ -47,7 +47,7 @@ pub(crate) struct Decision {
     /// What they should agree on instead.
     pub(crate) proposal: Option<Proposal>,
     /// Since when we know of the pin, and of those before it, the latest last.
-    pinned: Vec<(u64, Instant)>,
+    pinned: Vec<Known>,
     /// Which cluster is ours.
     cluster: Option<String>,
     /// The latest membership that any node of ours knows, and since when we know of it.
@@ -58,7 +58,7 @@ impl Decision {
     /// Takes in a pin that was told by the answer to a proposal.
     pub(crate) fn learn(&mut self, pin: Pin, now: Instant) {
         if self.agreement.pin().is_none_or(|known| known.epoch < pin.epoch) {
-            self.pinned.push((pin.epoch, now));
+            self.pinned.push(Known::of(&pin, now));
             self.agreement = Agreement::Pinned(Some(pin));
         }
     }
@@ -207,29 +207,46 @@ pub(crate) fn decide(
     }
 }
 
-/// The pins of late, and since when we know of each.
-fn pinned(previous: &Decision, pin: Option<&Pin>, now: Instant) -> Vec<(u64, Instant)> {
-    let recent = |known: &&(u64, Instant)| now.saturating_duration_since(known.1) < RECENT;
+/// A pin of late.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Known {
+    epoch: u64,
+    /// Since when we know of it.
+    since: Instant,
+    /// Whoever changed it heard nothing from the node before; others may have.
+    for_silence: bool,
+}
+
+impl Known {
+    fn of(pin: &Pin, now: Instant) -> Self {
+        let for_silence = pin.reason.ends_with(&Reason::Silent.to_string());
+        Self { epoch: pin.epoch, since: now, for_silence }
+    }
+
+    fn is_recent(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.since) < RECENT
+    }
+}
+
+/// The pins of late, the latest last.
+fn pinned(previous: &Decision, pin: Option<&Pin>, now: Instant) -> Vec<Known> {
     let latest = previous.pinned.last();
-    let mut pinned: Vec<_> = previous
-        .pinned
-        .iter()
-        .filter(|known| recent(known) || Some(*known) == latest)
-        .copied()
-        .collect();
+    let kept = |known: &&Known| known.is_recent(now) || Some(*known) == latest;
+    let mut pinned: Vec<_> = previous.pinned.iter().filter(kept).copied().collect();
     if let Some(pin) = pin
-        && pinned.last().is_none_or(|(epoch, _)| *epoch != pin.epoch)
+        && pinned.last().is_none_or(|known| known.epoch != pin.epoch)
     {
-        pinned.push((pin.epoch, now));
+        pinned.push(Known::of(pin, now));
     }
     pinned
 }
 
 /// How long to wait for a pinned node that is silent to us alone. Two proxies of which each reaches
-/// another node would take the pin from each other for ever: so the wait doubles with each change of late.
-fn patience(path_timeout: Duration, pinned: &[(u64, Instant)], now: Instant) -> Duration {
-    let recent = |known: &&(u64, Instant)| now.saturating_duration_since(known.1) < RECENT;
-    let changes = pinned.iter().skip(1).filter(recent).count().min(MOST_DOUBLED);
+/// another node would take the pin from each other for ever: so the wait doubles with each change of late that
+/// was made for silence.
+fn patience(path_timeout: Duration, pinned: &[Known], now: Instant) -> Duration {
+    let counts = |known: &&Known| known.for_silence && known.is_recent(now);
+    let changes = pinned.iter().filter(counts).count().min(MOST_DOUBLED);
     path_timeout * (1 << changes)
 }
 
@@ -253,7 +270,7 @@ impl Choice<'_> {
         &self,
         pin: Option<&Pin>,
         patience: Duration,
-        pinned: &[(u64, Instant)],
+        pinned: &[Known],
         now: Instant,
     ) -> Agreed {
         let Some(pin) = pin else { return self.unset() };
@@ -265,7 +282,7 @@ impl Choice<'_> {
             _ => Cause::Pinned { by: pin.by.clone(), reason: pin.reason.clone() },
         };
         let stays = |primary| Agreed { primary, wanted: None, cause: cause.clone() };
-        let since = pinned.last().map_or(now, |(_, since)| *since);
+        let since = pinned.last().map_or(now, |known| known.since);
         let Some(view) = self.view(pin.node) else {
             // Nobody has told us of it yet, or it is called otherwise here.
             let waited = now.saturating_duration_since(since) >= patience;

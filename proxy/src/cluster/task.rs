@@ -26,7 +26,7 @@ use super::state_file::StateFile;
 use super::topology::{Node, NodeAddr, Topology};
 use super::trials::{self, Trials};
 use super::verdict::{Reason, Verdict};
-use super::view::{Loss, NodeView, Outcome, Report};
+use super::view::{Contact, Loss, NodeView, Outcome, Report};
 use crate::telemetry::metrics::ClusterMetrics;
 
 /// What the rest of the daemon holds of the cluster.
@@ -231,7 +231,7 @@ impl Cluster {
                 Event::Answered(answered) => self.take_answer(answered),
                 Event::Stop => break,
                 // Time alone changes decisions: a silent primary's grace ends.
-                Event::Tick => {}
+                Event::Tick => self.ask_the_others(),
             }
             self.decide();
             self.meet_members();
@@ -369,6 +369,17 @@ impl Cluster {
             });
             Proposing { proposal: proposal.clone(), task: task.abort_handle() }
         });
+    }
+
+    /// While the primary does not answer, the others know first whether it is still one of them.
+    fn ask_the_others(&self) {
+        let pinned = self.decision.agreement.pin().map(|pin| pin.node);
+        let Some(primary) = pinned.or(self.decision.primary) else { return };
+        let answers = |node: &Watched| node.view.contact == Contact::Answering;
+        if self.nodes.get(&primary).is_some_and(|node| !answers(node)) {
+            let others = self.nodes.iter().filter(|(address, _)| **address != primary);
+            others.for_each(|(_, node)| node.bell.notify_one());
+        }
     }
 
     /// Keeps a connection ready where the next proposal is likely to go.

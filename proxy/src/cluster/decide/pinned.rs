@@ -134,7 +134,8 @@ fn the_patience_with_a_silent_node_grows_with_each_change() {
     let mut play = Play::new();
     let mut waits = Vec::new();
     for epoch in 1..=4 {
-        let set = Reading::Set(pin(1, epoch));
+        let reason = Cause::Lost { node: address(2), reason: Reason::Silent }.to_string();
+        let set = Reading::Set(Pin { reason, ..pin(1, epoch) });
         play.see_pin(&set, vec![synced(1), synced(2), synced(3)]);
         let since = play.now;
         while play.wanted().is_none() {
@@ -144,7 +145,7 @@ fn the_patience_with_a_silent_node_grows_with_each_change() {
         waits.push(play.now - since);
     }
     let path = POLICY.path_timeout;
-    assert_eq!(waits, [path, path * 2, path * 4, path * 8]);
+    assert_eq!(waits, [path * 2, path * 4, path * 8, path * 16]);
     play.pass(RECENT.as_millis() as u64);
     let set = Reading::Set(pin(1, 4));
     play.see_pin(&set, vec![synced(1), synced(2), synced(3)]);
