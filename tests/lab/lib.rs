@@ -17,6 +17,7 @@
 //! - [`galera`], [`discovery`] ([`consul`], [`dns`]), [`proxy`], [`icinga`] — the parts.
 //! - [`plain`] — one server that is no cluster, for stories that need none.
 //! - [`faults`] — broken networks; signals are methods of the parts.
+//! - [`story`] — how a test that tells a story ends.
 //! - [`counters`], [`findings`] — what Icinga's log and the nodes' general logs say: counted, judged.
 //! - [`ledger`] — writers with unique tokens, and an audit of what became of them.
 //! - [`part`], [`process`], [`leftovers`] — programs, and their end whatever happens.
@@ -41,6 +42,7 @@ pub mod proxy;
 pub mod raw;
 pub mod run;
 pub mod sql;
+pub mod story;
 pub mod wait;
 pub mod whole;
 

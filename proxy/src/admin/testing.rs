@@ -53,18 +53,7 @@ pub(crate) fn topology() -> Topology {
 }
 
 fn node(address_text: &str, state: NodeState) -> Node {
-    Node {
-        address: address(address_text),
-        name: None,
-        state,
-        usable: true,
-        reason: None,
-        version: None,
-        max_allowed_packet: None,
-        kills: None,
-        has_room: true,
-        silent: false,
-    }
+    Node { state, ..Node::synced(address(address_text)) }
 }
 
 /// The address of the primary.

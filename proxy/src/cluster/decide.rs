@@ -82,6 +82,13 @@ pub(crate) struct Proposal {
     pub(crate) cause: Cause,
 }
 
+impl Proposal {
+    /// Whether `pin` is what came of it.
+    fn became(&self, pin: &Pin) -> bool {
+        pin.node == self.node && pin.epoch == self.expected.unwrap_or_default() + 1
+    }
+}
+
 /// Why the primary is what it is.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) enum Cause {
@@ -275,9 +282,7 @@ impl Choice<'_> {
     ) -> Agreed {
         let Some(pin) = pin else { return self.unset() };
         let cause = match &self.previous.proposal {
-            Some(proposal) if proposal.node == pin.node && self.is_next(proposal, pin) => {
-                proposal.cause.clone()
-            }
+            Some(proposal) if proposal.became(pin) => proposal.cause.clone(),
             _ if self.previous.primary == Some(pin.node) => self.previous.cause.clone(),
             _ => Cause::Pinned { by: pin.by.clone(), reason: pin.reason.clone() },
         };
@@ -286,17 +291,12 @@ impl Choice<'_> {
         let Some(view) = self.view(pin.node) else {
             // Nobody has told us of it yet, or it is called otherwise here.
             let waited = now.saturating_duration_since(since) >= patience;
-            return if waited {
-                self.instead(pin.node, None, Reason::Forgotten)
-            } else {
-                stays(None)
-            };
+            return if waited { self.instead(pin.node, Reason::Forgotten) } else { stays(None) };
         };
-        let class = self.class(view);
         match self.verdicts.get(&pin.node) {
             Some(Verdict::Usable) => stays(Some(pin.node)),
-            Some(Verdict::LastResort(reason)) => match self.best(None) {
-                Some(best) if self.class(best) < class => {
+            Some(Verdict::LastResort(reason)) => match self.better_than(view) {
+                Some(best) => {
                     let cause = Cause::Preferred { node: pin.node, reason: reason.clone() };
                     Agreed {
                         primary: Some(pin.node),
@@ -304,7 +304,7 @@ impl Choice<'_> {
                         cause: self.previous.cause.clone(),
                     }
                 }
-                _ => stays(Some(pin.node)),
+                None => stays(Some(pin.node)),
             },
             // Who pinned it may know more than our last probe.
             _ if view.asked.is_none_or(|asked| asked < since) && !view.is_silent() => stays(None),
@@ -313,7 +313,7 @@ impl Choice<'_> {
             {
                 stays(Some(pin.node))
             }
-            Some(Verdict::Unusable(reason)) => self.instead(pin.node, None, reason.clone()),
+            Some(Verdict::Unusable(reason)) => self.instead(pin.node, reason.clone()),
             None => stays(None),
         }
     }
@@ -328,15 +328,11 @@ impl Choice<'_> {
         Agreed { primary, wanted, cause: self.previous.cause.clone() }
     }
 
-    fn instead(&self, node: NodeAddr, primary: Option<NodeAddr>, reason: Reason) -> Agreed {
+    /// `node` is nobody's primary until another is agreed on.
+    fn instead(&self, node: NodeAddr, reason: Reason) -> Agreed {
         let cause = Cause::Lost { node, reason };
         let wanted = self.best(Some(node)).map(|best| (best.address, cause.clone()));
-        Agreed { primary, wanted, cause }
-    }
-
-    /// Whether `pin` is what came of `proposal`.
-    fn is_next(&self, proposal: &Proposal, pin: &Pin) -> bool {
-        pin.epoch == proposal.expected.unwrap_or_default() + 1
+        Agreed { primary: None, wanted, cause }
     }
 
     fn primary(&self, policy: Policy, now: Instant) -> Option<NodeAddr> {
@@ -352,10 +348,9 @@ impl Choice<'_> {
         let since = now.checked_sub(RECENT).unwrap_or(now);
         match self.verdicts.get(&current.address)? {
             Verdict::Usable => Some(current.address),
-            Verdict::LastResort(_) => match best {
-                Some(best) if self.class(best) < self.class(current) => Some(best.address),
-                _ => Some(current.address),
-            },
+            Verdict::LastResort(_) => {
+                Some(self.better_than(current).map_or(current.address, |best| best.address))
+            }
             Verdict::Unusable(Reason::Lost(_) | Reason::Silent)
                 if self.is_worth_waiting_for(current, since, policy.path_timeout, now) =>
             {
@@ -373,6 +368,11 @@ impl Choice<'_> {
             .filter(|view| Some(view.address) != without)
             .filter(|view| view.contact == Contact::Answering && self.class(view).is_some())
             .min_by(|a, b| self.class(a).cmp(&self.class(b)).then_with(|| by_preference(a, b)))
+    }
+
+    /// The best node, if it is of a better class than `current`.
+    fn better_than(&self, current: &NodeView) -> Option<&NodeView> {
+        self.best(None).filter(|best| self.class(best) < self.class(current))
     }
 
     /// The last primary, if it is no worse than `best`.

@@ -23,9 +23,9 @@ pub(crate) struct Proposer {
     /// The database of the table.
     pub(crate) schema: String,
     /// Who we are, to whoever reads the row.
-    pub(crate) name: String,
+    name: String,
     /// Connections that lie ready: a node that everybody turns to may let nobody in any more.
-    pub(crate) ready: Mutex<BTreeMap<NodeAddr, Conn>>,
+    ready: Mutex<BTreeMap<NodeAddr, Conn>>,
 }
 
 /// Why the pin could not be changed, or it is not known whether it was. It may be tried again: the epoch
@@ -108,9 +108,7 @@ impl Proposer {
         let _ = conn.disconnect().await;
         Ok(reading)
     }
-}
 
-impl Proposer {
     /// It changes one row, or none where somebody else was first.
     fn statement(&self, proposal: &Proposal) -> String {
         let Proposal { cluster, expected, node, cause } = proposal;

@@ -4,15 +4,14 @@
 //! never waits for a node, a name server or the disk.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ido_proxy_protocol::err::ErrPacket;
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::task::AbortHandle;
 use tokio::time::{self, Instant};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use super::candidates::{Candidate, Candidates};
 use super::decide::{Cause, Decision, Policy, Proposal, decide};
@@ -96,7 +95,7 @@ pub(crate) struct Cluster {
     /// What is being asked for.
     proposing: Option<Proposing>,
     /// The node to which the next proposal is likely to go, and what makes a connection lie ready there.
-    prepared: Option<(NodeAddr, AbortHandle)>,
+    prepared: Option<(NodeAddr, AbortOnDropHandle<()>)>,
     answered: mpsc::Sender<Answered>,
     metrics: ClusterMetrics,
     candidates: Candidates,
@@ -118,27 +117,21 @@ struct Watched {
     stop: CancellationToken,
 }
 
-/// A change of the pin that is under way; given up when dropped.
-#[derive(Debug)]
-struct Proposing {
-    proposal: Proposal,
-    task: AbortHandle,
-}
-
-impl Drop for Proposing {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-/// What became of it.
-type Answered = (Proposal, Result<Reading, ProposeError>);
-
 impl Drop for Watched {
     fn drop(&mut self) {
         self.stop.cancel();
     }
 }
+
+/// A change of the pin that is under way; given up when dropped.
+#[derive(Debug)]
+struct Proposing {
+    proposal: Proposal,
+    _task: AbortOnDropHandle<()>,
+}
+
+/// What became of it.
+type Answered = (Proposal, Result<Reading, ProposeError>);
 
 /// What is written to the state file: the latest wins, and a slow disk holds nobody up.
 #[derive(Debug)]
@@ -165,8 +158,8 @@ impl Cluster {
         metrics: ClusterMetrics,
         stop: CancellationToken,
     ) -> Result<ClusterHandle, SourceError> {
-        let Settings { kind, discovery, monitor, path_timeout, schema, name, state_file } =
-            settings;
+        let proposer = Arc::new(Proposer::of(&settings));
+        let Settings { kind, discovery, path_timeout, state_file, .. } = settings;
         let tasks = TaskTracker::new();
         let sources = discover::sources(&discovery, kind);
         let mut candidates = Candidates::new(&discovery.nodes, &discovery.excluded, sources);
@@ -180,12 +173,11 @@ impl Cluster {
         let (probed, results) = mpsc::channel(PENDING_RESULTS);
         let (topology, topology_watch) = watch::channel(Arc::default());
         let (bells, bells_watch) = watch::channel(Bells::new());
-        let monitor = Arc::new(monitor);
         let (answered, proposals) = mpsc::channel(1);
         let mut cluster = Self {
             policy: Policy { kind, path_timeout },
-            monitor: Arc::clone(&monitor),
-            proposer: Arc::new(Proposer { monitor, schema, name, ready: Mutex::default() }),
+            monitor: Arc::clone(&proposer.monitor),
+            proposer,
             prepared: None,
             proposing: None,
             answered,
@@ -367,7 +359,7 @@ impl Cluster {
                 }
                 let _ = answers.send((asked, answer)).await;
             });
-            Proposing { proposal: proposal.clone(), task: task.abort_handle() }
+            Proposing { proposal: proposal.clone(), _task: AbortOnDropHandle::new(task) }
         });
     }
 
@@ -389,14 +381,11 @@ impl Cluster {
         if self.prepared.as_ref().is_some_and(|(node, _)| *node == next) {
             return;
         }
-        if let Some((_, before)) = self.prepared.take() {
-            before.abort();
-        }
         let (proposer, stop) = (Arc::clone(&self.proposer), self.stop.clone());
         let task = self.tasks.spawn(async move {
             stop.run_until_cancelled(proposer.prepare(next)).await;
         });
-        self.prepared = Some((next, task.abort_handle()));
+        self.prepared = Some((next, AbortOnDropHandle::new(task)));
     }
 
     fn decide(&mut self) {

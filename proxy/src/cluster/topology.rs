@@ -109,6 +109,25 @@ pub(crate) struct Node {
     pub(crate) silent: bool,
 }
 
+#[cfg(test)]
+impl Node {
+    /// One that is as well as can be.
+    pub(crate) fn synced(address: NodeAddr) -> Self {
+        Self {
+            address,
+            name: None,
+            state: NodeState::Synced,
+            usable: true,
+            reason: None,
+            version: None,
+            max_allowed_packet: None,
+            kills: None,
+            has_room: true,
+            silent: false,
+        }
+    }
+}
+
 /// The state of a node, in Galera's own words where it answered.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]

@@ -208,12 +208,13 @@ impl Session {
             None => {
                 let buffers = self.context.buffers.clone();
                 let limit = self.context.limits.link_timeout;
-                let link = Link::open(node, &self.profile, buffers, limit).await;
-                let mut link =
-                    link.inspect_err(|error| metrics.links_lost.of(error.loss()).increment(1))?;
-                self.bind(&mut link)
-                    .await
-                    .inspect_err(|error| metrics.links_lost.of(error.loss()).increment(1))?;
+                let opened = async {
+                    let mut link = Link::open(node, &self.profile, buffers, limit).await?;
+                    self.bind(&mut link).await.map(|()| link)
+                };
+                let link = opened.await.inspect_err(|error: &LinkError| {
+                    metrics.links_lost.of(error.loss()).increment(1);
+                })?;
                 metrics.links_opened.increment(1);
                 metrics.link_seconds.record(started.elapsed().as_secs_f64());
                 (link, self.profile.database.clone())

@@ -37,7 +37,7 @@ use super::warm::Heater;
 use super::wire::Wire;
 use crate::cluster::decide::Cause;
 use crate::cluster::verdict::Reason;
-use crate::cluster::{ClusterHandle, Node, NodeAddr, NodeState, Topology};
+use crate::cluster::{ClusterHandle, Node, NodeAddr, Topology};
 use crate::telemetry::metrics::SessionMetrics;
 
 /// Everything around a session.
@@ -172,7 +172,7 @@ impl Stage {
     pub(super) fn heat(&self, has_room: bool) -> JoinHandle<()> {
         let next = self.next_node();
         self.orders.send_modify(|orders| {
-            let node = Node { address: next, has_room, ..self.named_node(0) };
+            let node = Node { has_room, ..Node::synced(next) };
             let topology = Topology::clone(&orders.topology);
             let nodes = vec![node];
             orders.topology = Arc::new(Topology { next: Some(next), nodes, ..topology });
@@ -215,8 +215,7 @@ impl Stage {
 
     /// Makes another node the primary, or none; and `usable` are all nodes that are usable.
     pub(super) fn set_nodes(&self, primary: Option<NodeAddr>, usable: &[NodeAddr]) {
-        let node = |address: &NodeAddr| Node { address: *address, ..self.named_node(0) };
-        let nodes = usable.iter().map(node).collect();
+        let nodes = usable.iter().map(|address| Node::synced(*address)).collect();
         self.set_primary(primary);
         self.orders.send_modify(|orders| {
             orders.topology = Arc::new(Topology { nodes, ..Topology::clone(&orders.topology) });
@@ -259,24 +258,9 @@ impl Stage {
     /// The node has told that so many connections were killed there.
     pub(super) fn set_kills(&self, kills: u64) {
         self.orders.send_modify(|orders| {
-            let nodes = vec![self.named_node(kills)];
+            let nodes = vec![Node { kills: Some(kills), ..Node::synced(self.node()) }];
             orders.topology = Arc::new(Topology { nodes, ..Topology::clone(&orders.topology) });
         });
-    }
-
-    fn named_node(&self, kills: u64) -> Node {
-        Node {
-            address: self.node(),
-            name: None,
-            state: NodeState::Synced,
-            usable: true,
-            reason: None,
-            version: None,
-            max_allowed_packet: None,
-            kills: Some(kills),
-            has_room: true,
-            silent: false,
-        }
     }
 
     /// Begins or speeds up the daemon's end.

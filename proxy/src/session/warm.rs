@@ -34,6 +34,13 @@ struct Seats {
     left: Vec<Warm>,
 }
 
+impl Seats {
+    /// How many links lie ready.
+    fn warm(&self) -> usize {
+        self.taken.values().filter(|place| place.warm.is_some()).count()
+    }
+}
+
 #[derive(Debug)]
 struct Place {
     entry: Arc<SessionEntry>,
@@ -83,9 +90,7 @@ impl WarmLinks {
     /// Gives the session of `entry`, which logs in as `profile` says, a seat.
     pub(super) fn seat(self: &Arc<Self>, entry: Arc<SessionEntry>, profile: Profile) -> Seat {
         let id = entry.id();
-        let before = self.lock().taken.insert(id, Place { entry, profile, warm: None });
-        // Two sessions never have one id.
-        drop(before);
+        self.lock().taken.insert(id, Place { entry, profile, warm: None });
         Seat { links: Arc::clone(self), id }
     }
 
@@ -139,7 +144,7 @@ impl WarmLinks {
     /// The session without a warm link that did something last, if that is not long ago.
     fn most_wanted(&self) -> Option<(SessionId, Profile)> {
         let seats = self.lock();
-        if seats.taken.values().filter(|place| place.warm.is_some()).count() >= MOST_WARM {
+        if seats.warm() >= MOST_WARM {
             return None;
         }
         let cold = seats.taken.iter().filter(|(_, place)| place.warm.is_none());
@@ -152,7 +157,7 @@ impl WarmLinks {
     /// How many lie ready.
     #[cfg(test)]
     pub(super) fn count(&self) -> usize {
-        self.lock().taken.values().filter(|place| place.warm.is_some()).count()
+        self.lock().warm()
     }
 
     /// Keeps `warm` for its session, if that is still there.

@@ -17,6 +17,8 @@ use mysql_async::prelude::FromRow;
 
 use crate::client::Client;
 
+pub(crate) use lab::story::Story;
+
 /// A cluster with a proxy before it.
 pub(crate) struct Stage {
     pub(crate) lab: Lab,
@@ -265,24 +267,6 @@ impl Stage {
 
     fn node_at(&self, address: std::net::SocketAddr) -> Option<&Node> {
         self.lab.galera.nodes().iter().find(|node| node.address() == address)
-    }
-}
-
-/// How a story ends. A test prints what it returns in the form for programmers; this one is to be read.
-pub(crate) type Story = std::result::Result<(), Failed>;
-
-/// Why a story failed.
-pub(crate) struct Failed(LabError);
-
-impl From<LabError> for Failed {
-    fn from(error: LabError) -> Self {
-        Self(error)
-    }
-}
-
-impl std::fmt::Debug for Failed {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)
     }
 }
 

@@ -91,12 +91,7 @@ async fn the_last_node_serves_readers_and_gives_them_back() -> Story {
     let stage = Stage::set().await?;
     let mut idle = stage.reader().await?;
     let mut reader = stage.reader().await?;
-    let others = stage.others().await?;
-    for node in &others {
-        node.term().await?;
-    }
-    let primary = stage.primary().await?;
-    stage.reads_at(&mut reader, "the primary", |name| name == primary.name()).await?;
+    let (primary, others) = stage.leave_one(&mut reader).await?;
     reader.tell("BEGIN").await?;
     reader.value::<u64>("SELECT COUNT(*) FROM story").await?;
     others[0].start().await?;

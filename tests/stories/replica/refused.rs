@@ -24,12 +24,7 @@ async fn every_way_to_write_is_refused_and_nothing_is_written_on_any_node() -> S
 
     // The last node is the primary, and as read-only for who comes this way.
     let mut reader = stage.reader().await?;
-    let others = stage.others().await?;
-    for node in &others {
-        node.term().await?;
-    }
-    let primary = stage.primary().await?;
-    stage.reads_at(&mut reader, "the primary", |name| name == primary.name()).await?;
+    let (primary, others) = stage.leave_one(&mut reader).await?;
     let before = committed(primary).await?;
     refuses_all(&stage).await?;
     let after = committed(primary).await?;

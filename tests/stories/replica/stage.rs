@@ -11,6 +11,8 @@ use lab::{Lab, LabError, Result, sql};
 
 use crate::reader::Reader;
 
+pub(crate) use lab::story::Story;
+
 /// A cluster with a proxy before it.
 pub(crate) struct Stage {
     pub(crate) lab: Lab,
@@ -120,6 +122,17 @@ impl Stage {
         Ok(self.lab.end().await?)
     }
 
+    /// Ends all nodes but the primary, and waits until `reader` reads there. The primary, and the others.
+    pub(crate) async fn leave_one(&self, reader: &mut Reader) -> Result<(&Node, Vec<&Node>)> {
+        let others = self.others().await?;
+        for node in &others {
+            node.term().await?;
+        }
+        let primary = self.primary().await?;
+        self.reads_at(reader, "the primary", |name| name == primary.name()).await?;
+        Ok((primary, others))
+    }
+
     /// A failure of a story, with the proxy's log.
     pub(crate) fn failure(&self, what: &str, reason: impl Into<String>) -> LabError {
         let log = lab::error::LogTail::of(&self.log());
@@ -129,24 +142,6 @@ impl Stage {
     /// `condition`, or a failure that says why not and names the log.
     pub(crate) fn must(&self, condition: bool, reason: impl Into<String>) -> Result<()> {
         if condition { Ok(()) } else { Err(self.failure("the story", reason)) }
-    }
-}
-
-/// How a story ends. A test prints what it returns in the form for programmers; this one is to be read.
-pub(crate) type Story = std::result::Result<(), Failed>;
-
-/// Why a story failed.
-pub(crate) struct Failed(LabError);
-
-impl From<LabError> for Failed {
-    fn from(error: LabError) -> Self {
-        Self(error)
-    }
-}
-
-impl std::fmt::Debug for Failed {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)
     }
 }
 

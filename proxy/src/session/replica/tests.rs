@@ -2,18 +2,8 @@ use super::*;
 
 /// Nodes by their last digit; those in `usable` are.
 fn cluster(primary: Option<u8>, usable: &[u8]) -> Topology {
-    let nodes = (1..=4).map(|last| Node {
-        address: node(last),
-        name: None,
-        state: NodeState::Synced,
-        usable: usable.contains(&last),
-        reason: None,
-        version: None,
-        max_allowed_packet: None,
-        kills: None,
-        has_room: true,
-        silent: false,
-    });
+    let nodes =
+        (1..=4).map(|last| Node { usable: usable.contains(&last), ..Node::synced(node(last)) });
     Topology { primary: primary.map(node), nodes: nodes.collect(), ..Topology::default() }
 }
 

@@ -3,7 +3,7 @@ use ido_proxy_protocol::ok::OkPacket;
 use ido_proxy_protocol::status::StatusFlags;
 
 use super::super::orders::Phase;
-use super::super::testing::{DEADLINE, Stage, ok};
+use super::super::testing::{DEADLINE, Peer, Stage, ok};
 use super::*;
 
 const QUERY: &[u8] = b"\x03SELECT 1";
@@ -16,13 +16,10 @@ fn icinga() -> Capabilities {
 #[tokio::test]
 async fn a_session_goes_on_with_the_link_that_lay_ready() {
     let stage = Stage::new(DEADLINE).await;
-    let (mut client, mut node, _session) = stage.begin(icinga()).await;
+    let (mut client, node, _session) = stage.begin(icinga()).await;
     let _keeper = stage.heat(true);
     let mut next = stage.accept_warm_link().await;
-    client.send(QUERY, 0).await;
-    node.read().await;
-    stage.set_primary(Some(stage.next_node()));
-    drop(node);
+    lose(&stage, &mut client, node).await;
     next.answer_barrier().await;
     assert_eq!(next.read().await.payload, QUERY);
     next.send(&ok(StatusFlags::AUTOCOMMIT), 1).await;
@@ -42,10 +39,7 @@ async fn a_link_that_lay_ready_is_given_the_database_of_now() {
     let changed = OkPacket { status, session_state: b"\x01\x06\x05other", ..OkPacket::default() };
     node.send(&changed.encode(Capabilities::SESSION_TRACK), 1).await;
     client.read().await;
-    client.send(QUERY, 0).await;
-    node.read().await;
-    stage.set_primary(Some(stage.next_node()));
-    drop(node);
+    lose(&stage, &mut client, node).await;
     next.answer_barrier().await;
     assert_eq!(next.read().await.payload, b"\x02other");
 }
@@ -88,14 +82,11 @@ async fn a_node_without_room_is_left_alone() {
 #[tokio::test]
 async fn one_that_its_node_has_closed_is_replaced() {
     let stage = Stage::new(DEADLINE).await;
-    let (mut client, mut node, _session) = stage.begin(icinga()).await;
+    let (mut client, node, _session) = stage.begin(icinga()).await;
     let _keeper = stage.heat(true);
     drop(stage.accept_warm_link().await);
     let mut next = stage.accept_warm_link().await;
-    client.send(QUERY, 0).await;
-    node.read().await;
-    stage.set_primary(Some(stage.next_node()));
-    drop(node);
+    lose(&stage, &mut client, node).await;
     next.answer_barrier().await;
 }
 
@@ -113,6 +104,13 @@ async fn another_user_does_not_get_the_link_of_the_one_before() {
     stage.set_primary(Some(stage.next_node()));
     client.send(QUERY, 0).await;
     drop(again.read().await);
+}
+
+/// The client asks something, and its node dies over it.
+async fn lose(stage: &Stage, client: &mut Peer, mut node: Peer) {
+    client.send(QUERY, 0).await;
+    node.read().await;
+    stage.set_primary(Some(stage.next_node()));
 }
 
 const COM_QUIT: u8 = 0x01;
