@@ -34,6 +34,8 @@ pub(crate) enum Way {
     ProxyUnix,
     /// Through HAProxy in TCP mode.
     Haproxy,
+    /// The same, at a Unix socket of its own.
+    HaproxyUnix,
     /// Through nginx's stream module.
     Nginx,
 }
@@ -50,6 +52,7 @@ impl Way {
             Self::Proxy => "ido-proxy, TCP",
             Self::ProxyUnix => "ido-proxy, Unix socket",
             Self::Haproxy => "HAProxy, TCP",
+            Self::HaproxyUnix => "HAProxy, Unix socket",
             Self::Nginx => "nginx stream, TCP",
         }
     }
@@ -59,7 +62,7 @@ impl Way {
         match self {
             Self::Direct | Self::DirectUnix => None,
             Self::Proxy | Self::ProxyUnix => Some(Self::IDO_PROXY),
-            Self::Haproxy => Some("HAProxy"),
+            Self::Haproxy | Self::HaproxyUnix => Some("HAProxy"),
             Self::Nginx => Some("nginx"),
         }
     }
@@ -107,6 +110,7 @@ impl Stand {
         let tree = |part: &Part| part.id().map(ProcessTree::of);
         let target = |way, endpoint, process| Target { way, endpoint, process };
         let unix = Endpoint::Unix(self.run.data("plain").join("mysqld.sock"));
+        let haproxy_unix = Endpoint::Unix(haproxy::socket(&self.run));
         vec![
             target(Way::Direct, Endpoint::Tcp(self.server.address()), None),
             target(Way::DirectUnix, unix, None),
@@ -117,6 +121,7 @@ impl Stand {
                 tree(self.proxy.part()),
             ),
             target(Way::Haproxy, Endpoint::Tcp(haproxy_address(&self.run)), tree(&self.haproxy)),
+            target(Way::HaproxyUnix, haproxy_unix, tree(&self.haproxy)),
             target(Way::Nginx, Endpoint::Tcp(nginx_address(&self.run)), tree(&self.nginx)),
         ]
     }
@@ -134,7 +139,7 @@ impl Stand {
 /// When it is not installed or does not come up.
 pub(crate) async fn haproxy_before(run: &Arc<Run>, to: SocketAddr) -> Result<(Part, SocketAddr)> {
     let address = haproxy_address(run);
-    let haproxy = haproxy::start(run, &haproxy::before_one(address, to))?;
+    let haproxy = haproxy::start(run, &haproxy::before_one(address, &haproxy::socket(run), to))?;
     listening(&haproxy, address).await?;
     Ok((haproxy, address))
 }

@@ -21,6 +21,7 @@ use crate::cluster::discover::SourceError;
 use crate::cluster::{
     Cluster, ClusterKind, DiscoverySettings, MonitorSettings, NodeAddr, Settings,
 };
+use crate::session::clock::Clock;
 use crate::session::context::{Limits, SessionContext};
 use crate::session::facade::Facade;
 use crate::session::failover::Failovers;
@@ -139,6 +140,7 @@ impl App {
                 )),
                 buffers: Arc::default(),
                 caught_up: Arc::default(),
+                clock: Clock::current(),
                 cluster: cluster.clone(),
                 facade: facade.subscribe(),
                 fences: Arc::new(FencePool::new(config.control.schema.as_str())),

@@ -87,14 +87,14 @@ impl Svg {
 }
 
 fn is_unix(way: Way) -> bool {
-    matches!(way, Way::DirectUnix | Way::ProxyUnix)
+    matches!(way, Way::DirectUnix | Way::ProxyUnix | Way::HaproxyUnix)
 }
 
 fn colour(way: Way) -> &'static str {
     match way {
         Way::Direct | Way::DirectUnix => "#7f8c8d",
         Way::Proxy | Way::ProxyUnix => "#0b84d8",
-        Way::Haproxy => "#d9822b",
+        Way::Haproxy | Way::HaproxyUnix => "#d9822b",
         Way::Nginx => "#2f9e5b",
     }
 }

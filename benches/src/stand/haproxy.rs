@@ -29,8 +29,14 @@ pub(super) fn start(run: &Arc<Run>, configuration: &str) -> Result<Part> {
 }
 
 /// What it is told before the server at `to`.
-pub(super) fn before_one(listen: SocketAddr, to: SocketAddr) -> String {
-    format!("{COMMON}listen mariadb\n\tbind {listen}\n\tserver node1 {to}\n")
+pub(super) fn before_one(listen: SocketAddr, socket: &Path, to: SocketAddr) -> String {
+    let socket = socket.display();
+    format!("{COMMON}listen mariadb\n\tbind {listen}\n\tbind unix@{socket}\n\tserver node1 {to}\n")
+}
+
+/// The Unix socket of [`before_one`].
+pub(super) fn socket(run: &Run) -> PathBuf {
+    run.data("haproxy").join("mariadb.sock")
 }
 
 /// What it is told before a cluster, of which the first node is the active one. At `keeping` a

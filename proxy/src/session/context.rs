@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::clock::Clock;
 use super::facade::Facade;
 use super::failover::Failovers;
 use super::fence::FencePool;
@@ -30,6 +31,8 @@ pub(crate) struct SessionContext {
     pub(crate) buffers: Arc<Buffers>,
     /// The latest epoch whose primary is known to have applied all that was committed before it.
     pub(crate) caught_up: Arc<AtomicU64>,
+    /// What keeps the time.
+    pub(crate) clock: Clock,
     /// Where to say that a node looks dead.
     pub(crate) cluster: ClusterHandle,
     /// Where a failover is written down.

@@ -17,12 +17,13 @@
 //! - [`owed`], [`failover`] — ids that are not to be had after a failover, and how long it took.
 //! - [`end`] — why a session ended.
 //! - [`wire`], [`stream`], [`unix_stream`], [`exchange`] — bytes; [`withhold`] — when they may wait.
-//! - [`orders`], [`context`], [`registry`] — what sessions share with the rest of the daemon.
+//! - [`orders`], [`context`], [`registry`], [`clock`] — what sessions share with the rest of the daemon.
 
 pub(crate) mod acceptor;
 mod book;
 mod carried;
 mod change_user;
+pub(crate) mod clock;
 pub(crate) mod context;
 mod digest;
 mod driver;

@@ -90,6 +90,7 @@ async fn log_in(
         loss: None,
         orders: Standing::new(context.orders.clone()),
         reader: Reader::of(role),
+        withhold: Withhold::new(context.clock.clone()),
         context: Arc::new(context),
         entry,
         client,
@@ -100,7 +101,6 @@ async fn log_in(
         seat: None,
         waiting: Some(sequence.wrapping_sub(1)),
         leaving: false,
-        withhold: Withhold::default(),
     })
 }
 

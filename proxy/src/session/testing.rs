@@ -21,6 +21,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use super::clock::Clock;
 use super::context::{Limits, SessionContext};
 use super::exchange::{Packet, ReadError, read_packet};
 use super::facade::Facade;
@@ -73,6 +74,7 @@ impl Stage {
             accounts: Arc::new(Accounts::new([("icinga".into(), SecretString::from("secret"))])),
             buffers: Arc::default(),
             caught_up: Arc::default(),
+            clock: Clock::current(),
             cluster: ClusterHandle::scripted(watched, node, Arc::clone(&suspected)),
             facade: watch::channel(Arc::new(Facade::default())).1,
             failovers: Arc::default(),
@@ -181,6 +183,7 @@ impl Stage {
             buffers: Arc::clone(&self.context.buffers),
             link_timeout: DEADLINE,
             count: self.context.metrics.warm_links.clone(),
+            clock: self.context.clock.clone(),
         };
         tokio::spawn(Arc::clone(&self.context.warm).keep(heater, self.orders.subscribe()))
     }

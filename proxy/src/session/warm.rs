@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use metrics::Gauge;
 use tokio::sync::watch;
-use tokio::time::sleep;
 
+use super::clock::Clock;
 use super::link::{Link, Profile};
 use super::orders::{Orders, Phase};
 use super::registry::{SessionEntry, SessionId};
@@ -110,7 +110,7 @@ impl WarmLinks {
         loop {
             let topology = Arc::clone(&orders.borrow().topology);
             self.close(self.take_unwanted(&topology, false)).await;
-            sleep(self.heat(heater, &topology).await).await;
+            heater.clock.sleep(self.heat(heater, &topology).await).await;
         }
     }
 
@@ -201,6 +201,8 @@ pub(super) struct Heater {
     pub(super) link_timeout: Duration,
     /// How many lie ready.
     pub(super) count: Gauge,
+    /// What keeps the time between two of them.
+    pub(super) clock: Clock,
 }
 
 /// The most of them that one worker keeps.

@@ -9,18 +9,26 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep};
+
+use super::clock::Clock;
 
 /// Whether the client's output of one session waits.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Withhold {
     waits: bool,
     /// Left to run when the wait is over: to set a timer costs two system calls, and the next wait is
     /// not far. So a wait may be shorter than [`LONGEST`].
     timer: Option<Pin<Box<Sleep>>>,
+    clock: Clock,
 }
 
 impl Withhold {
+    /// Nothing waits yet; `clock` will end what does.
+    pub(super) fn new(clock: Clock) -> Self {
+        Self { waits: false, timer: None, clock }
+    }
+
     /// Decides anew. `continues` says that another result was announced, `ready` how many bytes lie
     /// ready for the client.
     pub(super) fn decide(&mut self, continues: bool, ready: usize) {
@@ -30,7 +38,7 @@ impl Withhold {
             match &mut self.timer {
                 Some(timer) if timer.deadline() > now => {}
                 Some(timer) => timer.as_mut().reset(now + LONGEST),
-                timer @ None => *timer = Some(Box::pin(sleep(LONGEST))),
+                timer @ None => *timer = Some(Box::pin(self.clock.sleep(LONGEST))),
             }
         }
         self.waits = waits;
@@ -75,7 +83,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn no_result_waits_for_longer_than_promised() {
-        let mut withhold = Withhold::default();
+        let mut withhold = Withhold::new(Clock::current());
         for _ in 0..3 {
             let start = Instant::now();
             withhold.decide(true, 11);
@@ -89,7 +97,7 @@ mod tests {
     /// Icinga reads its batch to the end before it goes on: the end must not wait.
     #[tokio::test(start_paused = true)]
     async fn the_end_of_a_reply_and_a_full_buffer_go_at_once() {
-        let mut withhold = Withhold::default();
+        let mut withhold = Withhold::new(Clock::current());
         withhold.decide(true, 11);
         assert!(withhold.waits());
         withhold.decide(false, 22);
@@ -101,7 +109,7 @@ mod tests {
     /// A timer of an earlier wait must not end a later one too late, nor be missed.
     #[tokio::test(start_paused = true)]
     async fn a_timer_that_ran_out_unnoticed_is_set_again() {
-        let mut withhold = Withhold::default();
+        let mut withhold = Withhold::new(Clock::current());
         withhold.decide(true, 11);
         withhold.decide(false, 22);
         tokio::time::advance(LONGEST * 3).await;

@@ -35,6 +35,7 @@ async fn run(context: SessionContext, mut clients: mpsc::UnboundedReceiver<Accep
         buffers: Arc::clone(&context.buffers),
         link_timeout: context.limits.link_timeout,
         count: context.metrics.warm_links.clone(),
+        clock: context.clock.clone(),
     };
     let keeper = tokio::spawn(Arc::clone(&context.warm).keep(heater, context.orders.clone()));
     while let Some(Accepted { socket, client, host, role, permit }) = clients.recv().await {

@@ -1,0 +1,54 @@
+//! Timers for the data path that do not run on it.
+//!
+//! While a timer is set on a worker's runtime, each of its waits has an end, and the kernel sets the
+//! processor's timer for it and takes it back: a microsecond with every command, and several on a
+//! virtual machine. So timers that are always set, or while a client is served, are another
+//! runtime's. What is rare, as a login or the way back after a loss, need not care.
+
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::time::{Sleep, sleep};
+
+/// The runtime that keeps the time.
+#[derive(Clone, Debug)]
+pub(crate) struct Clock(Handle);
+
+impl Clock {
+    /// The present runtime.
+    ///
+    /// # Panics
+    /// There is none, or it has no timers.
+    pub(crate) fn current() -> Self {
+        Self(Handle::current())
+    }
+
+    /// As [`tokio::time::sleep`], on this clock whoever awaits it. It never ends once the runtime has.
+    pub(super) fn sleep(&self, time: Duration) -> Sleep {
+        let _here = self.0.enter();
+        sleep(time)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use tokio::runtime;
+
+    use super::*;
+
+    /// A client would wait for ever for what was withheld.
+    #[tokio::test]
+    async fn a_runtime_without_timers_is_woken_by_another_ones() {
+        let clock = Clock::current();
+        let worker = thread::spawn(move || {
+            let runtime = runtime::Builder::new_current_thread().build().unwrap();
+            let mut timer = Box::pin(clock.sleep(Duration::from_millis(1)));
+            runtime.block_on(&mut timer);
+            timer.as_mut().reset(tokio::time::Instant::now() + Duration::from_millis(1));
+            runtime.block_on(timer);
+        });
+        tokio::task::spawn_blocking(|| worker.join()).await.unwrap().unwrap();
+    }
+}
