@@ -32,12 +32,12 @@ pub fn setup_sql(config: &Config, host_pattern: &str) -> String {
 
     section(&mut sql, TABLES);
     line(&mut sql, &format!("CREATE DATABASE IF NOT EXISTS {schema};"));
-    for (table, columns) in [("pin", PIN), ("fence", FENCE)] {
+    for (table, columns) in [("pin", PIN), ("proxy", PROXY), ("fence", FENCE)] {
         line(&mut sql, &format!("CREATE TABLE IF NOT EXISTS {schema}.`{table}` {columns};"));
     }
 
     section(&mut sql, GRANTS);
-    for table in ["pin", "fence"] {
+    for table in ["pin", "proxy", "fence"] {
         line(
             &mut sql,
             &format!("GRANT SELECT, INSERT, UPDATE ON {schema}.`{table}` TO {monitor};"),
@@ -131,7 +131,7 @@ const TABLES: &str = "\
 ";
 
 const GRANTS: &str = "\
--- Only the monitor moves the pin. A client fences its own transactions, in its own name.
+-- Only the monitor moves the pin and tells what a proxy reaches. A client fences its own transactions, in its own name.
 ";
 
 const PIN: &str = "(
@@ -141,9 +141,19 @@ const PIN: &str = "(
   `reason` VARCHAR(255) NOT NULL COMMENT 'why it was changed',
   `by` VARCHAR(255) NOT NULL COMMENT 'the proxy that changed it',
   `at` TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6) COMMENT 'when it was changed',
+  `drained` VARCHAR(2000) NOT NULL DEFAULT '' COMMENT 'addresses of nodes that are drained',
   PRIMARY KEY (`cluster`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin
   COMMENT='ido-proxy: the node that every proxy writes to'";
+
+const PROXY: &str = "(
+  `cluster` VARCHAR(64) NOT NULL COMMENT 'which cluster, should several share these tables',
+  `name` VARCHAR(255) NOT NULL COMMENT 'the host of the proxy, and where it listens',
+  `reaches` VARCHAR(2000) NOT NULL COMMENT 'addresses of the nodes that answer it',
+  `beat` BIGINT UNSIGNED NOT NULL COMMENT 'grows every few seconds while it runs',
+  PRIMARY KEY (`cluster`, `name`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin
+  COMMENT='ido-proxy: what each proxy reaches'";
 
 const FENCE: &str = "(
   `session` VARCHAR(64) NOT NULL COMMENT 'a session of a proxy',

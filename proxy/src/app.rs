@@ -175,6 +175,7 @@ impl App {
         control.spawn(watch_journals(journals, session_metrics));
         let state = AdminState {
             topology: cluster.topology.clone(),
+            history: Arc::clone(&cluster.history),
             registry: Arc::clone(&registry),
             failovers,
             metrics,

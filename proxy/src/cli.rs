@@ -8,10 +8,12 @@ use clap::{Args, Parser, Subcommand};
 use ido_proxy_config::{Config, Environment, render};
 
 mod check;
+mod daemon;
+mod explain;
 mod live;
+mod order;
 mod run;
 mod setup;
-mod switchover;
 
 /// Keeps Icinga's database connection alive on a MariaDB Galera cluster.
 ///
@@ -34,10 +36,14 @@ enum Command {
     Run(run::Run),
     /// Read the configuration and say what is wrong with it
     Check(check::Check),
+    /// Say why the primary is what it is, and why a session can or cannot move
+    Explain(explain::Explain),
     /// Print the SQL that creates accounts, grants and control tables
     Setup(setup::Setup),
     /// Make another node the primary, for every proxy
-    Switchover(switchover::Switchover),
+    Switchover(order::Switchover),
+    /// Take a node out of use, for every proxy
+    Drain(order::Drain),
 }
 
 /// The option that every command has.
@@ -55,8 +61,10 @@ impl Cli {
         match self.command {
             Command::Run(run) => run.execute(),
             Command::Check(check) => check.execute(),
+            Command::Explain(explain) => explain.execute(),
             Command::Setup(setup) => setup.execute(),
             Command::Switchover(switchover) => switchover.execute(),
+            Command::Drain(drain) => drain.execute(),
         }
     }
 }

@@ -55,6 +55,34 @@ impl Faults {
         .await
     }
 
+    /// No packet of the program that runs in `group` reaches `service`; everybody else's do: its way there is
+    /// broken, and nothing else.
+    ///
+    /// # Errors
+    /// Without root, or without nftables.
+    pub async fn bar(&self, group: u32, service: SocketAddr) -> Result<()> {
+        let (ip, port) = (service.ip(), service.port());
+        let rule = format!("meta skgid {group} ip daddr {ip} tcp dport {port} drop");
+        self.rules(AWAY, &[rule]).await
+    }
+
+    /// Of the packets to and from `service` so many percent are lost.
+    ///
+    /// # Errors
+    /// Without root, or without nftables.
+    pub async fn lose(&self, percent: u8, service: SocketAddr) -> Result<()> {
+        let (ip, port) = (service.ip(), service.port());
+        let luck = format!("numgen random mod 100 < {percent} drop");
+        self.rules(
+            CUT,
+            &[
+                format!("ip daddr {ip} tcp dport {port} {luck}"),
+                format!("ip saddr {ip} tcp sport {port} {luck}"),
+            ],
+        )
+        .await
+    }
+
     /// No packet passes to or from `address` at all, except to itself: as if its machine were unplugged.
     ///
     /// # Errors
@@ -100,11 +128,14 @@ impl Faults {
                 to.port()
             )
         };
-        self.rules(&[
-            format!("{} reject with tcp reset", ends(client, service)),
-            // The reset itself comes from there.
-            format!("{} tcp flags & rst == 0 drop", ends(service, client)),
-        ])
+        self.rules(
+            CUT,
+            &[
+                format!("{} reject with tcp reset", ends(client, service)),
+                // The reset itself comes from there.
+                format!("{} tcp flags & rst == 0 drop", ends(service, client)),
+            ],
+        )
         .await
     }
 
@@ -117,26 +148,27 @@ impl Faults {
             return Ok(());
         }
         let table = table(self.run.number());
-        self.nft(&format!("flush chain ip {table} cut\n")).await
+        self.nft(&format!("flush table ip {table}\n")).await
     }
 
     async fn drop_packets(&self, matches: &[String]) -> Result<()> {
         let rules: Vec<_> = matches.iter().map(|packets| format!("{packets} drop")).collect();
-        self.rules(&rules).await
+        self.rules(CUT, &rules).await
     }
 
-    async fn rules(&self, rules: &[String]) -> Result<()> {
+    async fn rules(&self, chain: Chain, rules: &[String]) -> Result<()> {
         if !geteuid().is_root() {
             return Err(LabError::Refused("a broken network takes root".into()));
         }
         let table = table(self.run.number());
+        let Chain { name, hook, lo } = chain;
         // Adding what exists already is no error to nft.
         let mut script = format!(
             "add table ip {table}\n\
-             add chain ip {table} cut {{ type filter hook input priority 0; }}\n"
+             add chain ip {table} {name} {{ type filter hook {hook} priority 0; }}\n"
         );
         for rule in rules {
-            script += &format!("add rule ip {table} cut iif lo {rule}\n");
+            script += &format!("add rule ip {table} {name} {lo} {rule}\n");
         }
         self.used.store(true, Ordering::Relaxed);
         self.nft(&script).await
@@ -146,6 +178,20 @@ impl Faults {
         run_tool("nft", &["-f".as_ref(), "-".as_ref()], script.as_bytes()).await.map(drop)
     }
 }
+
+/// Where packets are looked at.
+#[derive(Clone, Copy)]
+struct Chain {
+    name: &'static str,
+    hook: &'static str,
+    lo: &'static str,
+}
+
+/// Where they arrive.
+const CUT: Chain = Chain { name: "cut", hook: "input", lo: "iif lo" };
+
+/// Where they leave: only there is it known who sends them.
+const AWAY: Chain = Chain { name: "away", hook: "output", lo: "oif lo" };
 
 impl Drop for Faults {
     fn drop(&mut self) {

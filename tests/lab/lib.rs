@@ -19,10 +19,12 @@
 //! - [`faults`] — broken networks; signals are methods of the parts.
 //! - [`story`] — how a test that tells a story ends.
 //! - [`counters`], [`findings`] — what Icinga's log and the nodes' general logs say: counted, judged.
+//! - [`agreement`] — whether several proxies name the same primary.
 //! - [`ledger`] — writers with unique tokens, and an audit of what became of them.
 //! - [`part`], [`process`], [`leftovers`] — programs, and their end whatever happens.
 //! - [`wait`], [`error`], [`sql`], [`raw`], [`http`] — asking, and saying what was heard.
 
+pub mod agreement;
 pub mod consul;
 pub mod counters;
 pub mod discovery;

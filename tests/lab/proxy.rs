@@ -124,6 +124,7 @@ impl Proxy {
         let program = Program::new(name, binary()?)
             .args(["run", "--config"])
             .arg(&config)
+            .group(group(spec.index))
             .env("RUST_BACKTRACE", "1");
         let part = Part::new(run, program);
         let run = Arc::clone(run);
@@ -252,6 +253,11 @@ impl Proxy {
         sql::connect(self.tcp_account()).await
     }
 
+    /// The group whose packets are its own.
+    pub fn group(&self) -> u32 {
+        group(self.index)
+    }
+
     /// One page of its HTTP interface.
     ///
     /// # Errors
@@ -276,6 +282,10 @@ impl Proxy {
         let status = self.status().await?;
         Ok(status["primary"].as_str().and_then(|primary| primary.parse().ok()))
     }
+}
+
+fn group(index: u8) -> u32 {
+    61_000 + u32::from(index)
 }
 
 /// The binary: `IDO_PROXY_BIN`, or else the latest that cargo has built in this workspace.

@@ -35,6 +35,7 @@ mod command;
 mod gate;
 mod shim;
 mod show_commands;
+mod show_decisions;
 mod show_nodes;
 mod show_sessions;
 mod show_version;

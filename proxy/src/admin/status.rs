@@ -7,6 +7,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use super::StateName;
+use crate::cluster::history::{Decided, History};
 use crate::cluster::{Node, NodeAddr, Topology};
 use crate::session::failover::{Failover, Failovers};
 use crate::session::registry::{Registry, SessionStatus};
@@ -17,6 +18,8 @@ use crate::telemetry::metrics::MetricsHandle;
 pub(crate) struct AdminState {
     /// The cluster, as its task publishes it.
     pub(crate) topology: watch::Receiver<Arc<Topology>>,
+    /// The last decisions about the primary.
+    pub(crate) history: Arc<History>,
     /// The sessions, as they write themselves down.
     pub(crate) registry: Arc<Registry>,
     /// The last failovers.
@@ -33,7 +36,7 @@ pub(crate) struct AdminState {
 
 impl AdminState {
     /// Everything as it is now.
-    pub(super) fn status(&self) -> Status {
+    pub(crate) fn status(&self) -> Status {
         let topology = self.current_topology();
         Status {
             version: VERSION,
@@ -41,12 +44,14 @@ impl AdminState {
             listen: self.listen.to_vec(),
             replica_listen: self.replica_listen.to_vec(),
             primary: topology.primary,
+            next: topology.next,
             epoch: topology.epoch,
             reason: topology.cause.to_string(),
             agreed: topology.agreement.pin().is_some(),
             nodes: topology.nodes.clone(),
             sessions: self.registry.snapshot(),
             failovers: self.failovers.snapshot(),
+            decisions: self.history.snapshot(),
         }
     }
 
@@ -74,7 +79,7 @@ impl AdminState {
 
 /// The answer of `/status`.
 #[derive(Debug, Serialize)]
-pub(super) struct Status {
+pub(crate) struct Status {
     /// The version of the daemon.
     pub(super) version: &'static str,
     /// Seconds since it started.
@@ -85,6 +90,8 @@ pub(super) struct Status {
     pub(super) replica_listen: Vec<String>,
     /// The node that writes go to, or null.
     pub(super) primary: Option<NodeAddr>,
+    /// The node that would be it, were that one lost now, or null.
+    pub(super) next: Option<NodeAddr>,
     /// Grows with each change of the primary; where `agreed`, it is that of the pin.
     pub(super) epoch: u64,
     /// Why the primary is what it is.
@@ -98,6 +105,8 @@ pub(super) struct Status {
     /// The last changes of the node that sessions with a command under way were carried through, the
     /// oldest first.
     pub(super) failovers: Vec<Failover>,
+    /// The last decisions about the primary, with what they were made from, the oldest first.
+    pub(super) decisions: Vec<Decided>,
 }
 
 /// The version of the daemon.

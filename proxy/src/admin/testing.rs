@@ -15,6 +15,7 @@ pub(crate) fn state() -> (AdminState, watch::Sender<Arc<Topology>>) {
     let (sender, receiver) = watch::channel(Arc::new(topology()));
     let state = AdminState {
         topology: receiver,
+        history: Arc::default(),
         failovers: Arc::default(),
         registry: Arc::new(Registry::new()),
         metrics: MetricsHandle::detached(),

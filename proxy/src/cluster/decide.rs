@@ -10,16 +10,19 @@
 //!    by [`by_preference`]; else, where there is no usable node, one that is a last resort.
 //!    Where the proxies share a pin (see [`pin`](super::pin)), that is the primary, and what the rule
 //!    would choose instead is proposed to all.
+//!    Of two that are equally well the one is better that more of the proxies reach; and a node that only
+//!    some of them reach is not left for one that fewer reach.
 //! 4. Nothing is chosen at all before every node was heard, or counts as silent, so that proxies
 //!    that start at different times choose alike, and do not take the one that happened to answer
 //!    first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::peers::{Peers, Row};
 use super::pin::{Agreement, Pin};
 use super::rank::by_preference;
 use super::settings::ClusterKind;
@@ -46,6 +49,8 @@ pub(crate) struct Decision {
     pub(crate) agreement: Agreement,
     /// What they should agree on instead.
     pub(crate) proposal: Option<Proposal>,
+    /// What the other proxies reach.
+    peers: Peers,
     /// Since when we know of the pin, and of those before it, the latest last.
     pinned: Vec<Known>,
     /// Which cluster is ours.
@@ -61,6 +66,16 @@ impl Decision {
             self.pinned.push(Known::of(&pin, now));
             self.agreement = Agreement::Pinned(Some(pin));
         }
+    }
+
+    /// Takes in what the other proxies said just now.
+    pub(crate) fn hear(&mut self, rows: Vec<Row>, now: Instant) {
+        self.peers.take(rows, now);
+    }
+
+    /// Which cluster is ours, once known.
+    pub(crate) fn cluster(&self) -> Option<&str> {
+        self.cluster.as_deref()
     }
 
     /// Whether a node that says this is in our cluster.
@@ -80,18 +95,31 @@ pub(crate) struct Proposal {
     pub(crate) node: NodeAddr,
     /// Why.
     pub(crate) cause: Cause,
+    /// The nodes that are to be drained from now on; `None`: the same as before.
+    pub(crate) drained: Option<BTreeSet<NodeAddr>>,
 }
 
 impl Proposal {
     /// Whether `pin` is what came of it.
-    fn became(&self, pin: &Pin) -> bool {
+    pub(crate) fn became(&self, pin: &Pin) -> bool {
         pin.node == self.node && pin.epoch == self.expected.unwrap_or_default() + 1
+    }
+}
+
+impl fmt::Display for Proposal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.node, self.cause)
     }
 }
 
 /// Why the primary is what it is.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) enum Cause {
+    /// An operator drained a node.
+    Drained {
+        /// The node.
+        node: NodeAddr,
+    },
     /// The first choice after the start.
     Elected,
     /// `node` was the primary and can be it no longer.
@@ -122,11 +150,17 @@ pub(crate) enum Cause {
     /// No node has been usable yet.
     #[default]
     Starting,
+    /// An operator gave a drained node back.
+    Undrained {
+        /// The node.
+        node: NodeAddr,
+    },
 }
 
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Drained { node } => write!(f, "an operator drained {node}"),
             Self::Elected => f.write_str("first choice"),
             Self::Lost { node, reason } => write!(f, "{node} is lost: {reason}"),
             Self::Preferred { node, reason } => write!(f, "better than {node}: {reason}"),
@@ -134,6 +168,7 @@ impl fmt::Display for Cause {
             Self::Pinned { by, reason } => write!(f, "agreed on: {reason} (says {by})"),
             Self::Returned => f.write_str("usable again"),
             Self::Starting => f.write_str("no node has been usable yet"),
+            Self::Undrained { node } => write!(f, "an operator gave {node} back"),
         }
     }
 }
@@ -163,20 +198,22 @@ pub(crate) fn decide(
             .filter(|(_, since)| now.saturating_duration_since(*since) >= VIEW_SETTLES)
             .map(|(view, _)| view),
     };
+    let known =
+        if cluster == previous.cluster { previous.agreement.clone() } else { Agreement::Unknown };
+    let agreement = known.after(views, cluster.as_deref());
     let verdict = |view: &NodeView| match judge(view, yardstick) {
         // It has not been asked since, or does not know it yet.
         verdict if verdict.class().is_some() && is_thrown_out(view, views) => {
             Verdict::Unusable(Reason::Left)
         }
-        verdict => verdict,
+        verdict => match agreement.pin() {
+            Some(pin) => pin.applied(view.address, verdict),
+            None => verdict,
+        },
     };
     let verdicts: BTreeMap<_, _> = views.iter().map(|view| (view.address, verdict(view))).collect();
-
-    let known =
-        if cluster == previous.cluster { previous.agreement.clone() } else { Agreement::Unknown };
-    let agreement = known.after(views, cluster.as_deref());
     let pinned = pinned(previous, agreement.pin(), now);
-    let choice = Choice { previous, views, verdicts: &verdicts };
+    let choice = Choice { previous, views, verdicts: &verdicts, now };
     let (primary, proposal, cause) = match (&agreement, &cluster) {
         (Agreement::Pinned(pin), Some(cluster)) => {
             let patience = patience(policy.path_timeout, &pinned, now);
@@ -186,6 +223,7 @@ pub(crate) fn decide(
                 expected: pin.as_ref().map(|pin| pin.epoch),
                 node,
                 cause,
+                drained: None,
             };
             (agreed.primary, agreed.wanted.map(propose), agreed.cause)
         }
@@ -208,6 +246,7 @@ pub(crate) fn decide(
         last_primary: primary.or(previous.last_primary),
         agreement,
         proposal,
+        peers: previous.peers.clone(),
         pinned,
         cluster,
         latest_view,
@@ -269,6 +308,7 @@ struct Choice<'a> {
     previous: &'a Decision,
     views: &'a [NodeView],
     verdicts: &'a BTreeMap<NodeAddr, Verdict>,
+    now: Instant,
 }
 
 impl Choice<'_> {
@@ -313,7 +353,11 @@ impl Choice<'_> {
             {
                 stays(Some(pin.node))
             }
-            Some(Verdict::Unusable(reason)) => self.instead(pin.node, reason.clone()),
+            Some(Verdict::Unusable(reason)) => {
+                let agreed = self.instead(pin.node, reason.clone());
+                let gains = |(best, _): &(NodeAddr, Cause)| self.gains(view, *best);
+                Agreed { wanted: agreed.wanted.filter(gains), ..agreed }
+            }
             None => stays(None),
         }
     }
@@ -367,7 +411,27 @@ impl Choice<'_> {
             .iter()
             .filter(|view| Some(view.address) != without)
             .filter(|view| view.contact == Contact::Answering && self.class(view).is_some())
-            .min_by(|a, b| self.class(a).cmp(&self.class(b)).then_with(|| by_preference(a, b)))
+            .min_by(|a, b| {
+                let reached = |view: &NodeView| self.reaching(view.address);
+                (self.class(a).cmp(&self.class(b)))
+                    .then_with(|| reached(b).cmp(&reached(a)))
+                    .then_with(|| by_preference(a, b))
+            })
+    }
+
+    /// How many other proxies reach `node`.
+    fn reaching(&self, node: NodeAddr) -> usize {
+        self.previous.peers.reaching(node, self.now)
+    }
+
+    /// Whether more proxies could go to `best` than to `pinned`, if only ways are broken. With `best` we are one
+    /// more ourselves.
+    fn gains(&self, pinned: &NodeView, best: NodeAddr) -> bool {
+        let may_be_the_way =
+            matches!(pinned.contact, Contact::Denied { .. } | Contact::Silent { .. });
+        !may_be_the_way
+            || is_thrown_out(pinned, self.views)
+            || self.reaching(best) + 1 > self.reaching(pinned.address)
     }
 
     /// The best node, if it is of a better class than `current`.

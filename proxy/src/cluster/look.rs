@@ -1,7 +1,7 @@
 //! One look at everything, for `ido-proxy check --live`: what DNS and Consul say, and what each node
 //! says.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -16,6 +16,7 @@ use super::discover::{self, SourceError};
 use super::dns::LookupError;
 use super::pin::Agreement;
 use super::probe::Prober;
+use super::rank::by_preference;
 use super::settings::{ClusterKind, Settings};
 use super::topology::NodeAddr;
 use super::verdict::{Verdict, Yardstick, judge};
@@ -31,6 +32,8 @@ pub(crate) struct Look {
     pub(crate) consul: Option<Result<Vec<Candidate>, Failure>>,
     /// Every node, by address, with its name if it told it, and what was found of it.
     pub(crate) nodes: Vec<(NodeAddr, Option<String>, Verdict)>,
+    /// The usable ones, the best first.
+    pub(crate) preferred: Vec<NodeAddr>,
     /// The cluster of each node that named one.
     pub(crate) clusters: BTreeMap<NodeAddr, String>,
     /// What the proxies have agreed on, by the nodes of the most frequent cluster.
@@ -55,11 +58,12 @@ pub(crate) async fn look(settings: Settings) -> Result<Look, SourceError> {
         None => None,
     };
     let named = service.iter().flatten().chain(consul.iter().flatten()).flatten();
-    let found = named.map(|candidate| candidate.address);
-    let all: BTreeSet<_> = found.chain(discovery.nodes.iter().copied()).collect();
+    let found = named.map(|candidate| (candidate.address, candidate.priority));
+    let listed = discovery.nodes.iter().map(|address| (*address, 0));
+    let all: BTreeMap<_, _> = found.chain(listed).collect();
     let (monitor, metrics) = (Arc::new(monitor), ClusterMetrics::new());
     let mut probes = JoinSet::new();
-    for address in all {
+    for (address, priority) in all {
         let prober = Prober {
             address,
             settings: Arc::clone(&monitor),
@@ -71,21 +75,28 @@ pub(crate) async fn look(settings: Settings) -> Result<Look, SourceError> {
         };
         probes.spawn(async move {
             let asked = Instant::now();
-            let mut view = NodeView::new(address, 0);
+            let mut view = NodeView::new(address, priority);
             view.observe(prober.once().await, asked);
             view
         });
     }
     let yardstick = Yardstick { kind, cluster: None, settled_view: None };
-    let views = probes.join_all().await;
+    let mut views = probes.join_all().await;
+    views.sort_by(by_preference);
     let named = |view: &NodeView| Some((view.address, member(view)?.cluster.clone()));
     let clusters: BTreeMap<_, _> = views.iter().filter_map(named).collect();
     let votes = |cluster: &&String| clusters.values().filter(|other| other == cluster).count();
     let ours = clusters.values().max_by_key(votes).map(String::as_str);
     let agreement = Agreement::Unknown.after(&views, ours);
+    let verdict = |view: &NodeView| match agreement.pin() {
+        Some(pin) => pin.applied(view.address, judge(view, yardstick)),
+        None => judge(view, yardstick),
+    };
     let mut nodes: Vec<_> = (views.iter())
-        .map(|view| (view.address, view.name().map(str::to_owned), judge(view, yardstick)))
+        .map(|view| (view.address, view.name().map(str::to_owned), verdict(view)))
         .collect();
+    let usable = nodes.iter().filter(|(.., verdict)| *verdict == Verdict::Usable);
+    let preferred = usable.map(|(address, ..)| *address).collect();
     nodes.sort_by_key(|(address, ..)| *address);
-    Ok(Look { service, consul, nodes, clusters, agreement })
+    Ok(Look { service, consul, nodes, preferred, clusters, agreement })
 }

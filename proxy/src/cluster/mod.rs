@@ -15,15 +15,21 @@
 //! - [`candidates`] — pure: the nodes we know, whatever anybody says today.
 //! - [`trials`] — pure: members that only Galera names, before they have answered as such.
 //! - [`probe`] — asks one node how it is, again and again; [`view`] — pure: what its answer means.
-//! - [`pin`] — pure: what the proxies have agreed on; [`propose`] — changes it, if nobody else has.
+//! - [`pin`] — pure: what the proxies have agreed on; [`propose`] — changes it, if nobody else has;
+//!   [`order`] — because an operator says so.
+//! - [`peers`] — what the other proxies reach.
 //! - [`verdict`] — pure: may writes go to this node? [`decide`] — pure: which one is the primary.
+//!   [`history`] — the last hundred times, for operators.
 
 pub(crate) mod candidates;
 mod consul;
 pub(crate) mod decide;
 pub(crate) mod discover;
 pub(crate) mod dns;
+pub(crate) mod history;
 pub(crate) mod look;
+pub(crate) mod order;
+mod peers;
 pub(crate) mod pin;
 mod probe;
 pub(crate) mod propose;
@@ -31,7 +37,6 @@ mod rank;
 pub(crate) mod settings;
 mod source;
 mod state_file;
-pub(crate) mod switchover;
 pub(crate) mod task;
 #[cfg(test)]
 mod testing;

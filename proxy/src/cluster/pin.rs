@@ -4,8 +4,11 @@
 //! to change the same epoch one fails in certification, or finds the row changed. So there is one
 //! decision, and it can be made exactly when somebody can write.
 
+use std::collections::BTreeSet;
+
 use super::decide::member;
 use super::topology::NodeAddr;
+use super::verdict::{Reason, Verdict};
 use super::view::NodeView;
 
 /// What the row says.
@@ -19,6 +22,19 @@ pub(crate) struct Pin {
     pub(crate) reason: String,
     /// Which proxy did it.
     pub(crate) by: String,
+    /// The nodes that operators have drained.
+    pub(crate) drained: BTreeSet<NodeAddr>,
+}
+
+impl Pin {
+    /// What becomes of the `verdict` on `node`: one that is drained is used if there is no other.
+    pub(crate) fn applied(&self, node: NodeAddr, verdict: Verdict) -> Verdict {
+        let drained = self.drained.contains(&node);
+        match verdict {
+            Verdict::Usable if drained => Verdict::LastResort(Reason::Drained),
+            verdict => verdict,
+        }
+    }
 }
 
 /// What one node says of the pin.

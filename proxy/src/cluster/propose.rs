@@ -23,7 +23,7 @@ pub(crate) struct Proposer {
     /// The database of the table.
     pub(crate) schema: String,
     /// Who we are, to whoever reads the row.
-    name: String,
+    pub(crate) name: String,
     /// Connections that lie ready: a node that everybody turns to may let nobody in any more.
     ready: Mutex<BTreeMap<NodeAddr, Conn>>,
 }
@@ -111,30 +111,35 @@ impl Proposer {
 
     /// It changes one row, or none where somebody else was first.
     fn statement(&self, proposal: &Proposal) -> String {
-        let Proposal { cluster, expected, node, cause } = proposal;
+        let Proposal { cluster, expected, node, cause, drained } = proposal;
         let (schema, reason, by) = (&self.schema, literal(&cause.to_string()), literal(&self.name));
+        let drained = drained.as_ref().map(|nodes| {
+            let nodes: Vec<_> = nodes.iter().map(ToString::to_string).collect();
+            format!(", drained = '{}'", nodes.join(" "))
+        });
+        let drained = drained.unwrap_or_default();
+        let set = format!("node = '{node}', reason = {reason}, `by` = {by}{drained}");
         match expected {
             None => format!(
-                "INSERT IGNORE INTO `{schema}`.`pin` (cluster, node, epoch, reason, `by`) \
-                 VALUES ('{cluster}', '{node}', 1, {reason}, {by})"
+                "INSERT IGNORE INTO `{schema}`.`pin` SET cluster = '{cluster}', epoch = 1, {set}"
             ),
             Some(epoch) => format!(
-                "UPDATE `{schema}`.`pin` SET node = '{node}', epoch = epoch + 1, reason = {reason}, \
-                 `by` = {by}, `at` = CURRENT_TIMESTAMP(6) WHERE cluster = '{cluster}' AND epoch = {epoch}"
+                "UPDATE `{schema}`.`pin` SET epoch = epoch + 1, `at` = CURRENT_TIMESTAMP(6), {set} \
+                 WHERE cluster = '{cluster}' AND epoch = {epoch}"
             ),
         }
     }
 }
 
 /// A text that any server reads alike, whatever its `sql_mode`.
-fn literal(text: &str) -> String {
+pub(super) fn literal(text: &str) -> String {
     let text: String = text.chars().take(LONGEST).collect();
     let digits = text.bytes().fold(String::new(), |digits, byte| format!("{digits}{byte:02x}"));
     format!("CONVERT(x'{digits}' USING utf8mb4)")
 }
 
 /// Whether it may stand in quotes as it is.
-fn is_uuid(cluster: &str) -> bool {
+pub(super) fn is_uuid(cluster: &str) -> bool {
     !cluster.is_empty() && cluster.chars().all(|c| c.is_ascii_hexdigit() || c == '-')
 }
 
@@ -147,7 +152,7 @@ pub(super) async fn read(conn: &mut Conn, schema: &str, cluster: &str) -> Result
         return Ok(Reading::Unread);
     }
     let query = format!(
-        "SELECT node, CAST(epoch AS CHAR), reason, `by` FROM `{schema}`.`pin` WHERE cluster = '{cluster}'"
+        "SELECT node, CAST(epoch AS CHAR), reason, `by`, drained FROM `{schema}`.`pin` WHERE cluster = '{cluster}'"
     );
     match conn.query_first::<Row, _>(query).await {
         Ok(None) => Ok(Reading::Unset),
@@ -166,12 +171,15 @@ fn parse(row: Row) -> Option<Pin> {
         _ => None,
     });
     let mut next = || values.next().flatten();
-    let (node, epoch, reason, by) = (next()?, next()?, next()?, next()?);
+    let (node, epoch, reason, by, drained) = (next()?, next()?, next()?, next()?, next()?);
+    let address = |text: &str| text.parse().ok().map(NodeAddr);
     Some(Pin {
-        node: NodeAddr(node.parse().ok()?),
+        node: address(&node)?,
         epoch: epoch.parse().ok()?,
         reason: words(&reason),
         by: words(&by),
+        // What is no address is no node of ours.
+        drained: drained.split_whitespace().filter_map(address).collect(),
     })
 }
 

@@ -16,6 +16,8 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use super::candidates::{Candidate, Candidates};
 use super::decide::{Cause, Decision, Policy, Proposal, decide};
 use super::discover::{self, SourceError};
+use super::history::History;
+use super::peers::{self, Row, Saying};
 use super::pin::{Agreement, Pin, Reading};
 use super::probe::{Probed, Prober, words};
 use super::propose::{ProposeError, Proposer};
@@ -33,6 +35,8 @@ use crate::telemetry::metrics::ClusterMetrics;
 pub(crate) struct ClusterHandle {
     /// The cluster as it is now. The sender lives as long as the task.
     pub(crate) topology: watch::Receiver<Arc<Topology>>,
+    /// How it came to be so.
+    pub(crate) history: Arc<History>,
     bells: watch::Receiver<Bells>,
     heard: mpsc::Sender<Probed>,
     tasks: TaskTracker,
@@ -79,7 +83,8 @@ impl ClusterHandle {
     ) -> Self {
         let (_, bells) = watch::channel(Bells::from([(node, bell)]));
         let (heard, _) = mpsc::channel(1);
-        Self { topology, bells, heard, tasks: TaskTracker::new() }
+        let history = Arc::default();
+        Self { topology, history, bells, heard, tasks: TaskTracker::new() }
     }
 }
 
@@ -103,6 +108,8 @@ pub(crate) struct Cluster {
     nodes: BTreeMap<NodeAddr, Watched>,
     trials: Trials<Watched>,
     decision: Decision,
+    history: Arc<History>,
+    saying: watch::Sender<Saying>,
     probed: mpsc::Sender<Probed>,
     topology: watch::Sender<Arc<Topology>>,
     bells: watch::Sender<Bells>,
@@ -142,7 +149,8 @@ struct Memory {
 enum Event {
     Found(Named),
     Probed(Probed),
-    Answered(Answered),
+    Answered(Box<Answered>),
+    Heard(Vec<Row>),
     Stop,
     Tick,
 }
@@ -173,6 +181,7 @@ impl Cluster {
         let (probed, results) = mpsc::channel(PENDING_RESULTS);
         let (topology, topology_watch) = watch::channel(Arc::default());
         let (bells, bells_watch) = watch::channel(Bells::new());
+        let history = Arc::new(History::default());
         let (answered, proposals) = mpsc::channel(1);
         let mut cluster = Self {
             policy: Policy { kind, path_timeout },
@@ -187,6 +196,8 @@ impl Cluster {
             nodes: BTreeMap::new(),
             trials: Trials::new(),
             decision: Decision::default(),
+            history: Arc::clone(&history),
+            saying: watch::Sender::default(),
             probed: probed.clone(),
             topology,
             bells,
@@ -195,10 +206,17 @@ impl Cluster {
         };
         cluster.watch_candidates();
         cluster.decide();
-        tasks.spawn(cluster.run(answers, results, proposals));
+        let (told, peers) = mpsc::channel(1);
+        let talk = peers::talk(Arc::clone(&cluster.proposer), cluster.saying.subscribe(), told);
+        let stop = cluster.stop.clone();
+        tasks.spawn(async move {
+            stop.run_until_cancelled(talk).await;
+        });
+        tasks.spawn(cluster.run(answers, results, proposals, peers));
         // It waits for what is spawned later all the same.
         tasks.close();
-        Ok(ClusterHandle { topology: topology_watch, bells: bells_watch, heard: probed, tasks })
+        let (topology, bells) = (topology_watch, bells_watch);
+        Ok(ClusterHandle { topology, history, bells, heard: probed, tasks })
     }
 
     async fn run(
@@ -206,6 +224,7 @@ impl Cluster {
         mut answers: mpsc::Receiver<Named>,
         mut results: mpsc::Receiver<Probed>,
         mut proposals: mpsc::Receiver<Answered>,
+        mut peers: mpsc::Receiver<Vec<Row>>,
     ) {
         let mut ticks = time::interval(self.monitor.interval.min(TICK));
         ticks.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
@@ -214,13 +233,15 @@ impl Cluster {
                 () = self.stop.cancelled() => Event::Stop,
                 Some(named) = answers.recv() => Event::Found(named),
                 Some(probed) = results.recv() => Event::Probed(probed),
-                Some(answered) = proposals.recv() => Event::Answered(answered),
+                Some(answered) = proposals.recv() => Event::Answered(Box::new(answered)),
+                Some(rows) = peers.recv() => Event::Heard(rows),
                 _ = ticks.tick() => Event::Tick,
             };
             match event {
                 Event::Found(named) => self.found(&named),
                 Event::Probed(probed) => self.observe(probed),
-                Event::Answered(answered) => self.take_answer(answered),
+                Event::Answered(answered) => self.take_answer(*answered),
+                Event::Heard(rows) => self.decision.hear(rows, Instant::now()),
                 Event::Stop => break,
                 // Time alone changes decisions: a silent primary's grace ends.
                 Event::Tick => self.ask_the_others(),
@@ -388,14 +409,33 @@ impl Cluster {
         self.prepared = Some((next, AbortOnDropHandle::new(task)));
     }
 
+    /// Keeps what the other proxies are told in step with what we reach.
+    fn say(&self) {
+        let Decision { primary, next, agreement, .. } = &self.decision;
+        let answers = |node: &&Watched| node.view.contact == Contact::Answering;
+        let reached = self.nodes.values().filter(answers).map(|node| node.view.address);
+        let saying = Saying {
+            cluster: self.decision.cluster().unwrap_or_default().to_owned(),
+            at: primary.or(*next).filter(|_| matches!(agreement, Agreement::Pinned(_))),
+            reaches: reached.collect(),
+        };
+        self.saying.send_if_modified(|said| {
+            let changed = *said != saying;
+            *said = saying;
+            changed
+        });
+    }
+
     fn decide(&mut self) {
         let views: Vec<_> = self.nodes.values().map(|node| node.view.clone()).collect();
         let decision = decide(&self.decision, &views, self.policy, Instant::now());
         log_changes(&self.decision, &decision);
+        self.history.note(&self.decision, &decision, &views);
         let topology = topology(&decision, &views);
         self.decision = decision;
         self.propose();
         self.prepare();
+        self.say();
         self.topology.send_if_modified(|published| {
             let changed = **published != topology;
             if changed {
@@ -482,7 +522,7 @@ fn log_changes(before: &Decision, after: &Decision) {
             reason,
             "no pin: each proxy chooses the primary for itself; run `ido-proxy setup | mariadb` on one node"
         ),
-        (_, Agreement::Pinned(Some(Pin { node, epoch, by, reason }))) => {
+        (_, Agreement::Pinned(Some(Pin { node, epoch, by, reason, .. }))) => {
             tracing::info!(%node, epoch, by, reason, "pinned");
         }
         _ => {}

@@ -31,8 +31,9 @@ impl Verdict {
         match self {
             Self::Usable => Some(0),
             Self::LastResort(Reason::Desynced) => Some(1),
+            Self::LastResort(Reason::Drained) => Some(2),
             // A donor by rsync blocks every write while it gives its state.
-            Self::LastResort(_) => Some(2),
+            Self::LastResort(_) => Some(3),
             Self::Unusable(_) => None,
         }
     }
@@ -47,6 +48,8 @@ pub(crate) enum Reason {
     Desynced,
     /// It gives its state to another node.
     Donor,
+    /// An operator drained it (`ido-proxy drain`).
+    Drained,
     /// It belongs to another cluster.
     Foreign {
         /// The `wsrep_cluster_state_uuid` that it reports.
@@ -85,6 +88,7 @@ impl fmt::Display for Reason {
             Self::Behind => f.write_str("does not know the cluster's latest membership"),
             Self::Desynced => f.write_str("desynced (wsrep_desync=ON)"),
             Self::Donor => f.write_str("donor: gives its state to another node"),
+            Self::Drained => f.write_str("drained by an operator (ido-proxy drain)"),
             Self::Foreign { cluster } => write!(f, "belongs to another cluster ({cluster})"),
             Self::Forgotten => f.write_str("no longer known"),
             Self::Joining => f.write_str("joining: has not caught up with the cluster"),

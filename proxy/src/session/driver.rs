@@ -409,6 +409,7 @@ impl Session {
     fn command_done(&mut self, _command: Command) {
         self.entry.set_state(SessionState::Idle);
         self.entry.set_in_transaction(self.machine.in_transaction());
+        self.entry.set_stays(self.machine.carried.stuck());
         let replays = self.count();
         self.debt = None;
         if let (Some(loss), Some(link)) = (self.loss.take(), &self.link) {

@@ -95,31 +95,34 @@ impl Reasons {
 
     /// Any one of them.
     pub(crate) fn first(self) -> Option<Reason> {
-        ALL.into_iter().find(|reason| self.0 & 1 << *reason as u32 != 0)
+        Reason::ALL.into_iter().find(|reason| self.0 & 1 << *reason as u32 != 0)
     }
 }
 
-const ALL: [Reason; 19] = [
-    Reason::Call,
-    Reason::Compound,
-    Reason::Ddl,
-    Reason::Exotic,
-    Reason::File,
-    Reason::JournalFull,
-    Reason::LongCommand,
-    Reason::LongData,
-    Reason::LockedTables,
-    Reason::NamedLock,
-    Reason::OpenCursor,
-    Reason::SharedInsert,
-    Reason::SqlPrepare,
-    Reason::TemporaryTable,
-    Reason::Timestamp,
-    Reason::Untracked,
-    Reason::Unkept,
-    Reason::UnsafeWrite,
-    Reason::UserVariable,
-];
+impl Reason {
+    /// Every reason, each at the place of its number.
+    pub(crate) const ALL: [Self; 19] = [
+        Self::Call,
+        Self::Compound,
+        Self::Ddl,
+        Self::Exotic,
+        Self::File,
+        Self::JournalFull,
+        Self::LongCommand,
+        Self::LockedTables,
+        Self::LongData,
+        Self::NamedLock,
+        Self::OpenCursor,
+        Self::SharedInsert,
+        Self::SqlPrepare,
+        Self::TemporaryTable,
+        Self::Timestamp,
+        Self::Untracked,
+        Self::Unkept,
+        Self::UnsafeWrite,
+        Self::UserVariable,
+    ];
+}
 
 #[cfg(test)]
 mod tests {
@@ -128,7 +131,8 @@ mod tests {
     /// An operator would be told of another reason, or of none.
     #[test]
     fn each_reason_is_found_and_taken_out_again() {
-        for reason in ALL {
+        for (place, reason) in Reason::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, place);
             let mut reasons = Reasons::default();
             reasons.insert(reason);
             assert_eq!(reasons.first(), Some(reason));

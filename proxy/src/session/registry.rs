@@ -8,13 +8,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Deref;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use ido_proxy_protocol::command::Command;
 use serde::{Serialize, Serializer};
 
+use super::reason::Reason;
 use super::role::RoleName;
 use crate::cluster::NodeAddr;
 
@@ -102,6 +103,8 @@ pub(crate) struct SessionEntry {
     received_bytes: AtomicU64,
     sent_bytes: AtomicU64,
     in_transaction: AtomicBool,
+    /// Why it cannot go on at another node: one more than the number of the [`Reason`], 0 if it can.
+    stays: AtomicU8,
     identity: Mutex<Identity>,
 }
 
@@ -119,6 +122,7 @@ impl SessionEntry {
             received_bytes: AtomicU64::new(0),
             sent_bytes: AtomicU64::new(0),
             in_transaction: AtomicBool::new(false),
+            stays: AtomicU8::new(0),
             identity: Mutex::default(),
         }
     }
@@ -165,6 +169,11 @@ impl SessionEntry {
         self.in_transaction.store(open, Relaxed);
     }
 
+    /// Says why it cannot go on at another node, if so.
+    pub(crate) fn set_stays(&self, reason: Option<Reason>) {
+        self.stays.store(reason.map_or(0, |reason| reason as u8 + 1), Relaxed);
+    }
+
     /// Counts bytes read from the client.
     pub(crate) fn add_received(&self, bytes: usize) {
         self.received_bytes.fetch_add(bytes as u64, Relaxed);
@@ -209,6 +218,9 @@ impl SessionEntry {
             received_bytes: self.received_bytes.load(Relaxed),
             sent_bytes: self.sent_bytes.load(Relaxed),
             in_transaction: self.in_transaction.load(Relaxed),
+            stays: usize::from(self.stays.load(Relaxed))
+                .checked_sub(1)
+                .and_then(|place| Reason::ALL.get(place).copied()),
         }
     }
 }
@@ -291,6 +303,9 @@ pub(crate) struct SessionStatus {
     pub(crate) sent_bytes: u64,
     /// Whether a transaction is open.
     pub(crate) in_transaction: bool,
+    /// Why it cannot go on at another node, were its own lost now; null if it can.
+    #[serde(serialize_with = "display")]
+    pub(crate) stays: Option<Reason>,
 }
 
 #[derive(Debug, Default)]
@@ -399,6 +414,7 @@ mod tests {
         session.set_node(Some(node));
         session.begin_command(Command::Query);
         session.set_in_transaction(true);
+        session.set_stays(Some(Reason::TemporaryTable));
         session.add_received(250_000);
         session.add_sent(11);
 
@@ -411,6 +427,7 @@ mod tests {
         assert_eq!(status.commands, 1);
         assert_eq!((status.received_bytes, status.sent_bytes), (250_000, 11));
         assert!(status.in_transaction);
+        assert_eq!(status.stays, Some(Reason::TemporaryTable));
 
         session.set_state(SessionState::Idle);
         let status = registry.snapshot().remove(0);

@@ -7,6 +7,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lab::Result;
+use lab::agreement::Watch;
 use lab::galera::Node;
 use lab::ledger::Writer;
 use rand::rngs::StdRng;
@@ -45,8 +46,9 @@ async fn storm(faults: u64, victims: &[Victim]) -> Story {
     });
     let mut random = StdRng::seed_from_u64(seed);
     eprintln!("IDO_PROXY_SEED={seed}, {faults} faults");
-    let stage = Stage::set().await?;
+    let stage = Stage::with(|builder| builder.proxies(PROXIES)).await?;
     eprintln!("logs in {}", stage.lab.run.logs().display());
+    let watch = Watch::begin(&stage.lab.proxies);
     let writers = stage.writers().await?;
     let first = stage.primary().await?.index();
     if !victims.contains(&Victim::Primary) {
@@ -63,6 +65,12 @@ async fn storm(faults: u64, victims: &[Victim]) -> Story {
             Victim::Other => stage.others(primary)[other],
         };
         eprintln!("fault {number} of {faults}: {fault:?} of {}", node.name());
+        if random.random_range(0..4) == 0 {
+            // It serves nobody here, and has a say all the same.
+            let restarted = &stage.lab.proxies[usize::from(PROXIES) - 1];
+            restarted.part().term().await?;
+            restarted.part().launch()?;
+        }
         sleep(Duration::from_millis(random.random_range(0..500))).await;
         let donor = match victim {
             Victim::Primary => None,
@@ -76,6 +84,13 @@ async fn storm(faults: u64, victims: &[Victim]) -> Story {
     for record in stage.balance(writers).await? {
         let (writer, commits, pause) = (record.writer, record.commits, record.longest_pause);
         eprintln!("writer {writer}: {commits} transactions, the longest pause {pause:.1?}");
+    }
+    let seen = watch.end().await?;
+    eprintln!("{PROXIES} proxies apart for {:.1?} at most, in {} looks", seen.longest, seen.looks);
+    let primary = stage.primary().await?.address();
+    for proxy in &stage.lab.proxies {
+        proxy.ready(RECOVERY).await?;
+        assert_eq!(proxy.primary().await?, Some(primary), "all proxies name the same node");
     }
     if !victims.contains(&Victim::Primary) {
         assert_eq!(stage.primary().await?.index(), first, "there was no reason to move");
@@ -94,6 +109,9 @@ async fn spare(stage: &Stage) -> Result<()> {
     }
     Ok(())
 }
+
+/// The clients use all but the last one.
+const PROXIES: u8 = 3;
 
 /// How many faults there shall be.
 fn faults() -> u64 {

@@ -63,17 +63,15 @@ impl Stage {
         Client::connect(account, self.log()).await
     }
 
-    /// A writer by TCP.
-    pub(crate) async fn writer(&self, pattern: Pattern) -> Result<Writer> {
-        self.ledger.writer(pattern, self.proxy().tcp_account()).await
-    }
-
-    /// One writer of every kind, by TCP and by Unix socket.
+    /// One writer of every kind, by TCP and by Unix socket, and through different proxies.
     pub(crate) async fn writers(&self) -> Result<Vec<Writer>> {
         let mut writers =
             vec![self.ledger.writer(PATTERNS[0], self.proxy().socket_account()).await?];
-        for pattern in &PATTERNS[1..] {
-            writers.push(self.writer(*pattern).await?);
+        // The last of several proxies is nobody's, so that it may be struck too.
+        let used = self.lab.proxies.len().saturating_sub(1).max(1);
+        for (number, pattern) in PATTERNS.iter().enumerate().skip(1) {
+            let account = self.lab.proxies[number % used].tcp_account();
+            writers.push(self.ledger.writer(*pattern, account).await?);
         }
         Ok(writers)
     }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::shim::Client;
 use super::table::Table;
-use super::{chatter, show_commands, show_nodes, show_sessions, show_version};
+use super::{chatter, show_commands, show_decisions, show_nodes, show_sessions, show_version};
 use crate::admin::status::AdminState;
 
 /// One command. Each has its own file.
@@ -19,9 +19,10 @@ pub(super) struct Command {
 }
 
 /// Every command, in the order in which they are taught.
-pub(super) const COMMANDS: [Command; 5] = [
+pub(super) const COMMANDS: [Command; 6] = [
     show_nodes::COMMAND,
     show_sessions::COMMAND,
+    show_decisions::COMMAND,
     show_version::COMMAND,
     show_commands::COMMAND,
     show_commands::HELP,

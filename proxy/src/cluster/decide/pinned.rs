@@ -7,7 +7,8 @@ use crate::cluster::testing::views::{address, galera, synced};
 use crate::cluster::view::Sync;
 
 fn pin(n: u8, epoch: u64) -> Pin {
-    Pin { node: address(n), epoch, reason: "a reason".into(), by: "there".into() }
+    let (reason, by) = ("a reason".into(), "there".into());
+    Pin { node: address(n), epoch, reason, by, drained: BTreeSet::new() }
 }
 
 /// What a node says that was asked just now and read `reading`.
@@ -170,4 +171,59 @@ fn without_the_table_each_goes_by_its_own_view_until_it_is_there() {
     let views = vec![synced(1), synced(2), synced(3)];
     assert_eq!(play.see_pin(&Reading::Set(pin(2, 1)), views), Some(address(2)));
     assert_eq!(play.decision.epoch, 2, "it never falls: sessions compare it");
+}
+
+/// A node would be taken down for its update under everybody's hands.
+#[test]
+fn a_drained_primary_is_left_for_a_node_that_is_not_drained() {
+    let mut play = Play::new();
+    let drained = [address(1), address(2)].into();
+    let set = Reading::Set(Pin { drained, ..pin(1, 3) });
+    let primary = play.see_pin(&set, vec![synced(1), synced(2), synced(3)]);
+    assert_eq!(primary, Some(address(1)), "it serves until all agree");
+    assert_eq!(play.wanted(), Some((Some(3), address(3))));
+    let views = vec![synced(1), synced(2), refused(3)];
+    assert_eq!(play.see_pin(&set, views), Some(address(1)));
+    assert_eq!(play.wanted(), None, "there is no better one");
+}
+
+impl Play {
+    /// The other proxy lives, and reaches these nodes.
+    fn other_reaches(&mut self, nodes: &[u8]) {
+        for beat in 1..=2 {
+            let reaches = nodes.iter().map(|node| address(*node)).collect();
+            let row = Row { name: "there".into(), reaches, beat };
+            self.decision.hear(vec![row], self.now);
+        }
+    }
+
+    /// Node 1 is pinned and falls silent to us; what is wanted when the patience is over.
+    fn wanted_for_silence(&mut self) -> Option<(Option<u64>, NodeAddr)> {
+        let set = Reading::Set(pin(1, 1));
+        self.see_pin(&set, vec![synced(1), synced(2), synced(3)]);
+        self.pass(500);
+        let since = self.now;
+        self.pass(u64::try_from(POLICY.path_timeout.as_millis()).unwrap() + 1);
+        self.see_pin(&set, vec![silent(1, since), synced(2), synced(3)]);
+        self.wanted()
+    }
+}
+
+/// The pin would move once for each proxy that cannot follow.
+#[test]
+fn the_next_primary_is_one_that_the_other_proxies_reach_too() {
+    let mut play = Play::new();
+    play.other_reaches(&[1, 3]);
+    assert_eq!(play.wanted_for_silence(), Some((Some(1), address(3))));
+}
+
+/// Clients of the other proxy would stand still in place of ours, and the pin go to and fro.
+#[test]
+fn a_node_that_others_reach_is_not_left_for_one_that_only_we_reach() {
+    let mut play = Play::new();
+    play.other_reaches(&[1]);
+    assert_eq!(play.wanted_for_silence(), None);
+    let mut play = Play::new();
+    play.other_reaches(&[]);
+    assert_eq!(play.wanted_for_silence(), Some((Some(1), address(2))), "nobody reaches it");
 }

@@ -198,7 +198,8 @@ impl World {
             self.must_have_a_reason(number, &proposal);
             let epoch = proposal.expected.unwrap_or_default() + 1;
             let (reason, by) = (proposal.cause.to_string(), number.to_string());
-            self.pin = Some(Pin { node: proposal.node, epoch, reason, by });
+            let drained = BTreeSet::new();
+            self.pin = Some(Pin { node: proposal.node, epoch, reason, by, drained });
             self.changes.push(self.now);
         }
         self.nodes[node].pin.clone_from(&self.pin);

@@ -1,0 +1,126 @@
+//! Whether proxies name the same primary, all the time: asked of each of them over and over.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use crate::error::{LabError, Result};
+use crate::http::fetch;
+use crate::proxy::Proxy;
+
+/// Watches until it is told to end. Dropping it ends it too, without a word.
+#[derive(Debug)]
+pub struct Watch {
+    stop: CancellationToken,
+    task: JoinHandle<Seen>,
+}
+
+/// What was seen.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// The longest time for which two proxies named different primaries, or one of them none.
+    pub longest: Duration,
+    /// How often all of them were asked.
+    pub looks: u64,
+    epochs: BTreeMap<u64, SocketAddr>,
+    apart: Option<Instant>,
+    broken: Vec<String>,
+}
+
+impl Watch {
+    /// Begins to ask `proxies`, ten times a second. One that does not answer is not counted: it does not
+    /// run.
+    pub fn begin(proxies: &[Proxy]) -> Self {
+        let stop = CancellationToken::new();
+        let asked: Vec<_> = proxies.iter().map(Proxy::http).collect();
+        let stopped = stop.clone();
+        let task = tokio::spawn(async move {
+            let mut seen = Seen::default();
+            let watching = async {
+                loop {
+                    let mut named = Vec::new();
+                    for http in &asked {
+                        named.extend(pinned(*http).await);
+                    }
+                    seen.take(&named);
+                    sleep(PACE).await;
+                }
+            };
+            stopped.run_until_cancelled(watching).await;
+            seen
+        });
+        Self { stop, task }
+    }
+
+    /// Ends it.
+    ///
+    /// # Errors
+    /// Two proxies named different nodes for the same epoch: two primaries at a time.
+    pub async fn end(mut self) -> Result<Seen> {
+        self.stop.cancel();
+        let task = std::mem::replace(&mut self.task, tokio::spawn(async { Seen::default() }));
+        let seen = task.await.map_err(|error| LabError::Refused(error.to_string()))?;
+        match seen.broken.first() {
+            None => Ok(seen),
+            Some(_) => Err(LabError::Refused(seen.broken.join("; "))),
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// Epoch and primary of a proxy that goes by the pin.
+type Named = (u64, Option<SocketAddr>);
+
+impl Seen {
+    fn take(&mut self, named: &[Named]) {
+        self.looks += 1;
+        for (epoch, node) in named {
+            let Some(node) = node else { continue };
+            let known = *self.epochs.entry(*epoch).or_insert(*node);
+            if known != *node {
+                self.broken.push(format!("{known} and {node} in epoch {epoch}"));
+            }
+        }
+        let together = named.iter().all(|(_, node)| *node == named[0].1);
+        match (together, self.apart) {
+            (true, _) => self.apart = None,
+            (false, None) => self.apart = Some(Instant::now()),
+            (false, Some(since)) => self.longest = self.longest.max(since.elapsed()),
+        }
+    }
+}
+
+async fn pinned(http: SocketAddr) -> Option<Named> {
+    let status = fetch(http, "/status").await.ok()?.json();
+    let epoch = status["epoch"].as_u64().filter(|_| status["agreed"] == true)?;
+    Some((epoch, status["primary"].as_str().and_then(|address| address.parse().ok())))
+}
+
+/// From one look to the next.
+const PACE: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A watch that sees nothing would let every story about agreement pass.
+    #[test]
+    fn two_primaries_of_one_epoch_are_seen() {
+        let [one, other] = ["127.0.0.1:1", "127.0.0.1:2"].map(|node| node.parse().ok());
+        let mut seen = Seen::default();
+        seen.take(&[(1, one), (1, one)]);
+        seen.take(&[(2, other), (1, one)]);
+        assert!(seen.broken.is_empty() && seen.apart.is_some());
+        seen.take(&[(2, other), (2, one)]);
+        assert_eq!(seen.broken, ["127.0.0.1:2 and 127.0.0.1:1 in epoch 2"]);
+    }
+}

@@ -1,0 +1,148 @@
+//! What every story here begins with: three nodes, two proxies, a client that writes through each, and
+//! somebody who watches that they agree.
+
+use std::time::Duration;
+
+use lab::agreement::Watch;
+use lab::error::LogTail;
+use lab::galera::Node;
+use lab::ledger::{Ledger, Pattern, Writer};
+use lab::proxy::Proxy;
+use lab::wait::{Look, wait_until};
+use lab::whole::Builder;
+use lab::{Lab, LabError, Result};
+
+pub(crate) use lab::story::Story;
+
+pub(crate) struct Pair {
+    pub(crate) lab: Lab,
+    ledger: Ledger,
+    writers: Vec<Writer>,
+    watch: Watch,
+}
+
+impl Pair {
+    pub(crate) async fn set() -> Result<Self> {
+        Self::with(|builder| builder).await
+    }
+
+    /// With other settings.
+    pub(crate) async fn with(change: impl FnOnce(Builder) -> Builder) -> Result<Self> {
+        let lab = change(Lab::builder().fixed_nodes().proxies(2)).start().await?;
+        let root = lab.galera.node(1).connect().await?;
+        let ledger = Ledger::create(root, lab.proxy().part().log()).await?;
+        let watch = Watch::begin(&lab.proxies);
+        let mut pair = Self { lab, ledger, writers: Vec::new(), watch };
+        pair.moved(1).await?;
+        for proxy in &pair.lab.proxies {
+            let pattern = Pattern::Batch { statements: 20 };
+            pair.writers.push(pair.ledger.writer(pattern, proxy.tcp_account()).await?);
+        }
+        pair.go_on().await?;
+        Ok(pair)
+    }
+
+    /// Waits until both clients have written more.
+    pub(crate) async fn go_on(&self) -> Result<()> {
+        for writer in &self.writers {
+            writer.writes(5, RECOVERY).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until both proxies are at this epoch, and returns the node.
+    pub(crate) async fn moved(&self, epoch: u64) -> Result<&Node> {
+        let what = format!("both proxies at epoch {epoch}");
+        let log = self.lab.proxy().part().log();
+        let node = wait_until(&what, RECOVERY, Some(&log), async || {
+            let mut named = Vec::new();
+            for proxy in &self.lab.proxies {
+                match proxy.status().await {
+                    Ok(status) => named.push((status["epoch"].clone(), status["primary"].clone())),
+                    Err(error) => return proxy.part().look(error),
+                }
+            }
+            let together = named[0] == named[1] && named[0].0 == epoch;
+            match named[0].1.as_str().filter(|_| together) {
+                Some(node) => Look::Done(node.to_owned()),
+                None => Look::NotYet(format!("{named:?}")),
+            }
+        })
+        .await?;
+        let known =
+            self.lab.galera.nodes().iter().find(|known| known.address().to_string() == node);
+        known.ok_or_else(|| LabError::Refused(format!("{node} is no node of the lab")))
+    }
+
+    /// The nodes that are not `node`.
+    pub(crate) fn others(&self, node: &Node) -> Vec<&Node> {
+        self.lab.galera.nodes().iter().filter(|other| other.index() != node.index()).collect()
+    }
+
+    /// Waits until every proxy shows this `reason` of `node`.
+    pub(crate) async fn shown(&self, node: &Node, reason: &str) -> Result<()> {
+        for proxy in &self.lab.proxies {
+            shown(proxy, node, reason).await?;
+        }
+        Ok(())
+    }
+
+    /// No transaction was done again: whoever moved did so between two of them.
+    pub(crate) async fn nothing_was_replayed(&self) -> Result<()> {
+        for proxy in &self.lab.proxies {
+            let metrics = proxy.get("/metrics").await?.body;
+            let none = metrics.lines().any(|line| line == "ido_proxy_replays_total 0");
+            self.must(none, format!("{} has replayed", proxy.part().name()))?;
+        }
+        Ok(())
+    }
+
+    /// Ends the clients: none has met an error, and what they were told is what stands. No two proxies
+    /// have named different nodes for one epoch.
+    pub(crate) async fn end(self) -> Story {
+        let mut records = Vec::new();
+        for writer in self.writers {
+            records.push(writer.end(RECOVERY).await?);
+        }
+        let mut root = None;
+        for node in self.lab.galera.nodes() {
+            if root.is_none() && node.standing().await.is_ok_and(|standing| standing.synced()) {
+                root = Some(node.connect().await?);
+            }
+        }
+        let root = root.ok_or_else(|| LabError::Refused("no node is well".into()))?;
+        self.ledger.must_balance(root, &records).await?;
+        let seen = self.watch.end().await?;
+        eprintln!("apart for {:.1?} at most, in {} looks", seen.longest, seen.looks);
+        Ok(self.lab.end().await?)
+    }
+
+    pub(crate) fn must(&self, condition: bool, reason: impl Into<String>) -> Result<()> {
+        if condition {
+            return Ok(());
+        }
+        let log = LogTail::of(&self.lab.proxy().part().log());
+        Err(LabError::Failed { what: "the story".into(), reason: reason.into(), log })
+    }
+}
+
+/// Waits until `proxy` shows this `reason` of `node`.
+pub(crate) async fn shown(proxy: &Proxy, node: &Node, reason: &str) -> Result<()> {
+    let what = format!("{} shown as: {reason}", node.name());
+    wait_until(&what, RECOVERY, Some(&proxy.part().log()), async || {
+        let status = match proxy.status().await {
+            Ok(status) => status,
+            Err(error) => return proxy.part().look(error),
+        };
+        let nodes = status["nodes"].as_array().cloned().unwrap_or_default();
+        let shown = nodes.iter().find(|shown| shown["address"] == node.address().to_string());
+        match shown.and_then(|shown| shown["reason"].as_str()) {
+            Some(shown) if shown.contains(reason) => Look::Done(()),
+            shown => proxy.part().look(format!("{shown:?}")),
+        }
+    })
+    .await
+}
+
+/// Galera needs about 6 s to give a silent node up, on an idle machine.
+pub(crate) const RECOVERY: Duration = Duration::from_secs(60);

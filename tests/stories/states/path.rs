@@ -1,0 +1,86 @@
+//! Ways that are broken, for one proxy or for all.
+
+use std::time::Duration;
+
+use lab::wait::{Look, wait_until};
+
+use crate::pair::{Pair, RECOVERY, Story, shown};
+
+/// One master's way to the primary is broken, and nothing else: it would stand still for ever, or write
+/// elsewhere than the other one.
+#[tokio::test]
+async fn a_way_that_is_broken_for_one_proxy_moves_both_once() -> Story {
+    let pair = Pair::set().await?;
+    let first = pair.moved(1).await?;
+    let far = &pair.lab.proxies[1];
+    pair.lab.faults.bar(far.group(), first.address()).await?;
+    let second = pair.moved(2).await?;
+    pair.must(second.index() != first.index(), "one of them cannot go there")?;
+    pair.go_on().await?;
+    pair.lab.heal().await?;
+    let healed = Duration::from_secs(2);
+    tokio::time::sleep(healed).await;
+    pair.go_on().await?;
+    pair.must(pair.moved(2).await?.index() == second.index(), "nothing moves back")?;
+    pair.end().await
+}
+
+/// Each proxy is cut off from another node: the one that both reach is to be the primary, at the first
+/// attempt.
+#[tokio::test]
+async fn proxies_that_reach_different_nodes_meet_where_both_can_go() -> Story {
+    let pair = Pair::set().await?;
+    let first = pair.moved(1).await?;
+    let [other, common] = pair.others(first)[..] else { unreachable!("three nodes") };
+    let [near, far] = &pair.lab.proxies[..] else { unreachable!("two proxies") };
+    // The one that would be preferred.
+    pair.lab.faults.bar(near.group(), other.address()).await?;
+    shown(near, other, "does not answer").await?;
+    // By now the other proxy has been told.
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    pair.lab.faults.bar(far.group(), first.address()).await?;
+    let second = pair.moved(2).await?;
+    pair.must(second.index() == common.index(), "one of them cannot go there")?;
+    pair.go_on().await?;
+    pair.end().await
+}
+
+/// A proxy is on the wrong side of a broken network, together with the old primary: what it wrote there
+/// would be lost.
+#[tokio::test]
+async fn a_proxy_with_the_minority_holds_its_clients() -> Story {
+    let pair = Pair::set().await?;
+    let first = pair.moved(1).await?;
+    let far = &pair.lab.proxies[1];
+    for other in pair.others(first) {
+        pair.lab.faults.bar(far.group(), other.address()).await?;
+    }
+    pair.lab.isolate(first.index()).await?;
+    let near = &pair.lab.proxies[0];
+    let moved = wait_until("the majority's proxy moves", RECOVERY, None, async || {
+        match near.primary().await {
+            Ok(Some(node)) if node != first.address() => Look::Done(node),
+            seen => near.part().look(format!("{seen:?}")),
+        }
+    })
+    .await?;
+    shown(far, first, "outside the primary component").await?;
+    pair.must(far.primary().await?.is_none(), "nobody may write with the minority")?;
+    pair.lab.heal().await?;
+    pair.must(pair.moved(2).await?.address() == moved, "it joins the others")?;
+    pair.go_on().await?;
+    pair.end().await
+}
+
+/// A bad cable slows everybody down, and is no reason to move: the next node may be behind the same one.
+#[tokio::test]
+async fn lost_packets_alone_move_nobody() -> Story {
+    let pair = Pair::set().await?;
+    let first = pair.moved(1).await?;
+    pair.lab.faults.lose(30, first.address()).await?;
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    pair.lab.heal().await?;
+    pair.go_on().await?;
+    pair.must(pair.moved(1).await?.index() == first.index(), "there was no reason to move")?;
+    pair.end().await
+}
