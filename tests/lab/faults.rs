@@ -66,21 +66,14 @@ impl Faults {
         self.rules(AWAY, &[rule]).await
     }
 
-    /// Of the packets to and from `service` so many percent are lost.
+    /// Of the packets that `service` sends so many percent are lost.
     ///
     /// # Errors
     /// Without root, or without nftables.
     pub async fn lose(&self, percent: u8, service: SocketAddr) -> Result<()> {
         let (ip, port) = (service.ip(), service.port());
-        let luck = format!("numgen random mod 100 < {percent} drop");
-        self.rules(
-            CUT,
-            &[
-                format!("ip daddr {ip} tcp dport {port} {luck}"),
-                format!("ip saddr {ip} tcp sport {port} {luck}"),
-            ],
-        )
-        .await
+        let luck = format!("numgen random mod 100 < {percent}");
+        self.drop_packets(&[format!("ip saddr {ip} tcp sport {port} {luck}")]).await
     }
 
     /// No packet passes to or from `address` at all, except to itself: as if its machine were unplugged.

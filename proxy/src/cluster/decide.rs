@@ -453,8 +453,8 @@ impl Choice<'_> {
     }
 
     /// A silent primary may be alive behind a broken path, and one that turns our probe away may
-    /// serve everybody else. It is given time, from when it became the primary on, unless the cluster itself
-    /// has thrown it out.
+    /// serve everybody else. It is given time, from when it became the primary or last answered one of our clients on,
+    /// unless the cluster itself has thrown it out.
     fn is_worth_waiting_for(
         &self,
         primary: &NodeView,
@@ -466,6 +466,7 @@ impl Choice<'_> {
         else {
             return false;
         };
+        let since = primary.vouched.map_or(since, |vouched| since.max(vouched));
         now.saturating_duration_since(since.max(pinned)) < patience
             && !is_thrown_out(primary, self.views)
     }

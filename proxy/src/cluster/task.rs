@@ -39,6 +39,7 @@ pub(crate) struct ClusterHandle {
     pub(crate) history: Arc<History>,
     bells: watch::Receiver<Bells>,
     heard: mpsc::Sender<Probed>,
+    vouched: mpsc::Sender<NodeAddr>,
     tasks: TaskTracker,
 }
 
@@ -67,6 +68,13 @@ impl ClusterHandle {
         self.suspect(node);
     }
 
+    /// Says that a client is answered by `node`, which answers no probe: lost packets delay both, and are no
+    /// reason to leave it.
+    pub(crate) fn vouch(&self, node: NodeAddr) {
+        // If there is no room, there is another word for it soon.
+        let _ = self.vouched.try_send(node);
+    }
+
     /// Waits until everything that [`Cluster::spawn`] started has ended, connections closed.
     pub(crate) async fn stopped(&self) {
         self.tasks.wait().await;
@@ -83,8 +91,9 @@ impl ClusterHandle {
     ) -> Self {
         let (_, bells) = watch::channel(Bells::from([(node, bell)]));
         let (heard, _) = mpsc::channel(1);
+        let (vouched, _) = mpsc::channel(1);
         let history = Arc::default();
-        Self { topology, history, bells, heard, tasks: TaskTracker::new() }
+        Self { topology, history, bells, heard, vouched, tasks: TaskTracker::new() }
     }
 }
 
@@ -146,11 +155,26 @@ struct Memory {
     nodes: watch::Sender<Vec<Candidate>>,
 }
 
+/// Whom the task listens to.
+struct Ears {
+    /// Sources of nodes.
+    answers: mpsc::Receiver<Named>,
+    /// Probes.
+    results: mpsc::Receiver<Probed>,
+    /// Changes of the pin.
+    proposals: mpsc::Receiver<Answered>,
+    /// The other proxies.
+    peers: mpsc::Receiver<Vec<Row>>,
+    /// Sessions that speak for a node.
+    words: mpsc::Receiver<NodeAddr>,
+}
+
 enum Event {
     Found(Named),
     Probed(Probed),
     Answered(Box<Answered>),
     Heard(Vec<Row>),
+    Vouched(NodeAddr),
     Stop,
     Tick,
 }
@@ -212,35 +236,37 @@ impl Cluster {
         tasks.spawn(async move {
             stop.run_until_cancelled(talk).await;
         });
-        tasks.spawn(cluster.run(answers, results, proposals, peers));
+        let (vouched, words) = mpsc::channel(PENDING_RESULTS);
+        let ears = Ears { answers, results, proposals, peers, words };
+        tasks.spawn(cluster.run(ears));
         // It waits for what is spawned later all the same.
         tasks.close();
         let (topology, bells) = (topology_watch, bells_watch);
-        Ok(ClusterHandle { topology, history, bells, heard: probed, tasks })
+        Ok(ClusterHandle { topology, history, bells, heard: probed, vouched, tasks })
     }
 
-    async fn run(
-        mut self,
-        mut answers: mpsc::Receiver<Named>,
-        mut results: mpsc::Receiver<Probed>,
-        mut proposals: mpsc::Receiver<Answered>,
-        mut peers: mpsc::Receiver<Vec<Row>>,
-    ) {
+    async fn run(mut self, mut ears: Ears) {
         let mut ticks = time::interval(self.monitor.interval.min(TICK));
         ticks.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
         loop {
             let event = tokio::select! {
                 () = self.stop.cancelled() => Event::Stop,
-                Some(named) = answers.recv() => Event::Found(named),
-                Some(probed) = results.recv() => Event::Probed(probed),
-                Some(answered) = proposals.recv() => Event::Answered(Box::new(answered)),
-                Some(rows) = peers.recv() => Event::Heard(rows),
+                Some(named) = ears.answers.recv() => Event::Found(named),
+                Some(probed) = ears.results.recv() => Event::Probed(probed),
+                Some(answered) = ears.proposals.recv() => Event::Answered(Box::new(answered)),
+                Some(node) = ears.words.recv() => Event::Vouched(node),
+                Some(rows) = ears.peers.recv() => Event::Heard(rows),
                 _ = ticks.tick() => Event::Tick,
             };
             match event {
                 Event::Found(named) => self.found(&named),
                 Event::Probed(probed) => self.observe(probed),
                 Event::Answered(answered) => self.take_answer(*answered),
+                Event::Vouched(node) => {
+                    if let Some(node) = self.nodes.get_mut(&node) {
+                        node.view.vouched = Some(Instant::now());
+                    }
+                }
                 Event::Heard(rows) => self.decision.hear(rows, Instant::now()),
                 Event::Stop => break,
                 // Time alone changes decisions: a silent primary's grace ends.

@@ -68,6 +68,12 @@ impl Topology {
         usable.filter_map(|node| node.max_allowed_packet).min()
     }
 
+    /// Whether `node` answers no probe, or turns us away.
+    pub(crate) fn doubts(&self, node: NodeAddr) -> bool {
+        let doubted = |known: &Node| known.state == NodeState::Unreachable;
+        self.nodes.iter().any(|known| known.address == node && doubted(known))
+    }
+
     /// Whether another node took the place of `node` because nothing comes from it any more. Who waits
     /// for it waits in vain: the kernel of a frozen server keeps its connections open.
     pub(crate) fn is_left_for_silent(&self, node: NodeAddr) -> bool {

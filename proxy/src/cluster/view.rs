@@ -31,6 +31,8 @@ pub(crate) struct NodeView {
     pub(crate) report: Option<Report>,
     /// How often somebody has killed there.
     pub(crate) kills: Option<Kills>,
+    /// When it last answered a client while it did not answer us.
+    pub(crate) vouched: Option<Instant>,
 }
 
 /// How often somebody has killed a connection or a statement at a node. A probe may see a KILL before its
@@ -147,6 +149,7 @@ impl NodeView {
             asked: None,
             report: None,
             kills: None,
+            vouched: None,
         }
     }
 

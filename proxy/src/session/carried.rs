@@ -28,6 +28,8 @@ pub(crate) struct Carried {
     pub(crate) journal: Store,
     /// How many records there are.
     pub(crate) records: u64,
+    /// How many transactions have ended.
+    pub(crate) ended: u64,
     /// The ids that were generated in it, and told.
     told_ids: Vec<u64>,
     /// Ids that are not to be had now.
@@ -69,6 +71,7 @@ impl Carried {
             transaction: Transaction::default(),
             journal,
             records: 0,
+            ended: 0,
             told_ids: Vec::new(),
             owed: Arc::default(),
             fence,
@@ -218,6 +221,7 @@ impl Carried {
     }
 
     fn end(&mut self) {
+        self.ended += 1;
         if self.records > 0 {
             self.journal.clear();
         }

@@ -70,6 +70,8 @@ pub(crate) struct Session {
     pub(super) waiting: Option<u8>,
     /// To end at the next boundary.
     pub(super) leaving: bool,
+    /// The node answers no probe. When to say next that it answers us.
+    pub(super) vouches: Option<Instant>,
     /// Whether what is to be written to the client waits for more of the same reply.
     pub(super) withhold: Withhold,
 }
@@ -192,11 +194,24 @@ impl Session {
             Event::Link(Err(error)) => self.lose(Cause::Socket(error)),
             Event::Link(Ok(len)) => {
                 self.context.metrics.link_received.increment(len as u64);
+                self.vouch();
                 Ok(())
             }
             Event::Look => self.look(),
             Event::Orders => self.obey(),
             Event::TooLate => Err(End::HoldExpired { held: self.context.limits.hold }),
+        }
+    }
+
+    /// Speaks for a node that answers no probe.
+    fn vouch(&mut self) {
+        let Some(next) = self.vouches else { return };
+        let now = Instant::now();
+        if now >= next
+            && let Some(link) = &self.link
+        {
+            self.context.cluster.vouch(link.node);
+            self.vouches = Some(now + VOUCHES_AFTER);
         }
     }
 
@@ -458,6 +473,8 @@ impl Session {
             drop(orders);
             return self.lose(Cause::Silent);
         }
+        let doubted = self.link.as_ref().is_some_and(|link| orders.topology.doubts(link.node));
+        self.vouches = doubted.then(|| self.vouches.unwrap_or_else(Instant::now));
         let destination = self.destination(&orders.topology);
         if let (Some(link), Some(destination)) = (&self.link, destination)
             && link.node != destination
@@ -768,6 +785,9 @@ fn backoff(tries: u32) -> Duration {
     let most = (FIRST_BACKOFF * tries.min(10)).as_secs_f64();
     Duration::from_secs_f64(rand::random_range(0.0..=most))
 }
+
+/// From one word for a node that answers no probe to the next.
+const VOUCHES_AFTER: Duration = Duration::from_millis(250);
 
 const FIRST_BACKOFF: Duration = Duration::from_millis(10);
 

@@ -417,6 +417,7 @@ impl Machine {
             }
             return Sending::Request;
         }
+        exchange.keep(&mut self.carried);
         let (told, command) = (std::mem::take(&mut exchange.held), exchange.command);
         self.refusal = exchange.refusal.take().or_else(|| self.refusal.take());
         self.finish();
@@ -531,7 +532,7 @@ impl Machine {
             State::Busy(exchange) => match exchange.running.as_ref().map(|running| &running.job) {
                 Some(Job::Task(Task::Attempt | Task::Barrier)) => RecoveryPhase::Wait,
                 Some(Job::Task(Task::Must | Task::Prepare(_))) => RecoveryPhase::Restore,
-                Some(Job::Task(Task::Replay(_))) => RecoveryPhase::Replay,
+                Some(Job::Task(Task::Replay { .. })) => RecoveryPhase::Replay,
                 Some(Job::Step { .. }) | None => RecoveryPhase::Commit,
             },
             State::Idle | State::Answering { .. } => RecoveryPhase::Commit,

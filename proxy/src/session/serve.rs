@@ -101,6 +101,7 @@ async fn log_in(
         seat: None,
         waiting: Some(sequence.wrapping_sub(1)),
         leaving: false,
+        vouches: None,
     })
 }
 

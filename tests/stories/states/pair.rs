@@ -104,13 +104,10 @@ impl Pair {
         for writer in self.writers {
             records.push(writer.end(RECOVERY).await?);
         }
-        let mut root = None;
-        for node in self.lab.galera.nodes() {
-            if root.is_none() && node.standing().await.is_ok_and(|standing| standing.synced()) {
-                root = Some(node.connect().await?);
-            }
-        }
-        let root = root.ok_or_else(|| LabError::Refused("no node is well".into()))?;
+        let primary = self.lab.proxy().primary().await?;
+        let primary = self.lab.galera.nodes().iter().find(|node| Some(node.address()) == primary);
+        let primary = primary.ok_or_else(|| LabError::Refused("there is no primary".into()))?;
+        let root = primary.connect().await?;
         self.ledger.must_balance(root, &records).await?;
         let seen = self.watch.end().await?;
         eprintln!("apart for {:.1?} at most, in {} looks", seen.longest, seen.looks);

@@ -44,6 +44,21 @@ pub(super) fn silent(n: u8, since: Instant) -> NodeView {
     NodeView { contact: Contact::Silent { since, misses: 2 }, ..synced(n) }
 }
 
+/// A bad cable delays probes and clients alike: to leave a node for that helps nobody.
+#[test]
+fn a_silent_primary_that_answers_clients_is_not_left() {
+    let mut play = Play::new();
+    play.see(&[synced(1), synced(2), synced(3)]);
+    let since = play.now;
+    let patience = u64::try_from(POLICY.path_timeout.as_millis()).unwrap();
+    play.pass(2 * patience);
+    let vouched = Some(play.now);
+    let primary = NodeView { vouched, ..silent(1, since) };
+    assert_eq!(play.see(&[primary.clone(), synced(2), synced(3)]), Some(address(1)));
+    play.pass(patience + 1);
+    assert_eq!(play.see(&[primary, synced(2), synced(3)]), Some(address(2)));
+}
+
 #[test]
 fn the_first_choice_waits_until_every_node_was_asked() {
     let mut play = Play::new();

@@ -16,7 +16,7 @@ use super::running::{Job, Running};
 use crate::session::book::{Book, Setup, statement_id};
 use crate::session::carried::Carried;
 use crate::session::digest::{Delivered, Splice};
-use crate::session::journal::record::Record;
+use crate::session::journal::record::{Record, Told};
 use crate::session::plan::{Doubt, PieceKind, Plan, Risk, Step, Steps, What};
 use crate::session::reason::{Reason, Reasons};
 
@@ -75,6 +75,28 @@ pub(super) struct Exchange {
     pub(super) failed: bool,
     /// What a wrapped statement told before its COMMIT fell in doubt, and the sequence id behind it.
     ghost: Option<(Vec<u8>, u8)>,
+    /// What its steps did in a transaction that is open, while the client knows nothing of it.
+    pending: Vec<Pending>,
+    /// Of which transaction: how many had ended before.
+    pending_in: u64,
+    /// What is pending could not be done again as it was: its steps are sent anew.
+    pub(super) anew: bool,
+}
+
+/// What a step did that the client has not been told yet. Where the same command commits it, it need not be
+/// kept in the journal; and where it cannot be done again as it was, it may be done otherwise.
+#[derive(Debug)]
+pub(super) struct Pending {
+    step: usize,
+    /// As those of its [`Running`].
+    cut: usize,
+    mark: (usize, u8),
+    /// As in its [`Record`]; the payload is that part of the text.
+    bounds: Vec<(u32, u32)>,
+    told: Vec<Told>,
+    text: Range<usize>,
+    /// One of its statements generated several ids.
+    shared: bool,
 }
 
 impl Exchange {
@@ -124,6 +146,9 @@ impl Exchange {
             refusal: None,
             failed: false,
             ghost: None,
+            pending: Vec::new(),
+            pending_in: 0,
+            anew: false,
         }
     }
 
@@ -253,13 +278,12 @@ impl Exchange {
     }
 
     /// Keeps what the step in hand did in the transaction that is open after it.
-    pub(super) fn record(&self, carried: &mut Carried, running: &Running) {
+    pub(super) fn record(&mut self, carried: &mut Carried, running: Running) {
         let Some(step) = self.steps.get(self.at) else { return };
         if !carried.transaction.is_open() || step.restart.is_some() || step.is_ours() {
             return;
         }
-        let shared = running.shared.then_some(Reason::SharedInsert);
-        if let Some(reason) = self.transaction.first().or(shared) {
+        if let Some(reason) = self.transaction.first() {
             carried.cannot_replay(reason);
         }
         let kept =
@@ -267,23 +291,82 @@ impl Exchange {
         if !kept.contains(&self.command) || running.told.is_empty() {
             return;
         }
-        let sql = self.request.get(1..).unwrap_or_default();
         let pieces = step.pieces.get(running.cut..).unwrap_or_default();
         let pieces = pieces.get(..running.told.len()).unwrap_or(pieces);
-        let (payload, bounds) = match pieces {
+        let (text, bounds) = match pieces {
             [first, .., last] => {
                 let from = |place| (place - first.start) as u32;
                 let bounds = pieces.iter().map(|piece| (from(piece.start), from(piece.end)));
-                (sql.get(first.start..last.end).unwrap_or_default(), bounds.collect())
+                (first.start..last.end, bounds.collect())
             }
             [one] if step.what != What::Whole || step.pieces.len() > 1 => {
-                (sql.get(one.start..one.end).unwrap_or_default(), Vec::new())
+                (one.start..one.end, Vec::new())
             }
-            _ => (sql, Vec::new()),
+            _ => (0..self.request.len().saturating_sub(1), Vec::new()),
         };
-        let told = running.told.clone();
-        let record = Record { command: self.command, at: self.came, bounds, told, payload };
-        carried.record(&record, &self.setup);
+        let Running { cut, mark, told, shared, .. } = running;
+        let done = Pending { step: self.at, cut, mark, bounds, told, shared, text };
+        if self.pending_in != carried.ended {
+            self.pending.clear();
+            self.pending_in = carried.ended;
+        }
+        self.pending.push(done);
+        let waits = self.command == Command::Query && !self.begun && self.at + 1 < self.steps.len();
+        if !waits {
+            return self.keep(carried);
+        }
+        if carried.records == 0 {
+            carried.book.begin(Arc::clone(&self.setup));
+        }
+    }
+
+    /// What was pending in the transaction that is still open is told now, and kept.
+    pub(super) fn keep(&mut self, carried: &mut Carried) {
+        let pending = std::mem::take(&mut self.pending);
+        if self.pending_in != carried.ended {
+            return;
+        }
+        for done in pending {
+            if done.shared {
+                carried.cannot_replay(Reason::SharedInsert);
+            }
+            carried.record(&self.as_record(&done), &self.setup);
+        }
+    }
+
+    fn as_record(&self, done: &Pending) -> Record<'_> {
+        let Pending { bounds, told, text, .. } = done;
+        let sql = self.request.get(1..).unwrap_or_default();
+        Record {
+            command: self.command,
+            at: self.came,
+            bounds: bounds.clone(),
+            told: told.clone(),
+            payload: sql.get(text.clone()).unwrap_or_default(),
+        }
+    }
+
+    /// The step at this `place` of those that are pending in the open transaction.
+    pub(super) fn pending(&self, place: usize, carried: &Carried) -> Option<Record<'_>> {
+        let done = self.pending.get(place).filter(|_| self.pending_in == carried.ended);
+        done.map(|done| self.as_record(done))
+    }
+
+    /// Goes back to before what is pending: its steps will be sent anew, and what they told is forgotten.
+    fn rewind(&mut self, carried: &mut Carried) -> bool {
+        let pending = std::mem::take(&mut self.pending);
+        let Some(first) = pending.into_iter().next().filter(|_| self.pending_in == carried.ended)
+        else {
+            return false;
+        };
+        self.at = first.step;
+        self.held.truncate(first.mark.0);
+        self.sequence = first.mark.1;
+        self.drop_pieces(first.cut);
+        if carried.records == 0 {
+            carried.transaction.gone();
+        }
+        true
     }
 
     /// Puts a step in front of the one in hand.
@@ -347,6 +430,9 @@ impl Exchange {
     /// What was to be committed was not: it is done again.
     pub(super) fn was_undone(&mut self, carried: &mut Carried) {
         carried.fence.undone();
+        if std::mem::take(&mut self.anew) && !self.begun && self.rewind(carried) {
+            return;
+        }
         let Some(step) = self.steps.get(self.at) else { return };
         if let Some(restart) = step.restart {
             carried.transaction.gone();
@@ -436,12 +522,17 @@ impl Exchange {
             self.held.truncate(held);
             self.sequence = sequence;
         }
-        // What the step has committed or rolled back already is not sent again.
-        if running.cut > 0
+        self.drop_pieces(running.cut);
+    }
+
+    /// What the step in hand has committed or rolled back already, its first `cut` statements, is not sent
+    /// again.
+    fn drop_pieces(&mut self, cut: usize) {
+        if cut > 0
             && let Some(step) = self.steps.get_mut(self.at)
         {
             let end = step.pieces.last().map_or(0, |piece| piece.end);
-            step.pieces.drain(..running.cut.min(step.pieces.len()));
+            step.pieces.drain(..cut.min(step.pieces.len()));
             step.risk = Risk::Repeatable;
             match step.pieces.first() {
                 Some(next) => step.what = What::Part(next.start..end),

@@ -56,7 +56,9 @@ pub(super) struct Recovery {
     /// Whether the link takes several statements in one text now.
     multi: Option<bool>,
     cursor: Cursor,
-    /// The next statement of the record at the cursor.
+    /// The next of the steps in hand that are pending.
+    pending: usize,
+    /// The next statement of the record at the cursor, or of that step.
     statement: usize,
     /// An id was asked for, and may still be given to the next row that wants one.
     id_is_set: bool,
@@ -95,8 +97,13 @@ pub(super) enum Task {
     Must,
     /// The client's prepared statement of this number.
     Prepare(u32),
-    /// Statements of the journal; `None` stands for one of ours between them.
-    Replay(Vec<Option<Told>>),
+    /// Statements that were done already.
+    Replay {
+        /// What each of them told; `None` stands for one of ours between them.
+        expected: Vec<Option<Told>>,
+        /// Whether the client knows.
+        known: bool,
+    },
 }
 
 impl Recovery {
@@ -144,6 +151,7 @@ impl Recovery {
             pause: false,
             multi: None,
             cursor: Cursor::default(),
+            pending: 0,
             statement: 0,
             id_is_set: false,
             reads_fence: false,
@@ -193,9 +201,9 @@ impl Recovery {
                         exchange.was_undone(carried);
                     }
                     self.phase = Phase::Replay;
-                    self.set_up(carried, link);
+                    self.set_up(exchange, carried, link);
                 }
-                Phase::Replay => match self.replay(carried) {
+                Phase::Replay => match self.replay(exchange, carried) {
                     Sending::Nothing => {}
                     sending => return sending,
                 },
@@ -216,8 +224,8 @@ impl Recovery {
         self.push(Task::Barrier, query(&sql));
     }
 
-    fn set_up(&mut self, carried: &Carried, link: &LinkFacts) {
-        let again = carried.records > 0;
+    fn set_up(&mut self, exchange: &Exchange, carried: &Carried, link: &LinkFacts) {
+        let again = carried.records > 0 || exchange.pending(0, carried).is_some();
         if self.unsettled {
             self.push_setup(carried, link, None);
         } else if !self.fresh {
@@ -245,7 +253,7 @@ impl Recovery {
 
     /// Database and variables, where the link's database is `schema`.
     fn push_setup(&mut self, carried: &Carried, link: &LinkFacts, schema: Option<&[u8]>) {
-        let setup = carried.book.setup(carried.records > 0);
+        let setup = carried.book.setup(true);
         if setup.schema.as_deref() != schema
             && let Some(schema) = &setup.schema
         {
@@ -264,20 +272,35 @@ impl Recovery {
     }
 
     /// Puts the next part of the journal into the queue, or ends the replay.
-    fn replay(&mut self, carried: &mut Carried) -> Sending {
-        if carried.records == 0 {
+    fn replay(&mut self, exchange: &Exchange, carried: &mut Carried) -> Sending {
+        if carried.records == 0 && exchange.pending(0, carried).is_none() {
             self.phase = Phase::Over;
             return Sending::Nothing;
         }
-        let bytes = match carried.journal.peek(&self.cursor) {
+        let fetched = match carried.records {
+            0 => Fetch::End,
+            _ => carried.journal.peek(&self.cursor),
+        };
+        let bytes = match fetched {
             Fetch::Record(bytes) => bytes,
             Fetch::Load => return Sending::Journal(self.cursor),
             Fetch::Lost(overflow) => {
                 tracing::warn!(%overflow, "the journal is lost");
                 return Sending::Stuck(Stuck::Reason(Reason::JournalFull));
             }
+            Fetch::End if let Some(record) = exchange.pending(self.pending, carried) => {
+                let Self { statement, id_is_set, queue, .. } = self;
+                *statement = again(&record, *statement, id_is_set, queue, false);
+                if *statement >= record.told.len() {
+                    *statement = 0;
+                    self.pending += 1;
+                }
+                return Sending::Nothing;
+            }
             Fetch::End => {
-                carried.tally.replays += 1;
+                // A BEGIN that moves with its session is none.
+                let empty = carried.transaction.is_clean() && self.pending == 0;
+                carried.tally.replays += u64::from(!empty);
                 self.push(Task::Must, query("SET timestamp=DEFAULT, insert_id=0"));
                 self.set_multi(carried.book.multi());
                 self.phase = Phase::Over;
@@ -290,7 +313,7 @@ impl Recovery {
         match record.command {
             Command::Query => {
                 self.statement =
-                    again(&record, self.statement, &mut self.id_is_set, &mut self.queue);
+                    again(&record, self.statement, &mut self.id_is_set, &mut self.queue, true);
                 let next = self.statement;
                 if next < record.told.len() {
                     return Sending::Nothing;
@@ -304,10 +327,10 @@ impl Recovery {
                 let set = format!("SET timestamp={}, insert_id={id}", seconds(record.at));
                 let byte = command.byte().unwrap_or_default();
                 let mut payload = [&[byte], record.payload].concat();
-                let told = record.told.iter().copied().map(Some).collect();
+                let expected = record.told.iter().copied().map(Some).collect();
                 translate(command, &mut payload, &mut carried.book);
                 self.push(Task::Must, query(&set));
-                self.push(Task::Replay(told), payload);
+                self.push(Task::Replay { expected, known: true }, payload);
             }
         }
         self.statement = 0;
@@ -317,12 +340,13 @@ impl Recovery {
 }
 
 /// Puts the statements of a record from this one on, up to a good size, into the queue, with their time
-/// and their ids. Returns the statement to go on with.
+/// and their ids. `known` says whether the client was told of them. Returns the statement to go on with.
 fn again(
     record: &Record<'_>,
     from: usize,
     id_is_set: &mut bool,
     queue: &mut VecDeque<Request>,
+    known: bool,
 ) -> usize {
     let mut payload = query(&format!("SET timestamp={}", seconds(record.at)));
     let mut expected = vec![None];
@@ -354,7 +378,7 @@ fn again(
             if sql.len() >= LONG {
                 // With anything beside it, it might be longer than the server takes.
                 let ours = std::mem::replace(&mut payload, vec![COM_QUERY]);
-                let task = Task::Replay(std::mem::take(&mut expected));
+                let task = Task::Replay { expected: std::mem::take(&mut expected), known };
                 queue.push_back(Request { task, payload: ours });
             } else {
                 payload.push(b';');
@@ -366,7 +390,7 @@ fn again(
             break;
         }
     }
-    queue.push_back(Request { task: Task::Replay(expected), payload });
+    queue.push_back(Request { task: Task::Replay { expected, known }, payload });
     next
 }
 
@@ -418,7 +442,9 @@ impl Replies<'_> {
                 _ => {}
             },
             Task::Barrier => self.barrier_packet(step, bytes, ended)?,
-            Task::Replay(expected) => self.replay_packet(&expected, step, bytes, ended)?,
+            Task::Replay { expected, known } => {
+                self.replay_packet(&expected, known, step, bytes, ended)?;
+            }
         }
         Ok(())
     }
@@ -500,6 +526,7 @@ impl Replies<'_> {
     fn replay_packet(
         &mut self,
         expected: &[Option<Told>],
+        known: bool,
         step: ReplyStep,
         bytes: &[u8],
         ended: bool,
@@ -522,7 +549,7 @@ impl Replies<'_> {
         match (wanted, got) {
             (Some(wanted), got) if wanted == got => {}
             (None, Told::Ok { .. }) => {}
-            (_, Told::Error { .. }) => self.replay_failed(ErrPacket::decode(payload)?),
+            (_, Told::Error { .. }) => self.replay_failed(ErrPacket::decode(payload)?, known),
             (wanted, got) => {
                 tracing::warn!(?wanted, ?got, "a replay was answered otherwise than before");
                 self.mismatch();
@@ -531,11 +558,16 @@ impl Replies<'_> {
         Ok(())
     }
 
-    fn replay_failed(&mut self, error: ErrPacket) {
+    fn replay_failed(&mut self, error: ErrPacket, known: bool) {
         if is_loss(&error) {
             self.lost = Some(error);
         } else if ROLLED_BACK.contains(&error.code) || error.code == LOCK_WAIT_TIMEOUT {
             self.again(Recovery::rolled_back(), error);
+        } else if !known && error.code == DUPLICATE_ENTRY {
+            // The row that is there is the ghost's, as the fence will tell; or another one, which keeps the
+            // ghost from being committed too. The client knows no id of ours yet, so it may be another.
+            self.exchange.anew = true;
+            self.again(Recovery::in_doubt_or_not(self.carried), error);
         } else if self.carried.fence.is_in_doubt() {
             // It may be the ghost of this very transaction that is in the way: the fence knows.
             self.again(Recovery::in_doubt(), error);

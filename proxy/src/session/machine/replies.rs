@@ -96,7 +96,7 @@ impl Replies<'_> {
             let recovery = Recovery::in_doubt_or_not(self.carried);
             return self.again(recovery, ErrPacket::new(0, *b"HY000", reason));
         }
-        exchange.record(self.carried, &running);
+        exchange.record(self.carried, running);
         exchange.at += 1;
         if exchange.at >= exchange.steps.len() {
             self.end();
@@ -105,6 +105,7 @@ impl Replies<'_> {
 
     /// All is done: what is held goes to the client.
     fn end(&mut self) {
+        self.exchange.keep(self.carried);
         let held = std::mem::take(&mut self.exchange.held);
         if !held.is_empty() {
             self.edits.replace(self.input, self.taken..self.taken, &held);

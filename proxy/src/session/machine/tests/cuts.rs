@@ -191,6 +191,21 @@ fn a_conflict_at_commit_is_done_again_on_the_same_link_and_not_told() {
     }
 }
 
+/// A client of another proxy, which was at the next node sooner, has taken the id. Ours does not know of it
+/// yet: a batch is told as a whole.
+#[test]
+fn an_id_that_was_not_told_yet_may_become_another_one() {
+    let deadlock = ErrPacket::new(1213, *b"40001", "Deadlock found when trying to get lock");
+    let taken = ErrPacket::new(1062, *b"23000", "Duplicate entry '1' for key 'PRIMARY'");
+    let texts = ["BEGIN", BATCH];
+    let mut run = Run::new(without_tracking(), []);
+    run.cluster.refusals.extend([("COMMIT", deadlock), ("INSERT INTO t VALUES ('b')", taken)]);
+    check(&program(&texts), &mut run, "the id is taken");
+    assert_eq!(count(&run, "INSERT INTO t VALUES ('b')"), 3);
+    assert_eq!(count(&run, "SET insert_id=1"), 1, "then it is left to the node");
+    assert_eq!(run.cluster.commits(), 1);
+}
+
 /// It would be tried for ever, or a client would never hear that its rows conflict.
 #[test]
 fn a_conflict_that_does_not_go_away_is_told() {
