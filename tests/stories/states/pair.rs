@@ -9,7 +9,6 @@ use lab::galera::Node;
 use lab::ledger::{Ledger, Pattern, Writer};
 use lab::proxy::Proxy;
 use lab::wait::{Look, wait_until};
-use lab::whole::Builder;
 use lab::{Lab, LabError, Result};
 
 pub(crate) use lab::story::Story;
@@ -23,18 +22,23 @@ pub(crate) struct Pair {
 
 impl Pair {
     pub(crate) async fn set() -> Result<Self> {
-        Self::with(|builder| builder).await
+        Self::with_clients_of(2).await
     }
 
-    /// With other settings.
-    pub(crate) async fn with(change: impl FnOnce(Builder) -> Builder) -> Result<Self> {
-        let lab = change(Lab::builder().fixed_nodes().proxies(2)).start().await?;
+    /// Only the first proxy has a client, as where one master is active: those of two proxies of which one
+    /// learns of a move half a second later may meet in certification, and one of them is done again.
+    pub(crate) async fn with_one_client() -> Result<Self> {
+        Self::with_clients_of(1).await
+    }
+
+    async fn with_clients_of(proxies: usize) -> Result<Self> {
+        let lab = Lab::builder().fixed_nodes().proxies(2).start().await?;
         let root = lab.galera.node(1).connect().await?;
         let ledger = Ledger::create(root, lab.proxy().part().log()).await?;
         let watch = Watch::begin(&lab.proxies);
         let mut pair = Self { lab, ledger, writers: Vec::new(), watch };
         pair.moved(1).await?;
-        for proxy in &pair.lab.proxies {
+        for proxy in &pair.lab.proxies[..proxies] {
             let pattern = Pattern::Batch { statements: 20 };
             pair.writers.push(pair.ledger.writer(pattern, proxy.tcp_account()).await?);
         }
@@ -42,7 +46,7 @@ impl Pair {
         Ok(pair)
     }
 
-    /// Waits until both clients have written more.
+    /// Waits until every client has written more.
     pub(crate) async fn go_on(&self) -> Result<()> {
         for writer in &self.writers {
             writer.writes(5, RECOVERY).await?;
