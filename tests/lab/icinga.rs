@@ -15,6 +15,10 @@ use crate::process::{Program, run_tool};
 use crate::run::Run;
 use crate::wait::{Look, wait_until};
 
+mod masters;
+
+pub use self::masters::{Master, Masters};
+
 /// What Icinga watches, and where it writes.
 #[derive(Clone, Debug)]
 pub struct IcingaSpec {
@@ -26,12 +30,20 @@ pub struct IcingaSpec {
     pub interval: Duration,
     /// Its database, as its own configuration names it.
     pub database: Database,
+    /// Which of two masters it is, if it is one of two.
+    pub master: Option<Master>,
 }
 
 impl IcingaSpec {
     /// 200 hosts and 1,000 services, checked every 10 s.
     pub fn new(database: Database) -> Self {
-        Self { hosts: 200, services: 1_000, interval: Duration::from_secs(10), database }
+        Self {
+            hosts: 200,
+            services: 1_000,
+            interval: Duration::from_secs(10),
+            database,
+            master: None,
+        }
     }
 }
 
@@ -65,19 +77,23 @@ impl Icinga {
     /// # Errors
     /// When it is not installed.
     pub async fn launch(run: &Arc<Run>, spec: IcingaSpec) -> Result<Self> {
-        let folder = run.data("icinga");
+        let name = spec.master.as_ref().map_or("icinga", |master| master.name);
+        let folder = run.data(name);
         for sub in ["etc", "data", "log", "cache", "spool", "run"] {
             let path = folder.join(sub);
             fs::create_dir_all(&path).context(|| format!("making {}", path.display()))?;
         }
         let file = folder.join("etc/icinga2.conf");
         fs::write(&file, configuration(&spec)).context(|| format!("writing {}", file.display()))?;
+        if let Some(master) = &spec.master {
+            master.certify(&folder.join("data/certs"))?;
+        }
         if nix::unistd::geteuid().is_root() {
             let owner = format!("{USER}:{USER}");
             let arguments = ["-R".as_ref(), owner.as_ref(), folder.as_os_str()];
             run_tool("chown", &arguments, b"").await?;
         }
-        let part = Part::new(run, program(&folder, &file));
+        let part = Part::new(run, program(name, &folder, &file));
         part.launch()?;
         Ok(Self { part, spec })
     }
@@ -149,11 +165,11 @@ impl Icinga {
     }
 }
 
-fn program(folder: &Path, file: &Path) -> Program {
+fn program(name: &str, folder: &Path, file: &Path) -> Program {
     let define = |name: &str, sub: &str| format!("-D{name}={}", folder.join(sub).display());
     // State changes are told at severity "notice". What it logs on its console is complete and flushed
     // line by line, so its log needs no file of its own.
-    Program::new("icinga", "icinga2")
+    Program::new(name, "icinga2")
         .user(USER)
         .args(["daemon", "--log-level", "notice", "--config"])
         .arg(file)
@@ -166,9 +182,10 @@ fn program(folder: &Path, file: &Path) -> Program {
 }
 
 fn configuration(spec: &IcingaSpec) -> String {
-    let mut text = String::from(
-        "const NodeName = \"lab\"\n\
-         include <itl>\n\
+    let name = spec.master.as_ref().map_or("lab", |master| master.name);
+    let mut text = format!("const NodeName = \"{name}\"\n");
+    text.push_str(
+        "include <itl>\n\
          object CheckerComponent \"checker\" { }\n\
          object IdoMysqlConnection \"ido-mysql\" {\n",
     );
@@ -192,6 +209,9 @@ fn configuration(spec: &IcingaSpec) -> String {
     attribute("database", &format!("\"{ICINGA_DATABASE}\""));
     text.push_str("}\n");
 
+    if let Some(master) = &spec.master {
+        text.push_str(&master.configuration());
+    }
     let interval = spec.interval.as_secs_f64();
     for kind in ["Host", "Service"] {
         let _ = write!(

@@ -194,7 +194,8 @@ impl Builder {
     /// Icinga with `hosts` and `services`, each checked every `interval`. It writes through the first
     /// proxy, by "localhost"; without a proxy, to node 1.
     pub fn icinga(mut self, hosts: u32, services: u32, interval: Duration) -> Self {
-        self.icinga = Some(IcingaSpec { hosts, services, interval, database: Database::Localhost });
+        self.icinga =
+            Some(IcingaSpec { hosts, services, interval, ..IcingaSpec::new(Database::Localhost) });
         self
     }
 

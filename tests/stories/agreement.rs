@@ -3,9 +3,13 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use lab::agreement::Watch;
+use lab::galera::Node;
+use lab::icinga::{Database, IcingaSpec, Masters};
+use lab::ledger::{Ledger, Pattern};
 use lab::proxy::Proxy;
 use lab::wait::{Look, wait_until};
-use lab::{Lab, Result, sql};
+use lab::{Lab, Result, findings, sql};
 
 /// Two masters that write to two nodes fail in certification, one of them with every batch.
 #[tokio::test]
@@ -68,6 +72,134 @@ async fn a_switchover_moves_everybody_between_two_transactions() -> Result<()> {
     let refused = lab.proxies[0].tool(&["switchover", "node9"]).await;
     assert!(refused.is_err_and(|error| error.to_string().contains("no node is called node9")));
     lab.end().await
+}
+
+/// The weekly updates of a cluster that Icinga writes to all the time, while it writes.
+#[tokio::test]
+async fn icinga_notices_nothing_of_switchovers() -> Result<()> {
+    let lab = Lab::builder().fixed_nodes().proxies(2).default_socket();
+    let lab = lab.icinga(200, 1_000, Duration::from_secs(10)).start().await?;
+    let root = lab.galera.node(1).connect().await?;
+    let ledger = Ledger::create(root, lab.proxy().part().log()).await?;
+    // What Icinga sends, but one batch after the other: it meets each move in the middle of its work.
+    let busy = Pattern::Batch { statements: 124 };
+    let busy = ledger.writer(busy, lab.proxy().socket_account()).await?;
+    for epoch in 2..=5 {
+        busy.writes(20, RECOVERY).await?;
+        let first = agreed(&lab, epoch - 1).await?;
+        let next = lab.galera.nodes().iter().find(|node| node.address() != first).expect("three");
+        lab.proxies[epoch as usize % 2].tool(&["switchover", next.name()]).await?;
+        assert_eq!(agreed(&lab, epoch).await?, next.address());
+    }
+    busy.writes(20, RECOVERY).await?;
+    let record = busy.end(RECOVERY).await?;
+    eprintln!("the longest pause of a batch writer: {:?}", record.longest_pause);
+    lab.icinga().end().await?;
+    let metrics = lab.proxy().get("/metrics").await?.body;
+    assert!(metrics.lines().any(|line| line == "ido_proxy_replays_total 0"), "{metrics}");
+    let node = lab.galera.node(1);
+    let history = findings::history_at(&lab, node).await?;
+    for finding in [history, findings::errors(&lab)?, findings::one_connection(&lab)?] {
+        assert!(finding.holds, "{}", finding.text);
+    }
+    ledger.must_balance(node.connect().await?, &[record]).await?;
+    lab.end().await
+}
+
+/// What all of it is set up for: two masters, each with its own proxy, and a cluster. One of them writes; what is
+/// lost of it all does not matter, nor in which order.
+#[tokio::test]
+async fn two_masters_go_on_whichever_of_masters_and_nodes_is_lost() -> Result<()> {
+    let lab = Lab::builder().fixed_nodes().proxies(2).start().await?;
+    let spec = IcingaSpec { hosts: 50, services: 200, ..IcingaSpec::new(Database::Localhost) };
+    let databases = [0, 1].map(|proxy| Database::Tcp(lab.proxies[proxy].tcp()));
+    let masters = Masters::launch(&lab.run, &spec, databases).await?;
+    let watch = Watch::begin(&lab.proxies);
+    grows(&lab, &masters).await?;
+    let active = active(&lab).await?;
+
+    // The primary, under the one that writes.
+    let node = primary(&lab).await?;
+    node.kill().await?;
+    grows(&lab, &masters).await?;
+    node.launch(false)?;
+    lab.galera.size(3, RECOVERY).await?;
+
+    // That one.
+    let [dead, other] = [active, 1 - active].map(|master| &masters.both()[master]);
+    dead.part().kill().await?;
+    grows(&lab, &masters).await?;
+    assert_eq!(self::active(&lab).await?, 1 - active, "the other one writes");
+
+    // It comes back, and both the primary and the one that writes by then are lost together.
+    dead.part().launch()?;
+    grows(&lab, &masters).await?;
+    let active = self::active(&lab).await?;
+    let node = primary(&lab).await?;
+    node.kill().await?;
+    masters.both()[active].part().kill().await?;
+    grows(&lab, &masters).await?;
+
+    for master in [dead, other] {
+        let errors = master.ido_errors()?;
+        assert!(errors.is_empty(), "{errors:?}");
+    }
+    let survivor = primary(&lab).await?;
+    let finding = findings::no_duplicates(survivor).await?;
+    assert!(finding.holds, "{}", finding.text);
+    let seen = watch.end().await?;
+    eprintln!("apart for {:.1?} at most, in {} looks", seen.longest, seen.looks);
+    lab.end().await
+}
+
+/// Waits until a hundred more state changes are history.
+async fn grows(lab: &Lab, masters: &Masters) -> Result<()> {
+    let mut goal = None;
+    let begun = Instant::now();
+    wait_until("a hundred more rows of history", Masters::TAKES_OVER, None, async || {
+        let rows = async {
+            let mut root = primary(lab).await?.connect().await?;
+            sql::value::<u64>(&mut root, "SELECT COUNT(*) FROM icinga.icinga_statehistory").await
+        };
+        match rows.await {
+            Ok(rows) if rows >= *goal.get_or_insert(rows + 100) => Look::Done(()),
+            Ok(rows) => Look::NotYet(format!("{rows}")),
+            Err(error) => Look::NotYet(error.to_string()),
+        }
+    })
+    .await?;
+    for master in masters.both().iter().filter(|master| master.part().runs()) {
+        let errors = master.ido_errors()?;
+        assert!(errors.is_empty(), "{errors:?}");
+    }
+    eprintln!("a hundred more after {:.1?}", begun.elapsed());
+    Ok(())
+}
+
+/// Which master writes: the only one that has a session.
+async fn active(lab: &Lab) -> Result<usize> {
+    wait_until("one master that writes", RECOVERY, None, async || {
+        let mut connected = Vec::new();
+        for (number, proxy) in lab.proxies.iter().enumerate() {
+            let status = proxy.status().await.unwrap_or_default();
+            let sessions = status["sessions"].as_array().cloned().unwrap_or_default();
+            connected.extend(sessions.iter().any(|s| s["user"] == "icinga").then_some(number));
+        }
+        match connected[..] {
+            [one] => Look::Done(one),
+            _ => Look::NotYet(format!("{connected:?}")),
+        }
+    })
+    .await
+}
+
+async fn primary(lab: &Lab) -> Result<&Node> {
+    wait_until("a primary", RECOVERY, None, async || {
+        let primary = lab.proxy().primary().await.ok().flatten();
+        let node = lab.galera.nodes().iter().find(|node| Some(node.address()) == primary);
+        node.map_or_else(|| Look::NotYet(format!("{primary:?}")), Look::Done)
+    })
+    .await
 }
 
 /// The control tables are not there yet, or are in the way of somebody: the database must be.

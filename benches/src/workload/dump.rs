@@ -102,6 +102,7 @@ async fn dump(round: usize, way: Way, size: Size) -> Result<Dump> {
         services: size.services,
         interval: CHECK_INTERVAL,
         database: between.database(&server, way),
+        master: None,
     };
     let icinga = Icinga::launch(&run, spec).await?;
     let seconds = finished(&icinga).await?;

@@ -43,7 +43,7 @@ async fn icinga_notices_nothing_of_a_primary_lost_in_the_middle_of_its_first_dum
     let mut stage = Stage::set().await?;
     let (hosts, services) = (2_000, 8_000);
     let interval = Duration::from_secs(300);
-    let spec = IcingaSpec { hosts, services, interval, database: Database::Localhost };
+    let spec = IcingaSpec { hosts, services, interval, ..IcingaSpec::new(Database::Localhost) };
     stage.lab.launch_icinga(&spec).await?;
     let primary = stage.primary().await?;
     let mut root = primary.hold("SET SESSION TRANSACTION ISOLATION LEVEL READ UNCOMMITTED").await?;

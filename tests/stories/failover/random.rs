@@ -110,7 +110,7 @@ async fn spare(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-/// The clients use all but the last one.
+/// The clients use the first one; all have a say.
 const PROXIES: u8 = 3;
 
 /// How many faults there shall be.

@@ -63,15 +63,12 @@ impl Stage {
         Client::connect(account, self.log()).await
     }
 
-    /// One writer of every kind, by TCP and by Unix socket, and through different proxies.
+    /// One writer of every kind, by TCP and by Unix socket.
     pub(crate) async fn writers(&self) -> Result<Vec<Writer>> {
         let mut writers =
             vec![self.ledger.writer(PATTERNS[0], self.proxy().socket_account()).await?];
-        // The last of several proxies is nobody's, so that it may be struck too.
-        let used = self.lab.proxies.len().saturating_sub(1).max(1);
-        for (number, pattern) in PATTERNS.iter().enumerate().skip(1) {
-            let account = self.lab.proxies[number % used].tcp_account();
-            writers.push(self.ledger.writer(*pattern, account).await?);
+        for pattern in &PATTERNS[1..] {
+            writers.push(self.ledger.writer(*pattern, self.proxy().tcp_account()).await?);
         }
         Ok(writers)
     }

@@ -10,7 +10,7 @@ use crate::pair::{Pair, RECOVERY, Story, shown};
 /// elsewhere than the other one.
 #[tokio::test]
 async fn a_way_that_is_broken_for_one_proxy_moves_both_once() -> Story {
-    let pair = Pair::set().await?;
+    let pair = Pair::with_clients_of(&[1]).await?;
     let first = pair.moved(1).await?;
     let far = &pair.lab.proxies[1];
     pair.lab.faults.bar(far.group(), first.address()).await?;
@@ -29,7 +29,7 @@ async fn a_way_that_is_broken_for_one_proxy_moves_both_once() -> Story {
 /// attempt.
 #[tokio::test]
 async fn proxies_that_reach_different_nodes_meet_where_both_can_go() -> Story {
-    let pair = Pair::set().await?;
+    let pair = Pair::with_clients_of(&[1]).await?;
     let first = pair.moved(1).await?;
     let [other, common] = pair.others(first)[..] else { unreachable!("three nodes") };
     let [near, far] = &pair.lab.proxies[..] else { unreachable!("two proxies") };
@@ -49,7 +49,7 @@ async fn proxies_that_reach_different_nodes_meet_where_both_can_go() -> Story {
 /// would be lost.
 #[tokio::test]
 async fn a_proxy_with_the_minority_holds_its_clients() -> Story {
-    let pair = Pair::set().await?;
+    let pair = Pair::with_clients_of(&[0, 1]).await?;
     let first = pair.moved(1).await?;
     let far = &pair.lab.proxies[1];
     for other in pair.others(first) {

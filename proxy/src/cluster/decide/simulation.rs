@@ -42,6 +42,9 @@ struct World {
     pin: Option<Pin>,
     changes: Vec<Instant>,
     proxies: Vec<Proxy>,
+    /// What each proxy said last of what it reaches.
+    said: BTreeMap<usize, Row>,
+    talks: bool,
     epochs: BTreeMap<u64, NodeAddr>,
 }
 
@@ -60,6 +63,8 @@ impl World {
             pin: None,
             changes: Vec::new(),
             proxies: (0..proxies).map(|_| Proxy::new(nodes, now)).collect(),
+            said: BTreeMap::new(),
+            talks: true,
             epochs: BTreeMap::new(),
         }
     }
@@ -146,6 +151,9 @@ impl World {
             }
         }
         self.answer(number);
+        if self.talks && self.random.random_bool(0.06) {
+            self.talk(number);
+        }
         let proxy = &mut self.proxies[number];
         proxy.decision = decide(&proxy.decision, &proxy.views, POLICY, self.now);
         let decision = &proxy.decision;
@@ -183,6 +191,21 @@ impl World {
             galera.members = self.members.iter().map(|node| address(*node as u8 + 1)).collect();
         }
         Outcome::Answer(Box::new(report))
+    }
+
+    /// Says what it reaches, and hears the others, where somebody can commit.
+    fn talk(&mut self, number: usize) {
+        let Proxy { reaches, views, .. } = &self.proxies[number];
+        if !(0..self.nodes.len()).any(|node| reaches[node] && self.is_primary(node)) {
+            return;
+        }
+        let answers = |view: &&NodeView| view.contact == Contact::Answering;
+        let reaches = views.iter().filter(answers).map(|view| view.address).collect();
+        let beat = self.said.get(&number).map_or(1, |row| row.beat + 1);
+        self.said.insert(number, Row { name: number.to_string(), reaches, beat });
+        let others = self.said.iter().filter(|(other, _)| **other != number);
+        let others = others.map(|(_, row)| row.clone()).collect();
+        self.proxies[number].decision.hear(others, self.now);
     }
 
     /// What the node that a proposal was sent to makes of it.
@@ -260,16 +283,45 @@ fn proxies_agree_whatever_breaks() {
 
 /// Each would take the pin from the other every few seconds, and everybody would move each time.
 #[test]
-fn proxies_that_reach_different_nodes_do_not_take_the_pin_from_each_other_for_ever() {
+fn proxies_that_reach_different_nodes_do_not_take_the_pin_from_each_other() {
+    for talk in [true, false] {
+        let mut world = parted(talk, |number, node| node == number);
+        world.play(Duration::from_secs(600), false);
+        let changes = world.changes.len();
+        assert!(
+            changes <= if talk { 1 } else { 8 },
+            "talk {talk}: {changes} changes in ten minutes"
+        );
+    }
+}
+
+/// The pin would move once for each node that one of them cannot go to.
+#[test]
+fn proxies_that_reach_one_node_in_common_meet_there_at_once() {
+    let mut world = parted(true, |number, node| node == number || node == 2);
+    world.play(Duration::from_secs(60), false);
+    assert_eq!(world.pin.as_ref().map(|pin| pin.node), Some(address(3)));
+    assert_eq!(world.changes.len(), 1);
+}
+
+/// Two proxies that went by the pin for a while, and know what the other reaches now, if they `talk`.
+fn parted(talk: bool, reaches: impl Fn(usize, usize) -> bool) -> World {
     let mut world = World::new(7);
     world.proxies.truncate(2);
-    world.play(Duration::from_secs(10), false);
-    world.changes.clear();
+    world.play(Duration::from_secs(30), false);
+    assert_eq!(world.pin.as_ref().map(|pin| pin.node), Some(address(1)));
     for (number, proxy) in world.proxies.iter_mut().enumerate() {
-        proxy.reaches.fill(false);
-        proxy.reaches[number] = true;
+        for (node, reach) in proxy.reaches.iter_mut().enumerate() {
+            // The pinned node comes last, when the rest is known.
+            *reach = reaches(number, node) || node == 0;
+        }
     }
-    world.play(Duration::from_secs(600), false);
-    let changes = world.changes.len();
-    assert!((1..=8).contains(&changes), "{changes} changes in ten minutes");
+    world.play(Duration::from_secs(30), false);
+    world.changes.clear();
+    world.proxies[1].reaches[0] = reaches(1, 0);
+    if !talk {
+        world.proxies.iter_mut().for_each(|proxy| proxy.decision.peers = Peers::default());
+    }
+    world.talks = talk;
+    world
 }
