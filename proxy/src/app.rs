@@ -153,6 +153,7 @@ impl App {
                     login: config.listen.login_timeout,
                     hold: config.failover.hold,
                     link_timeout: LINK_TIMEOUT,
+                    blocked: config.failover.path_timeout,
                 },
                 metrics: Arc::clone(&session_metrics),
                 orders: orders.subscribe(),

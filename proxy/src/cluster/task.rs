@@ -514,6 +514,7 @@ fn topology(decision: &Decision, views: &[NodeView]) -> Topology {
                 max_allowed_packet: report.and_then(|report| report.max_allowed_packet),
                 kills: view.kills.map(|kills| kills.settled),
                 silent: verdict == Some(&Verdict::Unusable(Reason::Silent)),
+                blocks: verdict == Some(&Verdict::LastResort(Reason::Donor)),
                 has_room: report.is_some_and(Report::has_room),
             }
         })

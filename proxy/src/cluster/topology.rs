@@ -74,6 +74,13 @@ impl Topology {
         self.nodes.iter().any(|known| known.address == node && doubted(known))
     }
 
+    /// Whether another node took the place of `node`, where writes may wait for long: for a transfer of state, which
+    /// may itself wait for a transaction that waits for them.
+    pub(crate) fn is_left_blocked(&self, node: NodeAddr) -> bool {
+        let blocked = self.nodes.iter().any(|known| known.address == node && known.blocks);
+        blocked && self.primary.is_some_and(|primary| primary != node)
+    }
+
     /// Whether another node took the place of `node` because nothing comes from it any more. Who waits
     /// for it waits in vain: the kernel of a frozen server keeps its connections open.
     pub(crate) fn is_left_for_silent(&self, node: NodeAddr) -> bool {
@@ -113,6 +120,9 @@ pub(crate) struct Node {
     /// Whether it counts as silent.
     #[serde(skip)]
     pub(crate) silent: bool,
+    /// Whether it may let no write come to its end: it gives its state to another node.
+    #[serde(skip)]
+    pub(crate) blocks: bool,
 }
 
 #[cfg(test)]
@@ -130,6 +140,7 @@ impl Node {
             kills: None,
             has_room: true,
             silent: false,
+            blocks: false,
         }
     }
 }

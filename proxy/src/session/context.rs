@@ -70,4 +70,6 @@ pub(crate) struct Limits {
     pub(crate) hold: Duration,
     /// To connect to a node and log in there.
     pub(crate) link_timeout: Duration,
+    /// How long a transaction may stay at a node that was left because it may block.
+    pub(crate) blocked: Duration,
 }

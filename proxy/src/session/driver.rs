@@ -70,6 +70,8 @@ pub(crate) struct Session {
     pub(super) waiting: Option<u8>,
     /// To end at the next boundary.
     pub(super) leaving: bool,
+    /// When to give the link up, though its transaction is open: writes may not come to their end there.
+    pub(super) gives_up_at: Option<Instant>,
     /// The node answers no probe. When to say next that it answers us.
     pub(super) vouches: Option<Instant>,
     /// Whether what is to be written to the client waits for more of the same reply.
@@ -85,7 +87,7 @@ enum Event {
     Flushed,
     /// The same as `Client`, of the link.
     Link(io::Result<usize>),
-    /// A reader is to look whether there is a better node.
+    /// A reader is to look whether there is a better node, or a writer has waited long enough.
     Look,
     /// The topology or the phase changed.
     Orders,
@@ -161,7 +163,7 @@ impl Session {
         // A clock that is read, and a timer that is made, with each command would be seen in its latency.
         let deadline = match self.machine.is_recovering() {
             true => Some(self.hold_deadline()),
-            false => self.look_at(),
+            false => self.gives_up_at.or_else(|| self.look_at()),
         };
         let in_time = async {
             match deadline {
@@ -196,6 +198,10 @@ impl Session {
                 self.context.metrics.link_received.increment(len as u64);
                 self.vouch();
                 Ok(())
+            }
+            Event::Look if self.gives_up_at.is_some() => {
+                self.gives_up_at = None;
+                self.lose(Cause::Moved)
             }
             Event::Look => self.look(),
             Event::Orders => self.obey(),
@@ -473,6 +479,11 @@ impl Session {
             drop(orders);
             return self.lose(Cause::Silent);
         }
+        let blocked = |link: &Link| orders.topology.is_left_blocked(link.node);
+        let blocked = self.reader.is_none() && self.link.as_ref().is_some_and(blocked);
+        let patience = self.context.limits.blocked;
+        self.gives_up_at =
+            blocked.then(|| self.gives_up_at.unwrap_or_else(|| Instant::now() + patience));
         let doubted = self.link.as_ref().is_some_and(|link| orders.topology.doubts(link.node));
         self.vouches = doubted.then(|| self.vouches.unwrap_or_else(Instant::now));
         let destination = self.destination(&orders.topology);

@@ -102,6 +102,7 @@ async fn log_in(
         waiting: Some(sequence.wrapping_sub(1)),
         leaving: false,
         vouches: None,
+        gives_up_at: None,
     })
 }
 

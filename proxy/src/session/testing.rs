@@ -83,7 +83,7 @@ impl Stage {
             own_kills: Arc::new(OwnKills::new()),
             galera: true,
             journals: Arc::new(Budget::new(1 << 30, 0, None)),
-            limits: Limits { login: DEADLINE, hold, link_timeout: DEADLINE },
+            limits: Limits { login: DEADLINE, hold, link_timeout: DEADLINE, blocked: BLOCKED },
             metrics: Arc::new(SessionMetrics::new()),
             orders: orders.subscribe(),
             registry: Arc::new(Registry::new()),
@@ -168,6 +168,17 @@ impl Stage {
         node.read().await;
         node.send(&ok(StatusFlags::AUTOCOMMIT | StatusFlags::IN_TRANS), 1).await;
         client.read().await;
+    }
+
+    /// The node gives its state to another one, and the other node takes its place.
+    pub(super) fn leave_donor(&self) {
+        let donor = Node { blocks: true, ..Node::synced(self.node()) };
+        self.orders.send_modify(|orders| {
+            let (primary, nodes) = (Some(self.next_node()), vec![donor]);
+            let Topology { epoch, .. } = *orders.topology;
+            let topology = Topology::clone(&orders.topology);
+            orders.topology = Arc::new(Topology { primary, nodes, epoch: epoch + 1, ..topology });
+        });
     }
 
     /// Has links lie ready at the other node, if that `has_room`, as a worker does.
@@ -412,6 +423,9 @@ pub(super) fn nowhere() -> NodeAddr {
 fn greeting() -> Greeting {
     Facade::default().greeting(SessionId(7), Greeting::scramble_from([7; 20]))
 }
+
+/// How long a transaction stays at a donor.
+const BLOCKED: Duration = Duration::from_millis(20);
 
 /// Longer than anything here takes, on a busy machine too.
 pub(super) const DEADLINE: Duration = Duration::from_secs(20);

@@ -36,6 +36,21 @@ async fn a_statement_whose_link_is_lost_is_answered_by_the_next_primary() {
     timeout(DEADLINE, stage.suspected.notified()).await.expect("the node is probed at once");
 }
 
+/// A donor that waits for a transaction, which waits for the donor: Icinga would wait with them, until it is told
+/// that it waited too long.
+#[tokio::test]
+async fn a_statement_that_waits_at_a_donor_is_done_at_the_next_primary() {
+    let stage = Stage::new(DEADLINE).await;
+    let (mut client, mut node, _session) = stage.begin(icinga()).await;
+    client.send(QUERY, 0).await;
+    assert_eq!(node.read().await.payload, QUERY);
+    stage.leave_donor();
+    let mut next = stage.accept_next_link().await;
+    assert_eq!(next.read().await.payload, QUERY, "once more");
+    next.send(&in_transaction(), 1).await;
+    client.read().await;
+}
+
 /// All that was written since the last COMMIT would be lost: Icinga does not send it again.
 #[tokio::test]
 async fn an_open_transaction_is_done_again_at_the_next_primary() {
