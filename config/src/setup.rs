@@ -35,6 +35,8 @@ pub fn setup_sql(config: &Config, host_pattern: &str) -> String {
     for (table, columns) in [("pin", PIN), ("proxy", PROXY), ("fence", FENCE)] {
         line(&mut sql, &format!("CREATE TABLE IF NOT EXISTS {schema}.`{table}` {columns};"));
     }
+    // Of a table that is there already.
+    line(&mut sql, &format!("ALTER TABLE {schema}.`pin` ADD COLUMN IF NOT EXISTS {DRAINED};"));
 
     section(&mut sql, GRANTS);
     for table in ["pin", "proxy", "fence"] {
@@ -141,10 +143,12 @@ const PIN: &str = "(
   `reason` VARCHAR(255) NOT NULL COMMENT 'why it was changed',
   `by` VARCHAR(255) NOT NULL COMMENT 'the proxy that changed it',
   `at` TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6) COMMENT 'when it was changed',
-  `drained` VARCHAR(2000) NOT NULL DEFAULT '' COMMENT 'addresses of nodes that are drained',
   PRIMARY KEY (`cluster`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin
   COMMENT='ido-proxy: the node that every proxy writes to'";
+
+const DRAINED: &str =
+    "`drained` VARCHAR(2000) NOT NULL DEFAULT '' COMMENT 'addresses of nodes that are drained'";
 
 const PROXY: &str = "(
   `cluster` VARCHAR(64) NOT NULL COMMENT 'which cluster, should several share these tables',

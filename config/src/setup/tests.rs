@@ -19,8 +19,12 @@ fn creates_accounts_tables_and_grants() {
              USING '*2470C0C06DEE42FD1618BB99005ADCA2EC9D1E19';",
             "CREATE DATABASE IF NOT EXISTS `ido_proxy`;",
             "CREATE TABLE IF NOT EXISTS `ido_proxy`.`pin` (",
+            "CREATE TABLE IF NOT EXISTS `ido_proxy`.`proxy` (",
             "CREATE TABLE IF NOT EXISTS `ido_proxy`.`fence` (",
+            "ALTER TABLE `ido_proxy`.`pin` ADD COLUMN IF NOT EXISTS `drained` VARCHAR(2000) NOT NULL \
+             DEFAULT '' COMMENT 'addresses of nodes that are drained';",
             "GRANT SELECT, INSERT, UPDATE ON `ido_proxy`.`pin` TO `ido_proxy`@`10.0.0.%`;",
+            "GRANT SELECT, INSERT, UPDATE ON `ido_proxy`.`proxy` TO `ido_proxy`@`10.0.0.%`;",
             "GRANT SELECT, INSERT, UPDATE ON `ido_proxy`.`fence` TO `ido_proxy`@`10.0.0.%`;",
             "GRANT SELECT, INSERT, UPDATE, DELETE ON `ido_proxy`.`fence` TO `icinga`@`10.0.0.%`;",
         ]

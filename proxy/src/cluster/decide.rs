@@ -466,7 +466,10 @@ impl Choice<'_> {
         else {
             return false;
         };
-        let since = primary.vouched.map_or(since, |vouched| since.max(vouched));
+        let vouched = primary.vouched.filter(|_| matches!(primary.contact, Contact::Silent { .. }));
+        // Not for ever: nobody else may be let in there.
+        let vouched = vouched.map(|vouched| vouched.min(since + patience * MOST_VOUCHED));
+        let since = vouched.map_or(since, |vouched| since.max(vouched));
         now.saturating_duration_since(since.max(pinned)) < patience
             && !is_thrown_out(primary, self.views)
     }
@@ -567,6 +570,9 @@ const RECENT: Duration = Duration::from_secs(600);
 
 /// How often the wait for a silent node doubles at most.
 const MOST_DOUBLED: usize = 6;
+
+/// For how many times the wait clients may speak for a node that answers no probe.
+const MOST_VOUCHED: u32 = 10;
 
 /// How long a node may lag behind the latest membership. All members take on a new one at the same
 /// point of the same order of events, but the appliers that get there may be busy.

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::probe::{options, words};
-use super::propose::{Proposer, is_uuid, literal};
+use super::propose::{Proposer, is_uuid, literal, texts};
 use super::topology::NodeAddr;
 
 /// A row of another proxy.
@@ -83,12 +83,14 @@ pub(crate) async fn talk(
     heard: mpsc::Sender<Vec<Row>>,
 ) {
     let mut ready: Option<(NodeAddr, Conn)> = None;
+    let mut rest = BEAT;
     loop {
         let latest = saying.borrow_and_update().clone();
         if let Some(node) = latest.at.filter(|_| is_uuid(&latest.cluster)) {
             let kept = ready.take().filter(|(at, _)| *at == node);
             match timeout(PATIENCE, exchange(kept, node, &proposer, &latest)).await {
                 Ok(Ok((conn, rows))) => {
+                    rest = BEAT;
                     ready = Some((node, conn));
                     if heard.send(rows).await.is_err() {
                         return;
@@ -96,12 +98,15 @@ pub(crate) async fn talk(
                 }
                 // The pin says it where the tables are missing.
                 Ok(Err(error)) => tracing::debug!(%node, %error, "the other proxies are not heard"),
-                // A cluster that forms anew lets nobody write.
-                Err(_elapsed) => tracing::debug!(%node, "the other proxies are not heard in time"),
+                // A cluster that forms anew lets nobody write. What hangs there may keep its connection.
+                Err(_elapsed) => {
+                    rest = (2 * rest).min(LONGEST_REST);
+                    tracing::debug!(%node, "the other proxies are not heard in time");
+                }
             }
         }
         tokio::select! {
-            () = sleep(BEAT) => {}
+            () = sleep(rest) => {}
             changed = saying.changed() => match changed {
                 // What follows at once belongs to the same event.
                 Ok(()) => sleep(CALM).await,
@@ -132,25 +137,28 @@ async fn exchange(
          ON DUPLICATE KEY UPDATE reaches = '{reaches}', beat = beat + 1"
     ))
     .await?;
-    let rows: Vec<(String, String, u64)> = conn
+    let rows: Vec<mysql_async::Row> = conn
         .query(format!(
-            "SELECT name, reaches, beat FROM `{schema}`.`proxy` \
+            "SELECT name, reaches, CAST(beat AS CHAR) FROM `{schema}`.`proxy` \
              WHERE cluster = '{cluster}' AND name <> {name}"
         ))
         .await?;
-    let rows = rows.into_iter().map(|(name, reaches, beat)| Row {
-        name: words(&name),
-        reaches: reaches
-            .split_whitespace()
-            .filter_map(|node| node.parse().ok().map(NodeAddr))
-            .collect(),
-        beat,
-    });
-    Ok((conn, rows.collect()))
+    Ok((conn, rows.into_iter().filter_map(parse).collect()))
+}
+
+/// `None`: somebody else has made the table, and it has something else in it.
+fn parse(row: mysql_async::Row) -> Option<Row> {
+    let mut values = texts(row);
+    let (name, reaches, beat) = (values.next()??, values.next()??, values.next()??);
+    let reaches = reaches.split_whitespace().filter_map(|node| node.parse().ok().map(NodeAddr));
+    Some(Row { name: words(&name), reaches: reaches.collect(), beat: beat.parse().ok()? })
 }
 
 /// How often a proxy says that it lives.
 const BEAT: Duration = Duration::from_secs(5);
+
+/// How seldom where nothing can be written.
+const LONGEST_REST: Duration = Duration::from_secs(300);
 
 /// How long it counts as alive since.
 const LIVES: Duration = Duration::from_secs(20);

@@ -31,7 +31,9 @@ impl Pin {
     pub(crate) fn applied(&self, node: NodeAddr, verdict: Verdict) -> Verdict {
         let drained = self.drained.contains(&node);
         match verdict {
-            Verdict::Usable if drained => Verdict::LastResort(Reason::Drained),
+            Verdict::Usable | Verdict::LastResort(Reason::Desynced) if drained => {
+                Verdict::LastResort(Reason::Drained)
+            }
             verdict => verdict,
         }
     }

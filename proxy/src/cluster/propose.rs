@@ -165,11 +165,18 @@ pub(super) async fn read(conn: &mut Conn, schema: &str, cluster: &str) -> Result
     }
 }
 
-fn parse(row: Row) -> Option<Pin> {
-    let mut values = row.unwrap_raw().into_iter().flatten().map(|value| match value {
-        mysql_async::Value::Bytes(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
+/// The values of a row as texts. Whatever is in it, nothing panics.
+pub(super) fn texts(row: Row) -> impl Iterator<Item = Option<String>> {
+    row.unwrap_raw().into_iter().map(|value| match value {
+        Some(mysql_async::Value::Bytes(bytes)) => {
+            Some(String::from_utf8_lossy(&bytes).into_owned())
+        }
         _ => None,
-    });
+    })
+}
+
+fn parse(row: Row) -> Option<Pin> {
+    let mut values = texts(row);
     let mut next = || values.next().flatten();
     let (node, epoch, reason, by, drained) = (next()?, next()?, next()?, next()?, next()?);
     let address = |text: &str| text.parse().ok().map(NodeAddr);

@@ -173,8 +173,12 @@ impl Carried {
 
     /// Why the session cannot go on at another node, if so.
     pub(crate) fn stuck(&self) -> Option<Reason> {
-        let transaction = self.unreplayable.filter(|_| self.transaction.is_open());
-        self.book.unmovable().or(transaction)
+        self.book.unmovable().or_else(|| self.unreplayable())
+    }
+
+    /// Why the open transaction cannot be done again, if so.
+    pub(crate) fn unreplayable(&self) -> Option<Reason> {
+        self.unreplayable.filter(|_| self.transaction.is_open())
     }
 
     /// Keeps a command of the open transaction, which began in the state `setup` if this is its first.

@@ -529,6 +529,7 @@ impl Session {
         }
         let Some(link) = self.link.take() else { return Ok(()) };
         self.leaving = false;
+        (self.gives_up_at, self.vouches) = (None, None);
         self.debt = None;
         self.entry.set_node(None);
         self.context.metrics.links_lost.of(self.reason(&Cause::Moved)).increment(1);
@@ -541,6 +542,7 @@ impl Session {
     /// The link is lost, or given up. The session goes on without, if it can.
     pub(super) fn lose(&mut self, cause: Cause) -> Result<(), End> {
         let Some(link) = self.link.take() else { return Ok(()) };
+        (self.gives_up_at, self.vouches) = (None, None);
         let node = link.node;
         match &cause {
             Cause::Moved | Cause::Silent => {}

@@ -288,7 +288,15 @@ impl Exchange {
         }
         let kept =
             [Command::Query, Command::StmtExecute, Command::StmtBulkExecute, Command::InitDb];
+        if !self.keeps {
+            // The session could not move meanwhile. If it can again, this part is missing.
+            carried.cannot_replay(Reason::Unkept);
+        }
         if !kept.contains(&self.command) || running.told.is_empty() {
+            if carried.records == 0 && self.pending(0, carried).is_none() {
+                // It was begun by the end of the one before (AND CHAIN), and not by a statement of its own.
+                carried.cannot_replay(Reason::Unkept);
+            }
             return;
         }
         let pieces = step.pieces.get(running.cut..).unwrap_or_default();
@@ -380,6 +388,7 @@ impl Exchange {
     /// What was to be committed was: the client is told so, and the rest of its command goes on. Returns
     /// false if nothing in the command in hand was to commit it.
     pub(super) fn was_committed(&mut self, carried: &mut Carried) -> bool {
+        self.anew = false;
         while self.step().is_some_and(|step| !matches!(step.risk, Risk::Commit { .. })) {
             self.at += 1;
         }

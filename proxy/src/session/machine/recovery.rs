@@ -230,7 +230,7 @@ impl Recovery {
             self.push_setup(carried, link, None);
         } else if !self.fresh {
             // The transaction may have begun with other settings than those it has made since.
-            if again && carried.book.setup(true) != carried.book.setup(false) {
+            if carried.book.setup(true) != carried.book.setup(false) {
                 self.push_setup(carried, link, None);
             }
             self.multi = Some(carried.book.multi());
@@ -276,6 +276,10 @@ impl Recovery {
         if carried.records == 0 && exchange.pending(0, carried).is_none() {
             self.phase = Phase::Over;
             return Sending::Nothing;
+        }
+        if let Some(reason) = carried.unreplayable() {
+            // What is kept is not all.
+            return Sending::Stuck(Stuck::Reason(reason));
         }
         let fetched = match carried.records {
             0 => Fetch::End,

@@ -180,7 +180,8 @@ impl Replies<'_> {
         let owed = self.exchange.keeps && self.took_an_owed_id(payload)?;
         self.settle(PieceEnd::Ok { status, state_changed }, payload)?;
         if let Some(running) = &mut self.exchange.running {
-            running.owed |= owed;
+            // A statement that has committed by itself keeps what it was given.
+            running.owed |= owed && self.carried.transaction.is_open();
         }
         let wanted = self.shaped(status);
         let strip = state_changed && !self.client.contains(Capabilities::SESSION_TRACK);
@@ -486,6 +487,12 @@ impl Replies<'_> {
         let what = self.exchange.step().map(|step| step.what.clone());
         match (owner, what) {
             _ if is_loss(&error) => self.lost = Some(error),
+            // With what is kept of it, only a part would be done again.
+            (Owner::Fence, _)
+                if self.carried.stuck().is_some() && !FENCELESS.contains(&error.code) =>
+            {
+                self.give_up(&error);
+            }
             (_, Some(What::Commit)) => self.again(Recovery::in_doubt(), error),
             (Owner::Fence, _) if error.code == DUPLICATE_ENTRY => {
                 self.again(Recovery::in_doubt(), error);

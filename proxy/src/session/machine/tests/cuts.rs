@@ -206,6 +206,23 @@ fn an_id_that_was_not_told_yet_may_become_another_one() {
     assert_eq!(run.cluster.commits(), 1);
 }
 
+/// What is kept of it is only its beginning: done again and committed, the rest would be gone, and the client
+/// would be told that it stands.
+#[test]
+fn a_conflict_under_a_transaction_that_is_not_kept_is_told() {
+    let deadlock = ErrPacket::new(1213, *b"40001", "Deadlock found when trying to get lock");
+    let mut run = Run::new(without_tracking(), []);
+    let journal = Store::new(Arc::new(Budget::new(0, 0, None)));
+    let fence = Fence::new(Arc::new(FencePool::new("ido_proxy")));
+    let carried = Carried::new(Book::new(without_tracking(), 8, None), journal, fence);
+    run.machine = Machine::new(without_tracking(), carried);
+    run.all(&program(&["BEGIN", "INSERT INTO t VALUES ('a')"])).expect("no loss");
+    run.cluster.refusals.push_back(("INSERT INTO `ido_proxy`.`fence`", deadlock));
+    run.command(&query("COMMIT")).expect("the session goes on");
+    assert_eq!(last_error(&run).code, 1213);
+    assert_eq!(run.cluster.tokens(), []);
+}
+
 /// It would be tried for ever, or a client would never hear that its rows conflict.
 #[test]
 fn a_conflict_that_does_not_go_away_is_told() {
