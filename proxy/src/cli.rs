@@ -1,11 +1,13 @@
 //! The commands of `ido-proxy`, one file each.
 
+use std::fmt::Display;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use ido_proxy_config::{Config, Environment, render};
+use tokio::runtime;
 
 mod check;
 mod daemon;
@@ -83,6 +85,22 @@ impl ConfigFile {
             eprint!("{}", render(&errors, std::io::stderr().is_terminal()));
             ExitCode::from(BAD_CONFIGURATION)
         })
+    }
+}
+
+/// Does `work`, and prints the text that comes of it, or why there is none.
+fn say<E: Display>(work: impl Future<Output = Result<String, E>>) -> ExitCode {
+    let runtime = runtime::Builder::new_current_thread().enable_all().build();
+    let told = runtime.map_err(|error| error.to_string());
+    match told.and_then(|runtime| runtime.block_on(work).map_err(|error| error.to_string())) {
+        Ok(text) => {
+            print!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("ido-proxy: {error}");
+            ExitCode::FAILURE
+        }
     }
 }
 

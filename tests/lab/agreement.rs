@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::error::{LabError, Result};
 use crate::http::fetch;
@@ -15,7 +15,7 @@ use crate::proxy::Proxy;
 /// Watches until it is told to end. Dropping it ends it too, without a word.
 #[derive(Debug)]
 pub struct Watch {
-    stop: CancellationToken,
+    stop: DropGuard,
     task: JoinHandle<Seen>,
 }
 
@@ -53,27 +53,20 @@ impl Watch {
             stopped.run_until_cancelled(watching).await;
             seen
         });
-        Self { stop, task }
+        Self { stop: stop.drop_guard(), task }
     }
 
     /// Ends it.
     ///
     /// # Errors
     /// Two proxies named different nodes for the same epoch: two primaries at a time.
-    pub async fn end(mut self) -> Result<Seen> {
-        self.stop.cancel();
-        let task = std::mem::replace(&mut self.task, tokio::spawn(async { Seen::default() }));
-        let seen = task.await.map_err(|error| LabError::Refused(error.to_string()))?;
+    pub async fn end(self) -> Result<Seen> {
+        drop(self.stop);
+        let seen = self.task.await.map_err(|error| LabError::Refused(error.to_string()))?;
         match seen.broken.first() {
             None => Ok(seen),
             Some(_) => Err(LabError::Refused(seen.broken.join("; "))),
         }
-    }
-}
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        self.stop.cancel();
     }
 }
 

@@ -6,6 +6,7 @@
 pub(crate) mod node;
 pub(crate) mod template;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -78,6 +79,16 @@ impl Galera {
     /// All nodes, dead ones too.
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
+    }
+
+    /// The node that clients reach at `address`.
+    pub fn node_at(&self, address: SocketAddr) -> Option<&Node> {
+        self.nodes.iter().find(|node| node.address() == address)
+    }
+
+    /// The nodes that are not `node`.
+    pub fn others(&self, node: &Node) -> Vec<&Node> {
+        self.nodes.iter().filter(|other| other.index() != node.index()).collect()
     }
 
     /// Waits until every node is Synced in one primary component of all nodes.

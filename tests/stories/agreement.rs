@@ -196,7 +196,7 @@ async fn active(lab: &Lab) -> Result<usize> {
 async fn primary(lab: &Lab) -> Result<&Node> {
     wait_until("a primary", RECOVERY, None, async || {
         let primary = lab.proxy().primary().await.ok().flatten();
-        let node = lab.galera.nodes().iter().find(|node| Some(node.address()) == primary);
+        let node = primary.and_then(|primary| lab.galera.node_at(primary));
         node.map_or_else(|| Look::NotYet(format!("{primary:?}")), Look::Done)
     })
     .await

@@ -2,14 +2,13 @@
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
-use std::time::{Duration, UNIX_EPOCH};
 
 use clap::Args;
 use serde::Deserialize;
-use tokio::runtime;
 
-use super::ConfigFile;
-use super::daemon::get;
+use super::daemon::{AskError, get};
+use super::{ConfigFile, say};
+use crate::cluster::history::utc;
 
 /// Say why the primary is what it is, what was found of each node, and why a session can or cannot move.
 ///
@@ -30,21 +29,10 @@ impl Explain {
             Ok(config) => config,
             Err(code) => return code,
         };
-        let runtime = runtime::Builder::new_current_thread().enable_all().build();
-        let told = runtime.map_err(|error| error.to_string()).and_then(|runtime| {
-            let status = runtime.block_on(get::<Status>(config.admin.http, "/status"));
-            status.map_err(|error| error.to_string())
-        });
-        match told {
-            Ok(status) => {
-                print!("{}", status.explain(self.decisions));
-                ExitCode::SUCCESS
-            }
-            Err(error) => {
-                eprintln!("ido-proxy: {error}");
-                ExitCode::FAILURE
-            }
-        }
+        say(async {
+            let status: Status = get(config.admin.http, "/status").await?;
+            Ok::<_, AskError>(status.explain(self.decisions))
+        })
     }
 }
 
@@ -145,8 +133,7 @@ impl Status {
         let shown = &self.decisions[self.decisions.len().saturating_sub(decisions)..];
         writeln!(text, "\nThe last decisions")?;
         for decision in shown {
-            let since_1970 = Duration::try_from_secs_f64(decision.at).unwrap_or_default();
-            let at = humantime::format_rfc3339_millis(UNIX_EPOCH + since_1970);
+            let at = utc(decision.at);
             let primary = decision.primary.as_deref().unwrap_or("no primary");
             writeln!(text, "  {at}  epoch {}  {primary}: {}", decision.epoch, decision.reason)?;
             if let Some(proposal) = &decision.proposal {

@@ -3,12 +3,11 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use tokio::runtime;
 
 use super::ConfigFile;
 use crate::app::{cluster_settings, own_host};
 use crate::cluster::NodeAddr;
-use crate::cluster::order::{Order, carry_out};
+use crate::cluster::order::{Order, OrderError, carry_out};
 use crate::cluster::pin::Pin;
 
 /// Make another node the primary, for every proxy of the cluster.
@@ -75,19 +74,8 @@ fn carry(
         Err(code) => return code,
     };
     let by = format!("an operator at {}", own_host());
-    let runtime = runtime::Builder::new_current_thread().enable_all().build();
-    let done = runtime.map_err(|error| error.to_string()).and_then(|runtime| {
-        let done = carry_out(order, cluster_settings(&config), node, by);
-        runtime.block_on(done).map_err(|error| error.to_string())
-    });
-    match done {
-        Ok((node, pin)) => {
-            println!("{}", say(node, &pin));
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            eprintln!("ido-proxy: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    super::say(async {
+        let (node, pin) = carry_out(order, cluster_settings(&config), node, by).await?;
+        Ok::<_, OrderError>(say(node, &pin) + "\n")
+    })
 }

@@ -206,10 +206,7 @@ pub(crate) fn decide(
         verdict if verdict.class().is_some() && is_thrown_out(view, views) => {
             Verdict::Unusable(Reason::Left)
         }
-        verdict => match agreement.pin() {
-            Some(pin) => pin.applied(view.address, verdict),
-            None => verdict,
-        },
+        verdict => agreement.applied(view.address, verdict),
     };
     let verdicts: BTreeMap<_, _> = views.iter().map(|view| (view.address, verdict(view))).collect();
     let pinned = pinned(previous, agreement.pin(), now);

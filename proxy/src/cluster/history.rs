@@ -45,11 +45,10 @@ pub(crate) struct Found {
     pub(crate) reason: Option<String>,
 }
 
-impl Decided {
-    /// When, to the millisecond, in UTC.
-    pub(crate) fn time(&self) -> impl fmt::Display + use<> {
-        humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_secs_f64(self.at))
-    }
+/// A time in seconds since 1970, to the millisecond, in UTC.
+pub(crate) fn utc(at: f64) -> impl fmt::Display + use<> {
+    let since_1970 = Duration::try_from_secs_f64(at).unwrap_or_default();
+    humantime::format_rfc3339_millis(UNIX_EPOCH + since_1970)
 }
 
 impl History {

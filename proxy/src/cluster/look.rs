@@ -88,10 +88,7 @@ pub(crate) async fn look(settings: Settings) -> Result<Look, SourceError> {
     let votes = |cluster: &&String| clusters.values().filter(|other| other == cluster).count();
     let ours = clusters.values().max_by_key(votes).map(String::as_str);
     let agreement = Agreement::Unknown.after(&views, ours);
-    let verdict = |view: &NodeView| match agreement.pin() {
-        Some(pin) => pin.applied(view.address, judge(view, yardstick)),
-        None => judge(view, yardstick),
-    };
+    let verdict = |view: &NodeView| agreement.applied(view.address, judge(view, yardstick));
     let mut nodes: Vec<_> = (views.iter())
         .map(|view| (view.address, view.name().map(str::to_owned), verdict(view)))
         .collect();

@@ -160,6 +160,7 @@ mod tests {
         let drained: BTreeSet<_> = drained.iter().map(|node| address(*node)).collect();
         let pin =
             Pin { node: address(primary), epoch: 7, reason: "".into(), by: "".into(), drained };
+        let agreement = Agreement::Pinned(Some(pin));
         let verdict = |node| match usable.contains(&node) {
             true => Verdict::Usable,
             false => Verdict::Unusable(Reason::Silent),
@@ -170,10 +171,10 @@ mod tests {
             consul: None,
             preferred: usable.iter().map(|node| address(*node)).collect(),
             nodes: nodes
-                .map(|(node, name, verdict)| (node, name, pin.applied(node, verdict)))
+                .map(|(node, name, verdict)| (node, name, agreement.applied(node, verdict)))
                 .collect(),
             clusters: (1..=3).map(|node| (address(node), "ours".to_owned())).collect(),
-            agreement: Agreement::Pinned(Some(pin)),
+            agreement,
         }
     }
 

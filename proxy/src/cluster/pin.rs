@@ -26,19 +26,6 @@ pub(crate) struct Pin {
     pub(crate) drained: BTreeSet<NodeAddr>,
 }
 
-impl Pin {
-    /// What becomes of the `verdict` on `node`: one that is drained is used if there is no other.
-    pub(crate) fn applied(&self, node: NodeAddr, verdict: Verdict) -> Verdict {
-        let drained = self.drained.contains(&node);
-        match verdict {
-            Verdict::Usable | Verdict::LastResort(Reason::Desynced) if drained => {
-                Verdict::LastResort(Reason::Drained)
-            }
-            verdict => verdict,
-        }
-    }
-}
-
 /// What one node says of the pin.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) enum Reading {
@@ -86,6 +73,17 @@ impl Agreement {
             };
         }
         known
+    }
+
+    /// What becomes of the `verdict` on `node`: one that is drained is used if there is no other.
+    pub(crate) fn applied(&self, node: NodeAddr, verdict: Verdict) -> Verdict {
+        let drained = self.pin().is_some_and(|pin| pin.drained.contains(&node));
+        match verdict {
+            Verdict::Usable | Verdict::LastResort(Reason::Desynced) if drained => {
+                Verdict::LastResort(Reason::Drained)
+            }
+            verdict => verdict,
+        }
     }
 
     /// The pin, where there is one.

@@ -70,10 +70,6 @@ pub(crate) struct Session {
     pub(super) waiting: Option<u8>,
     /// To end at the next boundary.
     pub(super) leaving: bool,
-    /// When to give the link up, though its transaction is open: writes may not come to their end there.
-    pub(super) gives_up_at: Option<Instant>,
-    /// The node answers no probe. When to say next that it answers us.
-    pub(super) vouches: Option<Instant>,
     /// Whether what is to be written to the client waits for more of the same reply.
     pub(super) withhold: Withhold,
 }
@@ -163,7 +159,7 @@ impl Session {
         // A clock that is read, and a timer that is made, with each command would be seen in its latency.
         let deadline = match self.machine.is_recovering() {
             true => Some(self.hold_deadline()),
-            false => self.gives_up_at.or_else(|| self.look_at()),
+            false => self.gives_up_at().or_else(|| self.look_at()),
         };
         let in_time = async {
             match deadline {
@@ -199,25 +195,26 @@ impl Session {
                 self.vouch();
                 Ok(())
             }
-            Event::Look if self.gives_up_at.is_some() => {
-                self.gives_up_at = None;
-                self.lose(Cause::Moved)
-            }
+            Event::Look if self.gives_up_at().is_some() => self.lose(Cause::Moved),
             Event::Look => self.look(),
             Event::Orders => self.obey(),
             Event::TooLate => Err(End::HoldExpired { held: self.context.limits.hold }),
         }
     }
 
+    /// When to give up a link to a node that was left because it may block.
+    fn gives_up_at(&self) -> Option<Instant> {
+        self.link.as_ref().and_then(|link| link.gives_up_at)
+    }
+
     /// Speaks for a node that answers no probe.
     fn vouch(&mut self) {
-        let Some(next) = self.vouches else { return };
+        let Some(link) = &mut self.link else { return };
+        let Some(next) = link.vouches else { return };
         let now = Instant::now();
-        if now >= next
-            && let Some(link) = &self.link
-        {
+        if now >= next {
             self.context.cluster.vouch(link.node);
-            self.vouches = Some(now + VOUCHES_AFTER);
+            link.vouches = Some(now + VOUCHES_AFTER);
         }
     }
 
@@ -479,13 +476,14 @@ impl Session {
             drop(orders);
             return self.lose(Cause::Silent);
         }
-        let blocked = |link: &Link| orders.topology.is_left_blocked(link.node);
-        let blocked = self.reader.is_none() && self.link.as_ref().is_some_and(blocked);
-        let patience = self.context.limits.blocked;
-        self.gives_up_at =
-            blocked.then(|| self.gives_up_at.unwrap_or_else(|| Instant::now() + patience));
-        let doubted = self.link.as_ref().is_some_and(|link| orders.topology.doubts(link.node));
-        self.vouches = doubted.then(|| self.vouches.unwrap_or_else(Instant::now));
+        if let Some(link) = &mut self.link {
+            let blocked = self.reader.is_none() && orders.topology.is_left_blocked(link.node);
+            let patience = self.context.limits.blocked;
+            let patient = || Instant::now() + patience;
+            link.gives_up_at = blocked.then(|| link.gives_up_at.unwrap_or_else(patient));
+            let doubted = orders.topology.doubts(link.node);
+            link.vouches = doubted.then(|| link.vouches.unwrap_or_else(Instant::now));
+        }
         let destination = self.destination(&orders.topology);
         if let (Some(link), Some(destination)) = (&self.link, destination)
             && link.node != destination
@@ -529,7 +527,6 @@ impl Session {
         }
         let Some(link) = self.link.take() else { return Ok(()) };
         self.leaving = false;
-        (self.gives_up_at, self.vouches) = (None, None);
         self.debt = None;
         self.entry.set_node(None);
         self.context.metrics.links_lost.of(self.reason(&Cause::Moved)).increment(1);
@@ -542,7 +539,6 @@ impl Session {
     /// The link is lost, or given up. The session goes on without, if it can.
     pub(super) fn lose(&mut self, cause: Cause) -> Result<(), End> {
         let Some(link) = self.link.take() else { return Ok(()) };
-        (self.gives_up_at, self.vouches) = (None, None);
         let node = link.node;
         match &cause {
             Cause::Moved | Cause::Silent => {}

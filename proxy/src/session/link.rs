@@ -14,7 +14,7 @@ use ido_proxy_protocol::ok::OkPacket;
 use ido_proxy_protocol::status::StatusFlags;
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::exchange::{ReadError, queue_packet, read_packet, send_packet};
 use super::machine::LinkFacts;
@@ -59,6 +59,10 @@ pub(crate) struct Link {
     pub(crate) kills: Option<u64>,
     /// The node takes no more from us; what it still has to say is read.
     pub(crate) deaf: bool,
+    /// When to give it up, though a transaction is open on it: writes may not come to their end there.
+    pub(super) gives_up_at: Option<Instant>,
+    /// The node answers no probe. When to say next that it answers us.
+    pub(super) vouches: Option<Instant>,
 }
 
 /// Why a link could not be opened.
@@ -274,8 +278,17 @@ impl Link {
             let violation = Violation::Empty { expected: "a greeting" };
             return Err(LinkError::Violation { node, violation });
         };
-        let mut link =
-            Self { wire, node, capabilities, greeting, welcome, kills: None, deaf: false };
+        let mut link = Self {
+            wire,
+            node,
+            capabilities,
+            greeting,
+            welcome,
+            kills: None,
+            deaf: false,
+            gives_up_at: None,
+            vouches: None,
+        };
         link.report_state().await?;
         Ok(link)
     }

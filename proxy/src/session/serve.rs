@@ -101,8 +101,6 @@ async fn log_in(
         seat: None,
         waiting: Some(sequence.wrapping_sub(1)),
         leaving: false,
-        vouches: None,
-        gives_up_at: None,
     })
 }
 

@@ -77,7 +77,7 @@ impl Stage {
     pub(crate) async fn primary(&self) -> Result<&Node> {
         wait_until("a primary", RECOVERY, Some(&self.log()), async || {
             match self.proxy().primary().await {
-                Ok(Some(primary)) => match self.node_at(primary) {
+                Ok(Some(primary)) => match self.lab.galera.node_at(primary) {
                     Some(node) => Look::Done(node),
                     None => Look::Never(format!("{primary} is no node of the lab")),
                 },
@@ -90,17 +90,19 @@ impl Stage {
 
     /// The nodes that are not `node`.
     pub(crate) fn others(&self, node: &Node) -> Vec<&Node> {
-        self.lab.galera.nodes().iter().filter(|other| other.index() != node.index()).collect()
+        self.lab.galera.others(node)
     }
 
     /// Waits until clients write to another node than `first`.
     pub(crate) async fn moved_from(&self, first: &Node) -> Result<&Node> {
         wait_until("another primary", RECOVERY, Some(&self.log()), async || {
             match self.proxy().primary().await {
-                Ok(Some(primary)) if primary != first.address() => match self.node_at(primary) {
-                    Some(node) => Look::Done(node),
-                    None => Look::Never(format!("{primary} is no node of the lab")),
-                },
+                Ok(Some(primary)) if primary != first.address() => {
+                    match self.lab.galera.node_at(primary) {
+                        Some(node) => Look::Done(node),
+                        None => Look::Never(format!("{primary} is no node of the lab")),
+                    }
+                }
                 Ok(primary) => self.proxy().part().look(format!("{primary:?}")),
                 Err(error) => self.proxy().part().look(error),
             }
@@ -258,10 +260,6 @@ impl Stage {
         findings.into_iter().try_for_each(|finding| {
             self.must(finding.holds, format!("{}; all logs are in {logs}", finding.text))
         })
-    }
-
-    fn node_at(&self, address: std::net::SocketAddr) -> Option<&Node> {
-        self.lab.galera.nodes().iter().find(|node| node.address() == address)
     }
 }
 

@@ -71,8 +71,7 @@ impl Stage {
     /// The nodes that are not written to.
     pub(crate) async fn others(&self) -> Result<Vec<&Node>> {
         let primary = self.primary().await?;
-        let nodes = self.lab.galera.nodes().iter();
-        Ok(nodes.filter(|node| node.index() != primary.index()).collect())
+        Ok(self.lab.galera.others(primary))
     }
 
     /// Waits until the proxy takes just these nodes for usable.

@@ -70,14 +70,13 @@ impl Pair {
             }
         })
         .await?;
-        let known =
-            self.lab.galera.nodes().iter().find(|known| known.address().to_string() == node);
+        let known = node.parse().ok().and_then(|node| self.lab.galera.node_at(node));
         known.ok_or_else(|| LabError::Refused(format!("{node} is no node of the lab")))
     }
 
     /// The nodes that are not `node`.
     pub(crate) fn others(&self, node: &Node) -> Vec<&Node> {
-        self.lab.galera.nodes().iter().filter(|other| other.index() != node.index()).collect()
+        self.lab.galera.others(node)
     }
 
     /// Waits until every proxy shows this `reason` of `node`.
@@ -106,7 +105,7 @@ impl Pair {
             records.push(writer.end(RECOVERY).await?);
         }
         let primary = self.lab.proxy().primary().await?;
-        let primary = self.lab.galera.nodes().iter().find(|node| Some(node.address()) == primary);
+        let primary = primary.and_then(|primary| self.lab.galera.node_at(primary));
         let primary = primary.ok_or_else(|| LabError::Refused("there is no primary".into()))?;
         let root = primary.connect().await?;
         self.ledger.must_balance(root, &records).await?;

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use lab::galera::Node;
+use lab::proxy::Proxy;
 use lab::wait::{Look, wait_until};
+use lab::{Result, sql};
 
 use crate::pair::{Pair, RECOVERY, Story, shown};
 
@@ -18,8 +21,7 @@ async fn a_way_that_is_broken_for_one_proxy_moves_both_once() -> Story {
     pair.must(second.index() != first.index(), "one of them cannot go there")?;
     pair.go_on().await?;
     pair.lab.heal().await?;
-    let healed = Duration::from_secs(2);
-    tokio::time::sleep(healed).await;
+    reaches(far, first).await?;
     pair.go_on().await?;
     pair.must(pair.moved(2).await?.index() == second.index(), "nothing moves back")?;
     pair.end().await
@@ -36,8 +38,7 @@ async fn proxies_that_reach_different_nodes_meet_where_both_can_go() -> Story {
     // The one that would be preferred.
     pair.lab.faults.bar(near.group(), other.address()).await?;
     shown(near, other, "does not answer").await?;
-    // By now the other proxy has been told.
-    tokio::time::sleep(Duration::from_secs(11)).await;
+    told(&pair, near, far, other).await?;
     pair.lab.faults.bar(far.group(), first.address()).await?;
     let second = pair.moved(2).await?;
     pair.must(second.index() == common.index(), "one of them cannot go there")?;
@@ -83,4 +84,44 @@ async fn lost_packets_alone_move_nobody() -> Story {
     pair.go_on().await?;
     pair.must(pair.moved(1).await?.index() == first.index(), "there was no reason to move")?;
     pair.end().await
+}
+
+/// Waits until `proxy` finds nothing wrong with `node`.
+async fn reaches(proxy: &Proxy, node: &Node) -> Result<()> {
+    wait_until("a way that is mended", RECOVERY, Some(&proxy.part().log()), async || {
+        let status = proxy.status().await.unwrap_or_default();
+        let nodes = status["nodes"].as_array().cloned().unwrap_or_default();
+        let shown = nodes.iter().find(|shown| shown["address"] == node.address().to_string());
+        match shown {
+            Some(shown) if shown["usable"] == true => Look::Done(()),
+            shown => proxy.part().look(format!("{shown:?}")),
+        }
+    })
+    .await
+}
+
+/// Waits until `near` has said that it does not reach `node`, and `far` has spoken twice since: it hears the
+/// others whenever it speaks, and what was under way may have been before.
+async fn told(pair: &Pair, near: &Proxy, far: &Proxy, node: &Node) -> Result<()> {
+    let mut root = pair.moved(1).await?.connect().await?;
+    let row = |proxy: &Proxy, column: &str| {
+        format!("SELECT {column} FROM ido_proxy.proxy WHERE name LIKE '%({})'", proxy.tcp())
+    };
+    let (near, far) = (row(near, "reaches"), row(far, "beat"));
+    let mut heard = None;
+    wait_until("the other proxy is told", RECOVERY, None, async || {
+        let said: Result<(String, u64)> =
+            async { Ok((sql::value(&mut root, &near).await?, sql::value(&mut root, &far).await?)) }
+                .await;
+        match said {
+            Ok((reached, beat)) if !reached.contains(&node.address().to_string()) => {
+                match beat >= *heard.get_or_insert(beat) + 2 {
+                    true => Look::Done(()),
+                    false => Look::NotYet(format!("beat {beat}")),
+                }
+            }
+            said => Look::NotYet(format!("{said:?}")),
+        }
+    })
+    .await
 }

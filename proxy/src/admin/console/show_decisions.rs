@@ -4,7 +4,7 @@ use super::command::Command;
 use super::table::{Table, cell};
 use crate::admin::StateName;
 use crate::admin::status::AdminState;
-use crate::cluster::history::Found;
+use crate::cluster::history::{Found, utc};
 
 /// `SHOW DECISIONS`
 pub(super) const COMMAND: Command = Command {
@@ -19,7 +19,7 @@ fn run(state: &AdminState) -> Table {
     for decided in state.history.snapshot() {
         let nodes: Vec<_> = decided.nodes.iter().map(describe).collect();
         table.push([
-            cell(decided.time()),
+            cell(utc(decided.at)),
             cell(decided.epoch),
             decided.primary.and_then(cell),
             cell(decided.reason),

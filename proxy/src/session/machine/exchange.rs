@@ -85,8 +85,8 @@ pub(super) struct Exchange {
 
 /// What a step did that the client has not been told yet. Where the same command commits it, it need not be
 /// kept in the journal; and where it cannot be done again as it was, it may be done otherwise.
-#[derive(Debug)]
-pub(super) struct Pending {
+#[derive(Clone, Debug)]
+struct Pending {
     step: usize,
     /// As those of its [`Running`].
     cut: usize,
@@ -293,7 +293,7 @@ impl Exchange {
             carried.cannot_replay(Reason::Unkept);
         }
         if !kept.contains(&self.command) || running.told.is_empty() {
-            if carried.records == 0 && self.pending(0, carried).is_none() {
+            if carried.records == 0 && !self.has_pending(carried) {
                 // It was begun by the end of the one before (AND CHAIN), and not by a statement of its own.
                 carried.cannot_replay(Reason::Unkept);
             }
@@ -338,26 +338,26 @@ impl Exchange {
             if done.shared {
                 carried.cannot_replay(Reason::SharedInsert);
             }
-            carried.record(&self.as_record(&done), &self.setup);
+            carried.record(&self.as_record(done), &self.setup);
         }
     }
 
-    fn as_record(&self, done: &Pending) -> Record<'_> {
+    fn as_record(&self, done: Pending) -> Record<'_> {
         let Pending { bounds, told, text, .. } = done;
         let sql = self.request.get(1..).unwrap_or_default();
-        Record {
-            command: self.command,
-            at: self.came,
-            bounds: bounds.clone(),
-            told: told.clone(),
-            payload: sql.get(text.clone()).unwrap_or_default(),
-        }
+        let payload = sql.get(text).unwrap_or_default();
+        Record { command: self.command, at: self.came, bounds, told, payload }
+    }
+
+    /// Whether anything is pending in the open transaction.
+    pub(super) fn has_pending(&self, carried: &Carried) -> bool {
+        !self.pending.is_empty() && self.pending_in == carried.ended
     }
 
     /// The step at this `place` of those that are pending in the open transaction.
     pub(super) fn pending(&self, place: usize, carried: &Carried) -> Option<Record<'_>> {
-        let done = self.pending.get(place).filter(|_| self.pending_in == carried.ended);
-        done.map(|done| self.as_record(done))
+        let done = self.pending.get(place).filter(|_| self.has_pending(carried));
+        done.map(|done| self.as_record(done.clone()))
     }
 
     /// Goes back to before what is pending: its steps will be sent anew, and what they told is forgotten.

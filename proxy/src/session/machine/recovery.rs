@@ -225,7 +225,7 @@ impl Recovery {
     }
 
     fn set_up(&mut self, exchange: &Exchange, carried: &Carried, link: &LinkFacts) {
-        let again = carried.records > 0 || exchange.pending(0, carried).is_some();
+        let again = carried.records > 0 || exchange.has_pending(carried);
         if self.unsettled {
             self.push_setup(carried, link, None);
         } else if !self.fresh {
@@ -273,7 +273,7 @@ impl Recovery {
 
     /// Puts the next part of the journal into the queue, or ends the replay.
     fn replay(&mut self, exchange: &Exchange, carried: &mut Carried) -> Sending {
-        if carried.records == 0 && exchange.pending(0, carried).is_none() {
+        if carried.records == 0 && !exchange.has_pending(carried) {
             self.phase = Phase::Over;
             return Sending::Nothing;
         }
