@@ -40,6 +40,8 @@ impl EofPacket {
         [EOF, a, b, c, d]
     }
 
+    /// Where the flags begin in its payload.
+    pub const STATUS_AT: usize = 3;
     /// The bytes of its payload.
     pub const LEN: usize = 5;
 }

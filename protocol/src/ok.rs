@@ -96,6 +96,14 @@ impl<'a> OkPacket<'a> {
     }
 }
 
+/// Where the flags begin in the payload of an OK packet: they may be changed there, without reading the
+/// rest.
+pub fn status_at(payload: &[u8]) -> Result<usize, Violation> {
+    let (_, mut reader) = OkPacket::decode_fixed(payload)?;
+    // They and the warnings are two bytes each.
+    Ok(payload.len() - reader.rest().len() - 4)
+}
+
 /// The OK packet of a link as a client with other capabilities gets it: a client that did not
 /// negotiate [`SESSION_TRACK`](Capabilities::SESSION_TRACK) would take the reported changes for
 /// something else.
@@ -123,6 +131,9 @@ mod tests {
         assert_eq!(ok.status, StatusFlags::IN_TRANS | StatusFlags::AUTOCOMMIT);
         assert_eq!(ok.info, b"Rows matched: 1  Changed: 1  Warnings: 0");
         assert_eq!(ok.encode(TRACKING), payload);
+        assert_eq!(status_at(payload), Ok(3));
+        let long = OkPacket { last_insert_id: 70_000, ..ok }.encode(TRACKING);
+        assert_eq!(status_at(&long), Ok(6));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use ido_proxy_protocol::status::StatusFlags;
 
 use super::book::{Book, Setup};
 use super::fence::Fence;
+use super::guard::Guard;
 use super::journal::record::Record;
 use super::journal::store::Store;
 use super::owed::OwedIds;
@@ -36,6 +37,8 @@ pub(crate) struct Carried {
     pub(crate) owed: Arc<OwedIds>,
     /// The proof of its COMMIT.
     pub(crate) fence: Fence,
+    /// What keeps it from being done in part.
+    pub(crate) guard: Guard,
     /// What is to be counted.
     pub(crate) tally: Tally,
     /// The session only reads.
@@ -75,6 +78,7 @@ impl Carried {
             told_ids: Vec::new(),
             owed: Arc::default(),
             fence,
+            guard: Guard::default(),
             tally: Tally::default(),
             reads: false,
             may_lag: false,
@@ -97,6 +101,7 @@ impl Carried {
             open: self.transaction.is_open(),
             dirty: self.transaction.is_dirty() && !self.reads,
             fence: self.fence.is_available() && self.book.unmovable().is_none(),
+            guards: self.guard.is_available() && self.book.autocommit(),
         }
     }
 
@@ -113,7 +118,7 @@ impl Carried {
         link: Capabilities,
     ) -> Result<Option<Vec<u8>>, Violation> {
         self.transaction.learn_status(status);
-        self.book.learn_status(status);
+        self.book.learn_status(self.guard.unguarded(status));
         let mut schema = None;
         if reports {
             let packet = OkPacket::decode(payload, link)?;
@@ -126,6 +131,8 @@ impl Carried {
                     {
                         continue;
                     }
+                    // That is the guard's: the client sets its own only where the link is not guarded.
+                    Change::SystemVariable(b"autocommit", _) if self.guard.is_on() => continue,
                     Change::TransactionState(state) => {
                         self.transaction.learn_state(state);
                         let reasons = self.book.reasons_mut();
@@ -150,7 +157,7 @@ impl Carried {
     /// Takes in the flags at the end of rows.
     pub(crate) fn learn_rows(&mut self, status: StatusFlags) {
         self.transaction.learn_rows(status);
-        self.book.learn_status(status);
+        self.book.learn_status(self.guard.unguarded(status));
         if status.contains(StatusFlags::CURSOR_EXISTS) {
             self.book.reasons_mut().insert(Reason::OpenCursor);
         }

@@ -41,6 +41,7 @@ use self::running::Job;
 use super::book::statement_id;
 use super::carried::{Carried, Tally};
 use super::digest::Delivered;
+use super::guard::Guard;
 use super::journal::store::Cursor;
 use super::plan::{Doubt, Plan, Risk};
 use super::read_only;
@@ -235,6 +236,7 @@ impl Machine {
         self.fresh = (self.met || facts.behind) && !self.is_busy();
         self.met = true;
         self.carried.may_lag = facts.may_lag;
+        self.carried.guard = Guard::of_link(facts.galera);
         self.link = Some(facts);
     }
 
@@ -244,6 +246,7 @@ impl Machine {
     /// It cannot: [`Stuck`] says why.
     pub(crate) fn link_lost(&mut self) -> Result<(), Stuck> {
         self.link = None;
+        self.carried.guard = Guard::default();
         if matches!(&self.state, State::Busy(exchange) if exchange.restores) {
             self.state = State::Idle;
         }
@@ -344,6 +347,10 @@ impl Machine {
             }
             (Some(_), command) => Plan::of_command(command),
         };
+        if plan.sets_autocommit && carried.guard.is_on() && scene.open {
+            let refusal = ErrPacket::new(ACTIVE_TRANSACTION, *b"HY000", NO_AUTOCOMMIT);
+            return self.answer(refusal.encode());
+        }
         let mut exchange =
             Exchange::new(command, request.unwrap_or_default(), plan, sequence, carried);
         exchange.came = now;
@@ -362,7 +369,7 @@ impl Machine {
                 translate(command, &mut sent, &mut carried.book);
                 sent != exchange.request
             };
-            exchange.as_is = !translated;
+            exchange.as_is = !translated && exchange.guard_turns(carried).is_none();
         }
         self.settle_statement(&exchange);
         if exchange.as_is {
@@ -531,7 +538,9 @@ impl Machine {
         match &self.state {
             State::Busy(exchange) => match exchange.running.as_ref().map(|running| &running.job) {
                 Some(Job::Task(Task::Attempt | Task::Barrier)) => RecoveryPhase::Wait,
-                Some(Job::Task(Task::Must | Task::Prepare(_))) => RecoveryPhase::Restore,
+                Some(Job::Task(Task::Must | Task::Guard | Task::Prepare(_))) => {
+                    RecoveryPhase::Restore
+                }
                 Some(Job::Task(Task::Replay { .. })) => RecoveryPhase::Replay,
                 Some(Job::Step { .. }) | None => RecoveryPhase::Commit,
             },
@@ -613,7 +622,10 @@ impl Machine {
                 // 0 is on, 1 is off.
                 self.carried.book.set_multi(exchange.request.get(1) == Some(&0));
             }
-            Command::ResetConnection => self.carried.book.reset(),
+            Command::ResetConnection => {
+                self.carried.book.reset();
+                self.carried.guard.turned(false);
+            }
             _ => {}
         }
     }
@@ -702,6 +714,12 @@ const PACKET_QUESTION: &[u8] = b"select @@global.max_allowed_packet as max_allow
 
 /// COM_QUERY.
 const COM_QUERY: u8 = 0x03;
+
+/// ER_LOCK_OR_ACTIVE_TRANSACTION of the MariaDB documentation, "MariaDB Error Codes".
+const ACTIVE_TRANSACTION: u16 = 1192;
+
+const NO_AUTOCOMMIT: &str = "ido-proxy: autocommit cannot be set within a transaction in which several \
+    statements came in one text: commit it first";
 
 /// Bytes of the longest command that is kept to be sent again. A longer one passes through, and its
 /// transaction cannot be replayed.

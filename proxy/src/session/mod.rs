@@ -32,6 +32,7 @@ mod exchange;
 pub(crate) mod facade;
 pub(crate) mod failover;
 pub(crate) mod fence;
+mod guard;
 pub(crate) mod hold;
 mod holder;
 pub(crate) mod journal;

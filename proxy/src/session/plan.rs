@@ -34,6 +34,9 @@ pub(crate) struct Scene {
     pub(crate) dirty: bool,
     /// Whether there is a fence.
     pub(crate) fence: bool,
+    /// Whether the link may be guarded (see [`super::guard`]): what ends a transaction, and what comes
+    /// behind it, then are requests of their own.
+    pub(crate) guards: bool,
 }
 
 /// Most commands are one step of one statement, and need no memory of their own for that.
@@ -48,6 +51,8 @@ pub(crate) struct Plan {
     pub(crate) session: Reasons,
     /// Why the transaction that is open after it, or during it, cannot be done again.
     pub(crate) transaction: Reasons,
+    /// Whether the client sets `autocommit` in it.
+    pub(crate) sets_autocommit: bool,
 }
 
 /// One request to the node, and what its reply means.
@@ -75,6 +80,8 @@ pub(crate) enum What {
     Commit,
     /// The fence, if the transaction wrote.
     Fence,
+    /// Turns the guard on or off.
+    Guard(bool),
     /// This part of the text.
     Part(Range<usize>),
     /// ROLLBACK, of our own.
@@ -136,6 +143,8 @@ pub(crate) enum PieceKind {
     Implicit,
     /// None of all.
     Plain,
+    /// Anything may happen, inside.
+    Unknown,
     /// May write.
     Write,
 }
@@ -150,6 +159,16 @@ impl Step {
         Self::new(What::Fence)
     }
 
+    /// Turns the guard on or off.
+    pub(crate) fn guard(on: bool) -> Self {
+        Self::new(What::Guard(on))
+    }
+
+    /// Our COMMIT of what a procedure has left open.
+    pub(crate) fn commit() -> Self {
+        Self { risk: Risk::Doubtful(Doubt::Statement), ..Self::new(What::Commit) }
+    }
+
     /// A rollback of what our own BEGIN began.
     pub(crate) fn rollback() -> Self {
         Self::new(What::Rollback)
@@ -157,7 +176,10 @@ impl Step {
 
     /// Whether no part of its reply is the client's.
     pub(crate) fn is_ours(&self) -> bool {
-        matches!(self.what, What::Begin | What::Commit | What::Fence | What::Rollback)
+        matches!(
+            self.what,
+            What::Begin | What::Commit | What::Fence | What::Guard(_) | What::Rollback
+        )
     }
 }
 
@@ -238,6 +260,7 @@ impl Plan {
         let open = scene.open || !scene.autocommit;
         let class = Class::of(kind, open_ended);
         let mut plan = Self::whole(Risk::Repeatable, class.piece(), len);
+        plan.sets_autocommit = sets_autocommit(kind);
         let step = &mut plan.steps[0];
         match class {
             Class::Begin | Class::Commit | Class::Implicit if open && scene.dirty => {
@@ -277,6 +300,10 @@ impl Plan {
 fn step_of(plan: &mut Plan) -> &mut Step {
     let place = plan.steps.iter().position(|step| step.what == What::Whole);
     &mut plan.steps[place.unwrap_or_default()]
+}
+
+fn sets_autocommit(kind: Kind) -> bool {
+    matches!(kind, Kind::Set(targets) if targets.contains(SetTargets::AUTOCOMMIT))
 }
 
 fn wants_wrap(statement: &Statement<'_>, scene: Scene) -> bool {
@@ -339,7 +366,8 @@ impl Class {
             Self::Commit | Self::Rollback => PieceKind::End,
             Self::Implicit => PieceKind::Implicit,
             Self::Plain => PieceKind::Plain,
-            Self::Unknown | Self::Write => PieceKind::Write,
+            Self::Unknown => PieceKind::Unknown,
+            Self::Write => PieceKind::Write,
         }
     }
 }
@@ -375,6 +403,9 @@ impl Planner {
         self.plan.session.extend(session);
         self.plan.transaction.extend(transaction);
         let class = Class::of(kind_of(statement), statement.open_ended);
+        if self.scene.guards && self.must_part_from(class) {
+            self.flush();
+        }
         match class {
             Class::Begin | Class::Commit | Class::Implicit if self.open => {
                 self.commit(statement, class);
@@ -406,10 +437,20 @@ impl Planner {
             }
         }
         // What it was set to is not looked at: to take it for off costs a wrap at most.
-        if let Kind::Set(targets) = statement.kind
-            && targets.contains(SetTargets::AUTOCOMMIT)
-        {
+        if sets_autocommit(statement.kind) {
             self.open = true;
+            self.plan.sets_autocommit = true;
+        }
+    }
+
+    /// Whether the guard may have to be turned on or off between the statement before and this one.
+    fn must_part_from(&self, class: Class) -> bool {
+        let last = self.body.as_ref().and_then(|body| body.pieces.last());
+        match last.map(|piece| piece.kind) {
+            None => false,
+            Some(PieceKind::End | PieceKind::Implicit) => class != Class::Begin,
+            Some(PieceKind::Unknown) => true,
+            Some(PieceKind::Begin | PieceKind::Plain | PieceKind::Write) => class == Class::Unknown,
         }
     }
 

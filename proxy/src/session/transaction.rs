@@ -12,6 +12,8 @@ pub(crate) struct Transaction {
     untouched: bool,
     /// Something may have been written in it.
     dirty: bool,
+    /// A statement began it, with autocommit off.
+    implicit: bool,
 }
 
 impl Transaction {
@@ -35,6 +37,7 @@ impl Transaction {
         self.untouched =
             !(state.read || state.read_unsafe || state.wrote_anything() || state.locked_tables);
         self.dirty |= self.open && state.wrote_anything();
+        self.implicit = state.implicit;
     }
 
     /// A statement that may write was answered.
@@ -61,6 +64,11 @@ impl Transaction {
     /// Whether something may have been written in it.
     pub(crate) fn is_dirty(&self) -> bool {
         self.dirty
+    }
+
+    /// Whether a statement began it, with autocommit off, as far as the server has said so.
+    pub(crate) fn is_implicit(&self) -> bool {
+        self.open && self.implicit
     }
 
     /// Whether the server would have nothing to roll back. Icinga opens the next transaction in the

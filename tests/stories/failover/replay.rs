@@ -1,8 +1,14 @@
 //! A transaction is done again: with the ids and times that the client was told, or not at all.
 
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
 use lab::Result;
 use lab::galera::Node;
 use lab::wait::{Look, wait_until};
+use mysql_async::prelude::Queryable as _;
+use tokio::time::sleep;
 
 use crate::client::{Client, adding, counting, locking};
 use crate::stage::{RECOVERY, SOON, Stage, Story};
@@ -49,7 +55,50 @@ async fn a_conflict_with_another_node_is_tried_again() -> Story {
     stage.end().await
 }
 
-/// The same, but the client has read what is another value now. Whatever it decided by it is wrong: it
+/// Galera gives a transaction up between two statements of one text, and MariaDB says OK to all of them: the
+/// first part of a batch would be missing, and its second one stand. So it is where the clients of two proxies
+/// write to two nodes for a moment.
+#[tokio::test]
+async fn a_batch_that_the_server_gives_up_without_a_word_is_done_whole() -> Story {
+    const BATCHES: u64 = 300;
+    const ROWS: u64 = 100;
+    let stage = Stage::set().await?;
+    let mut client = stage.client().await?;
+    let primary = stage.primary().await?;
+    let mut other = stage.others(primary)[0].connect().await?;
+    let done = AtomicBool::new(false);
+    let (told, theirs) = tokio::join!(
+        async {
+            client.tell("BEGIN").await?;
+            for batch in 0..BATCHES {
+                let rows = (batch * ROWS..(batch + 1) * ROWS).map(adding);
+                let text = [counting(1)].into_iter().chain(rows).collect::<Vec<_>>().join(";");
+                let told = client.tell(&format!("{text};COMMIT;BEGIN")).await;
+                told.inspect_err(|_| done.store(true, Relaxed))?;
+            }
+            done.store(true, Relaxed);
+            client.tell("ROLLBACK").await
+        },
+        async {
+            let mut committed = 0;
+            while !done.load(Relaxed) {
+                let count = "UPDATE icinga.story_value SET value = value + 1 WHERE id = 1";
+                // It may be the one that has to give way.
+                committed += i64::from(other.query_drop(count).await.is_ok());
+                sleep(Duration::from_millis(4)).await;
+            }
+            committed
+        },
+    );
+    told?;
+    assert_eq!(stage.rows().await?.len() as u64, BATCHES * ROWS);
+    assert_eq!(stage.value(1).await?, BATCHES as i64 + theirs);
+    let given_up = primary.counter("wsrep_local_bf_aborts").await?;
+    stage.must(given_up > 10, format!("only {given_up} transactions had to give way"))?;
+    stage.end().await
+}
+
+/// Where the client has read what is another value now, it is refused. Whatever it decided by it is wrong: it
 /// must be told, as by the server.
 #[tokio::test]
 async fn a_transaction_that_read_what_changed_is_refused() -> Story {

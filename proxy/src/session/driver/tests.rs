@@ -65,6 +65,8 @@ async fn an_open_transaction_is_done_again_at_the_next_primary() {
     drop(node);
     client.send(QUERY, 0).await;
     let mut node = stage.accept_next_link().await;
+    assert_eq!(node.read().await.payload, b"\x03SET autocommit=0");
+    node.send(&ok(StatusFlags::empty()), 1).await;
     for statement in ["BEGIN", "INSERT INTO t VALUES (1)"] {
         let payload = node.read().await.payload;
         let text = String::from_utf8(payload[1..].to_vec()).unwrap();

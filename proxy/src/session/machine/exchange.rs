@@ -81,6 +81,8 @@ pub(super) struct Exchange {
     pending_in: u64,
     /// What is pending could not be done again as it was: its steps are sent anew.
     pub(super) anew: bool,
+    /// The client sets `autocommit` in it: the link is not guarded meanwhile.
+    sets_autocommit: bool,
 }
 
 /// What a step did that the client has not been told yet. Where the same command commits it, it need not be
@@ -149,6 +151,7 @@ impl Exchange {
             pending: Vec::new(),
             pending_in: 0,
             anew: false,
+            sets_autocommit: plan.sets_autocommit,
         }
     }
 
@@ -188,12 +191,17 @@ impl Exchange {
         out: &mut Vec<u8>,
     ) -> bool {
         while let Some(step) = self.steps.get(self.at) {
+            if let Some(on) = self.guard_turns(carried) {
+                self.insert_step(self.at, Step::guard(on));
+                continue;
+            }
             let wanted = match step.what {
                 What::Fence if step.restart.is_some() => true,
                 What::Fence => {
                     let fence = &carried.fence;
                     carried.transaction.is_dirty() && fence.is_available() && !fence.is_set()
                 }
+                What::Guard(on) => on != carried.guard.is_on(),
                 _ => true,
             };
             if wanted {
@@ -204,9 +212,31 @@ impl Exchange {
                 self.run(carried, link);
                 return true;
             }
-            self.at += 1;
+            self.step_done();
         }
         false
+    }
+
+    /// Whether the guard must be turned on or off before the step in hand is sent.
+    pub(super) fn guard_turns(&self, carried: &Carried) -> Option<bool> {
+        let step = self.step()?;
+        let ours = matches!(step.what, What::Guard(_));
+        let silent = step.what == What::Whole && !self.command.has_reply();
+        if ours || silent || self.request.is_empty() {
+            return None;
+        }
+        let autocommit = carried.book.autocommit() && !self.sets_autocommit;
+        carried.guard.turn_before(step, carried.transaction.is_open(), autocommit)
+    }
+
+    /// The step in hand is done.
+    pub(super) fn step_done(&mut self) {
+        if matches!(self.step(), Some(Step { what: What::Guard(_), .. })) {
+            // It was not planned, and leaves no trace.
+            self.remove_step(self.at);
+        } else {
+            self.at += 1;
+        }
     }
 
     /// The step in hand is on its way.
@@ -255,6 +285,8 @@ impl Exchange {
             What::Commit => out.extend_from_slice(b"COMMIT"),
             What::Rollback => out.extend_from_slice(b"ROLLBACK"),
             What::Fence => out.extend_from_slice(carried.fence.statement().as_bytes()),
+            What::Guard(true) => out.extend_from_slice(GUARD_ON),
+            What::Guard(false) => out.extend_from_slice(GUARD_OFF),
             What::Part(range) => {
                 // A fence is shorter.
                 out.reserve(range.len() + 256);
@@ -379,9 +411,19 @@ impl Exchange {
 
     /// Puts a step in front of the one in hand.
     fn insert_step(&mut self, at: usize, step: Step) {
+        self.shift_restarts(|restart| restart + usize::from(restart >= at));
         self.steps.insert(at, step);
-        for step in &mut self.steps[at + 1..] {
-            step.restart = step.restart.map(|restart| restart + usize::from(restart >= at));
+    }
+
+    /// Takes the step in this place out.
+    fn remove_step(&mut self, at: usize) {
+        self.steps.remove(at);
+        self.shift_restarts(|restart| restart - usize::from(restart > at));
+    }
+
+    fn shift_restarts(&mut self, shifted: impl Fn(usize) -> usize) {
+        for step in &mut self.steps {
+            step.restart = step.restart.map(&shifted);
         }
     }
 
@@ -480,10 +522,7 @@ impl Exchange {
             alone.risk = unfenced;
             alone.restart = None;
             while self.steps.get(self.at + 1).is_some_and(|step| step.restart == wrapped) {
-                self.steps.remove(self.at + 1);
-                for step in &mut self.steps {
-                    step.restart = step.restart.map(|at| at - usize::from(at > restart));
-                }
+                self.remove_step(self.at + 1);
             }
             self.insert_step(self.at + 1, alone);
             self.insert_step(self.at + 1, Step::rollback());
@@ -550,6 +589,13 @@ impl Exchange {
         }
     }
 }
+
+/// Turns the guard on. A transaction that is open stays so.
+///
+/// Source: MariaDB documentation, "Server System Variables" (`autocommit`).
+pub(super) const GUARD_ON: &[u8] = b"SET autocommit=0";
+/// Turns it off. A transaction that is open would be committed.
+const GUARD_OFF: &[u8] = b"SET autocommit=1";
 
 /// Commands that name a prepared statement, by a number that may be another one on the link.
 pub(super) const NUMBERED: [Command; 6] = [

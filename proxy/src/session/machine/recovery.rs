@@ -30,7 +30,7 @@ use ido_proxy_protocol::packet::{self, HEADER_LEN};
 use ido_proxy_protocol::prepare::PrepareOk;
 use ido_proxy_protocol::reply::ReplyStep;
 
-use super::exchange::{Exchange, translate};
+use super::exchange::{Exchange, GUARD_ON, translate};
 use super::replies::{
     DUPLICATE_ENTRY, LOCK_WAIT_TIMEOUT, MOST_TRIES, ROLLED_BACK, Replies, is_loss,
 };
@@ -95,6 +95,8 @@ pub(super) enum Task {
     Barrier,
     /// It must succeed.
     Must,
+    /// Turns the guard on.
+    Guard,
     /// The client's prepared statement of this number.
     Prepare(u32),
     /// Statements that were done already.
@@ -245,6 +247,10 @@ impl Recovery {
             self.multi = Some(link.capabilities.contains(Capabilities::MULTI_STATEMENTS));
         }
         if again {
+            let guard = &carried.guard;
+            if guard.is_available() && !guard.is_on() && carried.book.autocommit() {
+                self.push(Task::Guard, [&[COM_QUERY], GUARD_ON].concat());
+            }
             self.set_multi(true);
         } else {
             self.set_multi(carried.book.multi());
@@ -432,6 +438,11 @@ impl Replies<'_> {
                     self.task_failed(ErrPacket::decode(payload)?);
                 }
             }
+            Task::Guard => match step {
+                ReplyStep::Err { .. } => self.task_failed(ErrPacket::decode(payload)?),
+                _ if ended => self.carried.guard.turned(true),
+                _ => {}
+            },
             Task::Prepare(id) => match step {
                 ReplyStep::Err { .. } => self.task_failed(ErrPacket::decode(payload)?),
                 ReplyStep::Raw { .. } => {

@@ -6,12 +6,14 @@ use ido_proxy_protocol::capabilities::Capabilities;
 use ido_proxy_protocol::command::Command;
 use ido_proxy_protocol::eof::EofPacket;
 use ido_proxy_protocol::err::ErrPacket;
-use ido_proxy_protocol::ok::OkPacket;
+use ido_proxy_protocol::ok::{self, OkPacket};
 use ido_proxy_protocol::packet::{self, HEADER_LEN};
 use ido_proxy_protocol::prepare::PrepareOk;
 use ido_proxy_protocol::reply::ReplyStep;
 use ido_proxy_protocol::statement::Statement;
 use ido_proxy_protocol::status::StatusFlags;
+
+use smallvec::SmallVec;
 
 use super::Stuck;
 use super::edits::Edits;
@@ -90,14 +92,23 @@ impl Replies<'_> {
         if let Job::Task(_) = running.job {
             return;
         }
-        if running.owed {
-            let reason = "an id that belongs to a row of another session";
-            exchange.running = Some(running);
+        if running.owed || running.given_up {
+            let error = if running.given_up { given_up() } else { owed() };
+            if !self.may_move() {
+                return self.give_up(&error);
+            }
+            self.exchange.running = Some(running);
             let recovery = Recovery::in_doubt_or_not(self.carried);
-            return self.again(recovery, ErrPacket::new(0, *b"HY000", reason));
+            return self.again(recovery, error);
         }
         exchange.record(self.carried, running);
-        exchange.at += 1;
+        exchange.step_done();
+        if self.carried.guard.is_on() && self.carried.transaction.is_implicit() {
+            // A procedure has ended the client's transaction and gone on: without the guard, what it
+            // did then is committed.
+            self.carried.committed();
+            exchange.steps.insert(exchange.at, Step::commit());
+        }
         if exchange.at >= exchange.steps.len() {
             self.end();
         }
@@ -145,12 +156,20 @@ impl Replies<'_> {
                 if wanted == status {
                     self.tell(bytes);
                 } else {
-                    let warnings = EofPacket::decode(payload)?.warnings;
-                    let eof = EofPacket { warnings, status: wanted };
-                    self.tell_payload(bytes, &eof.encode());
+                    self.tell_with(bytes, EofPacket::STATUS_AT, wanted);
                 }
             }
-            ReplyStep::Eof { .. } => self.stream(bytes),
+            // The one between the columns and the rows has flags, too.
+            ReplyStep::Eof { status, .. } => {
+                let shown = self.carried.guard.unguarded(status);
+                if shown == status {
+                    self.stream(bytes);
+                } else {
+                    let mut told = bytes.to_vec();
+                    put_status(&mut told, HEADER_LEN + EofPacket::STATUS_AT, shown);
+                    self.stream_as(bytes, &told);
+                }
+            }
             ReplyStep::Err { .. } => self.error(bytes, payload)?,
             ReplyStep::Raw { last, .. } => {
                 if self.exchange.command == Command::StmtPrepare {
@@ -187,6 +206,8 @@ impl Replies<'_> {
         let strip = state_changed && !self.client.contains(Capabilities::SESSION_TRACK);
         if wanted == status && !strip {
             self.tell(bytes);
+        } else if !strip && wanted.contains(REPORTS) == status.contains(REPORTS) {
+            self.tell_with(bytes, ok::status_at(payload)?, wanted);
         } else {
             let mut packet = OkPacket::decode(payload, self.link)?;
             packet.status = wanted;
@@ -212,7 +233,8 @@ impl Replies<'_> {
     }
 
     /// The flags as the client expects them: what we put around a statement does not show.
-    fn shaped(&self, mut status: StatusFlags) -> StatusFlags {
+    fn shaped(&self, status: StatusFlags) -> StatusFlags {
+        let mut status = self.carried.guard.unguarded(status);
         let Some(step) = self.exchange.step() else { return status };
         if step.restart.is_some() {
             status.remove(StatusFlags::IN_TRANS);
@@ -228,7 +250,7 @@ impl Replies<'_> {
     /// What a result without error means for transaction and session.
     fn settle(&mut self, end: PieceEnd, payload: &[u8]) -> Result<(), Violation> {
         let Self { exchange, carried, .. } = self;
-        let Exchange { running: Some(running), steps, at, held, sequence, setup, .. } =
+        let Exchange { running: Some(running), steps, at, held, sequence, setup, keeps, .. } =
             &mut **exchange
         else {
             return Ok(());
@@ -236,7 +258,13 @@ impl Replies<'_> {
         let Some(step) = steps.get(*at) else { return Ok(()) };
         let place = running.piece();
         let kind = step.pieces.get(place).map(|piece| piece.kind);
-        let was_open = carried.transaction.is_open();
+        let several = step.pieces.len() > 1 || step.fenced;
+        if running.given_up {
+            // All of it is done again.
+            return Ok(());
+        }
+        let before = carried.transaction.clone();
+        let was_open = before.is_open();
         match kind {
             Some(PieceKind::End) if step.risk == Risk::Rollback && place == 0 => {
                 carried.rolled_back();
@@ -262,15 +290,22 @@ impl Replies<'_> {
             }
             PieceEnd::Rows(status) => carried.learn_rows(status),
         }
-        if was_open && !carried.transaction.is_open() && kind != Some(PieceKind::End) {
-            carried.committed();
+        let closed = was_open && !carried.transaction.is_open();
+        match kind {
+            // Neither ends a transaction, and one that comes alone is told an error. For the client it is
+            // open still.
+            Some(PieceKind::Plain | PieceKind::Write) if closed && several => {
+                running.given_up = true;
+                carried.transaction = before;
+            }
+            Some(PieceKind::End) => {}
+            _ if closed => carried.committed(),
+            _ => {}
         }
         if !matches!(kind, Some(PieceKind::Begin | PieceKind::End | PieceKind::Plain)) {
             carried.transaction.may_have_written();
         }
-        if let Some(running) = &mut exchange.running
-            && exchange.keeps
-        {
+        if *keeps {
             let told = match (running.digest.take(), end) {
                 (Some(digest), _) => Told::Rows { digest: digest.finish() },
                 (None, PieceEnd::Ok { .. }) => {
@@ -368,6 +403,11 @@ impl Replies<'_> {
             self.again(Recovery::in_doubt(), error);
             return Ok(());
         }
+        if self.exchange.running.as_ref().is_some_and(|running| running.given_up) {
+            // It ends a reply that nobody is told.
+            self.swallow(bytes.len());
+            return Ok(());
+        }
         if ROLLED_BACK.contains(&error.code)
             && self.exchange.keeps
             && self.may_move()
@@ -403,7 +443,9 @@ impl Replies<'_> {
         }
         let wrapped = exchange.step().is_some_and(|step| step.restart.is_some());
         exchange.steps.truncate(exchange.at + 1);
-        if wrapped {
+        // Under the guard, what came behind the transaction that was given up is open still.
+        let guarded = self.carried.guard.is_on() && ROLLED_BACK.contains(&code);
+        if wrapped || guarded {
             exchange.steps.push(Step::rollback());
         }
     }
@@ -449,9 +491,19 @@ impl Replies<'_> {
         }
         match (owner, step) {
             (_, ReplyStep::Err { .. }) => self.own_error(owner, ErrPacket::decode(payload)?),
-            (Owner::Fence, ReplyStep::Ok { .. }) => {
+            (Owner::Fence, ReplyStep::Ok { status, state_changed, .. }) => {
                 let packet = OkPacket::decode(payload, self.link)?;
-                self.learn_own(payload, step)?;
+                let before = self.carried.transaction.clone();
+                let Some(running) = &mut self.exchange.running else { return Ok(()) };
+                if running.given_up {
+                    return Ok(());
+                }
+                self.carried.learn_ok(payload, status, state_changed, self.link)?;
+                if !self.carried.transaction.is_open() {
+                    running.given_up = true;
+                    self.carried.transaction = before;
+                    return Ok(());
+                }
                 if packet.affected_rows == 1 {
                     self.carried.fence.was_set();
                     return Ok(());
@@ -463,8 +515,13 @@ impl Replies<'_> {
                 Ok(())
             }
             (_, ReplyStep::Ok { .. }) => {
+                let what = self.exchange.step().map(|step| step.what.clone());
+                if what == Some(What::Guard(true)) {
+                    self.carried.guard.turned(true);
+                }
                 self.learn_own(payload, step)?;
-                match self.exchange.step().map(|step| &step.what) {
+                match what {
+                    Some(What::Guard(false)) => self.carried.guard.turned(false),
                     Some(What::Commit) => self.carried.committed(),
                     Some(What::Rollback) => self.carried.rolled_back(),
                     _ => {}
@@ -494,6 +551,15 @@ impl Replies<'_> {
                 self.give_up(&error);
             }
             (_, Some(What::Commit)) => self.again(Recovery::in_doubt(), error),
+            (_, Some(What::Guard(_))) if ROLLED_BACK.contains(&error.code) && self.may_move() => {
+                self.again(Recovery::rolled_back(), error);
+            }
+            (_, Some(What::Guard(_))) if ROLLED_BACK.contains(&error.code) => self.give_up(&error),
+            // There is no transaction any more, and so it is done.
+            (_, Some(What::Rollback)) if ROLLED_BACK.contains(&error.code) => {
+                self.carried.rolled_back();
+                self.carried.transaction.gone();
+            }
             (Owner::Fence, _) if error.code == DUPLICATE_ENTRY => {
                 self.again(Recovery::in_doubt(), error);
             }
@@ -541,12 +607,17 @@ impl Replies<'_> {
 
     /// Bytes that cannot wait: rows, or a question to the client.
     fn stream(&mut self, bytes: &[u8]) {
+        self.stream_as(bytes, bytes);
+    }
+
+    /// The same with other bytes in their place.
+    fn stream_as(&mut self, bytes: &[u8], told: &[u8]) {
         let held = std::mem::take(&mut self.exchange.held);
         self.exchange.hold = false;
         self.exchange.begun = true;
         let Some(running) = &mut self.exchange.running else { return };
         let (walk, offset) = running.renumber.get_or_insert_default();
-        if *offset == 0 {
+        if *offset == 0 && std::ptr::eq(bytes, told) {
             if !held.is_empty() {
                 self.edits.replace(self.input, self.taken..self.taken, &held);
             }
@@ -554,7 +625,7 @@ impl Replies<'_> {
         }
         let mut out = held;
         let start = out.len();
-        out.extend_from_slice(bytes);
+        out.extend_from_slice(told);
         walk.renumber(&mut out[start..], *offset);
         self.edits.replace(self.input, self.taken..self.taken + bytes.len(), &out);
     }
@@ -593,6 +664,14 @@ impl Replies<'_> {
         self.exchange.sequence = next;
     }
 
+    /// The same as it came but for its flags, which begin at this offset of the payload.
+    fn tell_with(&mut self, bytes: &[u8], at: usize, status: StatusFlags) {
+        let payload = bytes.get(HEADER_LEN..).unwrap_or_default();
+        let mut payload = SmallVec::<[u8; 64]>::from_slice(payload);
+        put_status(&mut payload, at, status);
+        self.tell_payload(bytes, &payload);
+    }
+
     fn release(&mut self) {
         let held = std::mem::take(&mut self.exchange.held);
         self.exchange.hold = false;
@@ -602,6 +681,12 @@ impl Replies<'_> {
     /// Bytes that are not the client's.
     pub(super) fn swallow(&mut self, len: usize) {
         self.edits.replace(self.input, self.taken..self.taken + len, &[]);
+    }
+}
+
+fn put_status(packet: &mut [u8], at: usize, status: StatusFlags) {
+    if let Some(place) = packet.get_mut(at..at + 2) {
+        place.copy_from_slice(&status.bits().to_le_bytes());
     }
 }
 
@@ -621,6 +706,18 @@ pub(super) fn is_loss(error: &ErrPacket) -> bool {
         OPTION_PREVENTS => error.message.windows(11).any(|words| words == b"--read-only"),
         _ => false,
     }
+}
+
+const REPORTS: StatusFlags = StatusFlags::SESSION_STATE_CHANGED;
+
+/// What the server would have said, had it said anything.
+fn given_up() -> ErrPacket {
+    let message = "Deadlock found when trying to get lock; try restarting transaction";
+    ErrPacket::new(ROLLED_BACK[0], *b"40001", message)
+}
+
+fn owed() -> ErrPacket {
+    ErrPacket::new(0, *b"HY000", "an id that belongs to a row of another session")
 }
 
 /// The whole transaction was rolled back with these: ER_LOCK_DEADLOCK, which also is what Galera says

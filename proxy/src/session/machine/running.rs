@@ -24,6 +24,8 @@ pub(super) struct Running {
     pub(super) shared: bool,
     /// One of these results has an id that another session must have.
     pub(super) owed: bool,
+    /// The server gave the transaction up after one of these results, and said OK.
+    pub(super) given_up: bool,
     /// Of the rows at hand, where they are to be compared some day.
     pub(super) digest: Option<Box<PayloadDigest>>,
     /// The first statement of the step that belongs to the transaction that is open now: what stands
@@ -72,6 +74,7 @@ impl Running {
             told: Vec::new(),
             shared: false,
             owed: false,
+            given_up: false,
             digest: None,
             cut: 0,
             mark,
@@ -87,6 +90,7 @@ impl Running {
         self.told.clear();
         self.shared = false;
         self.owed = false;
+        self.given_up = false;
     }
 
     /// Whose the result at hand is.

@@ -15,6 +15,7 @@ use crate::session::journal::store::Store;
 
 mod cuts;
 mod fake_node;
+mod guarded;
 mod losses;
 mod programs;
 mod reading;
@@ -164,6 +165,8 @@ const SCHEMA: &[u8] = b"\x01\x05\x04test";
 const EMPTY: &[u8] = b"\x05\x09\x08T_______";
 /// No transaction.
 const NONE: &[u8] = b"\x05\x09\x08________";
+/// One that no BEGIN began.
+const IMPLICIT: &[u8] = b"\x05\x09\x08I_______";
 /// An open transaction that wrote.
 const WROTE: &[u8] = b"\x05\x09\x08T___W___";
 

@@ -16,6 +16,7 @@ fn shown(sql: &str, scene: Scene) -> Vec<String> {
                 What::Begin => "^".to_owned(),
                 What::Commit => "$".to_owned(),
                 What::Fence => "#".to_owned(),
+                What::Guard(on) => format!("guard {on}"),
                 What::Part(range) => text(range),
                 What::Rollback => "%".to_owned(),
                 What::Whole => sql.to_owned(),

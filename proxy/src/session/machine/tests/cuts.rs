@@ -79,7 +79,9 @@ fn lost_in_the_middle_of_rows_the_rest_of_them_comes_from_the_next_node() {
 #[test]
 fn lost_after_the_body_of_a_batch_it_is_done_again_and_committed_once() {
     let texts = ["BEGIN", BATCH];
-    let [body, _, _] = after(&texts).requests[1..] else { panic!("a body, COMMIT, BEGIN") };
+    let [_guard, body, _, _] = after(&texts).requests[1..] else {
+        panic!("the guard, a body, COMMIT, BEGIN")
+    };
     let run = played(&texts, &[Cut::Up(body)]);
     assert_eq!(count(&run, "INSERT INTO t VALUES ('b')"), 2);
     assert_eq!(count(&run, "COMMIT"), 1);
@@ -90,7 +92,7 @@ fn lost_after_the_body_of_a_batch_it_is_done_again_and_committed_once() {
 #[test]
 fn lost_after_a_commit_that_was_done_it_is_not_done_again() {
     let texts = ["BEGIN", BATCH, "INSERT INTO t VALUES ('d')", "COMMIT"];
-    let commit = after(&texts).requests[2];
+    let commit = after(&texts).requests[3];
     let run = played(&texts, &[Cut::Up(commit)]);
     assert_eq!(count(&run, "INSERT INTO t VALUES ('b')"), 1);
     assert_eq!((run.tally().committed, run.tally().undone, run.tally().unknown), (1, 0, 0));
@@ -100,7 +102,7 @@ fn lost_after_a_commit_that_was_done_it_is_not_done_again() {
 #[test]
 fn lost_after_a_commit_that_was_not_done_it_is_done_again() {
     let texts = ["BEGIN", BATCH, "INSERT INTO t VALUES ('d')", "COMMIT"];
-    let commit = after(&texts).requests[2];
+    let commit = after(&texts).requests[3];
     let run = played(&texts, &[Cut::Up(commit - 1)]);
     assert_eq!(count(&run, "INSERT INTO t VALUES ('b')"), 2);
     assert_eq!((run.tally().committed, run.tally().undone, run.tally().unknown), (0, 1, 0));
@@ -159,7 +161,7 @@ fn lost_again_at_each_request_of_the_way_back_the_third_node_has_it_all() {
 #[test]
 fn a_ghost_that_commits_after_the_barrier_is_found_by_the_fence() {
     let texts = ["BEGIN", BATCH, "SELECT token FROM t"];
-    let commit = after(&texts).requests[2];
+    let commit = after(&texts).requests[3];
     let first = played(&texts, &[Cut::Late { up: commit, answers: 1 }]);
     assert_eq!(count(&first, "SET STATEMENT wsrep_sync_wait=15 FOR"), 2, "it had to ask again");
     assert_eq!(first.cluster.commits(), 1);

@@ -14,7 +14,7 @@ use ido_proxy_protocol::packet::{self, HEADER_LEN};
 use ido_proxy_protocol::prepare::PrepareOk;
 use ido_proxy_protocol::status::StatusFlags;
 
-use super::{COLUMN, EMPTY, NONE, WROTE};
+use super::{COLUMN, EMPTY, IMPLICIT, NONE, WROTE};
 
 /// A row of `t`, and its id.
 pub(super) type Token = (u64, String);
@@ -34,6 +34,9 @@ pub(super) struct Cluster {
     pub(super) counts_on: bool,
     /// A connection of the node was killed.
     pub(super) killed: bool,
+    /// After so many statements more in transactions that wrote, the one at hand is given up for the sake
+    /// of another node's; then the next one, after so many.
+    pub(super) gives_up: VecDeque<usize>,
 }
 
 /// A client of a node.
@@ -56,6 +59,9 @@ pub(super) struct Connection {
     first_statement: u32,
     /// Commands that were answered.
     pub(super) answered: usize,
+    autocommit: bool,
+    /// A transaction was given up in the text at hand, and nobody was told.
+    owes_error: bool,
 }
 
 /// A transaction.
@@ -64,6 +70,8 @@ struct Work {
     tokens: Vec<Token>,
     /// Session, and its number before and after.
     fence: Option<(String, u64, u64)>,
+    /// No BEGIN began it.
+    implicit: bool,
 }
 
 impl Cluster {
@@ -79,7 +87,7 @@ impl Cluster {
 
     /// Somebody else commits a token.
     pub(super) fn insert(&mut self, id: u64, token: &str) {
-        self.commits.push(Work { tokens: vec![(id, token.to_owned())], fence: None });
+        self.commits.push(Work { tokens: vec![(id, token.to_owned())], ..Work::default() });
     }
 
     /// Somebody removes every fence.
@@ -103,6 +111,10 @@ impl Cluster {
         let same = fence.is_none_or(|(name, before, _)| number(&fences, name) == *before);
         same && !work.tokens.iter().any(|(id, _)| taken(id))
     }
+}
+
+fn deadlock() -> ErrPacket {
+    ErrPacket::new(1213, *b"40001", "Deadlock found when trying to get lock")
 }
 
 fn number(fences: &[(String, u64)], name: &str) -> u64 {
@@ -132,6 +144,8 @@ impl Connection {
             statements: Vec::new(),
             first_statement: 10 * nth + 1,
             answered: 0,
+            autocommit: true,
+            owes_error: false,
         }
     }
 
@@ -193,6 +207,10 @@ impl Connection {
             let more = rest.peek().is_some();
             cluster.log.push(sql.to_owned());
             match self.statement(cluster, sql) {
+                Ok(_) if self.must_tell_error(cluster, more) => {
+                    packet::frame(&deadlock().encode(), sequence, out);
+                    return;
+                }
                 Ok(answer) => sequence = self.tell(answer, more, sequence, out),
                 Err(error) => {
                     packet::frame(&error.encode(), sequence, out);
@@ -200,6 +218,23 @@ impl Connection {
                 }
             }
         }
+    }
+
+    /// Gives the open transaction up, if it is to be now. As MariaDB does it: in the middle of a text, the
+    /// statement at hand is answered as if nothing had been; the last one is answered with an error, but
+    /// in autocommit mode only if it was that one.
+    fn must_tell_error(&mut self, cluster: &mut Cluster, more: bool) -> bool {
+        if let Some(left) = cluster.gives_up.front_mut()
+            && self.open.as_ref().is_some_and(|work| !work.tokens.is_empty())
+        {
+            *left = left.saturating_sub(1);
+            if *left == 0 {
+                cluster.gives_up.pop_front();
+                self.open = None;
+                self.owes_error = !self.autocommit || !more;
+            }
+        }
+        !more && std::mem::take(&mut self.owes_error)
     }
 
     fn statement(&mut self, cluster: &mut Cluster, sql: &str) -> Result<Answer, ErrPacket> {
@@ -236,6 +271,13 @@ impl Connection {
                 self.skew += if cluster.counts_on { undone } else { 0 };
                 return Ok(DONE);
             }
+            "SET autocommit=0" | "SET autocommit=1" => {
+                self.autocommit = sql.ends_with('1');
+                if self.autocommit {
+                    self.commit(cluster)?;
+                }
+                return Ok(DONE);
+            }
             "SELECT 1" => return Ok(Answer::Rows(vec!["1".to_owned()])),
             // Tells an id that it did not generate.
             "UPDATE u SET a=LAST_INSERT_ID(99)" => {
@@ -250,6 +292,9 @@ impl Connection {
         fences.extend(own.filter_map(|work| work.fence.clone()).map(|(name, _, seq)| (name, seq)));
         let quoted: Vec<&str> = sql.split('\'').skip(1).step_by(2).collect();
         if sql == "SELECT token FROM t" {
+            if !self.autocommit && self.open.is_none() {
+                self.open = Some(Work { implicit: true, ..Work::default() });
+            }
             Ok(Answer::Rows(tokens.into_iter().map(|(_, token)| token).collect()))
         } else if sql.starts_with("SELECT seq FROM `ido_proxy`.`fence`") {
             self.fence_exists(cluster)?;
@@ -309,10 +354,12 @@ impl Connection {
         match &mut self.open {
             Some(work) => change(work),
             None => {
-                let mut work = Work::default();
+                let mut work = Work { implicit: true, ..Work::default() };
                 change(&mut work);
                 self.open = Some(work);
-                self.commit(cluster)?;
+                if self.autocommit {
+                    self.commit(cluster)?;
+                }
             }
         }
         Ok(())
@@ -334,12 +381,12 @@ impl Connection {
         self.open = None;
         self.reported = NONE;
         self.applied = cluster.commits.len();
-        ErrPacket::new(1213, *b"40001", "Deadlock found when trying to get lock")
+        deadlock()
     }
 
     fn status(&self) -> StatusFlags {
         let open = if self.open.is_some() { StatusFlags::IN_TRANS } else { StatusFlags::default() };
-        StatusFlags::AUTOCOMMIT | open
+        if self.autocommit { StatusFlags::AUTOCOMMIT | open } else { open }
     }
 
     fn tell(&mut self, answer: Answer, more: bool, sequence: u8, out: &mut Vec<u8>) -> u8 {
@@ -351,6 +398,7 @@ impl Connection {
             Answer::Ok { affected, id } => {
                 let state = match &self.open {
                     None => NONE,
+                    Some(work) if work.implicit => IMPLICIT,
                     Some(work) if work.tokens.is_empty() && work.fence.is_none() => EMPTY,
                     Some(_) => WROTE,
                 };

@@ -211,3 +211,22 @@ fn wherever_the_way_back_is_cut_the_next_one_leads_back() {
         }
     }
 }
+
+/// Galera gives a transaction up for the sake of another node's write, and MariaDB tells nobody if a text of
+/// several statements is at hand: its first part would be missing, and the client be told that all is there.
+#[test]
+fn wherever_the_server_gives_a_transaction_up_all_is_done_once_and_the_client_is_told_the_same() {
+    for (program, client) in clients() {
+        let mut given_up = 0;
+        for (first, second) in
+            (1..40).flat_map(|first| [(first, None), (first, Some(1)), (first, Some(4))])
+        {
+            let mut run = Run::new(client, []);
+            run.cluster.gives_up = [Some(first), second].into_iter().flatten().collect();
+            let planned = run.cluster.gives_up.len();
+            check(&program, &mut run, &format!("given up at {first}, then at {second:?}"));
+            given_up += planned - run.cluster.gives_up.len();
+        }
+        assert!(given_up > 20, "it was put to the test");
+    }
+}

@@ -104,9 +104,11 @@ proptest! {
         client in clients(),
         same_node: bool,
         eager: bool,
+        gives_up in prop::collection::vec(1..20_usize, 0..3),
     ) {
         let mut run = Run::new(client, cuts).in_pieces(sizes);
         (run.same_node, run.eager) = (same_node, eager);
+        run.cluster.gives_up = gives_up.into();
         check(&program(&acts), &mut run, "at random");
     }
 

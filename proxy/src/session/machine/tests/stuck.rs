@@ -341,6 +341,8 @@ fn what_the_next_node_refuses_is_named() {
 fn a_batch_of_which_rows_are_told_is_not_begun_again() {
     let mut play = in_a_transaction();
     play.client_sends(&query("INSERT INTO t VALUES (2);SELECT 1;COMMIT"));
+    // The guard.
+    play.node_sends(&ok(1, StatusFlags::IN_TRANS, b""));
     let more = in_transaction() | StatusFlags::MORE_RESULTS;
     let eof = EofPacket { warnings: 0, status: more }.encode();
     play.node_sends(&ok(1, more, b""));

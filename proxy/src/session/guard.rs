@@ -1,0 +1,154 @@
+//! Keeps a transaction that the server gave up in the middle of a text from being done in part.
+//!
+//! Galera rolls a transaction back when a write of another node stands in its way. If that happens while
+//! a text of several statements is being worked at, MariaDB says so to nobody: the statement at hand is
+//! answered with OK, in flags without SERVER_STATUS_IN_TRANS, and each one behind it is committed by
+//! itself. (Seen on 10.11.19, and the reason for all that is here.) Under `autocommit=0` they are not:
+//! they open a transaction that nobody has committed when the text is at its end, the last one is
+//! answered with error 1213, and a ROLLBACK undoes them.
+//!
+//! So the link of a client in autocommit mode is put under `autocommit=0` before it gets such a text
+//! within a transaction, and back before anything is done outside of one. The client sees neither, and a
+//! client like Icinga, which begins the next transaction where it commits the last one, pays for it once
+//! per link.
+
+use ido_proxy_protocol::status::StatusFlags;
+
+use super::plan::{PieceKind, Step};
+
+/// Whether the link is under `autocommit=0` where the client is in autocommit mode.
+#[derive(Debug, Default)]
+pub(crate) struct Guard {
+    /// The node may give a transaction up by itself.
+    available: bool,
+    on: bool,
+}
+
+impl Guard {
+    /// Of a link that has just logged in, to a node of a Galera cluster or another one.
+    pub(crate) fn of_link(galera: bool) -> Self {
+        Self { available: galera, on: false }
+    }
+
+    /// Whether the link may have to be guarded.
+    pub(crate) fn is_available(&self) -> bool {
+        self.available
+    }
+
+    /// Whether it is guarded now.
+    pub(crate) fn is_on(&self) -> bool {
+        self.on
+    }
+
+    /// It was turned on or off.
+    pub(crate) fn turned(&mut self, on: bool) {
+        self.on = on;
+    }
+
+    /// The flags of a reply as they are without the guard.
+    pub(crate) fn unguarded(&self, status: StatusFlags) -> StatusFlags {
+        if self.on { status | StatusFlags::AUTOCOMMIT } else { status }
+    }
+
+    /// Whether it must be turned on or off before a step is sent. `open` says that a transaction is, and
+    /// `autocommit` that the client is in that mode.
+    pub(crate) fn turn_before(&self, step: &Step, open: bool, autocommit: bool) -> Option<bool> {
+        if self.on {
+            return (!open && !begins(step)).then_some(false);
+        }
+        let transaction = open || step.pieces.iter().any(|piece| piece.kind == PieceKind::Begin);
+        (self.available && autocommit && transaction && writes(step) > 1).then_some(true)
+    }
+}
+
+/// How many statements of a step may write.
+fn writes(step: &Step) -> usize {
+    let pieces = step.pieces.iter().filter(|piece| piece.kind == PieceKind::Write);
+    pieces.count() + usize::from(step.fenced)
+}
+
+/// Whether nothing of a step that finds no transaction open is done outside of one.
+fn begins(step: &Step) -> bool {
+    let first = step.pieces.iter().find(|piece| piece.kind != PieceKind::End);
+    match first {
+        Some(piece) => step.restart.is_some() || piece.kind == PieceKind::Begin,
+        None => step.is_ours() || !step.pieces.is_empty(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::plan::{Plan, Scene};
+    use super::*;
+
+    fn turns(guard: &Guard, sql: &str, open: bool) -> Vec<Option<bool>> {
+        let scene = Scene {
+            multi: true,
+            autocommit: true,
+            guards: true,
+            open,
+            dirty: open,
+            fence: true,
+            ..Scene::default()
+        };
+        let plan = Plan::of_query(sql.as_bytes(), scene);
+        plan.steps.iter().map(|step| guard.turn_before(step, open, true)).collect()
+    }
+
+    fn on() -> Guard {
+        Guard { available: true, on: true }
+    }
+
+    /// What stands behind an abort would be committed by itself, and the client be told that all was.
+    #[test]
+    fn several_writes_in_one_text_of_a_transaction_are_guarded() {
+        let off = Guard::of_link(true);
+        assert_eq!(
+            turns(&off, "INSERT INTO t VALUES (1);INSERT INTO t VALUES (2)", true),
+            [Some(true)]
+        );
+        assert_eq!(
+            turns(&off, "BEGIN;INSERT INTO t VALUES (1);INSERT INTO t VALUES (2)", false),
+            [Some(true)]
+        );
+        // The fence is a statement like the others.
+        assert_eq!(turns(&off, "INSERT INTO t VALUES (1);COMMIT", true), [Some(true), None]);
+        let single = Guard::of_link(false);
+        assert_eq!(
+            turns(&single, "INSERT INTO t VALUES (1);INSERT INTO t VALUES (2)", true),
+            [None]
+        );
+    }
+
+    #[test]
+    fn one_statement_alone_is_told_its_error_and_needs_no_guard() {
+        let off = Guard::of_link(true);
+        for sql in
+            ["INSERT INTO t VALUES (1)", "SELECT 1;SELECT 2", "BEGIN;INSERT INTO t VALUES (1)"]
+        {
+            assert_eq!(turns(&off, sql, true).into_iter().flatten().next(), None, "{sql}");
+        }
+    }
+
+    /// Left on, it would open transactions that nobody ends.
+    #[test]
+    fn nothing_outside_of_a_transaction_is_done_under_it() {
+        for sql in ["SELECT 1", "SET NAMES utf8", "CREATE TABLE t (a INT)", "CALL p()"] {
+            assert_eq!(turns(&on(), sql, false)[0], Some(false), "{sql}");
+        }
+        for sql in ["BEGIN", "COMMIT;BEGIN", "ROLLBACK", "INSERT INTO t VALUES (1)"] {
+            assert_eq!(turns(&on(), sql, false)[0], None, "{sql}");
+        }
+        assert_eq!(
+            turns(&on(), "INSERT INTO t VALUES (1);COMMIT;SELECT 1", true)[..2],
+            [None, None]
+        );
+    }
+
+    #[test]
+    fn the_client_sees_its_own_mode() {
+        let open = StatusFlags::IN_TRANS;
+        assert_eq!(on().unguarded(open), open | StatusFlags::AUTOCOMMIT);
+        assert_eq!(Guard::of_link(true).unguarded(open), open);
+    }
+}

@@ -1,0 +1,121 @@
+//! Texts of several statements, which the server may give up in the middle without a word (see
+//! [`crate::session::guard`]).
+
+use super::*;
+
+const INSERTS: &str = "INSERT INTO t VALUES (1);INSERT INTO t VALUES (2)";
+
+/// A client in a transaction whose link is guarded, since it has sent such a text.
+fn guarded() -> Play {
+    let mut play = Play::new(icinga());
+    play.client_sends(&query("BEGIN")).node_sends(&ok(1, in_transaction(), EMPTY));
+    play.client_sends(&query(INSERTS));
+    assert_eq!(play.requests(), ["BEGIN", "SET autocommit=0"]);
+    play.node_sends(&ok(1, StatusFlags::IN_TRANS, b""));
+    assert_eq!(play.requests(), [INSERTS]);
+    play.node_sends(&both(StatusFlags::IN_TRANS, WROTE));
+    play.to_client.clear();
+    play
+}
+
+/// What two statements are answered, the second one with these flags.
+fn both(second: StatusFlags, state: &[u8]) -> Vec<u8> {
+    let more = StatusFlags::IN_TRANS | StatusFlags::MORE_RESULTS;
+    [ok(1, more, state), ok(2, second, b"")].concat()
+}
+
+fn last_error(play: &Play) -> u16 {
+    ErrPacket::decode(&play.to_client[HEADER_LEN..]).expect("an error").code
+}
+
+/// The client is told error 1213 when nothing is left of its transaction at the server.
+#[track_caller]
+fn assert_rolled_back(play: &mut Play) {
+    let mut sent = play.requests();
+    while !play.machine.is_idle() {
+        assert_eq!(play.to_client, [0; 0], "not before");
+        assert!(sent.len() < 9, "{sent:?}");
+        play.node_sends(&ok(1, StatusFlags::empty(), NONE));
+        sent.extend(play.requests());
+    }
+    assert!(sent.contains(&"ROLLBACK".to_owned()), "{sent:?}");
+    assert_eq!(last_error(play), 1213);
+    assert!(!play.machine.in_transaction());
+}
+
+/// A client that is told another mode than its own may set it, or open a transaction less.
+#[test]
+fn the_client_is_told_its_own_mode() {
+    let mut play = guarded();
+    play.client_sends(&query("INSERT INTO t VALUES (3)"));
+    play.node_sends(&ok(1, StatusFlags::IN_TRANS, b""));
+    assert_eq!(play.to_client, ok(1, in_transaction(), b""));
+}
+
+/// Under it, the statement would open a transaction that nobody commits.
+#[test]
+fn the_guard_is_off_before_anything_is_done_outside_of_a_transaction() {
+    let mut play = guarded();
+    play.client_sends(&query("ROLLBACK")).node_sends(&ok(1, StatusFlags::empty(), NONE));
+    play.client_sends(&query("BEGIN")).node_sends(&ok(1, StatusFlags::IN_TRANS, EMPTY));
+    play.client_sends(&query("ROLLBACK")).node_sends(&ok(1, StatusFlags::empty(), NONE));
+    assert_eq!(play.requests(), ["ROLLBACK", "BEGIN", "ROLLBACK"], "it may stay on till then");
+    play.client_sends(&query("SELECT 1"));
+    assert_eq!(play.requests(), ["SET autocommit=1"]);
+    play.node_sends(&ok(1, StatusFlags::AUTOCOMMIT, b""));
+    assert_eq!(play.requests(), ["SELECT 1"]);
+}
+
+/// Under the guard it would commit what is open, where without it nothing would happen.
+#[test]
+fn autocommit_cannot_be_set_in_a_transaction_that_is_guarded() {
+    let mut play = guarded();
+    play.client_sends(&query("SET autocommit=1"));
+    assert_eq!(last_error(&play), 1192);
+    assert_eq!(play.requests(), [""; 0]);
+    play.client_sends(&query("ROLLBACK")).node_sends(&ok(1, StatusFlags::empty(), NONE));
+    play.client_sends(&query("SET autocommit=1"));
+    assert_eq!(play.requests(), ["ROLLBACK", "SET autocommit=1"], "and then the client's");
+}
+
+/// What is behind the abort is open at the server, and the client's next BEGIN would commit it.
+#[test]
+fn what_cannot_be_done_again_is_rolled_back_before_the_client_is_told_more() {
+    let mut play = guarded();
+    play.machine.carried.cannot_replay(Reason::Call);
+    play.client_sends(&query(INSERTS));
+    let deadlock = framed(&ErrPacket::new(1213, *b"40001", "Deadlock").encode(), 2);
+    play.node_sends(&[ok(1, StatusFlags::MORE_RESULTS, NONE), deadlock].concat());
+    assert_rolled_back(&mut play);
+}
+
+/// The same where no error comes, but flags alone.
+#[test]
+fn flags_alone_tell_that_a_transaction_was_given_up() {
+    let mut play = guarded();
+    play.machine.carried.cannot_replay(Reason::Call);
+    play.client_sends(&query(INSERTS));
+    play.node_sends(&both(StatusFlags::empty(), b""));
+    assert_rolled_back(&mut play);
+}
+
+/// Without the guard it would be committed; with it, the client that takes it for that would lose it.
+#[test]
+fn what_a_procedure_does_behind_a_commit_of_its_own_is_committed() {
+    let mut play = guarded();
+    play.client_sends(&query("CALL p()"));
+    play.node_sends(&ok(1, StatusFlags::IN_TRANS, IMPLICIT));
+    assert_eq!(play.requests(), ["CALL p()", "COMMIT"]);
+    play.node_sends(&ok(1, StatusFlags::empty(), NONE));
+    assert!(play.machine.is_idle() && !play.machine.in_transaction());
+}
+
+/// It cannot give a transaction up, and two more requests would be for nothing.
+#[test]
+fn a_server_that_stands_alone_needs_no_guard() {
+    let mut play = Play::new(icinga());
+    play.machine.link_up(LinkFacts { galera: false, ..facts(icinga()) });
+    play.machine.carried.transaction.learn_status(in_transaction());
+    play.client_sends(&query(INSERTS));
+    assert!(!play.requests().contains(&"SET autocommit=0".to_owned()));
+}
