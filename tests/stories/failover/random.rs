@@ -9,24 +9,30 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use lab::Result;
 use lab::agreement::Watch;
 use lab::galera::Node;
-use lab::ledger::Writer;
+use lab::ledger::{Pattern, Writer};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use tokio::time::sleep;
 
-use crate::stage::{RECOVERY, Stage, Story};
+use crate::stage::{PATTERNS, RECOVERY, Stage, Story, UNTOLD};
 
 /// Whatever was not thought of.
 #[tokio::test]
 async fn nothing_is_lost_whatever_happens_to_the_nodes() -> Story {
     // The primary is what hurts most.
-    storm(faults(), &Victim::ANY).await
+    storm(faults(), &Victim::ANY, &[&PATTERNS]).await
+}
+
+/// Clients of two proxies write to two nodes for a moment, when the primary is another one.
+#[tokio::test]
+async fn nothing_is_lost_where_clients_of_two_proxies_write() -> Story {
+    storm(faults(), &Victim::ANY, &[&UNTOLD, &UNTOLD]).await
 }
 
 /// The other nodes come and go, and nobody moves for it.
 #[tokio::test]
 async fn nothing_is_lost_and_nobody_moves_whatever_happens_to_the_other_nodes() -> Story {
-    storm(faults().div_ceil(2), &[Victim::Other]).await
+    storm(faults().div_ceil(2), &[Victim::Other], &[&PATTERNS, &UNTOLD]).await
 }
 
 /// Whom a fault strikes.
@@ -40,7 +46,7 @@ impl Victim {
     const ANY: [Self; 4] = [Self::Primary, Self::Primary, Self::Primary, Self::Other];
 }
 
-async fn storm(faults: u64, victims: &[Victim]) -> Story {
+async fn storm(faults: u64, victims: &[Victim], clients: &[&[Pattern]]) -> Story {
     let seed = number("IDO_PROXY_SEED").unwrap_or_else(|| {
         SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
     });
@@ -49,7 +55,10 @@ async fn storm(faults: u64, victims: &[Victim]) -> Story {
     let stage = Stage::with(|builder| builder.proxies(PROXIES)).await?;
     eprintln!("logs in {}", stage.lab.run.logs().display());
     let watch = Watch::begin(&stage.lab.proxies);
-    let writers = stage.writers().await?;
+    let mut writers = Vec::new();
+    for (proxy, patterns) in stage.lab.proxies.iter().zip(clients) {
+        writers.extend(stage.writers_of(proxy, patterns).await?);
+    }
     let first = stage.primary().await?.index();
     if !victims.contains(&Victim::Primary) {
         spare(&stage).await?;
@@ -110,7 +119,7 @@ async fn spare(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-/// The clients use the first one; all have a say.
+/// All have a say; the last one serves nobody.
 const PROXIES: u8 = 3;
 
 /// How many faults there shall be.

@@ -65,10 +65,22 @@ impl Stage {
 
     /// One writer of every kind, by TCP and by Unix socket.
     pub(crate) async fn writers(&self) -> Result<Vec<Writer>> {
-        let mut writers =
-            vec![self.ledger.writer(PATTERNS[0], self.proxy().socket_account()).await?];
-        for pattern in &PATTERNS[1..] {
-            writers.push(self.ledger.writer(*pattern, self.proxy().tcp_account()).await?);
+        self.writers_of(self.proxy(), &PATTERNS).await
+    }
+
+    /// Writers of these kinds, the first one by Unix socket, as clients of this proxy.
+    pub(crate) async fn writers_of(
+        &self,
+        proxy: &Proxy,
+        patterns: &[Pattern],
+    ) -> Result<Vec<Writer>> {
+        let mut writers = Vec::new();
+        for pattern in patterns {
+            let account = match writers.len() {
+                0 => proxy.socket_account(),
+                _ => proxy.tcp_account(),
+            };
+            writers.push(self.ledger.writer(*pattern, account).await?);
         }
         Ok(writers)
     }
@@ -281,6 +293,10 @@ pub(crate) const PATTERNS: [Pattern; 5] = [
     Pattern::Autocommit,
     Pattern::PreparedAutocommit,
 ];
+
+/// Those that are told no id before it is committed, as Icinga is in its batches: at the next primary, an id
+/// that was told is kept free by the proxy that told it, and by no other.
+pub(crate) const UNTOLD: [Pattern; 4] = [PATTERNS[0], PATTERNS[0], PATTERNS[3], PATTERNS[4]];
 
 /// Galera needs about 6 s to give a silent node up, on an idle machine.
 pub(crate) const RECOVERY: Duration = Duration::from_secs(60);

@@ -24,7 +24,7 @@ impl Pair {
     /// Only the first proxy has a client, as where one master is active. Clients of two proxies of which one
     /// learns of a move half a second later may meet in certification: see TODO.md.
     pub(crate) async fn set() -> Result<Self> {
-        Self::with_clients_of(&[0]).await
+        Self::with_clients_of(&[0, 1]).await
     }
 
     /// These proxies have clients.
