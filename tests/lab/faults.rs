@@ -66,6 +66,16 @@ impl Faults {
         self.rules(AWAY, &[rule]).await
     }
 
+    /// What the program in `group` opens to `service` from now on is led to `relay`, and does not know it.
+    ///
+    /// # Errors
+    /// Without root, or without nftables.
+    pub async fn lead(&self, group: u32, service: SocketAddr, relay: SocketAddr) -> Result<()> {
+        let (ip, port) = (service.ip(), service.port());
+        let rule = format!("meta skgid {group} ip daddr {ip} tcp dport {port} dnat to {relay}");
+        self.rules(LED, &[rule]).await
+    }
+
     /// Of the packets that `service` sends so many percent are lost.
     ///
     /// # Errors
@@ -154,11 +164,11 @@ impl Faults {
             return Err(LabError::Refused("a broken network takes root".into()));
         }
         let table = table(self.run.number());
-        let Chain { name, hook, lo } = chain;
+        let Chain { name, kind, hook, lo } = chain;
         // Adding what exists already is no error to nft.
         let mut script = format!(
             "add table ip {table}\n\
-             add chain ip {table} {name} {{ type filter hook {hook} priority 0; }}\n"
+             add chain ip {table} {name} {{ type {kind} hook {hook} priority 0; }}\n"
         );
         for rule in rules {
             script += &format!("add rule ip {table} {name} {lo} {rule}\n");
@@ -176,15 +186,19 @@ impl Faults {
 #[derive(Clone, Copy)]
 struct Chain {
     name: &'static str,
+    kind: &'static str,
     hook: &'static str,
     lo: &'static str,
 }
 
 /// Where they arrive.
-const CUT: Chain = Chain { name: "cut", hook: "input", lo: "iif lo" };
+const CUT: Chain = Chain { name: "cut", kind: "filter", hook: "input", lo: "iif lo" };
 
 /// Where they leave: only there is it known who sends them.
-const AWAY: Chain = Chain { name: "away", hook: "output", lo: "oif lo" };
+const AWAY: Chain = Chain { name: "away", kind: "filter", hook: "output", lo: "oif lo" };
+
+/// The same, where they may be given another destination.
+const LED: Chain = Chain { name: "led", kind: "nat", hook: "output", lo: "oif lo" };
 
 impl Drop for Faults {
     fn drop(&mut self) {

@@ -16,7 +16,7 @@
 //! - [`run`] — one run: its number, addresses and folders.
 //! - [`galera`], [`discovery`] ([`consul`], [`dns`]), [`proxy`], [`icinga`] — the parts.
 //! - [`plain`] — one server that is no cluster, for stories that need none.
-//! - [`faults`] — broken networks; signals are methods of the parts.
+//! - [`faults`] — broken networks, [`delay`] — slow ones; signals are methods of the parts.
 //! - [`story`] — how a test that tells a story ends.
 //! - [`counters`], [`findings`] — what Icinga's log and the nodes' general logs say: counted, judged.
 //! - [`agreement`] — whether several proxies name the same primary.
@@ -27,6 +27,7 @@
 pub mod agreement;
 pub mod consul;
 pub mod counters;
+pub mod delay;
 pub mod discovery;
 pub mod dns;
 pub mod error;

@@ -15,9 +15,9 @@ use super::decide::member;
 use super::discover::{self, SourceError};
 use super::dns::LookupError;
 use super::pin::Agreement;
-use super::probe::Prober;
+use super::probe::{Prober, Question};
 use super::rank::by_preference;
-use super::settings::{ClusterKind, Settings};
+use super::settings::Settings;
 use super::topology::NodeAddr;
 use super::verdict::{Verdict, Yardstick, judge};
 use super::view::NodeView;
@@ -67,8 +67,7 @@ pub(crate) async fn look(settings: Settings) -> Result<Look, SourceError> {
         let prober = Prober {
             address,
             settings: Arc::clone(&monitor),
-            kind,
-            schema: (kind == ClusterKind::Galera).then(|| schema.clone()),
+            question: Question::new(kind, &schema),
             results: mpsc::channel(1).0,
             metrics: metrics.probes(address),
             wake: Arc::default(),
@@ -76,7 +75,7 @@ pub(crate) async fn look(settings: Settings) -> Result<Look, SourceError> {
         probes.spawn(async move {
             let asked = Instant::now();
             let mut view = NodeView::new(address, priority);
-            view.observe(prober.once().await, asked);
+            view.observe(Arc::new(prober).once().await, asked);
             view
         });
     }

@@ -12,13 +12,15 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, DriverError, Error, IoError, Opts, OptsBuilder, Row, Value};
 use secrecy::ExposeSecret;
 use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinSet;
 use tokio::time::{self, Instant};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::propose;
 use super::settings::{ClusterKind, MonitorSettings};
 use super::topology::NodeAddr;
-use super::view::{Loss, Outcome, Report, VARIABLES};
+use super::view::{GALERA_STATUS, Loss, Outcome, Report, STATUS, VARIABLES};
 use crate::telemetry::metrics::ProbeMetrics;
 
 /// How the probe of `address` that was sent at `asked` ended.
@@ -32,6 +34,35 @@ pub(crate) struct Probed {
     pub(crate) outcome: Outcome,
 }
 
+/// What a node is asked, in one text: a round trip, and a wakeup, is what most of a probe costs.
+#[derive(Clone, Debug)]
+pub(crate) struct Question {
+    text: Arc<str>,
+    for_pin: bool,
+}
+
+impl Question {
+    /// What a server of this kind is asked. One of a cluster is asked for the pin in the database `schema`.
+    pub(crate) fn new(kind: ClusterKind, schema: &str) -> Self {
+        let for_pin = kind == ClusterKind::Galera;
+        let galera: &[&str] = if for_pin { &GALERA_STATUS } else { &[] };
+        let status = names(STATUS.iter().chain(galera));
+        let variables = names(&VARIABLES);
+        let mut text = format!(
+            "SHOW GLOBAL STATUS WHERE Variable_name IN ({status});\
+             SHOW GLOBAL VARIABLES WHERE Variable_name IN ({variables})"
+        );
+        if for_pin {
+            text = format!("{text};{}", propose::query(schema));
+        }
+        Self { text: text.into(), for_pin }
+    }
+}
+
+fn names<'a>(names: impl IntoIterator<Item = &'a &'a str>) -> String {
+    names.into_iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(",")
+}
+
 /// The probes of one node.
 pub(crate) struct Prober {
     /// Which node.
@@ -39,9 +70,7 @@ pub(crate) struct Prober {
     /// How it is asked.
     pub(crate) settings: Arc<MonitorSettings>,
     /// What is asked.
-    pub(crate) kind: ClusterKind,
-    /// The database of the pin; `None` if there is none to ask for.
-    pub(crate) schema: Option<String>,
+    pub(crate) question: Question,
     /// Where the outcomes go.
     pub(crate) results: mpsc::Sender<Probed>,
     /// What is counted.
@@ -66,14 +95,34 @@ impl Prober {
 
     async fn probes(self: Arc<Self>, stop: CancellationToken) {
         let mut connection = None;
+        let mut late = JoinSet::new();
         stop.run_until_cancelled(async {
             loop {
                 let asked = Instant::now();
-                let outcome = self.probe(&mut connection).await;
+                let outcome = match Arc::clone(&self).probe(&mut connection).await {
+                    Ok(outcome) => outcome,
+                    Err(asking) if late.len() < MOST_LATE => {
+                        late.spawn(time::timeout(LATEST, asking));
+                        Outcome::Silent
+                    }
+                    Err(_given_up) => Outcome::Silent,
+                };
                 self.report(asked, outcome).await;
-                tokio::select! {
-                    () = time::sleep_until(asked + self.settings.interval) => {}
-                    () = self.wake.notified() => time::sleep_until(asked + LEAST_INTERVAL).await,
+                let turn = asked + self.settings.interval;
+                loop {
+                    tokio::select! {
+                        () = time::sleep_until(turn) => break,
+                        () = self.wake.notified() => {
+                            time::sleep_until(asked + LEAST_INTERVAL).await;
+                            break;
+                        }
+                        Some(answer) = late.join_next() => {
+                            if let Ok(Ok(Ok((Ok(report), _)))) = answer {
+                                let late = Outcome::Late(Box::new(report));
+                                self.report(Instant::now(), late).await;
+                            }
+                        }
+                    }
                 }
             }
         })
@@ -85,67 +134,89 @@ impl Prober {
     }
 
     /// Asks once, on a connection of its own.
-    pub(crate) async fn once(&self) -> Outcome {
-        self.probe(&mut None).await
+    pub(crate) async fn once(self: Arc<Self>) -> Outcome {
+        self.probe(&mut None).await.unwrap_or(Outcome::Silent)
     }
 
     async fn report(&self, asked: Instant, outcome: Outcome) {
         match outcome {
             Outcome::Answer(_) => self.metrics.seconds.record(asked.elapsed()),
             Outcome::Lost(_) | Outcome::Silent => self.metrics.failed.increment(1),
+            // It was counted when it was due.
+            Outcome::Late(_) => {}
         }
         let probed = Probed { address: self.address, asked, outcome };
         // Whoever does not listen any more is about to stop us.
         let _ = self.results.send(probed).await;
     }
 
-    async fn probe(&self, connection: &mut Option<Conn>) -> Outcome {
-        // On a timeout the connection is dropped along with the question: its answer, should it
-        // still come, would be taken for that to the next.
-        match time::timeout(self.settings.timeout, self.ask(connection)).await {
-            Ok(Ok(report)) => Outcome::Answer(Box::new(report)),
-            Ok(Err(error)) => meaning(error),
-            Err(_) => Outcome::Silent,
+    /// # Errors
+    /// There was no answer in time. One that comes later says that the node lives; the next question is asked
+    /// on another connection, or this answer would be taken for that.
+    async fn probe(self: Arc<Self>, connection: &mut Option<Conn>) -> Result<Outcome, Asking> {
+        let timeout = self.settings.timeout;
+        let mut asking = AbortOnDropHandle::new(tokio::spawn(self.ask(connection.take())));
+        match time::timeout(timeout, &mut asking).await {
+            Ok(Ok((answer, kept))) => {
+                *connection = kept;
+                Ok(answer.map_or_else(meaning, |report| Outcome::Answer(Box::new(report))))
+            }
+            Ok(Err(broken)) => match broken.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_cancelled) => Ok(Outcome::Silent),
+            },
+            Err(_elapsed) => Err(asking),
         }
     }
 
     /// Asks on the open connection, or on a new one. An open connection that turns out to be dead
     /// proves nothing yet: it may have been killed, or timed out. A new one does.
-    async fn ask(&self, connection: &mut Option<Conn>) -> Result<Report, Error> {
-        if let Some(open) = connection.take()
-            && let Ok(report) = self.ask_on(connection, open).await
+    async fn ask(self: Arc<Self>, open: Option<Conn>) -> Asked {
+        let mut kept = None;
+        if let Some(open) = open
+            && let Ok(report) = self.ask_on(&mut kept, open).await
         {
-            return Ok(report);
+            return (Ok(report), kept);
         }
-        let new = Conn::new(options(self.address, &self.settings)).await?;
-        self.ask_on(connection, new).await
+        let answer = match Conn::new(options(self.address, &self.settings)).await {
+            Ok(new) => self.ask_on(&mut kept, new).await,
+            Err(error) => Err(error),
+        };
+        (answer, kept)
     }
 
     /// Leaves the connection in `keep` if the node answered on it.
     async fn ask_on(&self, keep: &mut Option<Conn>, mut conn: Conn) -> Result<Report, Error> {
-        let status = match self.kind {
-            ClusterKind::Galera => conn.query(GALERA_STATUS).await?,
-            ClusterKind::Single => conn.query(STATUS).await?,
-        };
-        let variables = conn.query(variables_statement()).await?;
+        let mut answers = conn.query_iter(&*self.question.text).await?;
+        let status: Vec<Row> = answers.collect().await?;
+        let variables: Vec<Row> = answers.collect().await?;
         let mut report = Report::parse(
             status.into_iter().filter_map(pair),
             variables.into_iter().filter_map(pair),
         );
-        let member = report.galera.as_ref().filter(|galera| galera.primary_component);
-        if let (Some(schema), Some(galera)) = (&self.schema, member) {
+        if self.question.for_pin {
             // A table that somebody has locked must not make its node look silent.
             let patience = self.settings.timeout / 2;
-            match time::timeout(patience, propose::read(&mut conn, schema, &galera.cluster)).await {
-                Ok(read) => report.pin = read?,
+            let Ok(pins) = time::timeout(patience, answers.collect()).await else {
                 // The answer that may still come is not that to the next question.
-                Err(_elapsed) => return Ok(report),
+                return Ok(report);
+            };
+            let member = report.galera.as_ref().filter(|galera| galera.primary_component);
+            if let Some(galera) = member {
+                report.pin = propose::reading(pins, &galera.cluster)?;
             }
         }
+        drop(answers);
         *keep = Some(conn);
         Ok(report)
     }
 }
+
+/// A question, and the connection if it can be used for the next one.
+type Asked = (Result<Report, Error>, Option<Conn>);
+
+/// One that is under way.
+type Asking = AbortOnDropHandle<Asked>;
 
 /// How the monitor logs in at `node`.
 pub(super) fn options(node: NodeAddr, settings: &MonitorSettings) -> Opts {
@@ -211,15 +282,6 @@ fn text(value: Value) -> Option<String> {
     }
 }
 
-fn variables_statement() -> String {
-    let names = VARIABLES.map(|name| format!("'{name}'")).join(",");
-    format!("SHOW GLOBAL VARIABLES WHERE Variable_name IN ({names})")
-}
-
-const STATUS: &str = "SHOW GLOBAL STATUS WHERE Variable_name IN ('Com_kill', 'Threads_connected')";
-const GALERA_STATUS: &str = "SHOW GLOBAL STATUS WHERE Variable_name LIKE 'wsrep%' \
-    OR Variable_name IN ('Com_kill', 'Threads_connected')";
-
 /// The largest answer packet that we take, in bytes.
 const MAX_ANSWER: usize = 1024 * 1024;
 
@@ -232,6 +294,13 @@ const WAIT_TIMEOUT_SECONDS: usize = 28_800;
 /// The driver reads a connection that timed out to its end in the background; a host that is gone
 /// ends it by this.
 const KEEPALIVE: Duration = Duration::from_secs(10);
+
+/// How long an answer is waited for that tells no more than that its node lives: where packets are lost, one
+/// may take some seconds.
+const LATEST: Duration = Duration::from_secs(10);
+
+/// How many are waited for at once.
+const MOST_LATE: usize = 5;
 
 /// The least time between two probes of a node, however much it is suspected.
 const LEAST_INTERVAL: Duration = Duration::from_millis(5);

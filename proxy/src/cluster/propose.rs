@@ -104,7 +104,7 @@ impl Proposer {
             return Ok(Reading::Unread);
         }
         conn.query_drop(self.statement(proposal)).await?;
-        let reading = read(&mut conn, &self.schema, cluster).await?;
+        let reading = reading(conn.query(query(&self.schema)).await, cluster)?;
         let _ = conn.disconnect().await;
         Ok(reading)
     }
@@ -143,20 +143,30 @@ pub(super) fn is_uuid(cluster: &str) -> bool {
     !cluster.is_empty() && cluster.chars().all(|c| c.is_ascii_hexdigit() || c == '-')
 }
 
-/// What a node says of the pin of `cluster`.
+/// The question for the pins: there is one for each cluster that has ever been set up in this database.
+pub(super) fn query(schema: &str) -> String {
+    format!(
+        "SELECT cluster, node, CAST(epoch AS CHAR), reason, `by`, drained FROM `{schema}`.`pin`"
+    )
+}
+
+/// What the answer says of the pin of `cluster`.
 ///
 /// # Errors
 /// The connection is lost, or has failed.
-pub(super) async fn read(conn: &mut Conn, schema: &str, cluster: &str) -> Result<Reading, Error> {
-    if !is_uuid(cluster) {
-        return Ok(Reading::Unread);
-    }
-    let query = format!(
-        "SELECT node, CAST(epoch AS CHAR), reason, `by`, drained FROM `{schema}`.`pin` WHERE cluster = '{cluster}'"
-    );
-    match conn.query_first::<Row, _>(query).await {
-        Ok(None) => Ok(Reading::Unset),
-        Ok(Some(row)) => Ok(parse(row).map_or(Reading::Unread, Reading::Set)),
+pub(super) fn reading(answer: Result<Vec<Row>, Error>, cluster: &str) -> Result<Reading, Error> {
+    match answer {
+        Ok(rows) => {
+            let ours = rows.into_iter().filter_map(|row| {
+                let mut values = texts(row);
+                values.next()?.filter(|named| named == cluster)?;
+                Some(parse(values))
+            });
+            Ok(match ours.last() {
+                None => Reading::Unset,
+                Some(pin) => pin.map_or(Reading::Unread, Reading::Set),
+            })
+        }
         Err(Error::Server(error)) if MISSING.contains(&error.code) => {
             Ok(Reading::Missing(words(&error.message)))
         }
@@ -175,8 +185,7 @@ pub(super) fn texts(row: Row) -> impl Iterator<Item = Option<String>> {
     })
 }
 
-fn parse(row: Row) -> Option<Pin> {
-    let mut values = texts(row);
+fn parse(mut values: impl Iterator<Item = Option<String>>) -> Option<Pin> {
     let mut next = || values.next().flatten();
     let (node, epoch, reason, by, drained) = (next()?, next()?, next()?, next()?, next()?);
     let address = |text: &str| text.parse().ok().map(NodeAddr);

@@ -19,7 +19,7 @@ use super::discover::{self, SourceError};
 use super::history::History;
 use super::peers::{self, Row, Saying};
 use super::pin::{Agreement, Pin, Reading};
-use super::probe::{Probed, Prober, words};
+use super::probe::{Probed, Prober, Question, words};
 use super::propose::{ProposeError, Proposer};
 use super::settings::{ClusterKind, MonitorSettings, Settings};
 use super::source::{Named, Source};
@@ -105,6 +105,8 @@ type Bells = BTreeMap<NodeAddr, Arc<Notify>>;
 pub(crate) struct Cluster {
     policy: Policy,
     monitor: Arc<MonitorSettings>,
+    /// What each node is asked.
+    question: Question,
     proposer: Arc<Proposer>,
     /// What is being asked for.
     proposing: Option<Proposing>,
@@ -209,6 +211,7 @@ impl Cluster {
         let (answered, proposals) = mpsc::channel(1);
         let mut cluster = Self {
             policy: Policy { kind, path_timeout },
+            question: Question::new(kind, &proposer.schema),
             monitor: Arc::clone(&proposer.monitor),
             proposer,
             prepared: None,
@@ -260,7 +263,12 @@ impl Cluster {
             };
             match event {
                 Event::Found(named) => self.found(&named),
-                Event::Probed(probed) => self.observe(probed),
+                // What time alone has changed meanwhile is seen at the next tick.
+                Event::Probed(probed) => {
+                    if !self.observe(probed) {
+                        continue;
+                    }
+                }
                 Event::Answered(answered) => self.take_answer(*answered),
                 Event::Vouched(node) => {
                     if let Some(node) = self.nodes.get_mut(&node) {
@@ -356,11 +364,7 @@ impl Cluster {
         let prober = Prober {
             address,
             settings: Arc::clone(&self.monitor),
-            kind: self.policy.kind,
-            schema: match self.policy.kind {
-                ClusterKind::Galera => Some(self.proposer.schema.clone()),
-                ClusterKind::Single => None,
-            },
+            question: self.question.clone(),
             results: self.probed.clone(),
             metrics: self.metrics.probes(address),
             wake: Arc::clone(&bell),
@@ -369,12 +373,12 @@ impl Cluster {
         Watched { view: NodeView::new(address, priority), bell, stop }
     }
 
-    fn observe(&mut self, probed: Probed) {
+    /// Returns whether the probe tells anything new.
+    fn observe(&mut self, probed: Probed) -> bool {
         let node = self.nodes.get_mut(&probed.address);
         // A node forgotten meanwhile has no view to put this into.
-        if let Some(node) = node.or_else(|| self.trials.get_mut(probed.address)) {
-            node.view.observe(probed.outcome, probed.asked);
-        }
+        let node = node.or_else(|| self.trials.get_mut(probed.address));
+        node.is_some_and(|node| node.view.observe(probed.outcome, probed.asked))
     }
 
     /// A change of the pin was made, by us or by another, or failed.

@@ -31,7 +31,7 @@ pub(crate) struct NodeView {
     pub(crate) report: Option<Report>,
     /// How often somebody has killed there.
     pub(crate) kills: Option<Kills>,
-    /// When it last answered a client while it did not answer us.
+    /// When it last answered a client, or an old question of ours, while it did not answer us in time.
     pub(crate) vouched: Option<Instant>,
 }
 
@@ -133,6 +133,8 @@ impl fmt::Display for Loss {
 pub(crate) enum Outcome {
     /// The node answered.
     Answer(Box<Report>),
+    /// The node answered a question whose time was up: it lives.
+    Late(Box<Report>),
     /// The node is of no use, and said so at once.
     Lost(Loss),
     /// No answer in time, or none that tells more of the node than of the way to it.
@@ -153,8 +155,9 @@ impl NodeView {
         }
     }
 
-    /// Takes in how the probe sent at `asked` ended.
-    pub(crate) fn observe(&mut self, outcome: Outcome, asked: Instant) {
+    /// Takes in how the probe sent at `asked` ended, or what came in at that time though it was late. Returns whether that is any news: an answer like the one
+    /// before is none.
+    pub(crate) fn observe(&mut self, outcome: Outcome, asked: Instant) -> bool {
         let (since, missed) = match self.contact {
             Contact::Denied { since, .. } => (since, 0),
             Contact::Silent { since, misses } => (since, misses),
@@ -162,9 +165,16 @@ impl NodeView {
         };
         self.asked = Some(asked);
         self.contact = match outcome {
-            Outcome::Answer(report) => {
+            Outcome::Late(report) if self.says_nothing_new(&report) => {
+                self.vouched = Some(asked);
+                return true;
+            }
+            Outcome::Answer(report) | Outcome::Late(report) => {
                 let kills = report.kills.map(|count| Kills::after(self.kills, count, asked));
                 self.kills = kills.or(self.kills);
+                if self.contact == Contact::Answering && self.report.as_ref() == Some(&*report) {
+                    return false;
+                }
                 self.report = Some(*report);
                 Contact::Answering
             }
@@ -172,6 +182,14 @@ impl NodeView {
             Outcome::Lost(loss) => Contact::Denied { since, loss },
             Outcome::Silent => Contact::Silent { since, misses: missed.saturating_add(1) },
         };
+        true
+    }
+
+    /// Whether it is to its cluster and its clients what it was.
+    fn says_nothing_new(&self, report: &Report) -> bool {
+        let same =
+            |known: &Report| known.galera == report.galera && known.read_only == report.read_only;
+        self.report.as_ref().is_some_and(same)
     }
 
     /// Whether its last word was one, be it a refusal.
@@ -285,8 +303,8 @@ pub(crate) enum Sync {
 }
 
 impl Report {
-    /// Reads the rows of `SHOW GLOBAL STATUS` and of
-    /// `SHOW GLOBAL VARIABLES`, of which only those in [`VARIABLES`] matter.
+    /// Reads the rows of `SHOW GLOBAL STATUS`, of which those in [`STATUS`] and [`GALERA_STATUS`] matter,
+    /// and of `SHOW GLOBAL VARIABLES`, of which those in [`VARIABLES`] do.
     pub(crate) fn parse(
         status: impl IntoIterator<Item = (String, String)>,
         variables: impl IntoIterator<Item = (String, String)>,
@@ -376,6 +394,19 @@ impl Rows {
         self.0.get(name).is_some_and(|is| values.iter().any(|value| is.eq_ignore_ascii_case(value)))
     }
 }
+
+/// The status counters that matter, by name, of any server.
+pub(crate) const STATUS: [&str; 2] = ["Com_kill", "Threads_connected"];
+
+/// Those of a Galera node.
+pub(crate) const GALERA_STATUS: [&str; 6] = [
+    "wsrep_cluster_conf_id",
+    "wsrep_cluster_state_uuid",
+    "wsrep_cluster_status",
+    "wsrep_incoming_addresses",
+    "wsrep_local_state",
+    "wsrep_ready",
+];
 
 /// The variables that matter, by name.
 pub(crate) const VARIABLES: [&str; 9] = [

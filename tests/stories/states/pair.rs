@@ -21,15 +21,18 @@ pub(crate) struct Pair {
 }
 
 impl Pair {
-    /// Only the first proxy has a client, as where one master is active. Clients of two proxies of which one
-    /// learns of a move half a second later may meet in certification: see TODO.md.
+    /// Each proxy has a client.
     pub(crate) async fn set() -> Result<Self> {
         Self::with_clients_of(&[0, 1]).await
     }
 
     /// These proxies have clients.
     pub(crate) async fn with_clients_of(proxies: &[usize]) -> Result<Self> {
-        let lab = Lab::builder().fixed_nodes().proxies(2).start().await?;
+        Self::of(Lab::builder().fixed_nodes().proxies(2).start().await?, proxies).await
+    }
+
+    /// The same in a lab that has been prepared.
+    pub(crate) async fn of(lab: Lab, proxies: &[usize]) -> Result<Self> {
         let root = lab.galera.node(1).connect().await?;
         let ledger = Ledger::create(root, lab.proxy().part().log()).await?;
         let watch = Watch::begin(&lab.proxies);
@@ -100,6 +103,12 @@ impl Pair {
     /// Ends the clients: none has met an error, and what they were told is what stands. No two proxies
     /// have named different nodes for one epoch.
     pub(crate) async fn end(self) -> Story {
+        self.longest_pause().await?;
+        Ok(())
+    }
+
+    /// The same, and how long a client waited at most.
+    pub(crate) async fn longest_pause(self) -> Result<Duration> {
         let mut records = Vec::new();
         for writer in self.writers {
             records.push(writer.end(RECOVERY).await?);
@@ -111,7 +120,8 @@ impl Pair {
         self.ledger.must_balance(root, &records).await?;
         let seen = self.watch.end().await?;
         eprintln!("apart for {:.1?} at most, in {} looks", seen.longest, seen.looks);
-        Ok(self.lab.end().await?)
+        self.lab.end().await?;
+        Ok(records.iter().map(|record| record.longest_pause).max().unwrap_or_default())
     }
 
     pub(crate) fn must(&self, condition: bool, reason: impl Into<String>) -> Result<()> {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use lab::Lab;
+use lab::delay::Delay;
 use lab::galera::Node;
 use lab::proxy::Proxy;
 use lab::wait::{Look, wait_until};
@@ -84,6 +86,34 @@ async fn lost_packets_alone_move_nobody() -> Story {
     pair.go_on().await?;
     pair.must(pair.moved(1).await?.index() == first.index(), "there was no reason to move")?;
     pair.end().await
+}
+
+/// A far data centre, a full line: each answer of the primary takes 300 ms. It is as good as the others, which
+/// may be behind the same line.
+#[tokio::test]
+async fn a_slow_way_to_the_primary_moves_nobody() -> Story {
+    let lab = Lab::builder().fixed_nodes().proxies(2).start().await?;
+    let first = lab.galera.node(1).address();
+    let groups: Vec<_> = lab.proxies.iter().map(Proxy::group).collect();
+    let relay = lab.run.socket(200, first.port());
+    let delay = Delay::between(&lab.faults, &groups, first, relay).await?;
+    for proxy in &lab.proxies {
+        // What is open already would go on by the short way.
+        proxy.part().term().await?;
+        proxy.part().launch()?;
+        proxy.ready(RECOVERY).await?;
+    }
+    let pair = Pair::of(lab, &[0, 1]).await?;
+    pair.must(pair.moved(1).await?.address() == first, "the relay is before another node")?;
+    delay.set(Duration::from_millis(150));
+    pair.go_on().await?;
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    pair.go_on().await?;
+    delay.set(Duration::ZERO);
+    pair.must(pair.moved(1).await?.address() == first, "there was no reason to move")?;
+    let slowest = pair.longest_pause().await?;
+    assert!(slowest > Duration::from_millis(300), "{slowest:?}: the client went by the short way");
+    Ok(())
 }
 
 /// Waits until `proxy` finds nothing wrong with `node`.

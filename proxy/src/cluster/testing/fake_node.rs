@@ -6,12 +6,15 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use async_trait::async_trait;
-use opensrv_mysql::{
-    AsyncMysqlIntermediary, AsyncMysqlShim, Column, ColumnFlags, ColumnType, ErrorKind, InitWriter,
-    OkResponse, ParamParser, QueryResultWriter, StatementMetaWriter,
-};
-use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use ido_proxy_protocol::auth::AuthPlugin;
+use ido_proxy_protocol::capabilities::Capabilities;
+use ido_proxy_protocol::eof::EofPacket;
+use ido_proxy_protocol::err::ErrPacket;
+use ido_proxy_protocol::greeting::Greeting;
+use ido_proxy_protocol::ok::OkPacket;
+use ido_proxy_protocol::packet::{self, HEADER_LEN, Header};
+use ido_proxy_protocol::status::StatusFlags;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -30,7 +33,7 @@ pub(crate) struct FakeNode {
 /// How it behaves.
 #[derive(Clone, Debug)]
 pub(crate) enum Script {
-    /// Gives these rows to every statement.
+    /// Gives these rows to every SHOW. There are no tables.
     Answers(Vec<(String, String)>),
     /// Closes every connection, and statements' too.
     Closes,
@@ -51,7 +54,7 @@ pub(crate) struct Seen {
     pub(crate) connections: u32,
     /// Connections, now.
     pub(crate) open: u32,
-    /// Statements, ever.
+    /// Texts of statements, ever.
     pub(crate) statements: u32,
 }
 
@@ -124,8 +127,7 @@ async fn converse(mut stream: TcpStream, mut script: watch::Receiver<Script>, op
             let _ = stream.shutdown().await;
         }
         Script::Answers(_) | Script::Denies | Script::Rejects(_) => {
-            let (reader, writer) = stream.into_split();
-            let _ = AsyncMysqlIntermediary::run_on(Shim { script, open }, reader, writer).await;
+            let _ = serve_client(stream, script, open).await;
         }
     }
 }
@@ -149,76 +151,102 @@ impl Drop for Open {
     }
 }
 
-struct Shim {
-    script: watch::Receiver<Script>,
+/// Greets, logs in and answers until the client is gone.
+async fn serve_client(
+    mut stream: TcpStream,
+    mut script: watch::Receiver<Script>,
     open: Open,
-}
-
-#[async_trait]
-impl<W: AsyncWrite + Send + Unpin> AsyncMysqlShim<W> for Shim {
-    type Error = io::Error;
-
-    async fn authenticate(&self, _: &str, _: &[u8], _: &[u8], _: &[u8]) -> bool {
-        !matches!(*self.script.borrow(), Script::Denies)
-    }
-
-    async fn on_query<'a>(
-        &'a mut self,
-        _: &'a str,
-        results: QueryResultWriter<'a, W>,
-    ) -> io::Result<()> {
-        self.open.0.send_modify(|seen| seen.statements += 1);
-        let awake = self.script.wait_for(|script| !matches!(script, Script::Hangs)).await;
+) -> io::Result<()> {
+    let greeting = Greeting {
+        server_version: b"5.5.5-10.11.6-MariaDB".to_vec(),
+        connection_id: 7,
+        scramble: Greeting::scramble_from([7; 20]),
+        capabilities: Capabilities::PROTOCOL_41
+            | Capabilities::SECURE_CONNECTION
+            | Capabilities::PLUGIN_AUTH
+            | Capabilities::MULTI_STATEMENTS
+            | Capabilities::MULTI_RESULTS,
+        collation: 8,
+        status: StatusFlags::AUTOCOMMIT,
+        auth_plugin: AuthPlugin::NativePassword,
+    };
+    send(&mut stream, [greeting.encode()], 0).await?;
+    let (sequence, _login) = receive(&mut stream).await?;
+    let answer = match *script.borrow() {
+        Script::Denies => ErrPacket::new(1045, *b"28000", "Access denied").encode(),
+        _ => ok(),
+    };
+    send(&mut stream, [answer], sequence + 1).await?;
+    loop {
+        let (_, command) = receive(&mut stream).await?;
+        let Some(text) = command.strip_prefix(b"\x03") else {
+            // It says goodbye, or asks whether we live.
+            send(&mut stream, [ok()], 1).await?;
+            continue;
+        };
+        open.0.send_modify(|seen| seen.statements += 1);
+        let awake = script.wait_for(|script| !matches!(script, Script::Hangs)).await;
         let script = awake.map_err(io::Error::other)?.clone();
         match script {
             Script::Answers(rows) => {
-                let columns = ["Variable_name", "Value"].map(column);
-                let mut writer = results.start(&columns).await?;
                 // A server names each variable once.
                 let rows: HashMap<_, _> = rows.into_iter().collect();
-                for (name, value) in rows {
-                    writer.write_row([name, value]).await?;
+                let mut statements = text.split(|byte| *byte == b';').peekable();
+                let mut packets = Vec::new();
+                while let Some(statement) = statements.next() {
+                    if statement.starts_with(b"SHOW") {
+                        packets.extend(answer_of(&rows, statements.peek().is_some()));
+                    } else {
+                        packets.push(ErrPacket::new(1146, *b"42S02", "No such table").encode());
+                    }
                 }
-                writer.finish().await
+                send(&mut stream, packets, 1).await?;
             }
-            Script::Rejects(code) => results.error(ErrorKind::from(code), b"by script").await,
-            _ => Err(io::ErrorKind::ConnectionReset.into()),
+            Script::Rejects(code) => {
+                let error = ErrPacket::new(code, *b"HY000", "by script").encode();
+                send(&mut stream, [error], 1).await?;
+            }
+            _ => return Ok(()),
         }
     }
-
-    async fn on_prepare<'a>(
-        &'a mut self,
-        _: &'a str,
-        info: StatementMetaWriter<'a, W>,
-    ) -> io::Result<()> {
-        info.error(ErrorKind::ER_UNKNOWN_COM_ERROR, b"not what a probe does").await
-    }
-
-    async fn on_execute<'a>(
-        &'a mut self,
-        _: u32,
-        _: ParamParser<'a>,
-        results: QueryResultWriter<'a, W>,
-    ) -> io::Result<()> {
-        results.completed(OkResponse::default()).await
-    }
-
-    async fn on_close<'a>(&'a mut self, _: u32)
-    where
-        W: 'async_trait,
-    {
-    }
-
-    async fn on_init<'a>(&'a mut self, _: &'a str, writer: InitWriter<'a, W>) -> io::Result<()> {
-        writer.error(ErrorKind::ER_UNKNOWN_COM_ERROR, b"not what a probe does").await
-    }
 }
 
-fn column(name: &str) -> Column {
-    Column {
-        table: String::new(),
-        column: name.into(),
-        coltype: ColumnType::MYSQL_TYPE_VAR_STRING,
-        colflags: ColumnFlags::empty(),
-    }
+/// A result of two columns; `more` says that another one follows.
+fn answer_of(rows: &HashMap<String, String>, more: bool) -> Vec<Vec<u8>> {
+    let more = if more { StatusFlags::MORE_RESULTS } else { StatusFlags::empty() };
+    let eof = EofPacket { warnings: 0, status: StatusFlags::AUTOCOMMIT | more }.encode();
+    let columns = [b"\x02".to_vec(), COLUMN.to_vec(), COLUMN.to_vec(), eof.to_vec()];
+    let text = |text: &str| [&[text.len() as u8], text.as_bytes()].concat();
+    let rows = rows.iter().map(|(name, value)| [text(name), text(value)].concat());
+    columns.into_iter().chain(rows).chain([eof.to_vec()]).collect()
 }
+
+fn ok() -> Vec<u8> {
+    let status = StatusFlags::AUTOCOMMIT;
+    OkPacket { status, ..OkPacket::default() }.encode(Capabilities::PROTOCOL_41)
+}
+
+async fn send(
+    stream: &mut TcpStream,
+    payloads: impl IntoIterator<Item = Vec<u8>>,
+    mut sequence: u8,
+) -> io::Result<()> {
+    let mut framed = Vec::new();
+    for payload in payloads {
+        sequence = packet::frame(&payload, sequence, &mut framed);
+    }
+    stream.write_all(&framed).await
+}
+
+/// One packet, which is never long.
+async fn receive(stream: &mut TcpStream) -> io::Result<(u8, Vec<u8>)> {
+    let mut header = [0; HEADER_LEN];
+    stream.read_exact(&mut header).await?;
+    let header = Header::parse(&header).ok_or(io::ErrorKind::InvalidData)?;
+    let mut payload = vec![0; header.payload_len];
+    stream.read_exact(&mut payload).await?;
+    Ok((header.sequence, payload))
+}
+
+/// The definition of a column of texts.
+const COLUMN: &[u8] = b"\x03def\0\0\0\x01a\0\x0c\x21\0\x00\x10\0\0\xfd\0\0\0\0\0";

@@ -173,6 +173,38 @@ fn one_missed_probe_is_forgiven_the_second_is_not() {
 }
 
 #[test]
+fn a_late_answer_says_that_the_node_lives_and_no_more_unless_it_is_another_one() {
+    let start = Instant::now();
+    let mut view = views::synced(1);
+    view.observe(Outcome::Silent, start);
+    let silent = view.contact.clone();
+    let known = view.report.clone().expect("it is known");
+    assert!(view.observe(Outcome::Late(Box::new(known.clone())), start + Duration::from_secs(1)));
+    assert_eq!(
+        (view.contact.clone(), view.vouched),
+        (silent, Some(start + Duration::from_secs(1)))
+    );
+    // One that has left the cluster meanwhile would be taken for a good one.
+    let mut parted = known;
+    parted.galera.as_mut().expect("a Galera node").primary_component = false;
+    view.observe(Outcome::Late(Box::new(parted)), start + Duration::from_secs(2));
+    assert_eq!(view.state(), NodeState::NonPrimary);
+}
+
+#[test]
+fn an_answer_like_the_one_before_is_no_news() {
+    let start = Instant::now();
+    let mut view = views::synced(1);
+    let mut report = view.report.clone().expect("it is known");
+    assert!(!view.observe(Outcome::Answer(Box::new(report.clone())), start));
+    assert_eq!(view.asked, Some(start), "but it is heard");
+    report.read_only = !report.read_only;
+    assert!(view.observe(Outcome::Answer(Box::new(report.clone())), start));
+    view.observe(Outcome::Silent, start);
+    assert!(view.observe(Outcome::Answer(Box::new(report)), start), "it is back");
+}
+
+#[test]
 fn a_node_that_never_answered_is_not_given_the_benefit_of_the_doubt() {
     let mut view = NodeView::new(views::address(1), 0);
     assert_eq!(view.state(), NodeState::Unknown);
