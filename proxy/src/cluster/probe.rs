@@ -118,7 +118,7 @@ impl Prober {
                         }
                         Some(answer) = late.join_next() => {
                             if let Ok(Ok(Ok((Ok(report), _)))) = answer {
-                                let late = Outcome::Late(Box::new(report));
+                                let late = Outcome::Late(Arc::new(report));
                                 self.report(Instant::now(), late).await;
                             }
                         }
@@ -159,7 +159,7 @@ impl Prober {
         match time::timeout(timeout, &mut asking).await {
             Ok(Ok((answer, kept))) => {
                 *connection = kept;
-                Ok(answer.map_or_else(meaning, |report| Outcome::Answer(Box::new(report))))
+                Ok(answer.map_or_else(meaning, |report| Outcome::Answer(Arc::new(report))))
             }
             Ok(Err(broken)) => match broken.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),

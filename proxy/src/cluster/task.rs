@@ -27,7 +27,7 @@ use super::state_file::StateFile;
 use super::topology::{Node, NodeAddr, Topology};
 use super::trials::{self, Trials};
 use super::verdict::{Reason, Verdict};
-use super::view::{Contact, Loss, NodeView, Outcome, Report};
+use super::view::{Contact, Loss, NodeView, Outcome};
 use crate::telemetry::metrics::ClusterMetrics;
 
 /// What the rest of the daemon holds of the cluster.
@@ -519,7 +519,7 @@ fn topology(decision: &Decision, views: &[NodeView]) -> Topology {
                 kills: view.kills.map(|kills| kills.settled),
                 silent: verdict == Some(&Verdict::Unusable(Reason::Silent)),
                 blocks: verdict == Some(&Verdict::LastResort(Reason::Donor)),
-                has_room: report.is_some_and(Report::has_room),
+                has_room: report.is_some_and(|report| report.has_room()),
             }
         })
         .collect();

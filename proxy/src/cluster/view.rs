@@ -9,6 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -28,7 +29,7 @@ pub(crate) struct NodeView {
     /// When the probe was sent that told so.
     pub(crate) asked: Option<Instant>,
     /// Its last answer, kept when it falls silent: it still names the node.
-    pub(crate) report: Option<Report>,
+    pub(crate) report: Option<Arc<Report>>,
     /// How often somebody has killed there.
     pub(crate) kills: Option<Kills>,
     /// When it last answered a client, or an old question of ours, while it did not answer us in time.
@@ -132,9 +133,9 @@ impl fmt::Display for Loss {
 #[derive(Clone, Debug)]
 pub(crate) enum Outcome {
     /// The node answered.
-    Answer(Box<Report>),
+    Answer(Arc<Report>),
     /// The node answered a question whose time was up: it lives.
-    Late(Box<Report>),
+    Late(Arc<Report>),
     /// The node is of no use, and said so at once.
     Lost(Loss),
     /// No answer in time, or none that tells more of the node than of the way to it.
@@ -172,10 +173,10 @@ impl NodeView {
             Outcome::Answer(report) | Outcome::Late(report) => {
                 let kills = report.kills.map(|count| Kills::after(self.kills, count, asked));
                 self.kills = kills.or(self.kills);
-                if self.contact == Contact::Answering && self.report.as_ref() == Some(&*report) {
+                if self.contact == Contact::Answering && self.report.as_ref() == Some(&report) {
                     return false;
                 }
-                self.report = Some(*report);
+                self.report = Some(report);
                 Contact::Answering
             }
             Outcome::Lost(loss) if loss.is_final() => Contact::Lost(loss),
@@ -189,7 +190,7 @@ impl NodeView {
     fn says_nothing_new(&self, report: &Report) -> bool {
         let same =
             |known: &Report| known.galera == report.galera && known.read_only == report.read_only;
-        self.report.as_ref().is_some_and(same)
+        self.report.as_deref().is_some_and(same)
     }
 
     /// Whether its last word was one, be it a refusal.

@@ -30,14 +30,22 @@ pub(crate) struct WarmLinks {
 #[derive(Debug, Default)]
 struct Seats {
     taken: BTreeMap<SessionId, Place>,
+    /// At most one for each of them, and [`MOST_WARM`] at all: there may be thousands of sessions.
+    warm: Vec<(SessionId, Warm)>,
     /// Of sessions that ended; to be closed in order.
     left: Vec<Warm>,
 }
 
 impl Seats {
-    /// How many links lie ready.
-    fn warm(&self) -> usize {
-        self.taken.values().filter(|place| place.warm.is_some()).count()
+    fn has_warm(&self, session: SessionId) -> bool {
+        self.warm.iter().any(|(owner, _)| *owner == session)
+    }
+
+    /// Takes out the link of this session, if it is `wanted`.
+    fn take(&mut self, session: SessionId, wanted: impl Fn(&Warm) -> bool) -> Option<Warm> {
+        let mine = |(owner, warm): &(SessionId, Warm)| *owner == session && wanted(warm);
+        let place = self.warm.iter().position(mine)?;
+        Some(self.warm.swap_remove(place).1)
     }
 }
 
@@ -45,7 +53,6 @@ impl Seats {
 struct Place {
     entry: Arc<SessionEntry>,
     profile: Profile,
-    warm: Option<Warm>,
 }
 
 /// A link nobody uses yet.
@@ -68,8 +75,7 @@ impl Seat {
     /// The link that lies ready at `node`, and how it was logged in.
     pub(super) fn take(&self, node: NodeAddr) -> Option<(Link, Profile)> {
         let mut seats = self.links.lock();
-        let place = seats.taken.get_mut(&self.id)?;
-        let warm = place.warm.take_if(|warm| warm.link.node == node)?;
+        let warm = seats.take(self.id, |warm| warm.link.node == node)?;
         if warm.link.wire.peer_has_closed() {
             seats.left.push(warm);
             return None;
@@ -81,7 +87,8 @@ impl Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         let mut seats = self.links.lock();
-        let warm = seats.taken.remove(&self.id).and_then(|place| place.warm);
+        seats.taken.remove(&self.id);
+        let warm = seats.take(self.id, |_| true);
         seats.left.extend(warm);
     }
 }
@@ -90,7 +97,7 @@ impl WarmLinks {
     /// Gives the session of `entry`, which logs in as `profile` says, a seat.
     pub(super) fn seat(self: &Arc<Self>, entry: Arc<SessionEntry>, profile: Profile) -> Seat {
         let id = entry.id();
-        self.lock().taken.insert(id, Place { entry, profile, warm: None });
+        self.lock().taken.insert(id, Place { entry, profile });
         Seat { links: Arc::clone(self), id }
     }
 
@@ -144,28 +151,29 @@ impl WarmLinks {
     /// The session without a warm link that did something last, if that is not long ago.
     fn most_wanted(&self) -> Option<(SessionId, Profile)> {
         let seats = self.lock();
-        if seats.warm() >= MOST_WARM {
+        if seats.warm.len() >= MOST_WARM {
             return None;
         }
-        let cold = seats.taken.iter().filter(|(_, place)| place.warm.is_none());
-        let idle = cold.map(|(id, place)| (place.entry.idle_for(), *id, place));
+        let idle = seats.taken.iter().map(|(id, place)| (place.entry.idle_for(), *id, place));
         let active = idle.filter(|(idle, ..)| *idle < ACTIVE);
-        let (_, id, place) = active.min_by_key(|(idle, id, _)| (*idle, *id))?;
+        let cold = active.filter(|(_, id, _)| !seats.has_warm(*id));
+        let (_, id, place) = cold.min_by_key(|(idle, id, _)| (*idle, *id))?;
         Some((id, place.profile.clone()))
     }
 
     /// How many lie ready.
     #[cfg(test)]
     pub(super) fn count(&self) -> usize {
-        self.lock().warm()
+        self.lock().warm.len()
     }
 
     /// Keeps `warm` for its session, if that is still there.
     fn put(&self, id: SessionId, warm: Warm) {
         let mut seats = self.lock();
-        match seats.taken.get_mut(&id) {
-            Some(place) => place.warm = Some(warm),
-            None => seats.left.push(warm),
+        if seats.taken.contains_key(&id) {
+            seats.warm.push((id, warm));
+        } else {
+            seats.left.push(warm);
         }
     }
 
@@ -176,14 +184,12 @@ impl WarmLinks {
         let mut seats = self.lock();
         let mut unwanted = mem::take(&mut seats.left);
         let known = topology.primary.is_some() && topology.next.is_some();
-        for place in seats.taken.values_mut() {
-            let warm = place.warm.take_if(|warm| {
-                let node = Some(warm.link.node);
-                let elsewhere = known && node != topology.primary && node != topology.next;
-                all || elsewhere || warm.link.wire.peer_has_closed()
-            });
-            unwanted.extend(warm);
-        }
+        let useless = seats.warm.extract_if(.., |(_, warm)| {
+            let node = Some(warm.link.node);
+            let elsewhere = known && node != topology.primary && node != topology.next;
+            all || elsewhere || warm.link.wire.peer_has_closed()
+        });
+        unwanted.extend(useless.map(|(_, warm)| warm));
         unwanted
     }
 

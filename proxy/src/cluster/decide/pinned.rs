@@ -3,7 +3,7 @@
 use super::tests::{POLICY, Play, refused, silent};
 use super::*;
 use crate::cluster::pin::Reading;
-use crate::cluster::testing::views::{address, galera, synced};
+use crate::cluster::testing::views::{address, galera, said, synced};
 use crate::cluster::view::Sync;
 
 fn pin(n: u8, epoch: u64) -> Pin {
@@ -14,8 +14,8 @@ fn pin(n: u8, epoch: u64) -> Pin {
 /// What a node says that was asked just now and read `reading`.
 fn says(mut view: NodeView, reading: Reading, now: Instant) -> NodeView {
     view.asked = Some(now);
-    if let Some(report) = &mut view.report {
-        report.pin = reading;
+    if view.report.is_some() {
+        said(&mut view).pin = reading;
     }
     view
 }

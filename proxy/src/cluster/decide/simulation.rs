@@ -8,7 +8,7 @@ use rand::{Rng as _, SeedableRng as _};
 use super::tests::POLICY;
 use super::*;
 use crate::cluster::pin::Reading;
-use crate::cluster::testing::views::{address, synced};
+use crate::cluster::testing::views::{address, said, synced};
 use crate::cluster::view::{Loss, Outcome};
 
 const STEP: Duration = Duration::from_millis(100);
@@ -177,7 +177,8 @@ impl World {
         if !runs {
             return Outcome::Lost(Loss::Refused);
         }
-        let mut report = synced(node as u8 + 1).report.unwrap_or_default();
+        let mut view = synced(node as u8 + 1);
+        let report = said(&mut view);
         let primary = self.is_primary(node);
         report.pin = match pin {
             _ if !primary => Reading::Unread,
@@ -190,7 +191,7 @@ impl World {
             galera.view_id = primary.then_some(self.view_id);
             galera.members = self.members.iter().map(|node| address(*node as u8 + 1)).collect();
         }
-        Outcome::Answer(Box::new(report))
+        Outcome::Answer(view.report.unwrap_or_default())
     }
 
     /// Says what it reaches, and hears the others, where somebody can commit.

@@ -1,8 +1,10 @@
+use std::sync::Arc;
+
 use proptest::prelude::*;
 
 use super::*;
-use crate::cluster::testing::views::{address, galera, synced};
-use crate::cluster::view::{Loss, Outcome, Report, Sync};
+use crate::cluster::testing::views::{address, galera, said, synced};
+use crate::cluster::view::{Loss, Outcome, Sync};
 
 pub(super) const POLICY: Policy =
     Policy { kind: ClusterKind::Galera, path_timeout: Duration::from_secs(3) };
@@ -113,10 +115,10 @@ fn a_preference_goes_by_priority_then_name_then_address() {
     last.priority = 5;
     let mut first = synced(2);
     first.priority = 1;
-    first.report.as_mut().unwrap().name = Some("node10".into());
+    said(&mut first).name = Some("node10".into());
     let mut second = synced(1);
     second.priority = 1;
-    second.report.as_mut().unwrap().name = Some("node9".into());
+    said(&mut second).name = Some("node9".into());
     assert_eq!(play.see(&[last, first, second]), Some(address(1)));
 }
 
@@ -334,7 +336,7 @@ fn a_forgotten_primary_is_replaced() {
 #[test]
 fn a_single_server_is_served_by_its_word_alone() {
     let policy = Policy { kind: ClusterKind::Single, ..POLICY };
-    let plain = NodeView { report: Some(Report::default()), ..synced(1) };
+    let plain = NodeView { report: Some(Arc::default()), ..synced(1) };
     let decision = decide(&Decision::default(), &[plain], policy, Instant::now());
     assert_eq!(decision.primary, Some(address(1)));
 }
@@ -355,7 +357,7 @@ fn any_outcome(n: u8) -> impl Strategy<Value = Option<Outcome>> {
                     g.cluster = "theirs".into();
                 }
             });
-            Some(Outcome::Answer(Box::new(view.report.unwrap_or_default())))
+            Some(Outcome::Answer(view.report.unwrap_or_default()))
         });
     prop_oneof![
         5 => report,

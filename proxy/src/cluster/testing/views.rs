@@ -1,6 +1,7 @@
 //! What real servers answered to a probe (MariaDB 10.11, Galera 26.4), and views made from it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use crate::cluster::topology::NodeAddr;
 use crate::cluster::view::{Contact, Galera, NodeView, Report, Sync};
@@ -55,12 +56,21 @@ pub(crate) fn synced(n: u8) -> NodeView {
     };
     let report =
         Report { name: Some(format!("node{n}")), galera: Some(galera), ..Report::default() };
-    NodeView { contact: Contact::Answering, report: Some(report), ..NodeView::new(address(n), 0) }
+    NodeView {
+        contact: Contact::Answering,
+        report: Some(Arc::new(report)),
+        ..NodeView::new(address(n), 0)
+    }
+}
+
+/// What it said last, to be changed.
+pub(crate) fn said(view: &mut NodeView) -> &mut Report {
+    Arc::make_mut(view.report.get_or_insert_default())
 }
 
 /// Node `n`, with a change to what it says of its cluster.
 pub(crate) fn galera(n: u8, change: impl FnOnce(&mut Galera)) -> NodeView {
     let mut view = synced(n);
-    view.report.as_mut().and_then(|report| report.galera.as_mut()).map(change);
+    said(&mut view).galera.as_mut().map(change);
     view
 }

@@ -1,7 +1,7 @@
 use tokio::time::Instant;
 
 use super::*;
-use crate::cluster::testing::views::{galera, synced};
+use crate::cluster::testing::views::{galera, said, synced};
 use crate::cluster::view::Outcome;
 
 const OURS: Yardstick<'_> =
@@ -36,10 +36,10 @@ fn each_defect_alone_keeps_writes_away_and_says_why() {
     );
 
     let mut read_only = synced(1);
-    read_only.report.as_mut().unwrap().read_only = true;
+    said(&mut read_only).read_only = true;
     assert_eq!(judge(&read_only, OURS), unusable(Reason::ReadOnly));
     let mut plain = synced(1);
-    plain.report.as_mut().unwrap().galera = None;
+    said(&mut plain).galera = None;
     assert_eq!(judge(&plain, OURS), unusable(Reason::NotGalera));
 }
 
@@ -79,10 +79,10 @@ fn while_our_cluster_is_not_known_none_is_foreign() {
 fn a_single_server_needs_only_to_answer_and_to_be_writable() {
     let single = Yardstick { kind: ClusterKind::Single, cluster: None, settled_view: None };
     let mut plain = synced(1);
-    let report = plain.report.as_mut().unwrap();
+    let report = said(&mut plain);
     report.galera = None;
     assert_eq!(judge(&plain, single), Verdict::Usable);
-    plain.report.as_mut().unwrap().read_only = true;
+    said(&mut plain).read_only = true;
     assert_eq!(judge(&plain, single), Verdict::Unusable(Reason::ReadOnly));
 }
 

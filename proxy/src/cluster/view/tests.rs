@@ -167,7 +167,7 @@ fn one_missed_probe_is_forgiven_the_second_is_not() {
     assert_eq!(view.contact, Contact::Silent { since: start, misses: 2 });
     assert_eq!(view.name(), Some("node1"), "an operator still sees who it is");
 
-    view.observe(Outcome::Answer(Box::new(report(SYNCED))), start + Duration::from_secs(2));
+    view.observe(Outcome::Answer(Arc::new(report(SYNCED))), start + Duration::from_secs(2));
     view.observe(Outcome::Silent, start + Duration::from_secs(3));
     assert_eq!(view.state(), NodeState::Synced, "an answer wipes the slate");
 }
@@ -179,15 +179,15 @@ fn a_late_answer_says_that_the_node_lives_and_no_more_unless_it_is_another_one()
     view.observe(Outcome::Silent, start);
     let silent = view.contact.clone();
     let known = view.report.clone().expect("it is known");
-    assert!(view.observe(Outcome::Late(Box::new(known.clone())), start + Duration::from_secs(1)));
+    assert!(view.observe(Outcome::Late(known.clone()), start + Duration::from_secs(1)));
     assert_eq!(
         (view.contact.clone(), view.vouched),
         (silent, Some(start + Duration::from_secs(1)))
     );
     // One that has left the cluster meanwhile would be taken for a good one.
-    let mut parted = known;
+    let mut parted = Report::clone(&known);
     parted.galera.as_mut().expect("a Galera node").primary_component = false;
-    view.observe(Outcome::Late(Box::new(parted)), start + Duration::from_secs(2));
+    view.observe(Outcome::Late(Arc::new(parted)), start + Duration::from_secs(2));
     assert_eq!(view.state(), NodeState::NonPrimary);
 }
 
@@ -196,12 +196,13 @@ fn an_answer_like_the_one_before_is_no_news() {
     let start = Instant::now();
     let mut view = views::synced(1);
     let mut report = view.report.clone().expect("it is known");
-    assert!(!view.observe(Outcome::Answer(Box::new(report.clone())), start));
+    assert!(!view.observe(Outcome::Answer(report.clone()), start));
     assert_eq!(view.asked, Some(start), "but it is heard");
-    report.read_only = !report.read_only;
-    assert!(view.observe(Outcome::Answer(Box::new(report.clone())), start));
+    let said = Arc::make_mut(&mut report);
+    said.read_only = !said.read_only;
+    assert!(view.observe(Outcome::Answer(report.clone()), start));
     view.observe(Outcome::Silent, start);
-    assert!(view.observe(Outcome::Answer(Box::new(report)), start), "it is back");
+    assert!(view.observe(Outcome::Answer(report), start), "it is back");
 }
 
 #[test]
