@@ -119,6 +119,8 @@ pub(crate) struct Cluster {
     nodes: BTreeMap<NodeAddr, Watched>,
     trials: Trials<Watched>,
     decision: Decision,
+    /// When that was.
+    decided: Instant,
     history: Arc<History>,
     saying: watch::Sender<Saying>,
     probed: mpsc::Sender<Probed>,
@@ -223,6 +225,7 @@ impl Cluster {
             nodes: BTreeMap::new(),
             trials: Trials::new(),
             decision: Decision::default(),
+            decided: Instant::now(),
             history: Arc::clone(&history),
             saying: watch::Sender::default(),
             probed: probed.clone(),
@@ -277,12 +280,22 @@ impl Cluster {
                 }
                 Event::Heard(rows) => self.decision.hear(rows, Instant::now()),
                 Event::Stop => break,
+                Event::Tick if self.is_calm() => continue,
                 // Time alone changes decisions: a silent primary's grace ends.
                 Event::Tick => self.ask_the_others(),
             }
             self.decide();
             self.meet_members();
         }
+    }
+
+    /// Whether nothing is waited for that would be late if it was decided at a probe's pace.
+    fn is_calm(&self) -> bool {
+        let answers = |node: &Watched| node.view.contact == Contact::Answering;
+        self.decided.elapsed() < self.monitor.interval
+            && self.decision.primary.is_some()
+            && self.decision.proposal.is_none()
+            && self.nodes.values().all(answers)
     }
 
     fn found(&mut self, named: &Named) {
@@ -458,7 +471,8 @@ impl Cluster {
 
     fn decide(&mut self) {
         let views: Vec<_> = self.nodes.values().map(|node| node.view.clone()).collect();
-        let decision = decide(&self.decision, &views, self.policy, Instant::now());
+        self.decided = Instant::now();
+        let decision = decide(&self.decision, &views, self.policy, self.decided);
         log_changes(&self.decision, &decision);
         self.history.note(&self.decision, &decision, &views);
         let topology = topology(&decision, &views);
