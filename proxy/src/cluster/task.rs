@@ -291,11 +291,17 @@ impl Cluster {
 
     /// Whether nothing is waited for that would be late if it was decided at a probe's pace.
     fn is_calm(&self) -> bool {
-        let answers = |node: &Watched| node.view.contact == Contact::Answering;
+        let primary = self.watched_primary().and_then(|primary| self.nodes.get(&primary));
         self.decided.elapsed() < self.monitor.interval
             && self.decision.primary.is_some()
             && self.decision.proposal.is_none()
-            && self.nodes.values().all(answers)
+            && primary.is_some_and(|node| node.view.contact == Contact::Answering)
+    }
+
+    /// The node that all agree on, or else our own choice.
+    fn watched_primary(&self) -> Option<NodeAddr> {
+        let pinned = self.decision.agreement.pin().map(|pin| pin.node);
+        pinned.or(self.decision.primary)
     }
 
     fn found(&mut self, named: &Named) {
@@ -429,8 +435,7 @@ impl Cluster {
 
     /// While the primary does not answer, the others know first whether it is still one of them.
     fn ask_the_others(&self) {
-        let pinned = self.decision.agreement.pin().map(|pin| pin.node);
-        let Some(primary) = pinned.or(self.decision.primary) else { return };
+        let Some(primary) = self.watched_primary() else { return };
         let answers = |node: &Watched| node.view.contact == Contact::Answering;
         if self.nodes.get(&primary).is_some_and(|node| !answers(node)) {
             let others = self.nodes.iter().filter(|(address, _)| **address != primary);
@@ -589,8 +594,9 @@ const LAST: u16 = u16::MAX;
 /// Outcomes that wait for this task; a prober waits once they are so many.
 const PENDING_RESULTS: usize = 64;
 
-/// The longest period of the task's own clock: by so much may a silent primary outlive its time.
-const TICK: Duration = Duration::from_millis(100);
+/// The longest period of the task's own clock: by so much may a silent primary outlive its time, and the news
+/// that its cluster goes on without it be late.
+const TICK: Duration = Duration::from_millis(20);
 
 /// How long to wait after the pin could not be changed.
 const PROPOSE_AGAIN_AFTER: Duration = Duration::from_millis(100);
