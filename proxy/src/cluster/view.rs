@@ -164,13 +164,19 @@ impl NodeView {
             Contact::Silent { since, misses } => (since, misses),
             Contact::Answering | Contact::Lost(_) | Contact::Unknown => (asked, 0),
         };
-        self.asked = Some(asked);
+        if !matches!(outcome, Outcome::Late(_)) {
+            self.asked = Some(asked);
+        }
         self.contact = match outcome {
-            Outcome::Late(report) if self.says_nothing_new(&report) => {
-                self.vouched = Some(asked);
-                return true;
+            // It may be older than what is known, and counts only where it is the same.
+            Outcome::Late(report) => {
+                let same = self.says_nothing_new(&report);
+                if same {
+                    self.vouched = Some(asked);
+                }
+                return same;
             }
-            Outcome::Answer(report) | Outcome::Late(report) => {
+            Outcome::Answer(report) => {
                 let kills = report.kills.map(|count| Kills::after(self.kills, count, asked));
                 self.kills = kills.or(self.kills);
                 if self.contact == Contact::Answering && self.report.as_ref() == Some(&report) {

@@ -312,6 +312,11 @@ impl Prepared {
 }
 
 impl Setup {
+    /// Whether the client has ever set `autocommit`.
+    pub(crate) fn sets_autocommit(&self) -> bool {
+        self.variables.contains_key(&b"autocommit"[..])
+    }
+
     /// The statements that bring a new link into this state, one after the other. `backslashes` says
     /// that the new link takes a backslash in a string for an escape.
     pub(crate) fn statements(&self, backslashes: bool) -> Vec<Vec<u8>> {

@@ -718,8 +718,8 @@ const COM_QUERY: u8 = 0x03;
 /// ER_LOCK_OR_ACTIVE_TRANSACTION of the MariaDB documentation, "MariaDB Error Codes".
 const ACTIVE_TRANSACTION: u16 = 1192;
 
-const NO_AUTOCOMMIT: &str = "ido-proxy: autocommit cannot be set within a transaction in which several \
-    statements came in one text: commit it first";
+const NO_AUTOCOMMIT: &str = "ido-proxy: autocommit cannot be set within this transaction, which is kept \
+    from being done in part: commit it first";
 
 /// Bytes of the longest command that is kept to be sent again. A longer one passes through, and its
 /// transaction cannot be replayed.

@@ -51,7 +51,7 @@ pub(crate) struct Plan {
     pub(crate) session: Reasons,
     /// Why the transaction that is open after it, or during it, cannot be done again.
     pub(crate) transaction: Reasons,
-    /// Whether the client sets `autocommit` in it.
+    /// Whether the client sets `autocommit` in it while a transaction is open.
     pub(crate) sets_autocommit: bool,
 }
 
@@ -260,7 +260,7 @@ impl Plan {
         let open = scene.open || !scene.autocommit;
         let class = Class::of(kind, open_ended);
         let mut plan = Self::whole(Risk::Repeatable, class.piece(), len);
-        plan.sets_autocommit = sets_autocommit(kind);
+        plan.sets_autocommit = open && sets_autocommit(kind);
         let step = &mut plan.steps[0];
         match class {
             Class::Begin | Class::Commit | Class::Implicit if open && scene.dirty => {
@@ -403,6 +403,7 @@ impl Planner {
         self.plan.session.extend(session);
         self.plan.transaction.extend(transaction);
         let class = Class::of(kind_of(statement), statement.open_ended);
+        self.plan.sets_autocommit |= self.open && sets_autocommit(statement.kind);
         if self.scene.guards && self.must_part_from(class) {
             self.flush();
         }
@@ -439,7 +440,6 @@ impl Planner {
         // What it was set to is not looked at: to take it for off costs a wrap at most.
         if sets_autocommit(statement.kind) {
             self.open = true;
-            self.plan.sets_autocommit = true;
         }
     }
 

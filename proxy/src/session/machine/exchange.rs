@@ -81,8 +81,10 @@ pub(super) struct Exchange {
     pending_in: u64,
     /// What is pending could not be done again as it was: its steps are sent anew.
     pub(super) anew: bool,
-    /// The client sets `autocommit` in it: the link is not guarded meanwhile.
-    sets_autocommit: bool,
+    /// It is too long to wait until the guard is off, and no transaction is open: what it opens is ours to commit.
+    pub(super) outside: bool,
+    /// The client sets `autocommit` in a transaction: the link is not guarded meanwhile.
+    pub(super) sets_autocommit: bool,
 }
 
 /// What a step did that the client has not been told yet. Where the same command commits it, it need not be
@@ -115,11 +117,12 @@ impl Exchange {
             let kinds = [PieceKind::Begin, PieceKind::End, PieceKind::Implicit];
             step.pieces.iter().any(|piece| kinds.contains(&piece.kind))
         };
-        let hold = carried.book.unmovable().is_none()
+        let keeps = carried.book.unmovable().is_none()
             && (plan.steps.len() > 1
                 || carried.transaction.is_open()
                 || !carried.book.autocommit()
                 || plan.steps.iter().any(works));
+        let outside = request.is_empty() && carried.guard.is_on() && !carried.transaction.is_open();
         Self {
             command,
             request,
@@ -133,8 +136,9 @@ impl Exchange {
             setup: carried.book.now(),
             sequence: sequence.wrapping_add(1),
             held: Vec::new(),
-            hold,
-            keeps: hold,
+            hold: keeps || outside,
+            keeps,
+            outside,
             origin: sequence.wrapping_add(1),
             begun: false,
             wrap_mark: (0, sequence.wrapping_add(1)),

@@ -191,7 +191,11 @@ impl Recovery {
                 Phase::Barrier => {
                     self.phase = Phase::Setup;
                     self.barrier(carried, link);
-                    if self.queue.is_empty() {
+                    if carried.guard.is_on() {
+                        // It has opened a transaction with what it read.
+                        self.push(Task::Attempt, query("ROLLBACK"));
+                    }
+                    if !self.reads_barrier() {
                         if carried.fence.is_in_doubt() {
                             return Sending::Stuck(Stuck::Doubt(Doubt::Unfenced));
                         }
@@ -226,7 +230,11 @@ impl Recovery {
         self.push(Task::Barrier, query(&sql));
     }
 
-    fn set_up(&mut self, exchange: &Exchange, carried: &Carried, link: &LinkFacts) {
+    fn reads_barrier(&self) -> bool {
+        self.queue.iter().any(|request| matches!(request.task, Task::Barrier))
+    }
+
+    fn set_up(&mut self, exchange: &Exchange, carried: &mut Carried, link: &LinkFacts) {
         let again = carried.records > 0 || exchange.has_pending(carried);
         if self.unsettled {
             self.push_setup(carried, link, None);
@@ -248,7 +256,8 @@ impl Recovery {
         }
         if again {
             let guard = &carried.guard;
-            if guard.is_available() && !guard.is_on() && carried.book.autocommit() {
+            let autocommit = carried.book.autocommit() && !exchange.sets_autocommit;
+            if guard.is_available() && !guard.is_on() && autocommit {
                 self.push(Task::Guard, [&[COM_QUERY], GUARD_ON].concat());
             }
             self.set_multi(true);
@@ -258,7 +267,7 @@ impl Recovery {
     }
 
     /// Database and variables, where the link's database is `schema`.
-    fn push_setup(&mut self, carried: &Carried, link: &LinkFacts, schema: Option<&[u8]>) {
+    fn push_setup(&mut self, carried: &mut Carried, link: &LinkFacts, schema: Option<&[u8]>) {
         let setup = carried.book.setup(true);
         if setup.schema.as_deref() != schema
             && let Some(schema) = &setup.schema
@@ -267,6 +276,10 @@ impl Recovery {
         }
         for sql in setup.statements(link.backslashes) {
             self.push(Task::Must, [&[COM_QUERY], &sql[..]].concat());
+        }
+        if setup.sets_autocommit() {
+            // To the client's own, whatever it is now.
+            carried.guard.turned(false);
         }
     }
 

@@ -103,9 +103,12 @@ impl Replies<'_> {
         }
         exchange.record(self.carried, running);
         exchange.step_done();
-        if self.carried.guard.is_on() && self.carried.transaction.is_implicit() {
+        let transaction = &self.carried.transaction;
+        let ours = transaction.is_implicit() || (exchange.outside && transaction.is_open());
+        if self.carried.guard.is_on() && ours {
             // A procedure has ended the client's transaction and gone on: without the guard, what it
             // did then is committed.
+            exchange.outside = false;
             self.carried.committed();
             exchange.steps.insert(exchange.at, Step::commit());
         }
@@ -330,6 +333,9 @@ impl Replies<'_> {
         else {
             return;
         };
+        if running.given_up {
+            return;
+        }
         let place = running.piece();
         let piece = steps.get(*at).and_then(|step| step.pieces.get(place));
         let ends = match piece.map(|piece| piece.kind) {
@@ -516,10 +522,19 @@ impl Replies<'_> {
             }
             (_, ReplyStep::Ok { .. }) => {
                 let what = self.exchange.step().map(|step| step.what.clone());
+                let before = self.carried.transaction.clone();
                 if what == Some(What::Guard(true)) {
                     self.carried.guard.turned(true);
                 }
                 self.learn_own(payload, step)?;
+                let closed = before.is_open() && !self.carried.transaction.is_open();
+                if closed
+                    && what == Some(What::Guard(true))
+                    && let Some(running) = &mut self.exchange.running
+                {
+                    running.given_up = true;
+                    self.carried.transaction = before;
+                }
                 match what {
                     Some(What::Guard(false)) => self.carried.guard.turned(false),
                     Some(What::Commit) => self.carried.committed(),
@@ -547,6 +562,12 @@ impl Replies<'_> {
             // With what is kept of it, only a part would be done again.
             (Owner::Fence, _)
                 if self.carried.stuck().is_some() && !FENCELESS.contains(&error.code) =>
+            {
+                self.give_up(&error);
+            }
+            // It can be done again by nobody: a procedure, or a long command.
+            (_, Some(What::Commit))
+                if self.exchange.step().is_some_and(|step| step.restart.is_none()) =>
             {
                 self.give_up(&error);
             }

@@ -7,7 +7,10 @@ const INSERTS: &str = "INSERT INTO t VALUES (1);INSERT INTO t VALUES (2)";
 
 /// A client in a transaction whose link is guarded, since it has sent such a text.
 fn guarded() -> Play {
-    let mut play = Play::new(icinga());
+    guarded_after(Play::new(icinga()))
+}
+
+fn guarded_after(mut play: Play) -> Play {
     play.client_sends(&query("BEGIN")).node_sends(&ok(1, in_transaction(), EMPTY));
     play.client_sends(&query(INSERTS));
     assert_eq!(play.requests(), ["BEGIN", "SET autocommit=0"]);
@@ -118,4 +121,37 @@ fn a_server_that_stands_alone_needs_no_guard() {
     play.machine.carried.transaction.learn_status(in_transaction());
     play.client_sends(&query(INSERTS));
     assert!(!play.requests().contains(&"SET autocommit=0".to_owned()));
+}
+
+/// Nobody can send something before it, since it is passed on as it comes; left open, it would be lost with the
+/// link.
+#[test]
+fn what_is_too_long_to_be_kept_is_committed_before_the_client_is_told() {
+    let mut play = guarded();
+    play.client_sends(&query("ROLLBACK")).node_sends(&ok(1, StatusFlags::empty(), NONE));
+    play.to_client.clear();
+    let long = very_long();
+    let (start, rest) = long.split_at(MOST_KEPT);
+    play.client_sends(start).client_sends(rest);
+    play.to_node.clear();
+    play.node_sends(&ok(3, StatusFlags::IN_TRANS, b""));
+    assert_eq!(play.requests(), ["COMMIT"]);
+    assert_eq!(play.to_client, [0; 0], "it is not done yet");
+    play.node_sends(&ok(1, StatusFlags::empty(), NONE));
+    assert!(play.machine.is_idle() && !play.to_client.is_empty());
+}
+
+/// Many drivers set the mode they are in already. What sets the session up again sets that, too: the next text
+/// would count as guarded, and not be.
+#[test]
+fn a_link_that_is_set_up_again_is_guarded_again() {
+    let mut play = Play::new(icinga());
+    let on = b"\x00\x0e\x0aautocommit\x02ON";
+    play.client_sends(&query("SET autocommit=1")).node_sends(&ok(1, StatusFlags::AUTOCOMMIT, on));
+    play.requests();
+    let mut play = guarded_after(play);
+    play.machine.carried.cannot_replay(Reason::Call);
+    play.client_sends(&query(INSERTS)).node_sends(&both(StatusFlags::empty(), b""));
+    assert_rolled_back(&mut play);
+    guarded_after(play);
 }
