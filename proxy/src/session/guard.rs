@@ -53,11 +53,13 @@ impl Guard {
     /// Whether it must be turned on or off before a step is sent. `open` says that a transaction is, and
     /// `autocommit` that the client is in that mode.
     pub(crate) fn turn_before(&self, step: &Step, open: bool, autocommit: bool) -> Option<bool> {
+        // One question for both, or a step could want it on and off for ever.
+        let inside = open || begins(step);
         if self.on {
-            return (!open && !begins(step)).then_some(false);
+            return (!inside).then_some(false);
         }
-        let transaction = open || step.pieces.iter().any(|piece| piece.kind == PieceKind::Begin);
-        (self.available && autocommit && transaction && goes_on(step)).then_some(true)
+        let whole = step.restart.is_none() && goes_on(step);
+        (self.available && autocommit && inside && whole).then_some(true)
     }
 }
 
@@ -144,6 +146,32 @@ mod tests {
             turns(&on(), "INSERT INTO t VALUES (1);COMMIT;SELECT 1", true)[..2],
             [None, None]
         );
+    }
+
+    /// A text that is wanted on before it and off behind that is never sent.
+    #[test]
+    fn no_step_wants_the_guard_both_on_and_off() {
+        let parts = ["SET wsrep_sync_wait=7", "SELECT 1", "COMMIT", "ROLLBACK", "CALL p()"];
+        let ends = ["BEGIN;INSERT INTO t VALUES (1)", "BEGIN;DELETE FROM t;COMMIT;DELETE FROM t"];
+        for (part, end) in parts.iter().flat_map(|part| ends.map(|end| (part, end))) {
+            for open in [false, true] {
+                let sql = format!("{part};{end}");
+                let [off, on] = [Guard::of_link(true), on()].map(|guard| turns(&guard, &sql, open));
+                for turns in off.iter().zip(&on) {
+                    assert_ne!(turns, (&Some(true), &Some(false)), "{sql}");
+                }
+            }
+        }
+    }
+
+    /// It would be off for the whole text, because of what is done before.
+    #[test]
+    fn what_comes_before_a_transaction_goes_by_itself() {
+        let off = Guard::of_link(true);
+        let begun = "BEGIN;INSERT INTO t VALUES (1);INSERT INTO t VALUES (2)";
+        for before in ["SET wsrep_sync_wait=7", "SELECT 1", "SELECT 1;COMMIT"] {
+            assert_eq!(turns(&off, &format!("{before};{begun}"), false), [None, Some(true)]);
+        }
     }
 
     #[test]

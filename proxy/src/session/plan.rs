@@ -445,8 +445,11 @@ impl Planner {
 
     /// Whether the guard may have to be turned on or off between the statement before and this one.
     fn must_part_from(&self, class: Class) -> bool {
-        let last = self.body.as_ref().and_then(|body| body.pieces.last());
-        match last.map(|piece| piece.kind) {
+        let before = self.body.as_ref().map_or(&[][..], |body| &body.pieces);
+        if class == Class::Begin && !self.open {
+            return before.iter().any(|piece| piece.kind != PieceKind::End);
+        }
+        match before.last().map(|piece| piece.kind) {
             None => false,
             Some(PieceKind::End | PieceKind::Implicit) => class != Class::Begin,
             Some(PieceKind::Unknown) => true,

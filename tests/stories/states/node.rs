@@ -9,7 +9,7 @@ use crate::pair::{Pair, RECOVERY, Story};
 /// A backup desyncs the primary: it would fall behind, and stop the cluster when it catches up.
 #[tokio::test]
 async fn a_desynced_primary_is_left_between_two_transactions() -> Story {
-    let pair = Pair::set().await?;
+    let pair = Pair::with_clients_of(&[1]).await?;
     let first = pair.moved(1).await?;
     let _backup = first.hold("SET GLOBAL wsrep_desync = ON").await?;
     pair.moved(2).await?;
@@ -92,7 +92,7 @@ async fn a_node_that_does_not_let_the_monitor_in_is_left_alone() -> Story {
 /// A node that is to be taken down for its update: nobody is there any more, and nobody has noticed.
 #[tokio::test]
 async fn a_drained_node_is_left_by_all_and_used_only_if_there_is_no_other() -> Story {
-    let pair = Pair::set().await?;
+    let pair = Pair::with_clients_of(&[1]).await?;
     let first = pair.moved(1).await?;
     let said = pair.lab.proxies[1].tool(&["drain", first.name()]).await?;
     pair.must(said.contains("is drained; the primary is"), said)?;

@@ -90,7 +90,9 @@ impl Pair {
         Ok(())
     }
 
-    /// No transaction was done again: whoever moved did so between two of them.
+    /// No transaction was done again: whoever moved did so between two of them. One client writes, as of
+    /// two masters one does: of two, each moves when its own transaction ends, and until the other one has
+    /// followed they write to two nodes, where one may be in the way of the other.
     pub(crate) async fn nothing_was_replayed(&self) -> Result<()> {
         for proxy in &self.lab.proxies {
             let metrics = proxy.get("/metrics").await?.body;

@@ -148,7 +148,7 @@ impl Replies<'_> {
                 if let Some(Running { digest: Some(digest), .. }) = &mut self.exchange.running {
                     digest.update(bytes);
                 }
-                self.stream(bytes);
+                self.rows(bytes, bytes);
             }
             ReplyStep::Ok { status, state_changed, last, .. } => {
                 self.ok(bytes, payload, status, state_changed, last)?;
@@ -164,14 +164,10 @@ impl Replies<'_> {
             }
             // The one between the columns and the rows has flags, too.
             ReplyStep::Eof { status, .. } => {
-                let shown = self.carried.guard.unguarded(status);
-                if shown == status {
-                    self.stream(bytes);
-                } else {
-                    let mut told = bytes.to_vec();
-                    put_status(&mut told, HEADER_LEN + EofPacket::STATUS_AT, shown);
-                    self.stream_as(bytes, &told);
-                }
+                let wanted = self.shaped(status);
+                let mut told = SmallVec::<[u8; 64]>::from_slice(bytes);
+                put_status(&mut told, HEADER_LEN + EofPacket::STATUS_AT, wanted);
+                self.rows(bytes, if wanted == status { bytes } else { &told });
             }
             ReplyStep::Err { .. } => self.error(bytes, payload)?,
             ReplyStep::Raw { last, .. } => {
@@ -626,7 +622,23 @@ impl Replies<'_> {
         running.and_then(|running| running.renumber.as_ref()).map_or(0, |(_, offset)| *offset)
     }
 
-    /// Bytes that cannot wait: rows, or a question to the client.
+    /// Rows. Those of one step among several wait for the rest, if they are few: a client that has some has to
+    /// get the very same again, and none before them.
+    fn rows(&mut self, bytes: &[u8], told: &[u8]) {
+        let exchange = &mut *self.exchange;
+        let waits = exchange.hold && exchange.steps.len() > 1;
+        if !waits || exchange.held.len() + told.len() > MOST_HELD {
+            return self.stream_as(bytes, told);
+        }
+        let Some(running) = &mut exchange.running else { return };
+        let (walk, offset) = running.renumber.get_or_insert_default();
+        let start = exchange.held.len();
+        exchange.held.extend_from_slice(told);
+        walk.renumber(&mut exchange.held[start..], *offset);
+        self.swallow(bytes.len());
+    }
+
+    /// Bytes that cannot wait: many rows, or a question to the client.
     fn stream(&mut self, bytes: &[u8]) {
         self.stream_as(bytes, bytes);
     }
@@ -704,6 +716,9 @@ impl Replies<'_> {
         self.edits.replace(self.input, self.taken..self.taken + len, &[]);
     }
 }
+
+/// Bytes of a reply with rows that wait for its end.
+const MOST_HELD: usize = 64 << 10;
 
 fn put_status(packet: &mut [u8], at: usize, status: StatusFlags) {
     if let Some(place) = packet.get_mut(at..at + 2) {

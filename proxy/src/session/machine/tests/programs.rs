@@ -33,6 +33,8 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
         "SET lc_time_names='de_DE'",
         "UPDATE u SET a=LAST_INSERT_ID(99)",
         "BEGIN;INSERT INTO t VALUES ('whole');COMMIT",
+        "SET lc_time_names='de_DE';BEGIN;INSERT INTO t VALUES ('set')",
+        "SELECT 1;COMMIT;BEGIN;INSERT INTO t VALUES ('read');SELECT 1;INSERT INTO t VALUES ('on')",
         "INSERT INTO t VALUES ('one');COMMIT;BEGIN;INSERT INTO t VALUES ('two');COMMIT;BEGIN",
         "INSERT INTO t VALUES ('before');SELECT nothing;COMMIT",
         "INSERT INTO t VALUES ('before');COMMIT;SELECT nothing;COMMIT",
