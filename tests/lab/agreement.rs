@@ -1,6 +1,7 @@
 //! Whether proxies name the same primary, all the time: asked of each of them over and over.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -22,12 +23,16 @@ pub struct Watch {
 /// What was seen.
 #[derive(Debug, Default)]
 pub struct Seen {
-    /// The longest time for which two proxies named different primaries, or one of them none.
+    /// The longest time for which two proxies named different primaries, or one of them none: one that gives
+    /// a silent node up before the cluster does, names none until it has.
     pub longest: Duration,
+    /// The longest time for which they named two.
+    pub two: Duration,
     /// How often all of them were asked.
     pub looks: u64,
     epochs: BTreeMap<u64, SocketAddr>,
     apart: Option<Instant>,
+    split: Option<Instant>,
     broken: Vec<String>,
 }
 
@@ -83,12 +88,27 @@ impl Seen {
                 self.broken.push(format!("{known} and {node} in epoch {epoch}"));
             }
         }
-        let together = named.iter().all(|(_, node)| *node == named[0].1);
-        match (together, self.apart) {
-            (true, _) => self.apart = None,
-            (false, None) => self.apart = Some(Instant::now()),
-            (false, Some(since)) => self.longest = self.longest.max(since.elapsed()),
-        }
+        let apart = named.iter().any(|(_, node)| *node != named[0].1);
+        lasts(apart, &mut self.apart, &mut self.longest);
+        let mut nodes = named.iter().filter_map(|(_, node)| *node);
+        let first = nodes.next();
+        lasts(nodes.any(|node| Some(node) != first), &mut self.split, &mut self.two);
+    }
+}
+
+impl fmt::Display for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { longest, two, looks, .. } = self;
+        write!(f, "apart for {longest:.1?} at most, at two nodes for {two:.1?}, in {looks} looks")
+    }
+}
+
+/// Keeps the longest time for which something was so.
+fn lasts(is_so: bool, since: &mut Option<Instant>, longest: &mut Duration) {
+    match since {
+        _ if !is_so => *since = None,
+        None => *since = Some(Instant::now()),
+        Some(since) => *longest = (*longest).max(since.elapsed()),
     }
 }
 
@@ -112,7 +132,9 @@ mod tests {
         let mut seen = Seen::default();
         seen.take(&[(1, one), (1, one)]);
         seen.take(&[(2, other), (1, one)]);
-        assert!(seen.broken.is_empty() && seen.apart.is_some());
+        assert!(seen.broken.is_empty() && seen.apart.is_some() && seen.split.is_some());
+        seen.take(&[(2, other), (1, None)]);
+        assert!(seen.apart.is_some() && seen.split.is_none(), "one names none");
         seen.take(&[(2, other), (2, one)]);
         assert_eq!(seen.broken, ["127.0.0.1:2 and 127.0.0.1:1 in epoch 2"]);
     }

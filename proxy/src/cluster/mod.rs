@@ -17,7 +17,7 @@
 //! - [`probe`] — asks one node how it is, again and again; [`view`] — pure: what its answer means.
 //! - [`pin`] — pure: what the proxies have agreed on; [`propose`] — changes it, if nobody else has;
 //!   [`order`] — because an operator says so.
-//! - [`peers`] — what the other proxies reach.
+//! - [`peers`] — what the other proxies reach. [`follow`] — whether somebody has changed the pin.
 //! - [`verdict`] — pure: may writes go to this node? [`decide`] — pure: which one is the primary.
 //!   [`history`] — the last hundred times, for operators.
 
@@ -26,6 +26,7 @@ mod consul;
 pub(crate) mod decide;
 pub(crate) mod discover;
 pub(crate) mod dns;
+mod follow;
 pub(crate) mod history;
 pub(crate) mod look;
 pub(crate) mod order;

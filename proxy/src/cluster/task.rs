@@ -16,6 +16,7 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use super::candidates::{Candidate, Candidates};
 use super::decide::{Cause, Decision, Policy, Proposal, decide};
 use super::discover::{self, SourceError};
+use super::follow;
 use super::history::History;
 use super::peers::{self, Row, Saying};
 use super::pin::{Agreement, Pin, Reading};
@@ -169,6 +170,8 @@ struct Ears {
     proposals: mpsc::Receiver<Answered>,
     /// The other proxies.
     peers: mpsc::Receiver<Vec<Row>>,
+    /// Pins that somebody else has set.
+    pins: mpsc::Receiver<Pin>,
     /// Sessions that speak for a node.
     words: mpsc::Receiver<NodeAddr>,
 }
@@ -178,6 +181,7 @@ enum Event {
     Probed(Probed),
     Answered(Box<Answered>),
     Heard(Vec<Row>),
+    Followed(Pin),
     Vouched(NodeAddr),
     Stop,
     Tick,
@@ -242,8 +246,15 @@ impl Cluster {
         tasks.spawn(async move {
             stop.run_until_cancelled(talk).await;
         });
+        let (found, pins) = mpsc::channel(1);
+        let (proposer, saying) = (Arc::clone(&cluster.proposer), cluster.saying.subscribe());
+        let follow = follow::follow(proposer, saying, found);
+        let stop = cluster.stop.clone();
+        tasks.spawn(async move {
+            stop.run_until_cancelled(follow).await;
+        });
         let (vouched, words) = mpsc::channel(PENDING_RESULTS);
-        let ears = Ears { answers, results, proposals, peers, words };
+        let ears = Ears { answers, results, proposals, peers, pins, words };
         tasks.spawn(cluster.run(ears));
         // It waits for what is spawned later all the same.
         tasks.close();
@@ -262,6 +273,7 @@ impl Cluster {
                 Some(answered) = ears.proposals.recv() => Event::Answered(Box::new(answered)),
                 Some(node) = ears.words.recv() => Event::Vouched(node),
                 Some(rows) = ears.peers.recv() => Event::Heard(rows),
+                Some(pin) = ears.pins.recv() => Event::Followed(pin),
                 _ = ticks.tick() => Event::Tick,
             };
             match event {
@@ -279,6 +291,7 @@ impl Cluster {
                     }
                 }
                 Event::Heard(rows) => self.decision.hear(rows, Instant::now()),
+                Event::Followed(pin) => self.decision.learn(pin, Instant::now()),
                 Event::Stop => break,
                 Event::Tick if self.is_calm() => continue,
                 // Time alone changes decisions: a silent primary's grace ends.

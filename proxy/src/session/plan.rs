@@ -154,6 +154,11 @@ impl Step {
         Self { what, fenced: false, risk: Risk::Repeatable, pieces: SmallVec::new(), restart: None }
     }
 
+    /// What comes before a statement that is to be committed by us, where it begins at `restart`.
+    pub(crate) fn opening(restart: usize) -> [Self; 2] {
+        [What::Begin, What::Fence].map(|what| Self { restart: Some(restart), ..Self::new(what) })
+    }
+
     /// The fence alone.
     pub(crate) fn fence() -> Self {
         Self::new(What::Fence)
@@ -511,8 +516,7 @@ impl Planner {
         let pieces = smallvec![Piece { start, end, kind: PieceKind::Write }];
         let mut wrapped = What::Wrapped(statement.range.clone());
         if is_long(&wrapped) {
-            let ours = [Step::new(What::Begin), Step::fence()];
-            self.plan.steps.extend(ours.map(|step| Step { restart, ..step }));
+            self.plan.steps.extend(Step::opening(self.plan.steps.len()));
             wrapped = What::Part(statement.range.clone());
         }
         self.plan.steps.push(Step { pieces, restart, ..Step::new(wrapped) });

@@ -95,7 +95,7 @@ async fn storm(faults: u64, victims: &[Victim], clients: &[&[Pattern]]) -> Story
         eprintln!("writer {writer}: {commits} transactions, the longest pause {pause:.1?}");
     }
     let seen = watch.end().await?;
-    eprintln!("{PROXIES} proxies apart for {:.1?} at most, in {} looks", seen.longest, seen.looks);
+    eprintln!("{PROXIES} proxies {seen}");
     let primary = stage.primary().await?.address();
     for proxy in &stage.lab.proxies {
         proxy.ready(RECOVERY).await?;

@@ -121,7 +121,7 @@ impl Pair {
         let root = primary.connect().await?;
         self.ledger.must_balance(root, &records).await?;
         let seen = self.watch.end().await?;
-        eprintln!("apart for {:.1?} at most, in {} looks", seen.longest, seen.looks);
+        eprintln!("{seen}");
         self.lab.end().await?;
         Ok(records.iter().map(|record| record.longest_pause).max().unwrap_or_default())
     }

@@ -498,6 +498,7 @@ impl Exchange {
             let (held, sequence) = self.wrap_mark;
             if matches!(step.risk, Risk::Commit { .. }) {
                 self.ghost = Some((self.held.split_off(held.min(self.held.len())), self.sequence));
+                self.unwrap(restart);
             }
             self.at = restart;
             self.held.truncate(held);
@@ -505,6 +506,18 @@ impl Exchange {
         } else if matches!(step.risk, Risk::Commit { .. } | Risk::Doubtful(_)) {
             self.insert_step(self.at, Step::fence());
         }
+    }
+
+    /// The wrapped statement at `restart` goes behind BEGIN and fence, and no longer in one text with them. A ghost
+    /// writes the same fence: were that certified in the middle of the text, the statement would be committed
+    /// by itself.
+    fn unwrap(&mut self, restart: usize) {
+        let Some(step) = self.steps.get_mut(restart) else { return };
+        let What::Wrapped(range) = &step.what else { return };
+        step.what = What::Part(range.clone());
+        let ours = Step::opening(restart);
+        self.shift_restarts(|other| other + if other > restart { ours.len() } else { 0 });
+        self.steps.insert_many(restart, ours);
     }
 
     /// The fence cannot be written, as the step in hand has shown: what is to come goes without.

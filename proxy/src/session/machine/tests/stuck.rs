@@ -258,6 +258,44 @@ fn a_statement_that_commits_by_itself_is_in_doubt_until_it_is_answered() {
     }
 }
 
+/// The answer to a read that finds nothing.
+fn no_row() -> Vec<u8> {
+    let eof = EofPacket { warnings: 0, status: StatusFlags::AUTOCOMMIT }.encode();
+    let packets = [b"\x01", COLUMN, &eof, &eof].into_iter().zip(1..);
+    packets.flat_map(|(part, number)| framed(part, number)).collect()
+}
+
+/// The frozen node may wake up in the middle of a text, and write the same fence: what is behind that in the
+/// text would be committed by itself, and once more when it is done again.
+#[test]
+fn a_write_whose_commit_is_in_doubt_is_not_done_again_in_one_text_with_its_fence() {
+    let mut play = Play::new(icinga());
+    let insert = "INSERT INTO t VALUES (1)";
+    play.client_sends(&query(insert));
+    assert!(play.requests()[0].starts_with("BEGIN;"));
+    let more = in_transaction() | StatusFlags::MORE_RESULTS;
+    let fence = OkPacket { affected_rows: 1, status: more, ..OkPacket::default() };
+    let fence = framed(&fence.encode(Capabilities::SESSION_TRACK), 2);
+    play.node_sends(&[ok(1, more, EMPTY), fence, ok(3, in_transaction(), b"")].concat());
+    assert_eq!(play.requests(), ["COMMIT"]);
+    assert_eq!(play.machine.link_lost(), Ok(()));
+    play.machine.link_up(facts(icinga()));
+    play.client_sends(b"");
+    assert!(play.requests()[0].contains("SELECT seq FROM"));
+    play.node_sends(&no_row());
+    let mut sent = play.requests();
+    while sent.last().is_none_or(|sql| sql != insert) {
+        assert!(sent.len() < 9 && !sent.iter().any(|sql| sql.contains(';')), "{sent:#?}");
+        let begun = sent.iter().any(|sql| sql == "BEGIN");
+        let status = if begun { in_transaction() } else { StatusFlags::AUTOCOMMIT };
+        let is_fence = sent.last().is_some_and(|sql| sql.contains("fence"));
+        play.node_sends(&if is_fence { fenced(1) } else { ok(1, status, b"") });
+        sent.extend(play.requests());
+    }
+    assert!(sent.iter().any(|sql| sql == "BEGIN"), "{sent:#?}");
+    assert!(sent.iter().any(|sql| sql.contains("fence")), "{sent:#?}");
+}
+
 /// Told that the session cannot move, a client takes its transaction for rolled back and does it again.
 #[test]
 fn that_a_commit_is_in_doubt_is_told_before_any_other_reason() {
@@ -276,10 +314,7 @@ fn that_a_commit_is_in_doubt_is_told_before_any_other_reason() {
             play.machine.link_up(facts(icinga()));
             play.client_sends(b"");
             assert!(play.requests()[0].contains("SELECT seq FROM"));
-            let eof = EofPacket { warnings: 0, status: StatusFlags::AUTOCOMMIT }.encode();
-            let packets = [b"\x01", COLUMN, &eof, &eof].into_iter().zip(1..);
-            let empty: Vec<u8> = packets.flat_map(|(part, number)| framed(part, number)).collect();
-            let down = play.machine.downward(&empty).expect("a reply");
+            let down = play.machine.downward(&no_row()).expect("a reply");
             lost = down.stuck.map_or(Ok(()), Err);
         }
         lost

@@ -1,0 +1,82 @@
+//! Looks at the pin far more often than a probe does. Until every proxy knows of a planned change, clients write
+//! to two nodes, where one may be in the way of the other.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Error};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{sleep, timeout};
+
+use super::peers::Saying;
+use super::pin::{Pin, Reading};
+use super::probe::options;
+use super::propose::{Proposer, is_uuid, query, reading};
+use super::topology::NodeAddr;
+
+/// Hands on each pin that is new, as the primary shows it, until `found` is closed. Of a primary that is lost
+/// nothing is learned here, and nothing has to be: while it is silent the others are asked as often.
+pub(crate) async fn follow(
+    proposer: Arc<Proposer>,
+    mut saying: watch::Receiver<Saying>,
+    found: mpsc::Sender<Pin>,
+) {
+    let mut ready: Option<(NodeAddr, Conn)> = None;
+    let mut known = 0;
+    loop {
+        let Saying { cluster, at, .. } = saying.borrow_and_update().clone();
+        let mut rest = PACE;
+        match at.filter(|_| is_uuid(&cluster)) {
+            None => rest = REST,
+            Some(node) => {
+                let kept = ready.take().filter(|(at, _)| *at == node).map(|(_, conn)| conn);
+                match timeout(PATIENCE, look(kept, node, &proposer, &cluster)).await {
+                    Ok(Ok((conn, reading))) => {
+                        ready = Some((node, conn));
+                        match reading {
+                            Reading::Set(pin) if pin.epoch > known => {
+                                known = pin.epoch;
+                                if found.send(pin).await.is_err() {
+                                    return;
+                                }
+                            }
+                            Reading::Set(_) => {}
+                            // The probes tell why.
+                            _ => rest = REST,
+                        }
+                    }
+                    Ok(Err(_)) | Err(_) => rest = REST,
+                }
+            }
+        }
+        tokio::select! {
+            () = sleep(rest) => {}
+            changed = saying.changed() => if changed.is_err() { return },
+            () = found.closed() => return,
+        }
+    }
+}
+
+async fn look(
+    kept: Option<Conn>,
+    node: NodeAddr,
+    proposer: &Proposer,
+    cluster: &str,
+) -> Result<(Conn, Reading), Error> {
+    let mut conn = match kept {
+        Some(conn) => conn,
+        None => Conn::new(options(node, &proposer.monitor)).await?,
+    };
+    let reading = reading(conn.query(query(&proposer.schema)).await, cluster)?;
+    Ok((conn, reading))
+}
+
+/// From one look to the next.
+const PACE: Duration = Duration::from_millis(50);
+
+/// The same where there is nothing to be seen.
+const REST: Duration = Duration::from_secs(1);
+
+/// To read a row.
+const PATIENCE: Duration = Duration::from_secs(2);
