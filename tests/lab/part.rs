@@ -148,6 +148,21 @@ impl Part {
         peak.ok_or_else(|| LabError::Refused(format!("no VmHWM in {path}")))
     }
 
+    /// How long its threads have run in this life, in steps of 10 ms (proc(5), `utime` and `stime`).
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn cpu(&self) -> Result<Duration> {
+        let id = self.id().ok_or_else(|| LabError::Refused(format!("{} is gone", self.name())))?;
+        let path = format!("/proc/{id}/stat");
+        let stat = std::fs::read_to_string(&path).context(|| format!("reading {path}"))?;
+        // Behind the name, which may have anything in it.
+        let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+        let ticks: Vec<u64> =
+            fields.skip(11).take(2).filter_map(|field| field.parse().ok()).collect();
+        Ok(Duration::from_millis(10 * ticks.iter().sum::<u64>()))
+    }
+
     /// What a look that found `seen` means: `NotYet` while the part runs, `Never` when it has ended.
     pub fn look<T>(&self, seen: impl std::fmt::Display) -> Look<T> {
         let slot = self.slot();

@@ -3,6 +3,8 @@
 
 #[path = "states/node.rs"]
 mod node;
+#[path = "states/outage.rs"]
+mod outage;
 #[path = "states/pair.rs"]
 mod pair;
 #[path = "states/path.rs"]

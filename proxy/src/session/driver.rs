@@ -5,12 +5,10 @@
 //! carries out between the two.
 
 use std::convert::Infallible;
-use std::fmt;
 use std::future::{pending, poll_fn};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ido_proxy_protocol::auth::Scramble;
@@ -19,9 +17,12 @@ use ido_proxy_protocol::err::ErrPacket;
 use ido_proxy_protocol::packet::HEADER_LEN;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+pub(super) use self::loss::Cause;
+use self::loss::END_OF_STREAM;
+use self::wires::{Event, MOST_UNREAD, Wires};
 use super::carried::Tally;
 use super::context::SessionContext;
-use super::end::{CONNECTION_KILLED, ERROR_DURING_COMMIT, End};
+use super::end::{ERROR_DURING_COMMIT, End};
 use super::exchange::queue_packet;
 use super::failover::Loss;
 use super::journal::store::Cursor;
@@ -36,8 +37,10 @@ use super::route::{Route, route};
 use super::warm::Seat;
 use super::wire::Wire;
 use super::withhold::Withhold;
-use crate::cluster::NodeAddr;
-use crate::telemetry::metrics::{DoubtOutcome, LinkLoss, RecoveryPhase, Refusal};
+use crate::telemetry::metrics::{DoubtOutcome, RecoveryPhase, Refusal};
+
+mod loss;
+mod wires;
 
 /// One client's conversation after its login.
 #[derive(Debug)]
@@ -72,23 +75,6 @@ pub(crate) struct Session {
     pub(super) leaving: bool,
     /// Whether what is to be written to the client waits for more of the same reply.
     pub(super) withhold: Withhold,
-}
-
-/// What happened while we waited.
-#[derive(Debug)]
-enum Event {
-    /// The client sent so many bytes, or its end of stream, or its socket failed.
-    Client(io::Result<usize>),
-    /// Bytes that had piled up are written, so more may be moved.
-    Flushed,
-    /// The same as `Client`, of the link.
-    Link(io::Result<usize>),
-    /// A reader is to look whether there is a better node, or a writer has waited long enough.
-    Look,
-    /// The topology or the phase changed.
-    Orders,
-    /// The way back after a loss took as long as a client may be held.
-    TooLate,
 }
 
 /// What the loop has to do before it waits again.
@@ -505,99 +491,6 @@ impl Session {
         Ok(())
     }
 
-    /// Keeps the ids that the client was told from others, while its transaction may have to be done again.
-    fn owe_ids(&mut self) {
-        let ids = self.machine.carried.told_ids();
-        if self.machine.carried.has_journal() && !ids.is_empty() {
-            self.debt.get_or_insert_with(|| self.context.owed.owe(ids.to_vec()));
-        }
-    }
-
-    /// Lets go of a link that is to be left, if nothing is open on it: the next command takes the next
-    /// link. The session itself ends only with the daemon, or if it cannot move.
-    async fn leave_at_boundary(&mut self) -> Result<(), End> {
-        if !self.machine.at_boundary() || !self.client.output.is_empty() {
-            return Ok(());
-        }
-        if self.orders.latest().phase != Phase::Serving {
-            return Err(End::Drained);
-        }
-        if self.stays() {
-            return Ok(());
-        }
-        let Some(link) = self.link.take() else { return Ok(()) };
-        self.leaving = false;
-        self.debt = None;
-        self.entry.set_node(None);
-        self.context.metrics.links_lost.of(self.reason(&Cause::Moved)).increment(1);
-        let node = link.node;
-        link.quit().await;
-        let lost = self.machine.link_lost();
-        lost.or_else(|stuck| self.cannot_go_on(node, "is no longer the primary", stuck))
-    }
-
-    /// The link is lost, or given up. The session goes on without, if it can.
-    pub(super) fn lose(&mut self, cause: Cause) -> Result<(), End> {
-        let Some(link) = self.link.take() else { return Ok(()) };
-        let node = link.node;
-        match &cause {
-            Cause::Moved | Cause::Silent => {}
-            Cause::Said(error) => self.context.cluster.hear(node, error),
-            Cause::Socket(_) => self.context.cluster.suspect(node),
-        }
-        self.entry.set_node(None);
-        let reason = self.reason(&cause);
-        self.context.metrics.links_lost.of(reason).increment(1);
-        let thread = link.greeting.connection_id;
-        let closed = match &cause {
-            Cause::Said(error) => error.code == CONNECTION_KILLED,
-            Cause::Socket(error) => error.kind() == END_OF_STREAM,
-            Cause::Moved | Cause::Silent => false,
-        };
-        let kills = self.orders.latest().topology.kills(node);
-        let mut loss = Loss::new(node, thread, reason, closed, self.loss);
-        loss.kills = kills;
-        self.loss = Some(loss);
-        self.lost_at(node, &cause, closed);
-        let busy = self.machine.is_busy();
-        tracing::info!(session = %self.entry.id(), %node, %cause, busy, "link lost");
-        let lost = self.machine.link_lost();
-        // It may have been told more since it was to move.
-        self.debt = None;
-        self.owe_ids();
-        lost.or_else(|stuck| self.cannot_go_on(node, "was lost", stuck))
-    }
-
-    /// Ends the session, at once if a command waits for its reply, else with the next one: a client reads
-    /// nothing that it has not asked for.
-    fn cannot_go_on(
-        &mut self,
-        node: NodeAddr,
-        cause: &'static str,
-        stuck: Stuck,
-    ) -> Result<(), End> {
-        self.debt = None;
-        let end = End::Stuck { node, cause, stuck };
-        if self.machine.is_busy() || self.waiting.is_some() {
-            return Err(end);
-        }
-        tracing::warn!(session = %self.entry.id(), "to end with its next command: {end}");
-        self.doom = Some(end);
-        Ok(())
-    }
-
-    fn stuck(&self, stuck: Stuck, cause: &'static str) -> End {
-        let node = self.link.as_ref().map(|link| link.node);
-        let node = self.loss.map(|loss| loss.node).or(node);
-        End::Stuck { node: node.unwrap_or(NodeAddr::UNKNOWN), cause, stuck }
-    }
-
-    /// Until when the session may be without a link that works.
-    pub(super) fn hold_deadline(&self) -> Instant {
-        let since = self.loss.map_or_else(Instant::now, |loss| loss.since);
-        since + self.context.limits.hold
-    }
-
     /// Lets a journal that has grown large be packed, or written to disk.
     async fn settle_journal(&mut self) {
         if let Err(overflow) = self.machine.carried.journal.settle().await
@@ -677,118 +570,6 @@ impl Session {
     }
 }
 
-/// Both sockets of a session, and what says when they are to be read and written.
-struct Wires<'a> {
-    client: &'a mut Wire,
-    link: Option<&'a mut Link>,
-    machine: &'a Machine,
-    leaving: bool,
-    withhold: &'a mut Withhold,
-}
-
-impl Wires<'_> {
-    /// Writes what is pending, then reads where there is room. One poll of both sockets; every branch
-    /// that returns `Pending` has left its waker.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
-        let Self { client, link, machine, leaving, withhold } = self;
-        withhold.poll(cx);
-        let mut flushed = false;
-        if !client.output.is_empty()
-            && !withhold.waits()
-            && let Poll::Ready(result) = client.poll_flush(cx)
-        {
-            match result {
-                Ok(()) => flushed = true,
-                Err(error) => return Poll::Ready(Event::Client(Err(error))),
-            }
-        }
-        let may_move_up = client.output.len() < MOST_UNREAD;
-        let Some(link) = link else {
-            if flushed && (!client.input.is_empty() || *leaving) {
-                return Poll::Ready(Event::Flushed);
-            }
-            // A flush that is not over has left its waker.
-            return if may_move_up {
-                client.poll_fill(cx).map(Event::Client)
-            } else {
-                Poll::Pending
-            };
-        };
-        if !link.wire.output.is_empty()
-            && let Poll::Ready(result) = link.wire.poll_flush(cx)
-        {
-            flushed = true;
-            if result.is_err() {
-                // The node has closed its ear, often with a reason that is still to be read.
-                link.deaf = true;
-                link.wire.output.clear();
-            }
-        }
-        let may_move_down = client.output.is_empty() || withhold.waits();
-        let more_to_move = !client.input.is_empty() && !machine.awaits_reply()
-            || !link.wire.input.is_empty() && client.output.is_empty();
-        if flushed && (more_to_move || *leaving) {
-            return Poll::Ready(Event::Flushed);
-        }
-        let awaits_reply = machine.awaits_reply();
-        // The side that is more likely to have something is asked first.
-        if awaits_reply
-            && may_move_down
-            && let Poll::Ready(result) = link.wire.poll_fill(cx)
-        {
-            return Poll::Ready(Event::Link(result));
-        }
-        if may_move_up
-            && link.wire.output.is_empty()
-            && (client.input.is_empty() || !awaits_reply)
-            && let Poll::Ready(result) = client.poll_fill(cx)
-        {
-            return Poll::Ready(Event::Client(result));
-        }
-        if !awaits_reply
-            && may_move_down
-            && let Poll::Ready(result) = link.wire.poll_fill(cx)
-        {
-            return Poll::Ready(Event::Link(result));
-        }
-        Poll::Pending
-    }
-}
-
-/// Why a link was lost, or given up.
-#[derive(Debug)]
-pub(super) enum Cause {
-    /// The primary is another node now, or the node that a reader uses.
-    Moved,
-    /// The node said so.
-    Said(ErrPacket),
-    /// Another node took its place because it is silent.
-    Silent,
-    /// Its socket failed, or was closed.
-    Socket(io::Error),
-}
-
-impl Cause {
-    pub(super) fn loss(&self) -> LinkLoss {
-        match self {
-            Self::Moved | Self::Silent => LinkLoss::PrimaryChanged,
-            Self::Said(_) => LinkLoss::NodeFailed,
-            Self::Socket(_) => LinkLoss::Closed,
-        }
-    }
-}
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Moved => f.write_str("another node is to be used now"),
-            Self::Said(error) => write!(f, "it said: {error}"),
-            Self::Silent => f.write_str("it is silent, and another node took its place"),
-            Self::Socket(error) => error.fmt(f),
-        }
-    }
-}
-
 /// How long to wait before a transaction that the server rolled back is done again.
 fn backoff(tries: u32) -> Duration {
     let most = (FIRST_BACKOFF * tries.min(10)).as_secs_f64();
@@ -799,13 +580,6 @@ fn backoff(tries: u32) -> Duration {
 const VOUCHES_AFTER: Duration = Duration::from_millis(250);
 
 const FIRST_BACKOFF: Duration = Duration::from_millis(10);
-
-/// The node closed the connection in order.
-const END_OF_STREAM: io::ErrorKind = io::ErrorKind::UnexpectedEof;
-
-/// How many bytes may lie ready for a client that goes on sending: our own answers need no link, so
-/// nothing else would bound them.
-const MOST_UNREAD: usize = 64 * 1024;
 
 /// How many bytes a client without a link may pile up here; the rest waits in its own socket.
 pub(super) const MOST_HELD: usize = 64 * 1024;

@@ -275,8 +275,12 @@ impl Node {
             .ok_or_else(|| LabError::Refused(format!("no position in {}", process.log().display())))
     }
 
-    /// Makes it forget which cluster it belonged to, before its first start.
-    pub(super) fn forget_cluster(&self) -> Result<()> {
+    /// Makes it forget which cluster it belonged to and how far it had come, while it does not run: at its next
+    /// start another node has to give it everything.
+    ///
+    /// # Errors
+    /// When it has never run, or the disk fails.
+    pub fn forget_cluster(&self) -> Result<()> {
         let path = self.folder.join("grastate.dat");
         fs::remove_file(&path).context(|| format!("removing {}", path.display()))
     }

@@ -53,6 +53,24 @@ async fn a_primary_that_throws_out_everybody_is_left() -> Story {
     pair.end().await
 }
 
+/// Who gives everything to a node that comes back lets nobody write until it is done.
+#[tokio::test]
+async fn a_primary_that_becomes_a_donor_is_left() -> Story {
+    let pair = Pair::set().await?;
+    let first = pair.moved(1).await?;
+    let empty = pair.others(first)[1];
+    empty.kill().await?;
+    empty.forget_cluster()?;
+    empty.part().launch_with(&[&format!("--wsrep-sst-donor={}", first.name())])?;
+    let second = pair.moved(2).await?;
+    pair.must(second.index() == pair.others(first)[0].index(), "the only one that is well")?;
+    pair.go_on().await?;
+    pair.lab.galera.all_synced(RECOVERY).await?;
+    pair.moved(2).await?;
+    pair.go_on().await?;
+    pair.end().await
+}
+
 /// Error 1290 would end Icinga's batch, and its connection.
 #[tokio::test]
 async fn a_primary_that_is_set_read_only_is_left() -> Story {

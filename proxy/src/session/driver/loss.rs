@@ -1,0 +1,147 @@
+//! A link is lost or left, and the session goes on without it, or cannot.
+
+use std::fmt;
+use std::io;
+
+use ido_proxy_protocol::err::ErrPacket;
+use tokio::time::Instant;
+
+use super::super::end::{CONNECTION_KILLED, End};
+use super::super::failover::Loss;
+use super::super::machine::Stuck;
+use super::super::orders::Phase;
+use super::Session;
+use crate::cluster::NodeAddr;
+use crate::telemetry::metrics::LinkLoss;
+
+/// Why a link was lost, or given up.
+#[derive(Debug)]
+pub(in crate::session) enum Cause {
+    /// The primary is another node now, or the node that a reader uses.
+    Moved,
+    /// The node said so.
+    Said(ErrPacket),
+    /// Another node took its place because it is silent.
+    Silent,
+    /// Its socket failed, or was closed.
+    Socket(io::Error),
+}
+
+impl Cause {
+    pub(in crate::session) fn loss(&self) -> LinkLoss {
+        match self {
+            Self::Moved | Self::Silent => LinkLoss::PrimaryChanged,
+            Self::Said(_) => LinkLoss::NodeFailed,
+            Self::Socket(_) => LinkLoss::Closed,
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Moved => f.write_str("another node is to be used now"),
+            Self::Said(error) => write!(f, "it said: {error}"),
+            Self::Silent => f.write_str("it is silent, and another node took its place"),
+            Self::Socket(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Session {
+    /// Keeps the ids that the client was told from others, while its transaction may have to be done again.
+    pub(super) fn owe_ids(&mut self) {
+        let ids = self.machine.carried.told_ids();
+        if self.machine.carried.has_journal() && !ids.is_empty() {
+            self.debt.get_or_insert_with(|| self.context.owed.owe(ids.to_vec()));
+        }
+    }
+
+    /// Lets go of a link that is to be left, if nothing is open on it: the next command takes the next
+    /// link. The session itself ends only with the daemon, or if it cannot move.
+    pub(super) async fn leave_at_boundary(&mut self) -> Result<(), End> {
+        if !self.machine.at_boundary() || !self.client.output.is_empty() {
+            return Ok(());
+        }
+        if self.orders.latest().phase != Phase::Serving {
+            return Err(End::Drained);
+        }
+        if self.stays() {
+            return Ok(());
+        }
+        let Some(link) = self.link.take() else { return Ok(()) };
+        self.leaving = false;
+        self.debt = None;
+        self.entry.set_node(None);
+        self.context.metrics.links_lost.of(self.reason(&Cause::Moved)).increment(1);
+        let node = link.node;
+        link.quit().await;
+        let lost = self.machine.link_lost();
+        lost.or_else(|stuck| self.cannot_go_on(node, "is no longer the primary", stuck))
+    }
+
+    /// The link is lost, or given up. The session goes on without, if it can.
+    pub(in crate::session) fn lose(&mut self, cause: Cause) -> Result<(), End> {
+        let Some(link) = self.link.take() else { return Ok(()) };
+        let node = link.node;
+        match &cause {
+            Cause::Moved | Cause::Silent => {}
+            Cause::Said(error) => self.context.cluster.hear(node, error),
+            Cause::Socket(_) => self.context.cluster.suspect(node),
+        }
+        self.entry.set_node(None);
+        let reason = self.reason(&cause);
+        self.context.metrics.links_lost.of(reason).increment(1);
+        let thread = link.greeting.connection_id;
+        let closed = match &cause {
+            Cause::Said(error) => error.code == CONNECTION_KILLED,
+            Cause::Socket(error) => error.kind() == END_OF_STREAM,
+            Cause::Moved | Cause::Silent => false,
+        };
+        let kills = self.orders.latest().topology.kills(node);
+        let mut loss = Loss::new(node, thread, reason, closed, self.loss);
+        loss.kills = kills;
+        self.loss = Some(loss);
+        self.lost_at(node, &cause, closed);
+        let busy = self.machine.is_busy();
+        tracing::info!(session = %self.entry.id(), %node, %cause, busy, "link lost");
+        let lost = self.machine.link_lost();
+        // It may have been told more since it was to move.
+        self.debt = None;
+        self.owe_ids();
+        lost.or_else(|stuck| self.cannot_go_on(node, "was lost", stuck))
+    }
+
+    /// Ends the session, at once if a command waits for its reply, else with the next one: a client reads
+    /// nothing that it has not asked for.
+    fn cannot_go_on(
+        &mut self,
+        node: NodeAddr,
+        cause: &'static str,
+        stuck: Stuck,
+    ) -> Result<(), End> {
+        self.debt = None;
+        let end = End::Stuck { node, cause, stuck };
+        if self.machine.is_busy() || self.waiting.is_some() {
+            return Err(end);
+        }
+        tracing::warn!(session = %self.entry.id(), "to end with its next command: {end}");
+        self.doom = Some(end);
+        Ok(())
+    }
+
+    pub(super) fn stuck(&self, stuck: Stuck, cause: &'static str) -> End {
+        let node = self.link.as_ref().map(|link| link.node);
+        let node = self.loss.map(|loss| loss.node).or(node);
+        End::Stuck { node: node.unwrap_or(NodeAddr::UNKNOWN), cause, stuck }
+    }
+
+    /// Until when the session may be without a link that works.
+    pub(in crate::session) fn hold_deadline(&self) -> Instant {
+        let since = self.loss.map_or_else(Instant::now, |loss| loss.since);
+        since + self.context.limits.hold
+    }
+}
+
+/// The node closed the connection in order.
+pub(super) const END_OF_STREAM: io::ErrorKind = io::ErrorKind::UnexpectedEof;
