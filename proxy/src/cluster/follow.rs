@@ -15,15 +15,24 @@ use super::probe::options;
 use super::propose::{Proposer, is_uuid, query, reading};
 use super::topology::NodeAddr;
 
+/// A pin that was seen.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    /// Of which cluster.
+    pub(crate) cluster: String,
+    /// What it says.
+    pub(crate) pin: Pin,
+}
+
 /// Hands on each pin that is new, as the primary shows it, until `found` is closed. Of a primary that is lost
 /// nothing is learned here, and nothing has to be: while it is silent the others are asked as often.
 pub(crate) async fn follow(
     proposer: Arc<Proposer>,
     mut saying: watch::Receiver<Saying>,
-    found: mpsc::Sender<Pin>,
+    found: mpsc::Sender<Found>,
 ) {
     let mut ready: Option<(NodeAddr, Conn)> = None;
-    let mut known = 0;
+    let mut known = (String::new(), 0);
     loop {
         let Saying { cluster, at, .. } = saying.borrow_and_update().clone();
         let mut rest = PACE;
@@ -35,9 +44,9 @@ pub(crate) async fn follow(
                     Ok(Ok((conn, reading))) => {
                         ready = Some((node, conn));
                         match reading {
-                            Reading::Set(pin) if pin.epoch > known => {
-                                known = pin.epoch;
-                                if found.send(pin).await.is_err() {
+                            Reading::Set(pin) if (&cluster, pin.epoch) != (&known.0, known.1) => {
+                                known = (cluster.clone(), pin.epoch);
+                                if found.send(Found { cluster, pin }).await.is_err() {
                                     return;
                                 }
                             }

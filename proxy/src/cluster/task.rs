@@ -16,7 +16,7 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use super::candidates::{Candidate, Candidates};
 use super::decide::{Cause, Decision, Policy, Proposal, decide};
 use super::discover::{self, SourceError};
-use super::follow;
+use super::follow::{self, Found};
 use super::history::History;
 use super::peers::{self, Row, Saying};
 use super::pin::{Agreement, Pin, Reading};
@@ -171,7 +171,7 @@ struct Ears {
     /// The other proxies.
     peers: mpsc::Receiver<Vec<Row>>,
     /// Pins that somebody else has set.
-    pins: mpsc::Receiver<Pin>,
+    pins: mpsc::Receiver<Found>,
     /// Sessions that speak for a node.
     words: mpsc::Receiver<NodeAddr>,
 }
@@ -181,7 +181,7 @@ enum Event {
     Probed(Probed),
     Answered(Box<Answered>),
     Heard(Vec<Row>),
-    Followed(Pin),
+    Followed(Found),
     Vouched(NodeAddr),
     Stop,
     Tick,
@@ -273,7 +273,7 @@ impl Cluster {
                 Some(answered) = ears.proposals.recv() => Event::Answered(Box::new(answered)),
                 Some(node) = ears.words.recv() => Event::Vouched(node),
                 Some(rows) = ears.peers.recv() => Event::Heard(rows),
-                Some(pin) = ears.pins.recv() => Event::Followed(pin),
+                Some(found) = ears.pins.recv() => Event::Followed(found),
                 _ = ticks.tick() => Event::Tick,
             };
             match event {
@@ -291,7 +291,11 @@ impl Cluster {
                     }
                 }
                 Event::Heard(rows) => self.decision.hear(rows, Instant::now()),
-                Event::Followed(pin) => self.decision.learn(pin, Instant::now()),
+                Event::Followed(Found { cluster, pin }) => {
+                    if self.decision.cluster() == Some(&cluster) {
+                        self.decision.learn(pin, Instant::now());
+                    }
+                }
                 Event::Stop => break,
                 Event::Tick if self.is_calm() => continue,
                 // Time alone changes decisions: a silent primary's grace ends.

@@ -85,8 +85,8 @@ mod tests {
     use super::super::plan::{Plan, Scene};
     use super::*;
 
-    fn turns(guard: &Guard, sql: &str, open: bool) -> Vec<Option<bool>> {
-        let scene = Scene {
+    fn scene(open: bool) -> Scene {
+        Scene {
             multi: true,
             autocommit: true,
             guards: true,
@@ -94,8 +94,11 @@ mod tests {
             dirty: open,
             fence: true,
             ..Scene::default()
-        };
-        let plan = Plan::of_query(sql.as_bytes(), scene);
+        }
+    }
+
+    fn turns(guard: &Guard, sql: &str, open: bool) -> Vec<Option<bool>> {
+        let plan = Plan::of_query(sql.as_bytes(), scene(open));
         plan.steps.iter().map(|step| guard.turn_before(step, open, true)).collect()
     }
 
@@ -164,14 +167,20 @@ mod tests {
         }
     }
 
-    /// It would be off for the whole text, because of what is done before.
+    /// Off for the whole text because of what is done before the transaction, it would let it be done in part.
     #[test]
-    fn what_comes_before_a_transaction_goes_by_itself() {
-        let off = Guard::of_link(true);
+    fn what_is_done_in_a_transaction_is_no_step_with_what_is_done_before_it() {
         let begun = "BEGIN;INSERT INTO t VALUES (1);INSERT INTO t VALUES (2)";
-        for before in ["SET wsrep_sync_wait=7", "SELECT 1", "SELECT 1;COMMIT"] {
-            assert_eq!(turns(&off, &format!("{before};{begun}"), false), [None, Some(true)]);
+        let before = ["SET autocommit=1", "SET wsrep_sync_wait=7", "SELECT 1", "SELECT 1;COMMIT"];
+        for before in before {
+            let plan = Plan::of_query(format!("{before};{begun}").as_bytes(), scene(false));
+            let [first, second] = &plan.steps[..] else { panic!("{before}: {:?}", plan.steps) };
+            let off = Guard::of_link(true);
+            assert_eq!(off.turn_before(first, false, true), None, "{before}");
+            assert_eq!(off.turn_before(second, true, true), Some(true), "{before}");
         }
+        // A read that is long needs no parts.
+        assert_eq!(Plan::of_query(b"SELECT 1;BEGIN", scene(false)).steps.len(), 1);
     }
 
     #[test]

@@ -292,7 +292,7 @@ impl Machine {
             self.carried.rolled_back();
             self.carried.transaction.gone();
         }
-        if exchange.begun && exchange.steps.len() > 1 {
+        if exchange.is_partly_told() {
             return Err(Stuck::Told);
         }
         exchange.forget_ghost();

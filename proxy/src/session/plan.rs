@@ -451,14 +451,17 @@ impl Planner {
     /// Whether the guard may have to be turned on or off between the statement before and this one.
     fn must_part_from(&self, class: Class) -> bool {
         let before = self.body.as_ref().map_or(&[][..], |body| &body.pieces);
-        if class == Class::Begin && !self.open {
-            return before.iter().any(|piece| piece.kind != PieceKind::End);
-        }
         match before.last().map(|piece| piece.kind) {
             None => false,
+            // It is off for the whole step if something is done in it outside of a transaction.
+            Some(PieceKind::Begin) => {
+                let outside =
+                    |piece: &Piece| !matches!(piece.kind, PieceKind::Begin | PieceKind::End);
+                class == Class::Unknown || class != Class::Begin && before.iter().any(outside)
+            }
             Some(PieceKind::End | PieceKind::Implicit) => class != Class::Begin,
             Some(PieceKind::Unknown) => true,
-            Some(PieceKind::Begin | PieceKind::Plain | PieceKind::Write) => class == Class::Unknown,
+            Some(PieceKind::Plain | PieceKind::Write) => class == Class::Unknown,
         }
     }
 

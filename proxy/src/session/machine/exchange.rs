@@ -186,6 +186,11 @@ impl Exchange {
         self.steps.get(self.at)
     }
 
+    /// Whether the client has a part of what several steps tell: where one of them ends is not known any more.
+    pub(super) fn is_partly_told(&self) -> bool {
+        self.begun && self.steps.len() > 1
+    }
+
     /// Puts the next request in hand, and appends it to `out`. Steps that turn out to be needless are
     /// left out. Returns false if there is none left.
     pub(super) fn next_request(
@@ -526,9 +531,7 @@ impl Exchange {
         let wrapped = self.step().and_then(|step| step.restart);
         if let Some(restart) = wrapped {
             // The statement itself was not reached. It goes by itself, as it came.
-            let member = |step: &&Step| {
-                step.restart == wrapped && matches!(step.what, What::Whole | What::Wrapped(_))
-            };
+            let member = |step: &&Step| step.restart == wrapped && !step.is_ours();
             let Some(statement) = self.steps.iter().skip(restart).find(member) else { return };
             let what = match &statement.what {
                 What::Wrapped(range) => What::Part(range.clone()),

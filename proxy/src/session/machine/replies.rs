@@ -453,7 +453,7 @@ impl Replies<'_> {
     }
 
     fn may_move(&self) -> bool {
-        let told = self.exchange.begun && self.exchange.steps.len() > 1;
+        let told = self.exchange.is_partly_told();
         self.carried.stuck().is_none() && !self.exchange.request.is_empty() && !told
     }
 
@@ -464,9 +464,10 @@ impl Replies<'_> {
         if patient { MOST_TRIES_AFTER_A_LOSS } else { MOST_TRIES }
     }
 
-    /// The same once more, on the same link; or, after many times, the error for which it failed.
+    /// The same once more, on the same link; or, after many times, the error for which it failed. A reply to
+    /// several steps of which the client has a part is not told anew.
     pub(super) fn again(&mut self, recovery: Recovery, error: ErrPacket) {
-        if self.exchange.tries >= self.most_tries() {
+        if self.exchange.tries >= self.most_tries() || self.exchange.is_partly_told() {
             return self.give_up(&error);
         }
         let exchange = &mut *self.exchange;

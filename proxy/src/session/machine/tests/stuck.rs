@@ -1,6 +1,7 @@
 //! What a session cannot take along. It ends with its link then, and the client is told which it was.
 
 use super::*;
+use crate::session::plan::LONG;
 
 /// The reply of a statement without rows, which reports this.
 fn reports(state: &[u8]) -> Vec<u8> {
@@ -394,6 +395,39 @@ fn a_batch_of_which_rows_are_told_is_not_begun_again() {
     let mut play = batch_cut_after(&many);
     assert!(play.to_client.len() > many.len());
     assert_eq!(play.machine.link_lost(), Err(Stuck::Told));
+}
+
+/// The rest of the reply would be taken for what the client has already: it would wait for ever.
+#[test]
+fn a_commit_that_fails_behind_rows_that_are_told_ends_the_session() {
+    let many = [&b"\xfd\x00\x00\x01"[..], &[b'x'; 1 << 16]].concat();
+    let mut play = batch_cut_after(&many);
+    let more = in_transaction() | StatusFlags::MORE_RESULTS;
+    let eof = EofPacket { warnings: 0, status: more }.encode();
+    play.requests();
+    play.node_sends(&[framed(&eof, 6), fenced(7)].concat());
+    assert_eq!(play.requests(), ["COMMIT"]);
+    let deadlock = ErrPacket::new(1213, *b"40001", "Deadlock found when trying to get lock");
+    let down = play.machine.downward(&framed(&deadlock.encode(), 1)).expect("a reply");
+    assert_eq!(down.stuck, Some(Stuck::Told));
+}
+
+/// It would be taken for fenced, and a COMMIT of ours in doubt for one that was not done.
+#[test]
+fn a_long_write_whose_fence_cannot_be_written_goes_by_itself() {
+    let mut play = Play::new(icinga());
+    let insert = format!("INSERT INTO t VALUES ('{}')", "x".repeat(LONG));
+    play.client_sends(&query(&insert));
+    assert_eq!(play.requests(), ["BEGIN"]);
+    play.node_sends(&ok(1, in_transaction(), EMPTY));
+    assert!(play.requests()[0].contains("fence"));
+    let denied = ErrPacket::new(1142, *b"42000", "INSERT command denied");
+    play.node_sends(&framed(&denied.encode(), 1));
+    assert_eq!(play.requests(), ["ROLLBACK"]);
+    play.node_sends(&ok(1, StatusFlags::AUTOCOMMIT, NONE));
+    assert_eq!(play.requests(), [insert]);
+    play.node_sends(&ok(1, StatusFlags::AUTOCOMMIT, b""));
+    assert!(play.machine.is_idle() && play.requests().is_empty());
 }
 
 /// Most are, and their clients need not know.
