@@ -35,30 +35,29 @@ pub(crate) async fn follow(
     let mut known = (String::new(), 0);
     loop {
         let Saying { cluster, at, .. } = saying.borrow_and_update().clone();
-        let mut rest = PACE;
-        match at.filter(|_| is_uuid(&cluster)) {
-            None => rest = REST,
-            Some(node) => {
-                let kept = ready.take().filter(|(at, _)| *at == node).map(|(_, conn)| conn);
-                match timeout(PATIENCE, look(kept, node, &proposer, &cluster)).await {
-                    Ok(Ok((conn, reading))) => {
-                        ready = Some((node, conn));
-                        match reading {
-                            Reading::Set(pin) if (&cluster, pin.epoch) != (&known.0, known.1) => {
-                                known = (cluster.clone(), pin.epoch);
-                                if found.send(Found { cluster, pin }).await.is_err() {
-                                    return;
-                                }
-                            }
-                            Reading::Set(_) => {}
-                            // The probes tell why.
-                            _ => rest = REST,
-                        }
-                    }
-                    Ok(Err(_)) | Err(_) => rest = REST,
-                }
+        let mut seen = None;
+        if let Some(node) = at.filter(|_| is_uuid(&cluster)) {
+            let kept = ready.take().filter(|(at, _)| *at == node).map(|(_, conn)| conn);
+            if let Ok(Ok((conn, reading))) =
+                timeout(PATIENCE, look(kept, node, &proposer, &cluster)).await
+            {
+                ready = Some((node, conn));
+                seen = Some(reading);
             }
         }
+        let rest = match seen {
+            Some(Reading::Set(pin)) => {
+                if (&cluster, pin.epoch) != (&known.0, known.1) {
+                    known = (cluster.clone(), pin.epoch);
+                    if found.send(Found { cluster, pin }).await.is_err() {
+                        return;
+                    }
+                }
+                PACE
+            }
+            // The probes tell why.
+            Some(_) | None => REST,
+        };
         tokio::select! {
             () = sleep(rest) => {}
             changed = saying.changed() => if changed.is_err() { return },
@@ -82,7 +81,7 @@ async fn look(
 }
 
 /// From one look to the next.
-const PACE: Duration = Duration::from_millis(50);
+const PACE: Duration = Duration::from_millis(100);
 
 /// The same where there is nothing to be seen.
 const REST: Duration = Duration::from_secs(1);
