@@ -140,12 +140,10 @@ impl Part {
     /// # Errors
     /// When it does not run.
     pub fn peak_memory(&self) -> Result<u64> {
-        let id = self.id().ok_or_else(|| LabError::Refused(format!("{} is gone", self.name())))?;
-        let path = format!("/proc/{id}/status");
-        let status = std::fs::read_to_string(&path).context(|| format!("reading {path}"))?;
+        let status = self.proc("status")?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let peak = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
-        peak.ok_or_else(|| LabError::Refused(format!("no VmHWM in {path}")))
+        peak.ok_or_else(|| LabError::Refused(format!("no VmHWM of {}", self.name())))
     }
 
     /// How long its threads have run in this life, in steps of 10 ms (proc(5), `utime` and `stime`).
@@ -153,14 +151,19 @@ impl Part {
     /// # Errors
     /// When it does not run.
     pub fn cpu(&self) -> Result<Duration> {
-        let id = self.id().ok_or_else(|| LabError::Refused(format!("{} is gone", self.name())))?;
-        let path = format!("/proc/{id}/stat");
-        let stat = std::fs::read_to_string(&path).context(|| format!("reading {path}"))?;
+        let stat = self.proc("stat")?;
         // Behind the name, which may have anything in it.
         let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
         let ticks: Vec<u64> =
             fields.skip(11).take(2).filter_map(|field| field.parse().ok()).collect();
         Ok(Duration::from_millis(10 * ticks.iter().sum::<u64>()))
+    }
+
+    /// What the kernel says of its process, in this file (proc(5)).
+    fn proc(&self, file: &str) -> Result<String> {
+        let id = self.id().ok_or_else(|| LabError::Refused(format!("{} is gone", self.name())))?;
+        let path = format!("/proc/{id}/{file}");
+        std::fs::read_to_string(&path).context(|| format!("reading {path}"))
     }
 
     /// What a look that found `seen` means: `NotYet` while the part runs, `Never` when it has ended.

@@ -11,7 +11,6 @@ use tokio::time::{sleep, timeout};
 
 use super::peers::Saying;
 use super::pin::{Pin, Reading};
-use super::probe::options;
 use super::propose::{Proposer, is_uuid, query, reading};
 use super::topology::NodeAddr;
 
@@ -25,7 +24,7 @@ pub(crate) struct Found {
 }
 
 /// Hands on each pin that is new, as the primary shows it, until `found` is closed. Of a primary that is lost
-/// nothing is learned here, and nothing has to be: while it is silent the others are asked as often.
+/// nothing is learned here, and nothing has to be: while it is silent the others are asked more often.
 pub(crate) async fn follow(
     proposer: Arc<Proposer>,
     mut saying: watch::Receiver<Saying>,
@@ -37,10 +36,8 @@ pub(crate) async fn follow(
         let Saying { cluster, at, .. } = saying.borrow_and_update().clone();
         let mut seen = None;
         if let Some(node) = at.filter(|_| is_uuid(&cluster)) {
-            let kept = ready.take().filter(|(at, _)| *at == node).map(|(_, conn)| conn);
-            if let Ok(Ok((conn, reading))) =
-                timeout(PATIENCE, look(kept, node, &proposer, &cluster)).await
-            {
+            let look = look(ready.take(), node, &proposer, &cluster);
+            if let Ok(Ok((conn, reading))) = timeout(PATIENCE, look).await {
                 ready = Some((node, conn));
                 seen = Some(reading);
             }
@@ -67,15 +64,12 @@ pub(crate) async fn follow(
 }
 
 async fn look(
-    kept: Option<Conn>,
+    kept: Option<(NodeAddr, Conn)>,
     node: NodeAddr,
     proposer: &Proposer,
     cluster: &str,
 ) -> Result<(Conn, Reading), Error> {
-    let mut conn = match kept {
-        Some(conn) => conn,
-        None => Conn::new(options(node, &proposer.monitor)).await?,
-    };
+    let mut conn = proposer.connection(kept, node).await?;
     let reading = reading(conn.query(query(&proposer.schema)).await, cluster)?;
     Ok((conn, reading))
 }

@@ -13,7 +13,7 @@ use mysql_async::{Conn, Error};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::probe::{options, words};
+use super::probe::words;
 use super::propose::{Proposer, is_uuid, literal, texts};
 use super::topology::NodeAddr;
 
@@ -87,8 +87,7 @@ pub(crate) async fn talk(
     loop {
         let latest = saying.borrow_and_update().clone();
         if let Some(node) = latest.at.filter(|_| is_uuid(&latest.cluster)) {
-            let kept = ready.take().filter(|(at, _)| *at == node);
-            match timeout(PATIENCE, exchange(kept, node, &proposer, &latest)).await {
+            match timeout(PATIENCE, exchange(ready.take(), node, &proposer, &latest)).await {
                 Ok(Ok((conn, rows))) => {
                     rest = BEAT;
                     ready = Some((node, conn));
@@ -123,10 +122,7 @@ async fn exchange(
     proposer: &Proposer,
     saying: &Saying,
 ) -> Result<(Conn, Vec<Row>), Error> {
-    let mut conn = match kept {
-        Some((_, conn)) => conn,
-        None => Conn::new(options(node, &proposer.monitor)).await?,
-    };
+    let mut conn = proposer.connection(kept, node).await?;
     let Saying { cluster, reaches, .. } = saying;
     let (schema, name) = (&proposer.schema, literal(&proposer.name));
     let reaches: Vec<_> = reaches.iter().map(ToString::to_string).collect();

@@ -82,6 +82,21 @@ impl Proposer {
         }
     }
 
+    /// A connection to `node`: the one that is kept, if it is one to that node.
+    ///
+    /// # Errors
+    /// The node does not let us in.
+    pub(super) async fn connection(
+        &self,
+        kept: Option<(NodeAddr, Conn)>,
+        node: NodeAddr,
+    ) -> Result<Conn, Error> {
+        match kept {
+            Some((at, conn)) if at == node => Ok(conn),
+            _ => Conn::new(options(node, &self.monitor)).await,
+        }
+    }
+
     async fn ask(&self, proposal: &Proposal) -> Result<Reading, Error> {
         let ready = self.lock().remove(&proposal.node);
         if let Some(conn) = ready {

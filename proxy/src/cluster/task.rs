@@ -242,16 +242,12 @@ impl Cluster {
         cluster.decide();
         let (told, peers) = mpsc::channel(1);
         let talk = peers::talk(Arc::clone(&cluster.proposer), cluster.saying.subscribe(), told);
-        let stop = cluster.stop.clone();
-        tasks.spawn(async move {
-            stop.run_until_cancelled(talk).await;
-        });
         let (found, pins) = mpsc::channel(1);
         let (proposer, saying) = (Arc::clone(&cluster.proposer), cluster.saying.subscribe());
         let follow = follow::follow(proposer, saying, found);
         let stop = cluster.stop.clone();
         tasks.spawn(async move {
-            stop.run_until_cancelled(follow).await;
+            stop.run_until_cancelled(async { tokio::join!(talk, follow) }).await;
         });
         let (vouched, words) = mpsc::channel(PENDING_RESULTS);
         let ears = Ears { answers, results, proposals, peers, pins, words };

@@ -628,7 +628,7 @@ impl Replies<'_> {
     fn rows(&mut self, bytes: &[u8], told: &[u8]) {
         let exchange = &mut *self.exchange;
         let waits = exchange.hold && exchange.steps.len() > 1;
-        if !waits || exchange.held.len() + told.len() > MOST_HELD {
+        if !waits || exchange.held.len() + told.len() > MOST_ROWS {
             return self.stream_as(bytes, told);
         }
         let Some(running) = &mut exchange.running else { return };
@@ -719,7 +719,7 @@ impl Replies<'_> {
 }
 
 /// Bytes of a reply with rows that wait for its end.
-const MOST_HELD: usize = 64 << 10;
+const MOST_ROWS: usize = 64 << 10;
 
 fn put_status(packet: &mut [u8], at: usize, status: StatusFlags) {
     if let Some(place) = packet.get_mut(at..at + 2) {

@@ -372,6 +372,11 @@ fn what_the_next_node_refuses_is_named() {
     assert_eq!(stuck, Stuck::Refused(refusal));
 }
 
+/// One that does not wait for the end of its reply.
+fn long_row() -> Vec<u8> {
+    [&b"\xfd\x00\x00\x01"[..], &[b'x'; 1 << 16]].concat()
+}
+
 /// A batch in the middle of whose rows the link is lost, after `row`.
 fn batch_cut_after(row: &[u8]) -> Play {
     let mut play = in_a_transaction();
@@ -391,7 +396,7 @@ fn batch_cut_after(row: &[u8]) -> Play {
 /// Told twice, or told otherwise, a part of a batch would shift every result behind it.
 #[test]
 fn a_batch_of_which_rows_are_told_is_not_begun_again() {
-    let many = [&b"\xfd\x00\x00\x01"[..], &[b'x'; 1 << 16]].concat();
+    let many = long_row();
     let mut play = batch_cut_after(&many);
     assert!(play.to_client.len() > many.len());
     assert_eq!(play.machine.link_lost(), Err(Stuck::Told));
@@ -400,7 +405,7 @@ fn a_batch_of_which_rows_are_told_is_not_begun_again() {
 /// The rest of the reply would be taken for what the client has already: it would wait for ever.
 #[test]
 fn a_commit_that_fails_behind_rows_that_are_told_ends_the_session() {
-    let many = [&b"\xfd\x00\x00\x01"[..], &[b'x'; 1 << 16]].concat();
+    let many = long_row();
     let mut play = batch_cut_after(&many);
     let more = in_transaction() | StatusFlags::MORE_RESULTS;
     let eof = EofPacket { warnings: 0, status: more }.encode();
