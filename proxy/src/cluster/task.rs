@@ -259,9 +259,9 @@ impl Cluster {
     }
 
     async fn run(mut self, mut ears: Ears) {
-        let mut ticks = time::interval(self.monitor.interval.min(TICK));
-        ticks.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
+        let mut ticked = Instant::now();
         loop {
+            let tick = self.next_tick(ticked);
             let event = tokio::select! {
                 () = self.stop.cancelled() => Event::Stop,
                 Some(named) = ears.answers.recv() => Event::Found(named),
@@ -270,7 +270,7 @@ impl Cluster {
                 Some(node) = ears.words.recv() => Event::Vouched(node),
                 Some(rows) = ears.peers.recv() => Event::Heard(rows),
                 Some(found) = ears.pins.recv() => Event::Followed(found),
-                _ = ticks.tick() => Event::Tick,
+                () = time::sleep_until(tick) => Event::Tick,
             };
             match event {
                 Event::Found(named) => self.found(&named),
@@ -293,20 +293,29 @@ impl Cluster {
                     }
                 }
                 Event::Stop => break,
-                Event::Tick if self.is_calm() => continue,
                 // Time alone changes decisions: a silent primary's grace ends.
-                Event::Tick => self.ask_the_others(),
+                Event::Tick => {
+                    ticked = Instant::now();
+                    self.ask_the_others();
+                }
             }
             self.decide();
             self.meet_members();
         }
     }
 
+    /// When to look at what time alone has changed, after it was done last at `ticked`.
+    fn next_tick(&self, ticked: Instant) -> Instant {
+        match self.is_calm() {
+            true => self.decided + self.monitor.interval,
+            false => ticked + self.monitor.interval.min(TICK),
+        }
+    }
+
     /// Whether nothing is waited for that would be late if it was decided at a probe's pace.
     fn is_calm(&self) -> bool {
         let primary = self.watched_primary().and_then(|primary| self.nodes.get(&primary));
-        self.decided.elapsed() < self.monitor.interval
-            && self.decision.primary.is_some()
+        self.decision.primary.is_some()
             && self.decision.proposal.is_none()
             && primary.is_some_and(|node| node.view.contact == Contact::Answering)
     }
@@ -607,8 +616,8 @@ const LAST: u16 = u16::MAX;
 /// Outcomes that wait for this task; a prober waits once they are so many.
 const PENDING_RESULTS: usize = 64;
 
-/// The longest period of the task's own clock: by so much may a silent primary outlive its time, and the news
-/// that its cluster goes on without it be late.
+/// How often the task decides while something is waited for: by so much may a silent primary outlive its
+/// time, and the news that its cluster goes on without it be late.
 const TICK: Duration = Duration::from_millis(20);
 
 /// How long to wait after the pin could not be changed.

@@ -4,6 +4,8 @@ use std::io;
 use std::sync::Arc;
 use std::thread;
 
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::unistd::Pid;
 use tokio::runtime;
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
@@ -24,9 +26,29 @@ pub(crate) fn spawn(
     clients: mpsc::UnboundedReceiver<Accepted>,
 ) -> io::Result<thread::JoinHandle<()>> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-    thread::Builder::new()
-        .name(format!("sessions-{index}"))
-        .spawn(move || runtime.block_on(run(context, clients)))
+    thread::Builder::new().name(format!("sessions-{index}")).spawn(move || {
+        if let Err(error) = stay_on_one_core(index) {
+            tracing::debug!(%error, "a worker goes from core to core");
+        }
+        runtime.block_on(run(context, clients));
+    })
+}
+
+/// Keeps the calling thread to one of the cores that the process may use: the last one for the first
+/// worker, as interrupts are served on the first ones.
+///
+/// Woken for a command, the scheduler looks for an idle core, and takes the thread away from its cache
+/// and from the core where the client has just fallen asleep. On two cores that costs 5 µs a command.
+fn stay_on_one_core(worker: usize) -> nix::Result<()> {
+    let this_thread = Pid::from_raw(0);
+    let allowed = sched_getaffinity(this_thread)?;
+    let mut cores: Vec<_> =
+        (0..CpuSet::count()).filter(|core| allowed.is_set(*core) == Ok(true)).collect();
+    cores.reverse();
+    let Some(core) = cores.get(worker % cores.len().max(1)) else { return Ok(()) };
+    let mut only = CpuSet::new();
+    only.set(*core)?;
+    sched_setaffinity(this_thread, &only)
 }
 
 async fn run(context: SessionContext, mut clients: mpsc::UnboundedReceiver<Accepted>) {
