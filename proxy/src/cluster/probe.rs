@@ -20,7 +20,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::propose;
 use super::settings::{ClusterKind, MonitorSettings};
 use super::topology::NodeAddr;
-use super::view::{GALERA_STATUS, Loss, Outcome, Report, STATUS, VARIABLES};
+use super::view::{GALERA_STATUS, Loss, Outcome, PAUSED, Report, STATUS, VARIABLES};
 use crate::telemetry::metrics::ProbeMetrics;
 
 /// How the probe of `address` that was sent at `asked` ended.
@@ -190,10 +190,13 @@ impl Prober {
         let mut answers = conn.query_iter(&*self.question.text).await?;
         let status: Vec<Row> = answers.collect().await?;
         let variables: Vec<Row> = answers.collect().await?;
-        let mut report = Report::parse(
-            status.into_iter().filter_map(pair),
-            variables.into_iter().filter_map(pair),
-        );
+        let status: Vec<_> = status.into_iter().filter_map(pair).collect();
+        if let Some((_, nanoseconds)) = status.iter().find(|(name, _)| name == PAUSED)
+            && let Ok(nanoseconds) = nanoseconds.parse()
+        {
+            self.metrics.paused.set(Duration::from_nanos(nanoseconds).as_secs_f64());
+        }
+        let mut report = Report::parse(status, variables.into_iter().filter_map(pair));
         if self.question.for_pin {
             // A table that somebody has locked must not make its node look silent.
             let patience = self.settings.timeout / 2;

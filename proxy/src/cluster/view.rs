@@ -406,14 +406,18 @@ impl Rows {
 pub(crate) const STATUS: [&str; 2] = ["Com_kill", "Threads_connected"];
 
 /// Those of a Galera node.
-pub(crate) const GALERA_STATUS: [&str; 6] = [
+pub(crate) const GALERA_STATUS: [&str; 7] = [
     "wsrep_cluster_conf_id",
     "wsrep_cluster_state_uuid",
     "wsrep_cluster_status",
+    PAUSED,
     "wsrep_incoming_addresses",
     "wsrep_local_state",
     "wsrep_ready",
 ];
+
+/// Nanoseconds for which the node has stood still since it started, so that a slower one could follow.
+pub(crate) const PAUSED: &str = "wsrep_flow_control_paused_ns";
 
 /// The variables that matter, by name.
 pub(crate) const VARIABLES: [&str; 9] = [

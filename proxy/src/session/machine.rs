@@ -37,7 +37,7 @@ use self::exchange::{Exchange, NUMBERED, translate};
 use self::recovery::{Recovery, Task};
 pub(crate) use self::replies::LOCK_WAIT_TIMEOUT;
 use self::replies::Replies;
-use self::running::Job;
+use self::running::{Behind, Job};
 use super::book::statement_id;
 use super::carried::{Carried, Tally};
 use super::digest::Delivered;
@@ -255,6 +255,7 @@ impl Machine {
             return stuck.map_or(Ok(()), Err);
         };
         exchange.lost = true;
+        exchange.behind = Behind::Nothing;
         let step = exchange.running.as_ref().filter(|running| !matches!(running.job, Job::Task(_)));
         let cut = step.map_or(0, |running| running.cut);
         let risk = exchange.step().map(|step| step.risk).filter(|_| step.is_some());
@@ -406,7 +407,7 @@ impl Machine {
         let (State::Busy(exchange), Some(link)) = (&mut self.state, &self.link) else {
             return Sending::Nothing;
         };
-        if !exchange.sent || exchange.as_is || exchange.running.is_some() {
+        if !exchange.sent || exchange.as_is || exchange.expects_reply() {
             return Sending::Nothing;
         }
         if let Some(mut recovery) = exchange.recovery.take() {
@@ -439,7 +440,7 @@ impl Machine {
         let (State::Busy(exchange), Some(link)) = (&mut self.state, &self.link) else {
             return Err(Violation::Unsolicited);
         };
-        if exchange.running.is_none() {
+        if !exchange.expects_reply() {
             return Err(Violation::Unsolicited);
         }
         let mut replies = Replies {
@@ -492,7 +493,7 @@ impl Machine {
             exchange.delivered.get_or_insert_with(|| Box::new(Delivered::new())).add(told);
         }
         // A command without a reply is over from the start, and still waits for the way back.
-        let waits = exchange.running.is_some() || exchange.recovery.is_some();
+        let waits = exchange.expects_reply() || exchange.recovery.is_some();
         let done = (exchange.over && exchange.sent && !waits).then_some(exchange.command);
         if done.is_some() {
             self.finish();
@@ -524,7 +525,7 @@ impl Machine {
 
     /// Whether a request is with the node, so that what comes from there is its reply.
     pub(crate) fn expects_reply(&self) -> bool {
-        matches!(&self.state, State::Busy(exchange) if exchange.running.is_some())
+        matches!(&self.state, State::Busy(exchange) if exchange.expects_reply())
     }
 
     /// Whether the session is on its way back after a loss.

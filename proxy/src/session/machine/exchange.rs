@@ -12,7 +12,7 @@ use ido_proxy_protocol::status::StatusFlags;
 
 use super::COM_QUERY;
 use super::recovery::Recovery;
-use super::running::{Job, Running};
+use super::running::{Behind, Job, Running};
 use crate::session::book::{Book, Setup, statement_id};
 use crate::session::carried::Carried;
 use crate::session::digest::{Delivered, Splice};
@@ -39,6 +39,8 @@ pub(super) struct Exchange {
     pub(super) sent: bool,
     /// The request on the link.
     pub(super) running: Option<Running>,
+    /// What was sent behind it.
+    pub(super) behind: Behind,
     /// The state of the session before it.
     pub(super) setup: Arc<Setup>,
     /// Of the next packet for the client.
@@ -133,6 +135,7 @@ impl Exchange {
             as_is: false,
             sent: false,
             running: None,
+            behind: Behind::Nothing,
             setup: carried.book.now(),
             sequence: sequence.wrapping_add(1),
             held: Vec::new(),
@@ -186,6 +189,11 @@ impl Exchange {
         self.steps.get(self.at)
     }
 
+    /// Whether the link owes a reply.
+    pub(super) fn expects_reply(&self) -> bool {
+        self.running.is_some() || !matches!(self.behind, Behind::Nothing)
+    }
+
     /// Whether the client has a part of what several steps tell: where one of them ends is not known any more.
     pub(super) fn is_partly_told(&self) -> bool {
         self.begun && self.steps.len() > 1
@@ -214,16 +222,48 @@ impl Exchange {
                 _ => true,
             };
             if wanted {
-                let start = out.len();
-                out.extend_from_slice(&[0; HEADER_LEN]);
-                self.put_payload(carried, out);
-                packet::frame_in_place(out, start, 0);
+                self.put_request(self.at, carried, out);
+                if self.leads_on(carried) {
+                    self.put_request(self.at + 1, carried, out);
+                    self.behind = Behind::Sent;
+                }
                 self.run(carried, link);
                 return true;
             }
             self.step_done();
         }
         false
+    }
+
+    /// Whether the step behind the one in hand can be sent before the reply to this one: it is a BEGIN behind a
+    /// COMMIT, as in Icinga's every batch. Everything else waits to see whether what is before it was done.
+    ///
+    /// Should the COMMIT fail, the BEGIN is done all the same. It begins a transaction that a ROLLBACK ends, or
+    /// commits in passing what the COMMIT has left open: so there must be a fence, which tells of that.
+    fn leads_on(&self, carried: &Carried) -> bool {
+        let part = |at: usize, kind: PieceKind| {
+            let step = self.steps.get(at).filter(|step| !step.fenced && step.restart.is_none())?;
+            let alone = matches!(&step.pieces[..], [piece] if piece.kind == kind);
+            (alone && matches!(step.what, What::Part(_))).then_some(step)
+        };
+        let (Some(commit), Some(begin)) =
+            (part(self.at, PieceKind::End), part(self.at + 1, PieceKind::Begin))
+        else {
+            return false;
+        };
+        let autocommit = carried.book.autocommit() && !self.sets_autocommit;
+        matches!(commit.risk, Risk::Commit { .. })
+            && carried.fence.is_set()
+            && begin.risk == Risk::Repeatable
+            && carried.guard.turn_before(begin, false, autocommit).is_none()
+    }
+
+    /// Appends the request of the step at `at`.
+    fn put_request(&mut self, at: usize, carried: &mut Carried, out: &mut Vec<u8>) {
+        let start = out.len();
+        out.extend_from_slice(&[0; HEADER_LEN]);
+        self.put_payload(at, carried, out);
+        packet::frame_in_place(out, start, 0);
     }
 
     /// Whether the guard must be turned on or off before the step in hand is sent.
@@ -273,9 +313,8 @@ impl Exchange {
         self.running = Some(Running::new(command, link, Job::of_step(step), mark));
     }
 
-    /// Appends what the step in hand sends.
-    fn put_payload(&mut self, carried: &mut Carried, out: &mut Vec<u8>) {
-        let Some(step) = self.steps.get(self.at) else { return };
+    fn put_payload(&mut self, at: usize, carried: &mut Carried, out: &mut Vec<u8>) {
+        let Some(step) = self.steps.get(at) else { return };
         let part = |range: &Range<usize>| {
             let sql = self.request.get(1..).unwrap_or_default();
             sql.get(range.clone()).unwrap_or_default()
@@ -314,7 +353,7 @@ impl Exchange {
             out.extend_from_slice(carried.fence.statement().as_bytes());
         } else if step.fenced {
             // It turned out to be missing since the command was planned.
-            self.steps[self.at].fenced = false;
+            self.steps[at].fenced = false;
         }
     }
 

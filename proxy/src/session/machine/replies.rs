@@ -9,7 +9,7 @@ use ido_proxy_protocol::err::ErrPacket;
 use ido_proxy_protocol::ok::{self, OkPacket};
 use ido_proxy_protocol::packet::{self, HEADER_LEN};
 use ido_proxy_protocol::prepare::PrepareOk;
-use ido_proxy_protocol::reply::ReplyStep;
+use ido_proxy_protocol::reply::{ReplyStep, ReplyTracker};
 use ido_proxy_protocol::statement::Statement;
 use ido_proxy_protocol::status::StatusFlags;
 
@@ -19,7 +19,7 @@ use super::Stuck;
 use super::edits::Edits;
 use super::exchange::Exchange;
 use super::recovery::Recovery;
-use super::running::{Job, Owner, Running};
+use super::running::{Behind, Job, Owner, Running};
 use crate::session::book::Prepared;
 use crate::session::carried::Carried;
 use crate::session::digest::{PacketWalk, PayloadDigest};
@@ -57,7 +57,7 @@ impl Replies<'_> {
     /// It cannot be followed.
     pub(super) fn take_in(&mut self) -> Result<(), Violation> {
         while self.lost.is_none() && self.stuck.is_none() {
-            let Some(running) = &mut self.exchange.running else { break };
+            let Some(running) = &mut self.exchange.running else { return self.drop_unwanted() };
             let rest = self.input.get(self.taken..).unwrap_or_default();
             let results = running.tracker.results();
             let step = running.tracker.step(rest)?;
@@ -70,7 +70,11 @@ impl Replies<'_> {
                 || matches!(step, ReplyStep::Err { .. } | ReplyStep::Raw { last: true, .. });
             let done = running.tracker.is_done();
             self.continues = false;
-            match running.owner() {
+            let owner = running.owner();
+            if let ReplyStep::Err { .. } = step {
+                self.disown_behind();
+            }
+            match owner {
                 Owner::Client => self.client_packet(step, bytes, ended)?,
                 owner => self.own_packet(owner, step, bytes, ended)?,
             }
@@ -85,6 +89,31 @@ impl Replies<'_> {
         Ok(())
     }
 
+    /// What was sent behind the request in hand should not be done: this one failed.
+    fn disown_behind(&mut self) {
+        if let Behind::Sent = self.exchange.behind {
+            let unwanted = ReplyTracker::new(Command::Query, self.link);
+            self.exchange.behind = Behind::Unwanted(unwanted);
+        }
+    }
+
+    /// Drops the reply to what should not have been done.
+    fn drop_unwanted(&mut self) -> Result<(), Violation> {
+        while let Behind::Unwanted(tracker) = &mut self.exchange.behind {
+            let rest = self.input.get(self.taken..).unwrap_or_default();
+            let len = tracker.step(rest)?.covered();
+            if len == 0 {
+                break;
+            }
+            if tracker.is_done() {
+                self.exchange.behind = Behind::Nothing;
+            }
+            self.swallow(len);
+            self.taken += len;
+        }
+        Ok(())
+    }
+
     /// The reply to the request in hand is complete.
     fn request_done(&mut self) {
         let exchange = &mut *self.exchange;
@@ -94,6 +123,7 @@ impl Replies<'_> {
         }
         if running.owed || running.given_up {
             let error = if running.given_up { given_up() } else { owed() };
+            self.disown_behind();
             if !self.may_move() {
                 return self.give_up(&error);
             }
@@ -103,6 +133,10 @@ impl Replies<'_> {
         }
         exchange.record(self.carried, running);
         exchange.step_done();
+        if let Behind::Sent = exchange.behind {
+            exchange.behind = Behind::Nothing;
+            return exchange.run(self.carried, self.link);
+        }
         let transaction = &self.carried.transaction;
         let ours = transaction.is_implicit() || (exchange.outside && transaction.is_open());
         if self.carried.guard.is_on() && ours {
@@ -447,7 +481,8 @@ impl Replies<'_> {
         exchange.steps.truncate(exchange.at + 1);
         // Under the guard, what came behind the transaction that was given up is open still.
         let guarded = self.carried.guard.is_on() && ROLLED_BACK.contains(&code);
-        if wrapped || guarded {
+        let begun = matches!(exchange.behind, Behind::Unwanted(_));
+        if wrapped || guarded || begun {
             exchange.steps.push(Step::rollback());
         }
     }

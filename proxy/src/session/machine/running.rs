@@ -37,6 +37,18 @@ pub(super) struct Running {
     pub(super) renumber: Option<(PacketWalk, u8)>,
 }
 
+/// The request behind the one on the link.
+#[derive(Debug, Default)]
+pub(super) enum Behind {
+    /// There is none.
+    #[default]
+    Nothing,
+    /// That of the next step, on its way before the reply to this one: a BEGIN, behind a COMMIT.
+    Sent,
+    /// It was not to be done, as the one before it failed, and is done all the same: its reply is dropped.
+    Unwanted(ReplyTracker),
+}
+
 /// What a request is for.
 #[derive(Debug)]
 pub(super) enum Job {

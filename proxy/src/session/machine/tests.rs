@@ -13,6 +13,7 @@ use crate::session::fence::{Fence, FencePool};
 use crate::session::journal::budget::Budget;
 use crate::session::journal::store::Store;
 
+mod behind;
 mod cuts;
 mod fake_node;
 mod guarded;

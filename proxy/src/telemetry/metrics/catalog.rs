@@ -248,6 +248,15 @@ pub(super) const NODE_USABLE: Metric = by(
     &[],
     gauge("ido_proxy_node_usable", Unit::Count, "1 while writes may go to the node, else 0."),
 );
+pub(super) const NODE_PAUSED: Metric = by(
+    "node",
+    &[],
+    gauge(
+        "ido_proxy_node_flow_control_paused_seconds",
+        Unit::Seconds,
+        "For how long the node has stood still since it started, so that a slower one could follow.",
+    ),
+);
 pub(super) const PRIMARY: Metric = by(
     "node",
     &[],
@@ -320,6 +329,7 @@ pub(super) const ALL: &[Metric] = &[
     NODES,
     NODES_USABLE,
     NODE_USABLE,
+    NODE_PAUSED,
     PRIMARY,
     PRIMARY_CHANGES,
     PROBE_SECONDS,

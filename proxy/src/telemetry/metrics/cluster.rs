@@ -42,6 +42,7 @@ impl ClusterMetrics {
         ProbeMetrics {
             seconds: catalog::PROBE_SECONDS.histogram_of(node.to_string()),
             failed: catalog::PROBES_FAILED.counter_of(node.to_string()),
+            paused: catalog::NODE_PAUSED.gauge_of(node.to_string()),
         }
     }
 
@@ -83,6 +84,8 @@ pub(crate) struct ProbeMetrics {
     pub(crate) seconds: Histogram,
     /// Probes without an answer, or refused.
     pub(crate) failed: Counter,
+    /// For how long the node has stood still for a slower one since it started, in seconds.
+    pub(crate) paused: Gauge,
 }
 
 pub(super) struct NodeGauges {

@@ -8,6 +8,9 @@ use super::*;
 /// What Icinga sends, once it is set up.
 const BATCH: &str = "INSERT INTO t VALUES ('b');INSERT INTO t VALUES ('c');COMMIT;BEGIN";
 
+/// Bytes of the packet that commits it.
+const COMMIT: usize = HEADER_LEN + "\x03COMMIT".len();
+
 fn program(texts: &[&str]) -> Vec<Vec<u8>> {
     texts.iter().map(|text| query(text)).collect()
 }
@@ -79,8 +82,8 @@ fn lost_in_the_middle_of_rows_the_rest_of_them_comes_from_the_next_node() {
 #[test]
 fn lost_after_the_body_of_a_batch_it_is_done_again_and_committed_once() {
     let texts = ["BEGIN", BATCH];
-    let [_guard, body, _, _] = after(&texts).requests[1..] else {
-        panic!("the guard, a body, COMMIT, BEGIN")
+    let [_guard, body, _ends] = after(&texts).requests[1..] else {
+        panic!("the guard, a body, COMMIT and BEGIN")
     };
     let run = played(&texts, &[Cut::Up(body)]);
     assert_eq!(count(&run, "INSERT INTO t VALUES ('b')"), 2);
@@ -92,17 +95,20 @@ fn lost_after_the_body_of_a_batch_it_is_done_again_and_committed_once() {
 #[test]
 fn lost_after_a_commit_that_was_done_it_is_not_done_again() {
     let texts = ["BEGIN", BATCH, "INSERT INTO t VALUES ('d')", "COMMIT"];
-    let commit = after(&texts).requests[3];
-    let run = played(&texts, &[Cut::Up(commit)]);
-    assert_eq!(count(&run, "INSERT INTO t VALUES ('b')"), 1);
-    assert_eq!((run.tally().committed, run.tally().undone, run.tally().unknown), (1, 0, 0));
+    let requests = after(&texts).requests;
+    // Without the BEGIN that follows it, and with it.
+    for commit in [requests[2] + COMMIT, requests[3]] {
+        let run = played(&texts, &[Cut::Up(commit)]);
+        assert_eq!(count(&run, "INSERT INTO t VALUES ('b')"), 1);
+        assert_eq!((run.tally().committed, run.tally().undone, run.tally().unknown), (1, 0, 0));
+    }
 }
 
 /// Not done again, every row of the batch would be missing.
 #[test]
 fn lost_after_a_commit_that_was_not_done_it_is_done_again() {
     let texts = ["BEGIN", BATCH, "INSERT INTO t VALUES ('d')", "COMMIT"];
-    let commit = after(&texts).requests[3];
+    let commit = after(&texts).requests[2] + COMMIT;
     let run = played(&texts, &[Cut::Up(commit - 1)]);
     assert_eq!(count(&run, "INSERT INTO t VALUES ('b')"), 2);
     assert_eq!((run.tally().committed, run.tally().undone, run.tally().unknown), (0, 1, 0));
