@@ -16,6 +16,9 @@ lab: ## The same servers, until Ctrl-C
 	cargo build --release --locked -p ido-proxy -p ido-proxy-tests
 	target/release/lab up
 
+# Stories wait for Galera most of their time: four at once keep two cores busy, and take 2 GB.
+export RUST_TEST_THREADS ?= 4
+
 test: ## Everything: format, lints, unit, property and story tests against real servers
 	@tests/install.sh all
 	cargo fmt --all --check

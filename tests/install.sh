@@ -7,7 +7,7 @@
 # installs is started. The machine's own package sources stay as they are.
 set -eu
 
-lab='mariadb-server galera-4 icinga2-bin icinga2-common icinga2-ido-mysql rsync iproute2 nftables procps'
+lab='mariadb-server galera-4 icinga2-bin icinga2-common icinga2-ido-mysql rsync iproute2 nftables procps strace'
 clients='python3-pymysql python3-mysqldb php-cli php-mysql golang-go golang-github-go-sql-driver-mysql-dev'
 bench='haproxy nginx libnginx-mod-stream'
 

@@ -16,11 +16,8 @@ use lab::wait::{Look, wait_until};
 use lab::{Result, sql};
 use mysql_async::{Conn, Error};
 
-#[path = "abuse/bystander.rs"]
 mod bystander;
-#[path = "abuse/crowd.rs"]
 mod crowd;
-#[path = "abuse/secrets.rs"]
 mod secrets;
 
 use self::bystander::Bystander;

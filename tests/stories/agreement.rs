@@ -55,8 +55,9 @@ async fn a_switchover_moves_everybody_between_two_transactions() -> Result<()> {
         clients.push(conn);
     }
     let next = lab.galera.nodes().iter().rfind(|node| node.address() != first).expect("three");
-    let said = lab.proxies[1].tool(&["switchover", next.name()]).await?;
+    let said = lab.proxies[1].tool(&["switchover", next.name(), "--wait", "300ms"]).await?;
     assert!(said.contains(&next.address().to_string()), "{said}");
+    assert!(said.contains("1 of the sessions of this host still to follow"), "{said}");
     assert_eq!(agreed(&lab, 2).await?, next.address());
     for conn in &mut clients {
         let at: String = sql::value(conn, "SELECT @@wsrep_node_name").await?;
@@ -69,6 +70,8 @@ async fn a_switchover_moves_everybody_between_two_transactions() -> Result<()> {
         let metrics = proxy.get("/metrics").await?.body;
         assert!(metrics.lines().any(|line| line == "ido_proxy_replays_total 0"), "{metrics}");
     }
+    let said = lab.proxies[1].tool(&["switchover", next.name()]).await?;
+    assert!(said.contains("the sessions of this host have followed"), "{said}");
     let refused = lab.proxies[0].tool(&["switchover", "node9"]).await;
     assert!(refused.is_err_and(|error| error.to_string().contains("no node is called node9")));
     lab.end().await

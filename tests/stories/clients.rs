@@ -19,7 +19,6 @@ use lab::run::{Run, lab_folder};
 use lab::{LabError, Result, sql};
 use toml::Value;
 
-#[path = "clients/native.rs"]
 mod native;
 
 /// Icinga Web, Grafana and an administrator's scripts are such clients, beside Icinga itself.

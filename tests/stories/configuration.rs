@@ -8,9 +8,7 @@ use std::process::Command;
 use lab::proxy::binary;
 use tempfile::TempDir;
 
-#[path = "configuration/setup.rs"]
 mod setup;
-#[path = "configuration/wrong.rs"]
 mod wrong;
 
 /// What is shipped must be what works.

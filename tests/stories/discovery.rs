@@ -10,13 +10,9 @@ use lab::proxy::Proxy;
 use lab::wait::{Look, wait_until};
 use lab::{Lab, Result, sql};
 
-#[path = "discovery/consul.rs"]
 mod consul;
-#[path = "discovery/foreign.rs"]
 mod foreign;
-#[path = "discovery/members.rs"]
 mod members;
-#[path = "discovery/secured.rs"]
 mod secured;
 
 /// A name server that is down, or a Consul that lost its quorum, must not take the database with it:

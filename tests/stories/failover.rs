@@ -3,29 +3,16 @@
 //!
 //! Each story has a cluster of its own, so that they run side by side.
 
-#[path = "failover/client.rs"]
 mod client;
-#[path = "failover/doubt.rs"]
 mod doubt;
-#[path = "failover/gone.rs"]
 mod gone;
-#[path = "failover/icinga.rs"]
 mod icinga;
-#[path = "failover/loss.rs"]
 mod loss;
-#[path = "failover/outage.rs"]
 mod outage;
-#[path = "failover/paths.rs"]
 mod paths;
-#[path = "failover/random.rs"]
 mod random;
-#[path = "failover/replay.rs"]
 mod replay;
-#[path = "failover/session.rs"]
 mod session;
-#[path = "failover/sizes.rs"]
 mod sizes;
-#[path = "failover/stage.rs"]
 mod stage;
-#[path = "failover/writers.rs"]
 mod writers;

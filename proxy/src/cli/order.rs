@@ -1,10 +1,15 @@
 //! `ido-proxy switchover` and `ido-proxy drain`
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
+use serde::Deserialize;
+use tokio::time::{Instant, sleep};
 
 use super::ConfigFile;
+use super::daemon::{self, AskError};
 use crate::app::{cluster_settings, own_host};
 use crate::cluster::NodeAddr;
 use crate::cluster::order::{Order, OrderError, carry_out};
@@ -22,6 +27,8 @@ pub(super) struct Switchover {
     /// The node: its wsrep_node_name, its address, or its address without the port
     #[arg(value_name = "NODE")]
     node: String,
+    #[command(flatten)]
+    patience: Patience,
 }
 
 /// Take a node out of use, for every proxy of the cluster, until `--undo`.
@@ -39,11 +46,20 @@ pub(super) struct Drain {
     /// Give the node back: it may be used as any other again. Nothing moves for that
     #[arg(long)]
     undo: bool,
+    #[command(flatten)]
+    patience: Patience,
+}
+
+#[derive(Args, Debug)]
+struct Patience {
+    /// How long to wait until the sessions of this host have followed; 0s: not at all
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
+    wait: Duration,
 }
 
 impl Switchover {
     pub(super) fn execute(self) -> ExitCode {
-        carry(Order::Primary, &self.config, &self.node, |_, pin| {
+        carry(Order::Primary, &self.config, &self.node, &self.patience, |_, pin| {
             format!("{} is the primary of all proxies (epoch {})", pin.node, pin.epoch)
         })
     }
@@ -52,7 +68,7 @@ impl Switchover {
 impl Drain {
     pub(super) fn execute(self) -> ExitCode {
         let order = if self.undo { Order::Undrain } else { Order::Drain };
-        carry(order, &self.config, &self.node, |node, pin| match order {
+        carry(order, &self.config, &self.node, &self.patience, |node, pin| match order {
             Order::Undrain => format!("{node} may be used again; the primary is {}", pin.node),
             _ if pin.node == node => {
                 format!("{node} is drained, but stays the primary until another node is usable")
@@ -67,6 +83,7 @@ fn carry(
     order: Order,
     config: &ConfigFile,
     node: &str,
+    patience: &Patience,
     say: impl FnOnce(NodeAddr, &Pin) -> String,
 ) -> ExitCode {
     let config = match config.load() {
@@ -76,6 +93,100 @@ fn carry(
     let by = format!("an operator at {}", own_host());
     super::say(async {
         let (node, pin) = carry_out(order, cluster_settings(&config), node, by).await?;
-        Ok::<_, OrderError>(say(node, &pin) + "\n")
+        let goal = Goal::of(order, node, &pin);
+        let followed = followed(config.admin.http, goal.as_ref(), patience.wait).await;
+        Ok::<_, OrderError>(format!("{}\n{followed}", say(node, &pin)))
     })
+}
+
+/// Where sessions are to be when an order has been followed.
+#[derive(Debug)]
+enum Goal {
+    /// Those that write are at this node.
+    At(String),
+    /// None is at this node.
+    NotAt(String),
+}
+
+/// As much of `/status` as is needed here.
+#[derive(Debug, Deserialize)]
+struct Status {
+    sessions: Vec<Session>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Session {
+    node: Option<String>,
+    role: String,
+}
+
+impl Goal {
+    /// `None`: nobody moves.
+    fn of(order: Order, node: NodeAddr, pin: &Pin) -> Option<Self> {
+        match order {
+            Order::Primary => Some(Self::At(node.to_string())),
+            Order::Drain if pin.node != node => Some(Self::NotAt(node.to_string())),
+            Order::Drain | Order::Undrain => None,
+        }
+    }
+
+    /// How many have still to follow. One without a link takes its next one where it should.
+    fn missed_by(&self, status: &Status) -> usize {
+        let late = |session: &&Session| match (self, &session.node) {
+            (_, None) => false,
+            (Self::At(goal), Some(node)) => node != goal && session.role == "writer",
+            (Self::NotAt(left), Some(node)) => node == left,
+        };
+        status.sessions.iter().filter(late).count()
+    }
+}
+
+/// Waits until the sessions of the daemon on this host have followed, and says so, or how many have not.
+async fn followed(daemon: SocketAddr, goal: Option<&Goal>, wait: Duration) -> String {
+    let Some(goal) = goal.filter(|_| !wait.is_zero()) else { return String::new() };
+    let deadline = Instant::now() + wait;
+    loop {
+        let late = match daemon::get::<Status>(daemon, "/status").await {
+            Ok(status) => goal.missed_by(&status),
+            Err(AskError::Unreachable { .. }) => return String::new(),
+            Err(error) => {
+                return format!("whether the sessions have followed is not known: {error}\n");
+            }
+        };
+        if late == 0 {
+            return "the sessions of this host have followed\n".into();
+        }
+        if Instant::now() >= deadline {
+            return format!(
+                "{late} of the sessions of this host still to follow, when their transactions are over: \
+                 SHOW SESSIONS on the console lists them\n"
+            );
+        }
+        sleep(PACE).await;
+    }
+}
+
+/// Between two looks at the sessions.
+const PACE: Duration = Duration::from_millis(50);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn late(goal: &Goal, sessions: &[(&str, &str)]) -> usize {
+        let sessions = sessions.iter().map(|(role, node)| Session {
+            node: (!node.is_empty()).then(|| (*node).to_owned()),
+            role: (*role).to_owned(),
+        });
+        goal.missed_by(&Status { sessions: sessions.collect() })
+    }
+
+    /// Who shuts a node down because nobody is said to be there any more cuts the clients that are.
+    #[test]
+    fn sessions_that_are_still_there_are_counted() {
+        let sessions = [("writer", "a:1"), ("writer", "b:1"), ("reader", "a:1"), ("writer", "")];
+        assert_eq!(late(&Goal::At("b:1".into()), &sessions), 1, "readers stay where they are");
+        assert_eq!(late(&Goal::NotAt("a:1".into()), &sessions), 2);
+        assert_eq!(late(&Goal::At("b:1".into()), &sessions[1..]), 0);
+    }
 }

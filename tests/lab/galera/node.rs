@@ -14,7 +14,7 @@ use super::{GaleraSpec, template};
 use crate::counters;
 use crate::error::{Context, LabError, Result};
 use crate::part::Part;
-use crate::process::{Program, run_tool};
+use crate::process::{Process, Program, run_tool};
 use crate::run::Run;
 use crate::sql;
 use crate::wait::{Look, wait_until};
@@ -222,6 +222,30 @@ impl Node {
     /// When it does not run.
     pub fn cont(&self) -> Result<()> {
         self.part.cont()
+    }
+
+    /// Lets every flush to its disk take this much longer, until what is returned is dropped. It flushes at each
+    /// COMMIT from now on.
+    ///
+    /// # Errors
+    /// When it does not run, or strace is missing.
+    pub async fn slow_disk(&self, by: Duration) -> Result<Process> {
+        self.hold("SET GLOBAL innodb_flush_log_at_trx_commit = 1").await?;
+        let Some(id) = self.part.id() else {
+            return Err(LabError::Refused(format!("{} does not run", self.name())));
+        };
+        let calls = "fsync,fdatasync";
+        let inject = format!("inject={calls}:delay_exit={}", by.as_micros());
+        let process = Program::new(format!("{}-slow-disk", self.name()), "strace")
+            .args(["-f", "-e", &format!("trace={calls}"), "-e", &inject, "-p", &id.to_string()])
+            .spawn(&self.run)?;
+        let what = format!("the disk of {} is slow", self.name());
+        wait_until(&what, STEP, Some(process.log()), async || {
+            let said = fs::read_to_string(process.log()).unwrap_or_default();
+            if said.contains("attached") { Look::Done(()) } else { Look::NotYet(said) }
+        })
+        .await?;
+        Ok(process)
     }
 
     /// Starts it again after its end, and waits until it is back among the others.

@@ -9,7 +9,7 @@ use mysql_async::Conn;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::task::JoinSet;
 
-use crate::{SOON, Stage};
+use super::{SOON, Stage};
 
 /// A client in a reconnect loop on a hundred machines must not take the database from the others, nor
 /// fill the disk with log lines.

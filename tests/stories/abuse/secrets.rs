@@ -5,7 +5,7 @@ use lab::{Result, sql};
 use mysql_async::Conn;
 use toml::{Table, Value};
 
-use crate::{SOON, Stage};
+use super::{SOON, Stage};
 
 /// Logs are mailed, pasted into tickets, and collected on machines that are guarded less.
 #[tokio::test]

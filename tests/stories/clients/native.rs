@@ -9,7 +9,7 @@ use mysql_async::{
     TextProtocol, Value, WhiteListFsHandler,
 };
 
-use crate::{DATABASE, Place, Way};
+use super::{DATABASE, Place, Way};
 
 /// Plays it all, and returns the transcript.
 pub(crate) async fn play(place: Place) -> Result<String> {

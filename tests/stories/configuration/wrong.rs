@@ -1,6 +1,6 @@
 //! Every key of the shipped example, wrong in turn.
 
-use crate::{BAD, Desk, EXAMPLE, GOOD};
+use super::{BAD, Desk, EXAMPLE, GOOD};
 
 /// Whoever gets a key wrong is shown the line, the place in it, and what would be right.
 #[test]

@@ -7,8 +7,8 @@ use lab::galera::Node;
 use lab::{LabError, Result};
 use mysql_async::Conn;
 
-use crate::client::{adding, counting, locking};
-use crate::stage::{RECOVERY, SOON, Stage, Story};
+use super::client::{adding, counting, locking};
+use super::stage::{RECOVERY, SOON, Stage, Story};
 
 /// The story itself: without a fault all of it holds.
 #[tokio::test]

@@ -5,8 +5,8 @@ use lab::galera::Node;
 use lab::raw::Raw;
 use lab::wait::{Look, wait_until};
 
-use crate::client::{adding, counting, locking};
-use crate::stage::{SOON, Stage, Story};
+use super::client::{adding, counting, locking};
+use super::stage::{SOON, Stage, Story};
 
 /// Icinga is killed in the middle of a batch. Its locks would make the Icinga that is started next wait.
 #[tokio::test]
@@ -41,7 +41,7 @@ async fn a_client_that_is_killed_while_it_waits_is_forgotten() -> Story {
     primary.kill().await?;
     raw.vanish()?;
     let second = stage.moved_from(primary).await?;
-    stage.lab.galera.size(2, crate::stage::RECOVERY).await?;
+    stage.lab.galera.size(2, super::stage::RECOVERY).await?;
     no_links(&stage, second).await?;
     let mut next = stage.client().await?;
     next.tell(&counting(1)).await?;

@@ -8,7 +8,7 @@ use lab::wait::{Look, wait_until};
 use lab::whole::Builder;
 use lab::{Result, findings};
 
-use crate::stage::{RECOVERY, Stage, Story};
+use super::stage::{RECOVERY, Stage, Story};
 
 /// What it is all for: its history is whole, its log is clean, and it never connected again.
 #[tokio::test]

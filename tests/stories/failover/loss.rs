@@ -1,7 +1,7 @@
 //! One client, one fault, at a moment that is chosen.
 
-use crate::client::{adding, counting, locking};
-use crate::stage::{SOON, Stage, Story};
+use super::client::{adding, counting, locking};
+use super::stage::{SOON, Stage, Story};
 
 /// An administrator's session, or Icinga between two batches: a transaction is open and nothing runs.
 #[tokio::test]

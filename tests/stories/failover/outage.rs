@@ -4,8 +4,8 @@ use lab::galera::Node;
 use lab::{LabError, Result};
 use mysql_async::Conn;
 
-use crate::client::{Client, adding, counting, locking};
-use crate::stage::{RECOVERY, SOON, Stage, Story};
+use super::client::{Client, adding, counting, locking};
+use super::stage::{RECOVERY, SOON, Stage, Story};
 
 /// The Tuesday on which all three nodes get a new kernel.
 #[tokio::test]

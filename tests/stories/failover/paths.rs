@@ -3,8 +3,8 @@
 use lab::Result;
 use lab::galera::Node;
 
-use crate::client::counting;
-use crate::stage::{RECOVERY, Stage, Story};
+use super::client::counting;
+use super::stage::{RECOVERY, Stage, Story};
 
 /// A reset proves nothing about the node: to leave it would move everybody for one connection's sake.
 #[tokio::test]

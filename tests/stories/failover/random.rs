@@ -1,8 +1,8 @@
 //! Faults in an order that nobody chose, with writers of every kind at work.
 //!
 //! The seed is printed, and can be given again: `IDO_PROXY_SEED=7 IDO_PROXY_FAULTS=100 cargo test -p
-//! ido-proxy-tests --test failover random`. The same seed makes the same faults; when they strike is up
-//! to the machine.
+//! ido-proxy-tests --test stories failover::random`. The same seed makes the same faults; when they strike
+//! is up to the machine.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -14,7 +14,7 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use tokio::time::sleep;
 
-use crate::stage::{PATTERNS, RECOVERY, Stage, Story, UNTOLD};
+use super::stage::{PATTERNS, RECOVERY, Stage, Story, UNTOLD};
 
 /// Whatever was not thought of.
 #[tokio::test]

@@ -3,8 +3,8 @@
 use lab::Result;
 use mysql_async::ChangeUserOpts;
 
-use crate::client::Client;
-use crate::stage::{Stage, Story};
+use super::client::Client;
+use super::stage::{Stage, Story};
 
 /// Settings are what they were at each statement, not what they were in the end: a time written in one time
 /// zone is another time in the next.

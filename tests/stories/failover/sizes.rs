@@ -7,8 +7,8 @@ use lab::whole::Builder;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
-use crate::client::adding;
-use crate::stage::{RECOVERY, SOON, Stage, Story};
+use super::client::adding;
+use super::stage::{RECOVERY, SOON, Stage, Story};
 
 /// A report reads fifty megabytes in a transaction, and its node dies half-way. It gets the rest, row for
 /// row, or a clear end: never a result that looks whole and is not.

@@ -15,7 +15,7 @@ use lab::{Lab, LabError, Result};
 use mysql_async::OptsBuilder;
 use mysql_async::prelude::FromRow;
 
-use crate::client::Client;
+use super::client::Client;
 
 pub(crate) use lab::story::Story;
 

@@ -4,7 +4,7 @@ use lab::Result;
 use lab::galera::Node;
 use lab::ledger::Writer;
 
-use crate::stage::{RECOVERY, Stage, Story};
+use super::stage::{RECOVERY, Stage, Story};
 
 /// Power lost, out of memory, a crash.
 #[tokio::test]

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lab::sql;
 
-use crate::reader::Reader;
-use crate::stage::{Stage, Story};
+use super::reader::Reader;
+use super::stage::{Stage, Story};
 
 /// Dashboards would slow down the node that Icinga writes to, or all would ask the same other one.
 #[tokio::test]
@@ -63,7 +63,7 @@ async fn with_sync_wait_what_was_just_written_is_read_at_once() -> Story {
         let batch = format!(
             "BEGIN; INSERT INTO story SELECT {first} + seq, REPEAT('x', 200) FROM seq_1_to_300; COMMIT"
         );
-        sql::script(&mut writer.conn, "a batch", &batch, crate::stage::RECOVERY).await?;
+        sql::script(&mut writer.conn, "a batch", &batch, super::stage::RECOVERY).await?;
         let reader = &mut readers[(round % 2) as usize];
         let query = format!("SELECT COUNT(*) FROM story WHERE id > {first}");
         let found: u64 = reader.value(&query).await?;

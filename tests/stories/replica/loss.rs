@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use lab::sql;
 
-use crate::reader::Reader;
-use crate::stage::{RECOVERY, Stage, Story};
+use super::reader::Reader;
+use super::stage::{RECOVERY, Stage, Story};
 
 /// A dashboard would show an error whenever a database server is restarted, though others are there.
 #[tokio::test]

@@ -4,7 +4,7 @@ use lab::Result;
 use lab::galera::Node;
 use mysql_async::prelude::Queryable;
 
-use crate::stage::{RECOVERY, Stage, Story};
+use super::stage::{RECOVERY, Stage, Story};
 
 /// Two dashboards that write at two nodes conflict with Icinga; and one that is meant to read only must not be
 /// able to empty a table.

@@ -9,7 +9,7 @@ use lab::wait::{Look, wait_until};
 use lab::whole::Builder;
 use lab::{Lab, LabError, Result, sql};
 
-use crate::reader::Reader;
+use super::reader::Reader;
 
 pub(crate) use lab::story::Story;
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lab::proxy::MONITOR;
 
-use crate::pair::{Pair, RECOVERY, Story};
+use super::pair::{Pair, RECOVERY, Story};
 
 /// A backup desyncs the primary: it would fall behind, and stop the cluster when it catches up.
 #[tokio::test]
@@ -146,12 +146,34 @@ async fn a_cluster_that_stands_still_for_a_slow_node_is_waited_for() -> Story {
     let pair = Pair::set().await?;
     let first = pair.moved(1).await?;
     let slow = pair.others(first)[1];
-    let locked = slow.hold("FLUSH TABLES WITH READ LOCK").await?;
+    slow.hold("SET GLOBAL wsrep_provider_options = 'gcs.fc_limit=1'").await?;
+    let disk = slow.slow_disk(Duration::from_secs(2)).await?;
     // Longer than a silent primary is waited for.
-    tokio::time::sleep(Duration::from_secs(6)).await;
-    drop(locked);
+    pair.stands_still(first, Duration::from_secs(6)).await?;
+    drop(disk);
     pair.go_on().await?;
     pair.must(pair.moved(1).await?.index() == first.index(), "there was no reason to move")?;
     pair.nothing_was_replayed().await?;
+    pair.shows_that_it_stood_still(first).await?;
     pair.end().await
 }
+
+/// A disk under a backup, or one that is about to die, takes seconds for what each COMMIT waits for: slow is not
+/// dead, and at the next node the client would have to do it again.
+#[tokio::test]
+async fn a_primary_whose_disk_is_slow_is_waited_for() -> Story {
+    let pair = Pair::with_clients_of(&[1]).await?;
+    let first = pair.moved(1).await?;
+    let slow = first.slow_disk(SLOW).await?;
+    pair.goes_on(2).await?;
+    drop(slow);
+    pair.go_on().await?;
+    pair.must(pair.moved(1).await?.index() == first.index(), "there was no reason to move")?;
+    pair.nothing_was_replayed().await?;
+    let longest = pair.longest_pause().await?;
+    assert!(longest >= SLOW, "the disk was not slow: no COMMIT took longer than {longest:?}");
+    Ok(())
+}
+
+/// Longer than Galera, and a proxy, wait for a silent node.
+const SLOW: Duration = Duration::from_secs(8);

@@ -7,7 +7,7 @@ use lab::wait::{Look, wait_until};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
-use crate::pair::{Pair, RECOVERY, Story};
+use super::pair::{Pair, RECOVERY, Story};
 
 /// A power cut at night. In the morning Icinga's clients, old ones and one that came meanwhile, go on: all that they
 /// were told is there.

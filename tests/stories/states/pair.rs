@@ -48,8 +48,13 @@ impl Pair {
 
     /// Waits until every client has written more.
     pub(crate) async fn go_on(&self) -> Result<()> {
+        self.goes_on(5).await
+    }
+
+    /// Waits until every client has written so many transactions more.
+    pub(crate) async fn goes_on(&self, transactions: u64) -> Result<()> {
         for writer in &self.writers {
-            writer.writes(5, RECOVERY).await?;
+            writer.writes(transactions, RECOVERY).await?;
         }
         Ok(())
     }
@@ -98,6 +103,32 @@ impl Pair {
             let metrics = proxy.get("/metrics").await?.body;
             let none = metrics.lines().any(|line| line == "ido_proxy_replays_total 0");
             self.must(none, format!("{} has replayed", proxy.part().name()))?;
+        }
+        Ok(())
+    }
+
+    /// Waits until Galera has stopped writes at `node` for so long, in all.
+    pub(crate) async fn stands_still(&self, node: &Node, long: Duration) -> Result<()> {
+        let what = format!("{} has stood still for {long:?}", node.name());
+        wait_until(&what, RECOVERY, Some(&node.log()), async || {
+            match node.counter("wsrep_flow_control_paused_ns").await.map(Duration::from_nanos) {
+                Ok(paused) if paused >= long => Look::Done(()),
+                Ok(paused) => node.part().look(format!("{paused:?}")),
+                Err(error) => node.part().look(error),
+            }
+        })
+        .await
+    }
+
+    /// Whoever looks for the reason why everything is slow finds how long the node has waited for another one.
+    pub(crate) async fn shows_that_it_stood_still(&self, node: &Node) -> Result<()> {
+        let name = "ido_proxy_node_flow_control_paused_seconds";
+        let series = format!("{name}{{node=\"{}\"}} ", node.address());
+        for proxy in &self.lab.proxies {
+            let metrics = proxy.get("/metrics").await?.body;
+            let shown = metrics.lines().find_map(|line| line.strip_prefix(&series));
+            let seconds = shown.and_then(|seconds| seconds.parse::<f64>().ok()).unwrap_or_default();
+            self.must(seconds > 1.0, format!("{} shows {shown:?}", proxy.part().name()))?;
         }
         Ok(())
     }

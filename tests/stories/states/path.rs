@@ -9,7 +9,7 @@ use lab::proxy::Proxy;
 use lab::wait::{Look, wait_until};
 use lab::{Result, sql};
 
-use crate::pair::{Pair, RECOVERY, Story, shown};
+use super::pair::{Pair, RECOVERY, Story, shown};
 
 /// One master's way to the primary is broken, and nothing else: it would stand still for ever, or write
 /// elsewhere than the other one.
