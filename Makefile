@@ -23,8 +23,8 @@ test: ## Everything: format, lints, unit, property and story tests against real 
 	@tests/install.sh all
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
-# The stories run this binary, and cargo test alone does not build it.
-	cargo build --locked -p ido-proxy
+# With the binary that the stories run, which cargo test alone does not build.
+	cargo build --workspace --all-targets --locked
 	cargo test --workspace --locked --no-fail-fast
 
 bench: ## Latency, throughput, memory and failover beside a direct connection, HAProxy and nginx

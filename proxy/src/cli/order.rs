@@ -94,7 +94,7 @@ fn carry(
     super::say(async {
         let (node, pin) = carry_out(order, cluster_settings(&config), node, by).await?;
         let goal = Goal::of(order, node, &pin);
-        let followed = followed(config.admin.http, goal.as_ref(), patience.wait).await;
+        let followed = followed(config.admin.http, goal.as_ref(), pin.epoch, patience.wait).await;
         Ok::<_, OrderError>(format!("{}\n{followed}", say(node, &pin)))
     })
 }
@@ -111,6 +111,7 @@ enum Goal {
 /// As much of `/status` as is needed here.
 #[derive(Debug, Deserialize)]
 struct Status {
+    epoch: u64,
     sessions: Vec<Session>,
 }
 
@@ -118,6 +119,8 @@ struct Status {
 struct Session {
     node: Option<String>,
     role: String,
+    /// Why it cannot move, whatever it does.
+    stays: Option<String>,
 }
 
 impl Goal {
@@ -130,31 +133,47 @@ impl Goal {
         }
     }
 
-    /// How many have still to follow. One without a link takes its next one where it should.
-    fn missed_by(&self, status: &Status) -> usize {
+    /// How many have still to follow, and how many never will. One without a link takes its next one where it
+    /// should.
+    fn missed_by(&self, sessions: &[Session]) -> (usize, usize) {
         let late = |session: &&Session| match (self, &session.node) {
             (_, None) => false,
             (Self::At(goal), Some(node)) => node != goal && session.role == "writer",
             (Self::NotAt(left), Some(node)) => node == left,
         };
-        status.sessions.iter().filter(late).count()
+        let late: Vec<_> = sessions.iter().filter(late).collect();
+        let stay = late.iter().filter(|session| session.stays.is_some()).count();
+        (late.len() - stay, stay)
     }
 }
 
-/// Waits until the sessions of the daemon on this host have followed, and says so, or how many have not.
-async fn followed(daemon: SocketAddr, goal: Option<&Goal>, wait: Duration) -> String {
+/// Waits until the daemon on this host knows of this `epoch` and its sessions have followed, and says so, or how
+/// many have not.
+async fn followed(daemon: SocketAddr, goal: Option<&Goal>, epoch: u64, wait: Duration) -> String {
     let Some(goal) = goal.filter(|_| !wait.is_zero()) else { return String::new() };
     let deadline = Instant::now() + wait;
     loop {
-        let late = match daemon::get::<Status>(daemon, "/status").await {
-            Ok(status) => goal.missed_by(&status),
+        let (late, stay, known) = match daemon::get::<Status>(daemon, "/status").await {
+            Ok(status) => {
+                let (late, stay) = goal.missed_by(&status.sessions);
+                (late, stay, status.epoch >= epoch)
+            }
             Err(AskError::Unreachable { .. }) => return String::new(),
             Err(error) => {
                 return format!("whether the sessions have followed is not known: {error}\n");
             }
         };
-        if late == 0 {
+        if known && (late, stay) == (0, 0) {
             return "the sessions of this host have followed\n".into();
+        }
+        if known && late == 0 {
+            return format!(
+                "{stay} of the sessions of this host cannot follow and will end with their node: \
+                 ido-proxy explain says why; the others have followed\n"
+            );
+        }
+        if Instant::now() >= deadline && !known {
+            return "the ido-proxy of this host does not know of it yet\n".into();
         }
         if Instant::now() >= deadline {
             return format!(
@@ -173,20 +192,22 @@ const PACE: Duration = Duration::from_millis(50);
 mod tests {
     use super::*;
 
-    fn late(goal: &Goal, sessions: &[(&str, &str)]) -> usize {
+    fn late(goal: &Goal, sessions: &[(&str, &str)]) -> (usize, usize) {
         let sessions = sessions.iter().map(|(role, node)| Session {
             node: (!node.is_empty()).then(|| (*node).to_owned()),
-            role: (*role).to_owned(),
+            role: role.trim_end_matches('!').to_owned(),
+            stays: role.ends_with('!').then(|| "temporary_table".to_owned()),
         });
-        goal.missed_by(&Status { sessions: sessions.collect() })
+        goal.missed_by(&sessions.collect::<Vec<_>>())
     }
 
     /// Who shuts a node down because nobody is said to be there any more cuts the clients that are.
     #[test]
     fn sessions_that_are_still_there_are_counted() {
         let sessions = [("writer", "a:1"), ("writer", "b:1"), ("reader", "a:1"), ("writer", "")];
-        assert_eq!(late(&Goal::At("b:1".into()), &sessions), 1, "readers stay where they are");
-        assert_eq!(late(&Goal::NotAt("a:1".into()), &sessions), 2);
-        assert_eq!(late(&Goal::At("b:1".into()), &sessions[1..]), 0);
+        assert_eq!(late(&Goal::At("b:1".into()), &sessions), (1, 0), "readers stay where they are");
+        assert_eq!(late(&Goal::NotAt("a:1".into()), &sessions), (2, 0));
+        assert_eq!(late(&Goal::At("b:1".into()), &sessions[1..]), (0, 0));
+        assert_eq!(late(&Goal::NotAt("a:1".into()), &[("reader!", "a:1")]), (0, 1));
     }
 }

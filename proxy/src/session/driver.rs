@@ -125,7 +125,11 @@ impl Session {
                     self.hold().await?;
                     self.begin(command);
                 }
-                Next::Pause(tries) => sleep(backoff(tries)).await,
+                Next::Pause(tries) => {
+                    sleep(backoff(tries)).await;
+                    // It is done again from the start: rather at the node that was ordered meanwhile.
+                    self.obey()?;
+                }
                 Next::Relink => {
                     self.hold().await?;
                     self.obey()?;
@@ -546,9 +550,10 @@ impl Session {
         // A command that nobody has looked at yet waits for its answer too.
         let unread = self.client.input.get(HEADER_LEN - 1).filter(|_| self.machine.is_idle());
         let unread = unread.map(|id| id.wrapping_add(1));
-        let sequence = self.machine.error_sequence().or(waiting).or(unread);
-        // What may have been committed is said first: who takes it for rolled back does it again.
         let in_doubt = self.machine.is_busy() && self.machine.carried.fence.is_in_doubt();
+        let (settled, sequence) = self.machine.last_words();
+        let sequence = sequence.or(waiting).or(unread);
+        // What may have been committed is said first: who takes it for rolled back does it again.
         let doubt = |error: ErrPacket| match end {
             End::Stuck { stuck: Stuck::Doubt(_), .. } => error,
             _ if in_doubt => ErrPacket::new(
@@ -562,6 +567,7 @@ impl Session {
             _ => error,
         };
         if let (Some(error), Some(sequence)) = (end.error().map(doubt), sequence) {
+            self.client.push(&settled);
             queue_packet(&mut self.client, &error.encode(), sequence);
         }
         if !self.client.output.is_empty() {

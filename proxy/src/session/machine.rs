@@ -565,6 +565,19 @@ impl Machine {
         }
     }
 
+    /// What the client is to hear before an error of our own: how that which it has committed was answered. And
+    /// the sequence id of the error, as of [`Self::error_sequence`].
+    pub(crate) fn last_words(&mut self) -> (Vec<u8>, Option<u8>) {
+        let sequence = self.error_sequence();
+        match &mut self.state {
+            State::Busy(exchange) if sequence.is_some() => {
+                let behind = exchange.keep_settled();
+                (std::mem::take(&mut exchange.held), behind.or(sequence))
+            }
+            _ => (Vec::new(), sequence),
+        }
+    }
+
     /// Whether the session could change its link here without doing anything again.
     pub(crate) fn at_boundary(&self) -> bool {
         self.is_idle() && self.carried.transaction.is_clean()

@@ -48,7 +48,7 @@ async fn icinga_notices_nothing_of_a_primary_lost_in_the_middle_of_its_first_dum
     let primary = stage.primary().await?;
     let mut root = primary.hold("SET SESSION TRANSACTION ISOLATION LEVEL READ UNCOMMITTED").await?;
     let log = stage.lab.icinga().part().log();
-    wait_until("the middle of the dump", RECOVERY, Some(&log), async || {
+    wait_until("the middle of the dump", Icinga::PATIENCE, Some(&log), async || {
         match lab::sql::value::<u32>(&mut root, "SELECT COUNT(*) FROM icinga.icinga_objects").await
         {
             Ok(written) if written >= services => Look::Done(()),

@@ -55,6 +55,8 @@ pub(super) struct Exchange {
     pub(super) origin: u8,
     /// Something of the reply has been passed on.
     pub(super) begun: bool,
+    /// How much of `held` tells of what was committed, and the sequence id behind that.
+    settled: Option<(usize, u8)>,
     /// `held` and `sequence` as they were before the wrapped statement in hand.
     pub(super) wrap_mark: (usize, u8),
     /// What was passed on of a reply that has not ended.
@@ -144,6 +146,7 @@ impl Exchange {
             outside,
             origin: sequence.wrapping_add(1),
             begun: false,
+            settled: None,
             wrap_mark: (0, sequence.wrapping_add(1)),
             delivered: None,
             splice: None,
@@ -494,6 +497,7 @@ impl Exchange {
                 self.held.extend(told);
                 self.sequence = sequence;
             }
+            self.settle();
             return true;
         }
         let (first, end) = match (step.pieces.first(), step.pieces.last()) {
@@ -522,6 +526,7 @@ impl Exchange {
         }
         let ok = OkPacket { status, ..OkPacket::default() }.encode(Capabilities::PROTOCOL_41);
         self.sequence = packet::frame(&ok, self.sequence, &mut self.held);
+        self.settle();
         self.setup = carried.book.now();
         true
     }
@@ -602,8 +607,20 @@ impl Exchange {
         }
         self.steps.clear();
         self.at = 0;
-        self.held.clear();
-        packet::frame(&error.encode(), self.origin, &mut self.held);
+        let sequence = self.keep_settled().unwrap_or(self.origin);
+        packet::frame(&error.encode(), sequence, &mut self.held);
+    }
+
+    /// What is held now tells of what was committed.
+    pub(super) fn settle(&mut self) {
+        self.settled = Some((self.held.len(), self.sequence));
+    }
+
+    /// Forgets what is held, but that which tells of what was committed: a client that is told nothing of that
+    /// would do it again. Returns the sequence id of what comes behind it.
+    pub(super) fn keep_settled(&mut self) -> Option<u8> {
+        self.held.truncate(self.settled.map_or(0, |(held, _)| held));
+        self.settled.map(|(_, sequence)| sequence)
     }
 
     /// The link is lost under the request in hand. If that is a COMMIT of ours, done anew, and it was

@@ -129,7 +129,10 @@ impl Replies<'_> {
             }
             self.exchange.running = Some(running);
             let recovery = Recovery::in_doubt_or_not(self.carried);
-            return self.again(recovery, error);
+            self.again(recovery, error);
+            // Its reply is complete, be it told or not.
+            self.exchange.running = None;
+            return;
         }
         exchange.record(self.carried, running);
         exchange.step_done();
@@ -376,6 +379,7 @@ impl Replies<'_> {
         if ends {
             running.cut_at(place + 1, (held.len(), *sequence));
             *setup = self.carried.book.now();
+            self.exchange.settle();
         }
     }
 
@@ -569,7 +573,10 @@ impl Replies<'_> {
                 }
                 match what {
                     Some(What::Guard(false)) => self.carried.guard.turned(false),
-                    Some(What::Commit) => self.carried.committed(),
+                    Some(What::Commit) => {
+                        self.carried.committed();
+                        self.exchange.settle();
+                    }
                     Some(What::Rollback) => self.carried.rolled_back(),
                     _ => {}
                 }

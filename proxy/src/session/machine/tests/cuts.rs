@@ -114,6 +114,49 @@ fn lost_after_a_commit_that_was_not_done_it_is_done_again() {
     assert_eq!((run.tally().committed, run.tally().undone, run.tally().unknown), (0, 1, 0));
 }
 
+/// A client that is told "rolled back" for all of a text does all of it again: what was committed would be there
+/// twice.
+#[test]
+fn what_was_committed_is_told_before_the_error_of_what_was_not() {
+    const TEXT: &str = "INSERT INTO t VALUES ('a');COMMIT;BEGIN;INSERT INTO t VALUES ('b');\
+        INSERT INTO t VALUES ('c');INSERT INTO t VALUES ('d')";
+    let mut refused = 0;
+    for after in 0..12 {
+        let mut run = Run::new(without_tracking(), []);
+        // Then again and again, without a word.
+        run.cluster.gives_up.extend(std::iter::once(after).chain([1; 100]));
+        run.all(&program(&["BEGIN", TEXT])).expect("it goes on");
+        let told = packets(&run.to_client);
+        let is_told_error = told.iter().any(|packet| packet.contains("\\xff"));
+        if is_told_error && run.cluster.tokens().len() == 1 {
+            refused += 1;
+            assert_eq!(last_error(&run).code, 1213);
+            // That of the BEGIN before, INSERT, COMMIT, the error.
+            let [_, insert, commit, error, _rest] = &told[..] else { panic!("{told:?}") };
+            assert!(insert.starts_with("1 \\x00\\x01\\x01"), "{told:?}");
+            assert!(commit.starts_with("2 \\x00") && error.starts_with("3 \\xff"), "{told:?}");
+        }
+    }
+    assert!(refused > 0);
+}
+
+/// The same where the session ends behind the COMMIT, as nobody is there who could go on.
+#[test]
+fn what_was_committed_is_told_before_the_session_ends() {
+    let mut play = Play::new(icinga());
+    play.client_sends(&query("BEGIN")).node_sends(&ok(1, in_transaction(), EMPTY));
+    play.client_sends(&query("INSERT INTO t VALUES ('a');COMMIT;BEGIN"));
+    play.node_sends(&ok(1, StatusFlags::IN_TRANS, b""));
+    let more = StatusFlags::IN_TRANS | StatusFlags::MORE_RESULTS;
+    let fence = OkPacket { affected_rows: 1, status: StatusFlags::IN_TRANS, ..OkPacket::default() };
+    let fence = framed(&fence.encode(Capabilities::SESSION_TRACK), 2);
+    play.node_sends(&[ok(1, more, WROTE), fence].concat());
+    play.node_sends(&ok(1, StatusFlags::empty(), NONE));
+    play.machine.link_lost().expect("it could go on");
+    let (words, sequence) = play.machine.last_words();
+    assert_eq!((packets(&words).len(), sequence), (3, Some(3)), "INSERT and COMMIT, and no rest");
+}
+
 /// It cannot be done again. Who is not told that it was done does it again.
 #[test]
 fn of_a_transaction_that_is_not_kept_it_is_told_that_it_was_committed() {
