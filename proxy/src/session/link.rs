@@ -59,6 +59,8 @@ pub(crate) struct Link {
     pub(crate) kills: Option<u64>,
     /// The node takes no more from us; what it still has to say is read.
     pub(crate) deaf: bool,
+    /// The connection was reset, and a write was told so.
+    pub(crate) reset: bool,
     /// When to give it up, though a transaction is open on it: writes may not come to their end there.
     pub(super) gives_up_at: Option<Instant>,
     /// The node answers no probe. When to say next that it answers us.
@@ -286,6 +288,7 @@ impl Link {
             welcome,
             kills: None,
             deaf: false,
+            reset: false,
             gives_up_at: None,
             vouches: None,
         };

@@ -81,6 +81,13 @@ impl Wire {
         self.stream.peer_has_closed()
     }
 
+    /// Ends the connection by a reset.
+    #[cfg(test)]
+    pub(crate) fn reset(self) {
+        let Stream::Tcp(stream) = self.stream else { panic!("TCP alone has a reset") };
+        socket2::SockRef::from(&stream).set_linger(Some(std::time::Duration::ZERO)).unwrap();
+    }
+
     /// Drops the first `len` bytes of `input`, and the buffer with the last of them.
     pub(crate) fn consume(&mut self, len: usize) {
         self.input.advance(len);

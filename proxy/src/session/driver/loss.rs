@@ -95,7 +95,7 @@ impl Session {
         let thread = link.greeting.connection_id;
         let closed = match &cause {
             Cause::Said(error) => error.code == CONNECTION_KILLED,
-            Cause::Socket(error) => error.kind() == END_OF_STREAM,
+            Cause::Socket(error) => error.kind() == END_OF_STREAM && !link.reset,
             Cause::Moved | Cause::Silent => false,
         };
         let kills = self.orders.latest().topology.kills(node);

@@ -208,6 +208,22 @@ async fn a_connection_that_was_killed_at_its_node_is_not_opened_again() {
     session.await.unwrap();
 }
 
+/// A firewall that starts again resets all connections at once, and each session that is back kills what its old
+/// link may have left: no KILL of an operator. A write that is told of the reset takes that from the read.
+#[tokio::test]
+async fn a_connection_that_was_reset_under_a_write_was_not_killed() {
+    let stage = Stage::new(DEADLINE).await;
+    let (mut client, node, _session) = stage.begin(icinga()).await;
+    stage.set_kills(7);
+    node.wire.reset();
+    client.send(QUERY, 0).await;
+    let mut node = stage.accept_link().await;
+    node.answer_barrier().await;
+    assert_eq!(node.read().await.payload, QUERY);
+    node.send(&in_transaction(), 1).await;
+    assert_eq!(client.read().await.payload, in_transaction());
+}
+
 /// A connection may be closed by much that has nothing against it: a time limit, a firewall.
 #[tokio::test]
 async fn a_connection_that_was_closed_and_not_killed_is_opened_again() {

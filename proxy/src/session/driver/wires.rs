@@ -66,9 +66,11 @@ impl Wires<'_> {
             && let Poll::Ready(result) = link.wire.poll_flush(cx)
         {
             flushed = true;
-            if result.is_err() {
+            if let Err(error) = result {
                 // The node has closed its ear, often with a reason that is still to be read.
                 link.deaf = true;
+                // The kernel tells of it once: to whoever reads then, the end looks like one in order.
+                link.reset = error.kind() == io::ErrorKind::ConnectionReset;
                 link.wire.output.clear();
             }
         }
