@@ -280,7 +280,12 @@ fn pair(row: Row) -> Option<(String, String)> {
 
 fn text(value: Value) -> Option<String> {
     match value {
-        Value::Bytes(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
+        Value::Bytes(bytes) => {
+            let text = String::from_utf8(bytes);
+            Some(
+                text.unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()),
+            )
+        }
         _ => None,
     }
 }
