@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
@@ -92,12 +92,34 @@ impl Part {
         Err(LabError::Failed { what, reason: ended.to_string(), log })
     }
 
-    /// SIGSTOP, to its children too: the kernel goes on accepting its connections, nobody answers.
+    /// SIGSTOP, to its children too: the kernel goes on accepting its connections, nobody answers. A thread that
+    /// runs on another core when the signal is sent may have answered one thing more: it is waited for.
     ///
     /// # Errors
-    /// When it does not run.
+    /// When it does not run, or does not stop.
     pub fn stop(&self) -> Result<()> {
-        self.process()?.signal(Signal::SIGSTOP)
+        self.process()?.signal(Signal::SIGSTOP)?;
+        let deadline = Instant::now() + OBEY;
+        while !self.all_stopped()? {
+            if Instant::now() > deadline {
+                return Err(LabError::Refused(format!("{} does not stop", self.name())));
+            }
+            std::thread::yield_now();
+        }
+        Ok(())
+    }
+
+    /// Whether every thread is stopped (proc(5), the state in `stat`).
+    fn all_stopped(&self) -> Result<bool> {
+        let id = self.id().ok_or_else(|| LabError::Refused(format!("{} is gone", self.name())))?;
+        let path = format!("/proc/{id}/task");
+        let threads = std::fs::read_dir(&path).context(|| format!("reading {path}"))?;
+        // One that has ended meanwhile answers nothing.
+        let stats = threads
+            .flatten()
+            .filter_map(|thread| std::fs::read_to_string(thread.path().join("stat")).ok());
+        let mut states = stats.filter_map(|stat| stat.rsplit(") ").next()?.chars().next());
+        Ok(states.all(|state| matches!(state, 'T' | 't' | 'Z' | 'X')))
     }
 
     /// SIGCONT, after [`Part::stop`].
