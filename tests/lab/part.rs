@@ -111,8 +111,7 @@ impl Part {
 
     /// Whether every thread is stopped (proc(5), the state in `stat`).
     fn all_stopped(&self) -> Result<bool> {
-        let id = self.id().ok_or_else(|| LabError::Refused(format!("{} is gone", self.name())))?;
-        let path = format!("/proc/{id}/task");
+        let path = self.proc_path("task")?;
         let threads = std::fs::read_dir(&path).context(|| format!("reading {path}"))?;
         // One that has ended meanwhile answers nothing.
         let stats = threads
@@ -183,9 +182,13 @@ impl Part {
 
     /// What the kernel says of its process, in this file (proc(5)).
     fn proc(&self, file: &str) -> Result<String> {
-        let id = self.id().ok_or_else(|| LabError::Refused(format!("{} is gone", self.name())))?;
-        let path = format!("/proc/{id}/{file}");
+        let path = self.proc_path(file)?;
         std::fs::read_to_string(&path).context(|| format!("reading {path}"))
+    }
+
+    fn proc_path(&self, file: &str) -> Result<String> {
+        let id = self.id().ok_or_else(|| LabError::Refused(format!("{} is gone", self.name())))?;
+        Ok(format!("/proc/{id}/{file}"))
     }
 
     /// What a look that found `seen` means: `NotYet` while the part runs, `Never` when it has ended.

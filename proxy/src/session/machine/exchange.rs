@@ -254,11 +254,10 @@ impl Exchange {
         else {
             return false;
         };
-        let autocommit = carried.book.autocommit() && !self.sets_autocommit;
         matches!(commit.risk, Risk::Commit { .. })
             && carried.fence.is_set()
             && begin.risk == Risk::Repeatable
-            && carried.guard.turn_before(begin, false, autocommit).is_none()
+            && carried.guard.turn_before(begin, false, self.autocommits(carried)).is_none()
     }
 
     /// Appends the request of the step at `at`.
@@ -277,8 +276,12 @@ impl Exchange {
         if ours || silent || self.request.is_empty() {
             return None;
         }
-        let autocommit = carried.book.autocommit() && !self.sets_autocommit;
-        carried.guard.turn_before(step, carried.transaction.is_open(), autocommit)
+        carried.guard.turn_before(step, carried.transaction.is_open(), self.autocommits(carried))
+    }
+
+    /// Whether the client is in autocommit mode, and not about to set it.
+    pub(super) fn autocommits(&self, carried: &Carried) -> bool {
+        carried.book.autocommit() && !self.sets_autocommit
     }
 
     /// The step in hand is done.

@@ -256,8 +256,7 @@ impl Recovery {
         }
         if again {
             let guard = &carried.guard;
-            let autocommit = carried.book.autocommit() && !exchange.sets_autocommit;
-            if guard.is_available() && !guard.is_on() && autocommit {
+            if guard.is_available() && !guard.is_on() && exchange.autocommits(carried) {
                 self.push(Task::Guard, [&[COM_QUERY], GUARD_ON].concat());
             }
             self.set_multi(true);

@@ -123,7 +123,6 @@ impl Replies<'_> {
         }
         if running.owed || running.given_up {
             let error = if running.given_up { given_up() } else { owed() };
-            self.disown_behind();
             if !self.may_move() {
                 return self.give_up(&error);
             }
@@ -485,8 +484,7 @@ impl Replies<'_> {
         exchange.steps.truncate(exchange.at + 1);
         // Under the guard, what came behind the transaction that was given up is open still.
         let guarded = self.carried.guard.is_on() && ROLLED_BACK.contains(&code);
-        let begun = matches!(exchange.behind, Behind::Unwanted(_));
-        if wrapped || guarded || begun {
+        if wrapped || guarded {
             exchange.steps.push(Step::rollback());
         }
     }

@@ -143,6 +143,21 @@ fn fenced(sequence: u8) -> Vec<u8> {
     framed(&ok.encode(Capabilities::SESSION_TRACK), sequence)
 }
 
+/// A session in whose transaction this batch of one statement, COMMIT and BEGIN was done up to its COMMIT.
+fn up_to_its_commit(batch: &str) -> Play {
+    let mut play = Play::new(icinga());
+    play.client_sends(&query("BEGIN")).node_sends(&ok(1, in_transaction(), EMPTY));
+    play.client_sends(&query(batch));
+    assert_eq!(play.requests(), ["BEGIN", "SET autocommit=0"]);
+    play.node_sends(&ok(1, StatusFlags::IN_TRANS, b""));
+    assert_eq!(play.requests().len(), 1, "the INSERT and the fence");
+    let more = StatusFlags::IN_TRANS | StatusFlags::MORE_RESULTS;
+    let fence = OkPacket { affected_rows: 1, status: StatusFlags::IN_TRANS, ..OkPacket::default() };
+    let fence = framed(&fence.encode(Capabilities::SESSION_TRACK), 2);
+    play.node_sends(&[ok(1, more, WROTE), fence].concat());
+    play
+}
+
 fn error(sequence: u8) -> Vec<u8> {
     framed(&ErrPacket::new(1064, *b"42000", "no").encode(), sequence)
 }

@@ -19,16 +19,7 @@ fn refused(code: u16) -> ErrPacket {
 /// Icinga waits for each of its batches: one trip to the node less is time that it has for something else.
 #[test]
 fn commit_and_begin_are_sent_together() {
-    let mut play = Play::new(icinga());
-    play.client_sends(&query("BEGIN")).node_sends(&ok(1, in_transaction(), EMPTY));
-    play.client_sends(&query(BATCH));
-    assert_eq!(play.requests(), ["BEGIN", "SET autocommit=0"]);
-    play.node_sends(&ok(1, StatusFlags::IN_TRANS, b""));
-    assert_eq!(play.requests().len(), 1, "the INSERT and the fence");
-    let more = StatusFlags::IN_TRANS | StatusFlags::MORE_RESULTS;
-    let fence = OkPacket { affected_rows: 1, status: StatusFlags::IN_TRANS, ..OkPacket::default() };
-    let fence = framed(&fence.encode(Capabilities::SESSION_TRACK), 2);
-    play.node_sends(&[ok(1, more, WROTE), fence].concat());
+    let mut play = up_to_its_commit(BATCH);
     assert_eq!(play.requests(), ["COMMIT", "BEGIN"]);
     play.node_sends(&ok(1, StatusFlags::empty(), NONE));
     assert!(!play.machine.is_idle() && play.requests().is_empty(), "the other reply is to come");

@@ -143,14 +143,7 @@ fn what_was_committed_is_told_before_the_error_of_what_was_not() {
 /// The same where the session ends behind the COMMIT, as nobody is there who could go on.
 #[test]
 fn what_was_committed_is_told_before_the_session_ends() {
-    let mut play = Play::new(icinga());
-    play.client_sends(&query("BEGIN")).node_sends(&ok(1, in_transaction(), EMPTY));
-    play.client_sends(&query("INSERT INTO t VALUES ('a');COMMIT;BEGIN"));
-    play.node_sends(&ok(1, StatusFlags::IN_TRANS, b""));
-    let more = StatusFlags::IN_TRANS | StatusFlags::MORE_RESULTS;
-    let fence = OkPacket { affected_rows: 1, status: StatusFlags::IN_TRANS, ..OkPacket::default() };
-    let fence = framed(&fence.encode(Capabilities::SESSION_TRACK), 2);
-    play.node_sends(&[ok(1, more, WROTE), fence].concat());
+    let mut play = up_to_its_commit("INSERT INTO t VALUES ('a');COMMIT;BEGIN");
     play.node_sends(&ok(1, StatusFlags::empty(), NONE));
     play.machine.link_lost().expect("it could go on");
     let (words, sequence) = play.machine.last_words();
