@@ -4,10 +4,15 @@
 //! know of them, and gives them to whoever inserts first. So they are written down here until the
 //! transaction is done again; who is given one of them meanwhile has its own transaction rolled back, and
 //! is given the next one.
+//!
+//! The node may also give one to an INSERT in the very moment before its owner puts its row there. That
+//! INSERT then waits for the owner's transaction and fails, of a row that its client knows nothing of. So
+//! those that were put back are remembered for as long as an INSERT may have waited.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 /// Those of all sessions. Of which table an id is nobody knows here: a number that another table gives
 /// is given up for nothing, which costs that table a number.
@@ -15,8 +20,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub(crate) struct OwedIds {
     /// How many there are, for those who must not wait.
     count: AtomicUsize,
+    ids: Mutex<Ids>,
+}
+
+#[derive(Debug, Default)]
+struct Ids {
     /// Each with how many sessions owe it.
-    ids: Mutex<BTreeMap<u64, usize>>,
+    owed: BTreeMap<u64, usize>,
+    /// Those of which nobody does any more, each with when that was.
+    paid: BTreeMap<u64, Instant>,
 }
 
 /// What one session owes, while it lives.
@@ -29,12 +41,13 @@ pub(super) struct Debt {
 impl OwedIds {
     /// Writes `ids` down, until the debt is dropped.
     pub(super) fn owe(self: &Arc<Self>, ids: Vec<u64>) -> Debt {
-        let mut owed = self.lock();
+        let mut all = self.lock();
+        all.forget();
         for id in &ids {
-            *owed.entry(*id).or_default() += 1;
+            *all.owed.entry(*id).or_default() += 1;
         }
-        self.count.store(owed.len(), Ordering::Release);
-        drop(owed);
+        self.count.store(all.owed.len(), Ordering::Release);
+        drop(all);
         Debt { owed: Arc::clone(self), ids }
     }
 
@@ -45,29 +58,53 @@ impl OwedIds {
             return false;
         }
         let last = id.saturating_add(rows.saturating_sub(1).saturating_mul(MOST_NODES));
-        self.lock().range(id..=last).next().is_some()
+        self.lock().owed.range(id..=last).next().is_some()
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, usize>> {
+    /// Whether the message of an error 1062 names an id that is owed, or was until a moment ago: the row
+    /// that is in the way may be that of another session, put there again.
+    pub(super) fn is_named_in(&self, message: &[u8]) -> bool {
+        let words = message.split(|byte| !byte.is_ascii_digit());
+        let numbers = words.filter_map(|word| str::from_utf8(word).ok()?.parse::<u64>().ok());
+        let mut all = self.lock();
+        all.forget();
+        numbers.into_iter().any(|id| all.owed.contains_key(&id) || all.paid.contains_key(&id))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Ids> {
         self.ids.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Ids {
+    /// Drops what nobody can be waiting for any more.
+    fn forget(&mut self) {
+        self.paid.retain(|_, when| when.elapsed() < LONGEST_WAIT);
     }
 }
 
 impl Drop for Debt {
     fn drop(&mut self) {
-        let mut owed = self.owed.lock();
+        let mut all = self.owed.lock();
+        all.forget();
         for id in &self.ids {
-            match owed.get_mut(id) {
-                Some(1) | None => drop(owed.remove(id)),
-                Some(count) => *count -= 1,
+            match all.owed.get_mut(id) {
+                Some(count) if *count > 1 => *count -= 1,
+                _ => {
+                    all.owed.remove(id);
+                    all.paid.insert(*id, Instant::now());
+                }
             }
         }
-        self.owed.count.store(owed.len(), Ordering::Release);
+        self.owed.count.store(all.owed.len(), Ordering::Release);
     }
 }
 
 /// Galera makes `auto_increment_increment` the number of nodes; hardly a cluster has more.
 const MOST_NODES: u64 = 16;
+
+/// `innodb_lock_wait_timeout` is 50 s, and what the owner's transaction does may take a while as well.
+const LONGEST_WAIT: Duration = Duration::from_secs(120);
 
 #[cfg(test)]
 mod tests {
@@ -86,5 +123,20 @@ mod tests {
         drop(other);
         assert!(!owed.has(7, 1));
         assert_eq!(owed.count.load(Ordering::Acquire), 0);
+    }
+
+    /// A client would be told of a duplicate of an id that the server chose.
+    #[test]
+    fn a_row_that_is_in_the_way_may_have_been_put_there_a_moment_ago() {
+        let owed = Arc::new(OwedIds::default());
+        let message = b"Duplicate entry '15690' for key 'PRIMARY'";
+        assert!(!owed.is_named_in(message));
+        let debt = owed.owe(vec![15690]);
+        assert!(owed.is_named_in(message));
+        drop(debt);
+        assert!(owed.is_named_in(message));
+        assert!(owed.is_named_in("Doppelter Eintrag '7-15690' für Schlüssel".as_bytes()));
+        assert!(!owed.is_named_in(b"Duplicate entry '5690' for key 'PRIMARY'"));
+        assert!(!owed.is_named_in(b"Duplicate entry '99999999999999999999' for key 'x'"));
     }
 }

@@ -457,6 +457,17 @@ impl Replies<'_> {
             self.again(Recovery::rolled_back(), error);
             return Ok(());
         }
+        if error.code == DUPLICATE_ENTRY
+            && self.exchange.keeps
+            && self.may_move()
+            && self.exchange.tries < MOST_TRIES
+            && self.carried.owed.is_named_in(&error.message)
+        {
+            // Of an id that the server chose, maybe. Done again, it chooses another one.
+            self.swallow(bytes.len());
+            self.again(Recovery::in_doubt_or_not(self.carried), error);
+            return Ok(());
+        }
         if ROLLED_BACK.contains(&error.code) {
             self.carried.transaction.gone();
             self.carried.rolled_back();

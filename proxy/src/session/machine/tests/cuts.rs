@@ -375,6 +375,39 @@ fn an_id_that_another_session_must_have_is_given_back() {
     }
 }
 
+/// Its owner's row came first by a moment: the client would be told of a duplicate that it did not write.
+#[test]
+fn a_row_in_the_way_of_an_id_that_the_server_chose_is_gone_around() {
+    let taken = || ErrPacket::new(1062, *b"23000", "Duplicate entry '1' for key 'PRIMARY'");
+    for texts in [&["BEGIN", "INSERT INTO t VALUES ('a')", "COMMIT"][..], &[BATCH]] {
+        let mut run = Run::new(without_tracking(), []);
+        drop(run.machine.carried.owed.owe(vec![1]));
+        run.cluster.refusals.push_back(("INSERT INTO t", taken()));
+        run.all(&program(texts)).expect("it is done again");
+        let (told, tokens) = direct(&program(texts), without_tracking());
+        assert_eq!((run.cluster.tokens(), &run.to_client), (tokens, &told));
+    }
+}
+
+/// A client that counts on the error would be told that its row is there.
+#[test]
+fn a_duplicate_that_stays_one_is_told() {
+    for owed in [vec![], vec![1]] {
+        let mut run = Run::new(without_tracking(), []);
+        drop(run.machine.carried.owed.owe(owed));
+        for _ in 0..20 {
+            let taken = ErrPacket::new(1062, *b"23000", "Duplicate entry '1' for key 'PRIMARY'");
+            run.cluster.refusals.push_back(("INSERT INTO t", taken));
+        }
+        run.all(&program(&["BEGIN", "INSERT INTO t VALUES ('a')"])).expect("it is told");
+        assert!(run.to_client.windows(9).any(|words| words == b"Duplicate"));
+        run.cluster.refusals.clear();
+        run.all(&program(&["INSERT INTO t VALUES ('b')", "COMMIT"])).expect("it goes on");
+        let tokens = run.cluster.tokens();
+        assert!(matches!(&tokens[..], [(_, token)] if token == "b"), "{tokens:?}");
+    }
+}
+
 /// Icinga's dump at its start is larger than what a daemon may hold in memory.
 #[test]
 fn a_transaction_of_which_the_most_is_on_disk_is_done_again_too() {
