@@ -100,8 +100,7 @@ impl Stand {
         let spec = ProxySpec::single(&[to]);
         let proxy = Proxy::start_single(&run, &server, &spec).await?;
         let (haproxy, _) = haproxy_before(&run, to).await?;
-        let nginx = nginx::start(&run, nginx_address(&run), to)?;
-        listening(&nginx, nginx_address(&run)).await?;
+        let (nginx, _) = nginx_before(&run, to).await?;
         Ok(Self { server, proxy, haproxy, nginx, run })
     }
 
@@ -142,6 +141,17 @@ pub(crate) async fn haproxy_before(run: &Arc<Run>, to: SocketAddr) -> Result<(Pa
     let haproxy = haproxy::start(run, &haproxy::before_one(address, &haproxy::socket(run), to))?;
     listening(&haproxy, address).await?;
     Ok((haproxy, address))
+}
+
+/// nginx before the server at `to`, and where it listens.
+///
+/// # Errors
+/// When it is not installed or does not come up.
+pub(crate) async fn nginx_before(run: &Arc<Run>, to: SocketAddr) -> Result<(Part, SocketAddr)> {
+    let address = nginx_address(run);
+    let nginx = nginx::start(run, address, to)?;
+    listening(&nginx, address).await?;
+    Ok((nginx, address))
 }
 
 /// HAProxy before a cluster: the first of `nodes` active, the others its backups. It has checked all

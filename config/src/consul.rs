@@ -1,17 +1,15 @@
 //! The keys of `[discovery]` that begin with `consul`: Consul's HTTP interface, asked beside DNS to
 //! learn of changes at once.
 
-use std::fs;
-use std::io::{self, Read};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::address::{Peer, is_public};
+use crate::certificates;
 use crate::discovery::ServiceName;
 use crate::keys::{Key, key};
 use crate::report::Report;
@@ -101,7 +99,7 @@ impl RawConsul {
         let token = token(self.token, around, report);
         let authorities = self.ca_file.map(|file| {
             let file = around.base_dir.join(file);
-            certificates(&file, report).unwrap_or_default()
+            certificates::resolve(AT_CA_FILE, &file, report).unwrap_or_default()
         });
         let url = self.url?;
         if url.tls && authorities.is_none() && !report.is_damaged(AT_CA_FILE) {
@@ -178,35 +176,6 @@ fn token(
     None
 }
 
-/// Every certificate in `file`, at least one; else `None`, and the reason in `report`.
-fn certificates(file: &Path, report: &mut Report<'_>) -> Option<Vec<CertificateDer<'static>>> {
-    let read = || {
-        // Asked first, since opening a pipe would wait for its writer.
-        if !fs::metadata(file)?.is_file() {
-            return Err(io::Error::other("not a regular file"));
-        }
-        let mut bytes = Vec::new();
-        fs::File::open(file)?.take(CA_FILE_MAX).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
-    let flaw = match read() {
-        Err(error) => format!("{error}, for user id {}", nix::unistd::geteuid()),
-        Ok(pem) => match CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>() {
-            Ok(certificates) if certificates.is_empty() => "no certificate in it".to_owned(),
-            Ok(certificates) => return Some(certificates),
-            Err(error) => error.to_string(),
-        },
-    };
-    report.error(
-        AT_CA_FILE,
-        &format!("no certificates to trust in {}", file.display()),
-        &flaw,
-        "name a file of certificates in PEM (-----BEGIN CERTIFICATE-----) that the user running \
-         ido-proxy may read",
-    );
-    None
-}
-
 /// `http://IP:PORT` or `https://IP:PORT`, the port 8500 or 8501 if it is not given.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ConsulUrl {
@@ -257,6 +226,3 @@ const AT_TOKEN: &str = "discovery.consul_token";
 const AT_TOKEN_FILE: &str = "discovery.consul_token_file";
 const AT_CREDENTIAL: &str = "discovery.consul_credential";
 const AT_CA_FILE: &str = "discovery.consul_ca_file";
-
-/// Bytes read of a file that was named as one of certificates. The system's own have some 200 KiB.
-const CA_FILE_MAX: u64 = 4 * 1024 * 1024;

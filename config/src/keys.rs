@@ -19,6 +19,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Key> {
         crate::KEYS,
         crate::listen::KEYS,
         crate::discovery::KEYS,
+        crate::tls::KEYS,
         crate::monitor::KEYS,
         crate::users::KEYS,
         crate::control::KEYS,
@@ -105,9 +106,10 @@ fn split(path: &'static str) -> (&'static str, &'static str) {
 }
 
 /// The tables of the file.
-const TABLES: [&str; 9] = [
+const TABLES: [&str; 10] = [
     "listen",
     "discovery",
+    "tls",
     "monitor",
     ARRAY_OF_TABLES,
     "control",

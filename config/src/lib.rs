@@ -1,9 +1,10 @@
 //! The configuration file of ido-proxy: read once, checked whole, then plain typed values.
 //!
 //! # Layout
-//! - [`listen`], [`discovery`], [`monitor`], [`users`], [`control`], [`failover`], [`journal`], [`admin`],
-//!   [`logs`]: one table of the file each, with its defaults
+//! - [`listen`], [`discovery`], [`tls`], [`monitor`], [`users`], [`control`], [`failover`], [`journal`],
+//!   [`admin`], [`logs`]: one table of the file each, with its defaults
 //! - [`consul`]: the keys of [`discovery`] for Consul's HTTP interface
+//! - [`certificates`]: files of certificates to trust
 //! - [`address`]: addresses to listen at
 //! - `secret`: passwords and tokens from the file itself, from a file of their own, or from systemd
 //! - [`problem`]: what can be wrong, and how it is shown
@@ -33,10 +34,12 @@ use crate::logs::Logs;
 use crate::monitor::{Monitor, RawMonitor};
 use crate::report::Report;
 use crate::secret::Surroundings;
+use crate::tls::{RawTls, Tls};
 use crate::users::{RawUser, User};
 
 pub mod address;
 pub mod admin;
+pub mod certificates;
 pub mod consul;
 pub mod control;
 pub mod discovery;
@@ -47,6 +50,7 @@ pub mod logs;
 pub mod monitor;
 pub mod problem;
 pub mod setup;
+pub mod tls;
 pub mod users;
 
 mod keys;
@@ -73,6 +77,8 @@ pub struct Config {
     pub listen: Listen,
     /// `[discovery]`
     pub discovery: Discovery,
+    /// `[tls]`
+    pub tls: Tls,
     /// `[monitor]`
     pub monitor: Monitor,
     /// `[[users]]`: at least one, each name once.
@@ -161,6 +167,7 @@ impl Config {
         let raw: Raw = report.read().unwrap_or_default();
         raw.check(&mut report);
         let discovery = raw.discovery.resolve(raw.topology, around, &mut report);
+        let tls = raw.tls.resolve(around, &mut report);
         let monitor = raw.monitor.resolve(around, &mut report);
         let users = users::resolve(raw.users, &monitor, around, &mut report);
         Ok(Self {
@@ -169,6 +176,7 @@ impl Config {
             workers: raw.workers,
             listen: raw.listen,
             discovery,
+            tls,
             monitor,
             users,
             control: raw.control,
@@ -191,6 +199,7 @@ struct Raw {
     workers: usize,
     listen: Listen,
     discovery: RawDiscovery,
+    tls: RawTls,
     monitor: RawMonitor,
     users: Vec<RawUser>,
     control: Control,
@@ -208,6 +217,7 @@ impl Default for Raw {
             workers: 1,
             listen: Listen::default(),
             discovery: RawDiscovery::default(),
+            tls: RawTls::default(),
             monitor: RawMonitor::default(),
             users: Vec::new(),
             control: Control::default(),

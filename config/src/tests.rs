@@ -6,6 +6,7 @@ use super::*;
 mod consul;
 mod example;
 mod secrets;
+mod tls;
 mod values;
 mod whole;
 

@@ -18,6 +18,7 @@ use self::sessions::Sessions;
 use crate::admin::console::Account;
 use crate::admin::{self, AdminState};
 use crate::cluster::discover::SourceError;
+use crate::cluster::tls::NodeTls;
 use crate::cluster::{
     Cluster, ClusterKind, DiscoverySettings, MonitorSettings, NodeAddr, Settings,
 };
@@ -28,7 +29,7 @@ use crate::session::failover::Failovers;
 use crate::session::fence::FencePool;
 use crate::session::hold::OwnKills;
 use crate::session::journal::budget::Budget;
-use crate::session::link::Profile;
+use crate::session::link::{Dial, Profile};
 use crate::session::listener::{BindError, Listener};
 use crate::session::login::Accounts;
 use crate::session::orders::{self, Orders};
@@ -117,12 +118,14 @@ impl App {
         let console = admin::console::bind(config.admin.console)?;
 
         let stop_control = CancellationToken::new();
+        let control = TaskTracker::new();
+        let settings = cluster_settings(&config)?;
+        let tls = settings.monitor.tls.clone();
+        if let Some(tls) = &tls {
+            control.spawn(Arc::clone(tls).follow(stop_control.clone()));
+        }
         let cluster_metrics = ClusterMetrics::new();
-        let cluster = Cluster::spawn(
-            cluster_settings(&config),
-            cluster_metrics.clone(),
-            stop_control.clone(),
-        )?;
+        let cluster = Cluster::spawn(settings, cluster_metrics.clone(), stop_control.clone())?;
         let journals = Arc::new(Budget::new(
             config.journal.memory.as_u64(),
             config.journal.disk.as_u64(),
@@ -158,19 +161,19 @@ impl App {
                 metrics: Arc::clone(&session_metrics),
                 orders: orders.subscribe(),
                 registry: Arc::clone(&registry),
+                tls: tls.clone(),
                 warm: Arc::default(),
             },
             &config,
         )?;
 
-        let control = TaskTracker::new();
         control.spawn(orders::follow_topology(orders.clone(), cluster.topology.clone()));
         control.spawn(cluster_metrics.follow(cluster.topology.clone()));
         control.spawn(survey(
             cluster.topology.clone(),
             facade,
             monitor_profile(&config),
-            LINK_TIMEOUT,
+            Dial { buffers: Arc::default(), limit: LINK_TIMEOUT, tls },
         ));
         control.spawn(metrics.clone().upkeep());
         control.spawn(watch_journals(journals, session_metrics));
@@ -228,8 +231,13 @@ async fn watch_journals(journals: Arc<Budget>, metrics: Arc<SessionMetrics>) {
 }
 
 /// What the cluster's side is told of the configuration.
-pub(crate) fn cluster_settings(config: &Config) -> Settings {
-    Settings {
+///
+/// # Errors
+/// [`SourceError`]: a certificate is none.
+pub(crate) fn cluster_settings(config: &Config) -> Result<Settings, SourceError> {
+    let tls = config.tls.nodes.as_ref().map(NodeTls::new).transpose();
+    let tls = tls.map_err(SourceError::NodeAuthority)?;
+    Ok(Settings {
         kind: match config.topology {
             ConfiguredTopology::Galera => ClusterKind::Galera,
             ConfiguredTopology::Single => ClusterKind::Single,
@@ -249,12 +257,13 @@ pub(crate) fn cluster_settings(config: &Config) -> Settings {
             password: config.monitor.password.clone(),
             interval: config.monitor.interval,
             timeout: config.monitor.timeout,
+            tls: tls.map(Arc::new),
         },
         path_timeout: config.failover.path_timeout,
         schema: config.control.schema.as_str().to_owned(),
         name: own_name(config),
         state_file: Some(config.state_dir.join("nodes.json")),
-    }
+    })
 }
 
 /// The name of this host.
@@ -326,7 +335,7 @@ mod tests {
             [[users]]\nname = \"icinga\"\npassword = \"x\"\n";
         let config =
             Config::parse(text, "a.toml", Path::new("/"), &Environment::default()).unwrap();
-        let excluded = cluster_settings(&config).discovery.excluded;
+        let excluded = cluster_settings(&config).unwrap().discovery.excluded;
         let own = ["127.0.0.1:3306", "127.0.0.1:3307"].map(|address| address.parse().unwrap());
         assert_eq!(excluded, own);
     }

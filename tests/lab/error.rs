@@ -54,6 +54,10 @@ pub enum LabError {
     #[error("{0}")]
     Refused(String),
 
+    /// A certificate could not be made.
+    #[error("no certificate: {0}")]
+    Certificate(#[from] rcgen::Error),
+
     /// A database answered with an error.
     #[error("{what}: {source}")]
     Sql {

@@ -16,6 +16,7 @@
 //! - [`run`] — one run: its number, addresses and folders.
 //! - [`galera`], [`discovery`] ([`consul`], [`dns`]), [`proxy`], [`icinga`] — the parts.
 //! - [`plain`] — one server that is no cluster, for stories that need none.
+//! - [`certificates`] — who signs for nodes that are spoken to by TLS.
 //! - [`faults`] — broken networks, [`delay`] — slow ones; signals are methods of the parts.
 //! - [`story`] — how a test that tells a story ends.
 //! - [`counters`], [`findings`] — what Icinga's log and the nodes' general logs say: counted, judged.
@@ -25,6 +26,7 @@
 //! - [`wait`], [`error`], [`sql`], [`raw`], [`http`] — asking, and saying what was heard.
 
 pub mod agreement;
+pub mod certificates;
 pub mod consul;
 pub mod counters;
 pub mod delay;

@@ -1,9 +1,11 @@
 //! All parts together, as a story or a person wants them.
 
+use std::env;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::certificates::{self, Authority, Validity};
 use crate::consul::names_nodes;
 use crate::discovery::Discovery;
 use crate::error::Result;
@@ -26,6 +28,8 @@ pub struct Lab {
     pub discovery: Discovery,
     /// The cluster.
     pub galera: Galera,
+    /// Who signed the nodes' certificates, if they have any.
+    pub authority: Option<Authority>,
     /// Broken networks.
     pub faults: Faults,
     /// Numbers, addresses, folders.
@@ -122,6 +126,7 @@ pub struct Builder {
     default_socket: bool,
     fixed_nodes: bool,
     replica: bool,
+    tls: bool,
     settings: Vec<(String, toml::Value)>,
     icinga: Option<IcingaSpec>,
     steps: Option<Steps>,
@@ -185,6 +190,13 @@ impl Builder {
         self
     }
 
+    /// The nodes have certificates, and the proxies speak to them by TLS. With `IDO_PROXY_LAB_TLS` in the
+    /// environment they do in every lab.
+    pub fn tls(mut self) -> Self {
+        self.tls = true;
+        self
+    }
+
     /// One key of the proxies' configuration: see [`ProxySpec::set`].
     pub fn proxy_setting(mut self, key: &str, value: impl Into<toml::Value>) -> Self {
         self.settings.push((key.to_owned(), value.into()));
@@ -212,6 +224,14 @@ impl Builder {
     pub async fn start(self) -> Result<Lab> {
         let run = Arc::new(Run::begin()?);
         let nodes = self.galera.nodes;
+        let (mut authority, mut settings) = (None, self.settings.clone());
+        if self.tls || env::var_os("IDO_PROXY_LAB_TLS").is_some() {
+            let signs = Authority::new(&run)?;
+            (1..=nodes).try_for_each(|node| signs.sign(node, Validity::Good))?;
+            let file = certificates::trust(&run, &[&signs])?;
+            settings.push(("tls.nodes_ca_file".into(), file.display().to_string().into()));
+            authority = Some(signs);
+        }
         let (galera, discovery) = tokio::try_join!(
             self.step(format!("Galera, {nodes} nodes"), Galera::start(&run, &self.galera)),
             self.discovery(&run),
@@ -221,7 +241,8 @@ impl Builder {
         self.step("every node known to DNS".into(), named).await?;
 
         let faults = Faults::new(&run);
-        let mut lab = Lab { icinga: None, proxies: Vec::new(), discovery, galera, faults, run };
+        let proxies = Vec::new();
+        let mut lab = Lab { icinga: None, proxies, discovery, galera, authority, faults, run };
         for index in 1..=self.proxies {
             let mut spec = ProxySpec::new(nameservers.clone());
             if self.fixed_nodes {
@@ -232,7 +253,7 @@ impl Builder {
             spec.replica = self.replica;
             spec.default_socket = self.default_socket && index == 1;
             let spec =
-                self.settings.iter().fold(spec, |spec, (key, value)| spec.set(key, value.clone()));
+                settings.iter().fold(spec, |spec, (key, value)| spec.set(key, value.clone()));
             let proxy = Proxy::start(&lab.run, &lab.galera, &spec);
             lab.proxies.push(self.step(format!("ido-proxy {index}"), proxy).await?);
         }

@@ -24,7 +24,7 @@ use crate::error::{BenchError, Context, Result};
 use crate::procfs::ProcessTree;
 use crate::progress::Progress;
 use crate::schedule;
-use crate::stand::{SERVER, Way, haproxy_before};
+use crate::stand::{SERVER, Way, haproxy_before, nginx_before};
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
@@ -125,7 +125,7 @@ async fn dump(round: usize, way: Way, size: Size) -> Result<Dump> {
 /// The program in between, if any.
 enum Between {
     Nothing,
-    Haproxy(Part, SocketAddr),
+    Other(Part, SocketAddr),
     Proxy(Proxy),
 }
 
@@ -138,8 +138,12 @@ impl Between {
                 Ok(Self::Proxy(Proxy::start_single(run, server, &spec).await?))
             }
             Some(_) => {
-                let (part, address) = haproxy_before(run, server.address()).await?;
-                Ok(Self::Haproxy(part, address))
+                let to = server.address();
+                let (part, address) = match way {
+                    Way::Nginx => nginx_before(run, to).await?,
+                    _ => haproxy_before(run, to).await?,
+                };
+                Ok(Self::Other(part, address))
             }
         }
     }
@@ -147,7 +151,7 @@ impl Between {
     fn part(&self) -> Option<&Part> {
         match self {
             Self::Nothing => None,
-            Self::Haproxy(part, _) => Some(part),
+            Self::Other(part, _) => Some(part),
             Self::Proxy(proxy) => Some(proxy.part()),
         }
     }
@@ -156,7 +160,7 @@ impl Between {
     fn database(&self, server: &Plain, way: Way) -> Database {
         match self {
             Self::Nothing => Database::Tcp(server.address()),
-            Self::Haproxy(_, address) => Database::Tcp(*address),
+            Self::Other(_, address) => Database::Tcp(*address),
             Self::Proxy(proxy) if way == Way::ProxyUnix => {
                 Database::Socket(proxy.socket().to_owned())
             }
@@ -241,7 +245,8 @@ async fn complete(server: &Plain, size: Size) -> Result<()> {
 }
 
 /// The ways that are compared, in the order of the table.
-pub(crate) const WAYS: [Way; 4] = [Way::Direct, Way::Proxy, Way::ProxyUnix, Way::Haproxy];
+pub(crate) const WAYS: [Way; 5] =
+    [Way::Direct, Way::Proxy, Way::ProxyUnix, Way::Haproxy, Way::Nginx];
 
 /// Icinga's own default. Its first checks come in the first minute whatever the interval.
 const CHECK_INTERVAL: Duration = Duration::from_secs(300);

@@ -9,6 +9,7 @@ fn unknown_keys_are_refused_at_every_level() {
         "",
         "listen",
         "discovery",
+        "tls",
         "monitor",
         "users",
         "control",

@@ -10,16 +10,21 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::time::timeout;
 
 use crate::app::cluster_settings;
-use crate::cluster::ClusterKind;
 use crate::cluster::look::look;
 use crate::cluster::pin::Agreement;
+use crate::cluster::tls::NodeTls;
 use crate::cluster::verdict::Verdict;
+use crate::cluster::{ClusterKind, NodeAddr};
 use crate::session::fence::FENCELESS;
 
 /// Asks name servers and nodes, and logs in as each user. Prints a line for each; returns whether all is
 /// as it should be.
 pub(super) async fn check(config: &Config) -> bool {
-    let settings = cluster_settings(config);
+    let settings = match cluster_settings(config) {
+        Ok(settings) => settings,
+        Err(error) => return said(false, &error.to_string()),
+    };
+    let tls = settings.monitor.tls.clone();
     let (kind, nameservers) = (settings.kind, settings.discovery.nameservers.clone());
     let seen = match look(settings).await {
         Ok(seen) => seen,
@@ -78,14 +83,15 @@ pub(super) async fn check(config: &Config) -> bool {
     };
     for user in &config.users {
         let schema = config.control.schema.as_str();
-        good &= fence(node.0, &user.name, &user.password, schema, kind).await;
+        good &= fence(*node, tls.as_deref(), &user.name, &user.password, schema, kind).await;
     }
     good
 }
 
 /// Whether `user` may log in, and fence its transactions.
 async fn fence(
-    node: SocketAddr,
+    NodeAddr(node): NodeAddr,
+    tls: Option<&NodeTls>,
     user: &str,
     password: &SecretString,
     schema: &str,
@@ -98,6 +104,10 @@ async fn fence(
         .user(Some(user))
         .pass(password)
         .prefer_socket(false);
+    let account = match tls {
+        Some(tls) => tls.protect(account, NodeAddr(node)),
+        None => account,
+    };
     let tried = timeout(PATIENCE, async {
         let mut conn = Conn::new(account).await?;
         // Each may do what a fence needs, and changes nothing.

@@ -92,7 +92,7 @@ fn carry(
     };
     let by = format!("an operator at {}", own_host());
     super::say(async {
-        let (node, pin) = carry_out(order, cluster_settings(&config), node, by).await?;
+        let (node, pin) = carry_out(order, cluster_settings(&config)?, node, by).await?;
         let goal = Goal::of(order, node, &pin);
         let followed = followed(config.admin.http, goal.as_ref(), pin.epoch, patience.wait).await;
         Ok::<_, OrderError>(format!("{}\n{followed}", say(node, &pin)))

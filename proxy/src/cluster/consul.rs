@@ -26,14 +26,13 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::ServerName;
-use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
+use tokio_rustls::rustls::{self, pki_types::ServerName};
 
 use self::failure::Failure;
 use super::candidates::Candidate;
 use super::probe::words;
 use super::settings::DiscoverySettings;
+use super::tls::{client_config, distrust};
 
 mod answer;
 pub(crate) mod failure;
@@ -190,23 +189,11 @@ async fn collected(body: Incoming, limit: usize) -> Result<Bytes, Failure> {
 fn connector(
     authorities: &[rustls::pki_types::CertificateDer<'static>],
 ) -> Result<TlsConnector, rustls::Error> {
-    let mut roots = RootCertStore::empty();
-    for authority in authorities {
-        roots.add(authority.clone())?;
-    }
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(TlsConnector::from(Arc::new(config)))
+    Ok(TlsConnector::from(Arc::new(client_config(authorities)?)))
 }
 
-/// TLS errors come as I/O errors, around one of rustls.
 fn untrusted(error: io::Error) -> Failure {
-    match error.get_ref() {
-        Some(inner) if inner.is::<rustls::Error>() => Failure::Untrusted(words(&inner)),
-        _ => error.into(),
-    }
+    distrust(&error).map_or_else(|| error.into(), Failure::Untrusted)
 }
 
 /// How long Consul may wait for news. The longer, the later a server that fell silent is noticed.

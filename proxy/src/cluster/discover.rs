@@ -24,6 +24,9 @@ pub(crate) enum SourceError {
     /// A certificate to trust is none.
     #[error("discovery.consul_ca_file: {0}")]
     Authority(#[from] rustls::Error),
+    /// A certificate to trust is none.
+    #[error("tls.nodes_ca_file: {0}")]
+    NodeAuthority(rustls::Error),
     /// The service is not a domain name.
     #[error("discovery.service: {0}")]
     Name(#[from] ProtoError),

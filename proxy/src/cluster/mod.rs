@@ -17,6 +17,7 @@
 //! - [`probe`] — asks one node how it is, again and again; [`view`] — pure: what its answer means.
 //! - [`pin`] — pure: what the proxies have agreed on; [`propose`] — changes it, if nobody else has;
 //!   [`order`] — because an operator says so.
+//! - [`tls`] — whom to trust for a node.
 //! - [`peers`] — what the other proxies reach. [`follow`] — whether somebody has changed the pin.
 //! - [`verdict`] — pure: may writes go to this node? [`decide`] — pure: which one is the primary.
 //!   [`history`] — the last hundred times, for operators.
@@ -41,6 +42,7 @@ mod state_file;
 pub(crate) mod task;
 #[cfg(test)]
 mod testing;
+pub(crate) mod tls;
 pub(crate) mod topology;
 mod trials;
 pub(crate) mod verdict;

@@ -19,6 +19,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::propose;
 use super::settings::{ClusterKind, MonitorSettings};
+use super::tls::distrust;
 use super::topology::NodeAddr;
 use super::view::{GALERA_STATUS, Loss, Outcome, PAUSED, Report, STATUS, VARIABLES};
 use crate::telemetry::metrics::ProbeMetrics;
@@ -95,10 +96,24 @@ impl Prober {
 
     async fn probes(self: Arc<Self>, stop: CancellationToken) {
         let mut connection = None;
+        let mut opened = Instant::now();
+        let mut suspected = false;
         let mut late = JoinSet::new();
         stop.run_until_cancelled(async {
             loop {
                 let asked = Instant::now();
+                // A certificate is looked at only when a connection is made.
+                let renews = suspected || opened.elapsed() >= RENEWAL;
+                if self.settings.tls.is_some()
+                    && renews
+                    && let Some(old) = connection.take()
+                {
+                    tokio::spawn(time::timeout(self.settings.timeout, Conn::disconnect(old)));
+                }
+                if connection.is_none() {
+                    opened = asked;
+                }
+                suspected = false;
                 let outcome = match Arc::clone(&self).probe(&mut connection).await {
                     Ok(outcome) => outcome,
                     Err(asking) if late.len() < MOST_LATE => {
@@ -113,6 +128,7 @@ impl Prober {
                     tokio::select! {
                         () = time::sleep_until(turn) => break,
                         () = self.wake.notified() => {
+                            suspected = true;
                             time::sleep_until(asked + LEAST_INTERVAL).await;
                             break;
                         }
@@ -225,7 +241,7 @@ type Asking = AbortOnDropHandle<Asked>;
 pub(super) fn options(node: NodeAddr, settings: &MonitorSettings) -> Opts {
     let address = node.0;
     let password = settings.password.expose_secret();
-    OptsBuilder::default()
+    let options = OptsBuilder::default()
         .ip_or_hostname(address.ip().to_string())
         .resolved_ips(Some(vec![address.ip()]))
         .tcp_port(address.port())
@@ -237,8 +253,11 @@ pub(super) fn options(node: NodeAddr, settings: &MonitorSettings) -> Opts {
         .max_allowed_packet(Some(MAX_ANSWER))
         .wait_timeout(Some(WAIT_TIMEOUT_SECONDS))
         .stmt_cache_size(0)
-        .tcp_keepalive(Some(KEEPALIVE))
-        .into()
+        .tcp_keepalive(Some(KEEPALIVE));
+    match &settings.tls {
+        Some(tls) => tls.protect(options, node).into(),
+        None => options.into(),
+    }
 }
 
 /// What a failed probe tells of the node. Failures of the way to it, and of our own host (such as
@@ -252,10 +271,16 @@ fn meaning(error: Error) -> Outcome {
             | io::ErrorKind::ConnectionReset
             | io::ErrorKind::UnexpectedEof => Outcome::Lost(Loss::Closed),
             // The system did not say this: the driver did, of what it had read.
-            _ if error.raw_os_error().is_none() => Outcome::Lost(Loss::Garbled(words(&error))),
+            _ if error.raw_os_error().is_none() => Outcome::Lost(match distrust(&error) {
+                Some(flaw) => Loss::Untrusted(flaw),
+                None => Loss::Garbled(words(&error)),
+            }),
             _ => Outcome::Silent,
         },
         Error::Driver(DriverError::ConnectionClosed) => Outcome::Lost(Loss::Closed),
+        Error::Driver(DriverError::NoClientSslFlagFromServer) => {
+            Outcome::Lost(Loss::Untrusted("it offers no TLS".into()))
+        }
         // Without the packet: it may be another one each time, which would be news each time.
         Error::Driver(DriverError::UnexpectedPacket { .. }) => {
             Outcome::Lost(Loss::Garbled("an unexpected packet".into()))
@@ -309,6 +334,9 @@ const LATEST: Duration = Duration::from_secs(10);
 
 /// How many are waited for at once.
 const MOST_LATE: usize = 5;
+
+/// How long a connection by TLS is used.
+const RENEWAL: Duration = Duration::from_secs(30);
 
 /// The least time between two probes of a node, however much it is suspected.
 const LEAST_INTERVAL: Duration = Duration::from_millis(5);

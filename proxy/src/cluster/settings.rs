@@ -2,11 +2,13 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ido_proxy_config::consul::Consul;
 use secrecy::SecretString;
 
+use super::tls::NodeTls;
 use super::topology::NodeAddr;
 
 /// Everything the cluster task needs.
@@ -71,4 +73,6 @@ pub(crate) struct MonitorSettings {
     pub(crate) interval: Duration,
     /// A probe, connecting included, that takes longer than this is a miss.
     pub(crate) timeout: Duration,
+    /// By TLS, or without.
+    pub(crate) tls: Option<Arc<NodeTls>>,
 }

@@ -106,6 +106,9 @@ pub(crate) enum Loss {
         /// The server's words.
         message: String,
     },
+    /// TLS does not come about, or its certificate is not one to trust. That may be for us alone: by our
+    /// clock, or by the authorities that we know.
+    Untrusted(String),
 }
 
 impl Loss {
@@ -114,6 +117,7 @@ impl Loss {
         match self {
             Self::Closed | Self::Garbled(_) | Self::Refused => true,
             Self::Rejected { code, .. } => FINAL_CODES.contains(code),
+            Self::Untrusted(_) => false,
         }
     }
 }
@@ -125,6 +129,7 @@ impl fmt::Display for Loss {
             Self::Garbled(error) => write!(f, "does not answer as a MySQL server: {error}"),
             Self::Refused => f.write_str("connection refused"),
             Self::Rejected { code, message } => write!(f, "error {code}: {message}"),
+            Self::Untrusted(flaw) => write!(f, "cannot be trusted: {flaw}"),
         }
     }
 }

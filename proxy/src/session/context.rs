@@ -12,6 +12,7 @@ use super::failover::Failovers;
 use super::fence::FencePool;
 use super::hold::OwnKills;
 use super::journal::budget::Budget;
+use super::link::Dial;
 use super::login::Accounts;
 use super::orders::Orders;
 use super::owed::OwedIds;
@@ -19,6 +20,7 @@ use super::registry::Registry;
 use super::warm::WarmLinks;
 use super::wire::Buffers;
 use crate::cluster::ClusterHandle;
+use crate::cluster::tls::NodeTls;
 use crate::telemetry::metrics::SessionMetrics;
 
 /// The surroundings of a session. One for each worker thread, for the sake of its buffers and
@@ -31,6 +33,8 @@ pub(crate) struct SessionContext {
     pub(crate) buffers: Arc<Buffers>,
     /// The latest epoch whose primary is known to have applied all that was committed before it.
     pub(crate) caught_up: Arc<AtomicU64>,
+    /// By TLS to nodes, or without.
+    pub(crate) tls: Option<Arc<NodeTls>>,
     /// What keeps the time.
     pub(crate) clock: Clock,
     /// Where to say that a node looks dead.
@@ -59,6 +63,17 @@ pub(crate) struct SessionContext {
     pub(crate) registry: Arc<Registry>,
     /// The links of this worker's sessions that lie ready.
     pub(crate) warm: Arc<WarmLinks>,
+}
+
+impl SessionContext {
+    /// How this worker opens links.
+    pub(super) fn dial(&self) -> Dial {
+        Dial {
+            buffers: Arc::clone(&self.buffers),
+            limit: self.limits.link_timeout,
+            tls: self.tls.clone(),
+        }
+    }
 }
 
 /// How long things may take.

@@ -206,10 +206,9 @@ impl Session {
                 (link, profile.database)
             }
             None => {
-                let buffers = self.context.buffers.clone();
-                let limit = self.context.limits.link_timeout;
+                let dial = self.context.dial();
                 let opened = async {
-                    let mut link = Link::open(node, &self.profile, buffers, limit).await?;
+                    let mut link = Link::open(node, &self.profile, &dial).await?;
                     self.bind(&mut link).await.map(|()| link)
                 };
                 let link = opened.await.inspect_err(|error: &LinkError| {

@@ -21,6 +21,7 @@ use super::machine::LinkFacts;
 use super::stream::Stream;
 use super::wire::{Buffers, Wire};
 use crate::cluster::NodeAddr;
+use crate::cluster::tls::{NodeTls, distrust};
 use crate::telemetry::metrics::LinkLoss;
 
 /// How a client logs in, and so how its links do.
@@ -40,6 +41,17 @@ pub(crate) struct Profile {
     pub(crate) max_packet: u32,
     /// Connection attributes, as the client encoded them.
     pub(crate) attributes: Vec<u8>,
+}
+
+/// How a worker opens links.
+#[derive(Clone, Debug)]
+pub(crate) struct Dial {
+    /// The worker's free buffers.
+    pub(crate) buffers: Arc<Buffers>,
+    /// How long it may take to connect and to log in.
+    pub(crate) limit: Duration,
+    /// By TLS, or without.
+    pub(crate) tls: Option<Arc<NodeTls>>,
 }
 
 /// An open connection to a node, logged in.
@@ -83,6 +95,10 @@ pub(crate) enum LinkError {
     /// Another node is the primary now. Reaction: that one is asked.
     #[error("{node} is no longer the primary")]
     Moved { node: NodeAddr },
+    /// TLS does not come about, or the node's certificate is not one to trust. Reaction: another try; the
+    /// probes will find the same, and another node is used.
+    #[error("{node} cannot be trusted: {flaw}")]
+    Untrusted { node: NodeAddr, flaw: String },
     /// The node does not speak the protocol as we do. Asking again gives the same answer.
     #[error("{node} breaks the protocol at login: {violation}")]
     Violation { node: NodeAddr, violation: Violation },
@@ -93,7 +109,10 @@ impl LinkError {
     /// are told at once that there is none: its client has been served before.
     pub(crate) fn may_retry(&self, recovers: bool) -> bool {
         match self {
-            Self::Io { .. } | Self::Moved { .. } | Self::TimedOut { .. } => true,
+            Self::Io { .. }
+            | Self::Moved { .. }
+            | Self::TimedOut { .. }
+            | Self::Untrusted { .. } => true,
             Self::Refused { error, .. } => {
                 RETRIED_REFUSALS.contains(&error.code) || (recovers && LIMITS.contains(&error.code))
             }
@@ -106,26 +125,28 @@ impl LinkError {
         match self {
             Self::Refused { .. } if self.may_retry(false) => LinkLoss::NodeFailed,
             Self::Refused { .. } => LinkLoss::LoginFailed,
-            Self::Io { .. } | Self::Moved { .. } | Self::TimedOut { .. } => LinkLoss::ConnectFailed,
+            Self::Io { .. }
+            | Self::Moved { .. }
+            | Self::TimedOut { .. }
+            | Self::Untrusted { .. } => LinkLoss::ConnectFailed,
             Self::Violation { .. } => LinkLoss::ProtocolViolation,
         }
     }
 }
 
 impl Link {
-    /// Connects, logs in and turns the reports on, all within `limit`.
+    /// Connects, logs in and turns the reports on, all within the limit.
     ///
     /// # Errors
     /// [`LinkError`], which knows whether another try makes sense.
     pub(crate) async fn open(
         node: NodeAddr,
         profile: &Profile,
-        buffers: Arc<Buffers>,
-        limit: Duration,
+        dial: &Dial,
     ) -> Result<Self, LinkError> {
-        match timeout(limit, Self::log_in(node, profile, buffers)).await {
+        match timeout(dial.limit, Self::log_in(node, profile, dial)).await {
             Ok(result) => result,
-            Err(_elapsed) => Err(LinkError::TimedOut { node, after: limit }),
+            Err(_elapsed) => Err(LinkError::TimedOut { node, after: dial.limit }),
         }
     }
 
@@ -231,20 +252,20 @@ impl Link {
         drop(timeout(GOODBYE, self.wire.flush()).await);
     }
 
-    async fn log_in(
-        node: NodeAddr,
-        profile: &Profile,
-        buffers: Arc<Buffers>,
-    ) -> Result<Self, LinkError> {
+    async fn log_in(node: NodeAddr, profile: &Profile, dial: &Dial) -> Result<Self, LinkError> {
         let lost = |source| LinkError::Io { node, source };
         let stream = Stream::connect(node.0).await.map_err(lost)?;
-        let mut wire = Wire::new(stream, buffers);
+        let mut wire = Wire::new(stream, Arc::clone(&dial.buffers));
+        let encrypted = match dial.tls {
+            Some(_) => Capabilities::SSL,
+            None => Capabilities::empty(),
+        };
         let mut login = Login::new(Request {
             user: profile.user.clone(),
             password: profile.password.expose_secret().into(),
             database: profile.database.clone(),
             collation: profile.collation,
-            wanted: profile.capabilities | WANTED_BY_US,
+            wanted: profile.capabilities.difference(Capabilities::SSL) | WANTED_BY_US | encrypted,
             max_packet: profile.max_packet,
             attributes: profile.attributes.clone(),
         });
@@ -253,7 +274,7 @@ impl Link {
                 .await
                 .map_err(|error| LinkError::from_read(node, error))?;
             let step = login.on_packet(packet.sequence, &packet.payload);
-            match step.map_err(|violation| LinkError::Violation { node, violation })? {
+            match step.map_err(|violation| LinkError::from_violation(node, violation))? {
                 ClientLoginStep::Send(bytes) => {
                     wire.push(&bytes);
                     wire.flush().await.map_err(lost)?;
@@ -261,9 +282,12 @@ impl Link {
                 ClientLoginStep::Wait => {}
                 ClientLoginStep::Done(welcome) => break welcome,
                 ClientLoginStep::Failed(error) => return Err(LinkError::Refused { node, error }),
-                ClientLoginStep::StartTls(_) => {
-                    let violation = Violation::TlsNotOffered;
-                    return Err(LinkError::Violation { node, violation });
+                ClientLoginStep::StartTls(request) => {
+                    wire.push(&request);
+                    wire.flush().await.map_err(lost)?;
+                    wire = Self::secure(node, wire, dial).await?;
+                    wire.push(&login.tls_started());
+                    wire.flush().await.map_err(lost)?;
                 }
             }
         };
@@ -297,7 +321,30 @@ impl Link {
     }
 }
 
+impl Link {
+    /// What comes next on `wire` is TLS.
+    async fn secure(node: NodeAddr, wire: Wire, dial: &Dial) -> Result<Wire, LinkError> {
+        let Some((tls, stream)) = dial.tls.as_ref().zip(wire.into_stream()) else {
+            // What was not asked for could be anybody's.
+            return Err(LinkError::Violation { node, violation: Violation::Unsolicited });
+        };
+        let secured = stream.secure(tls, node).await;
+        let stream = secured.map_err(|source| match distrust(&source) {
+            Some(flaw) => LinkError::Untrusted { node, flaw },
+            None => LinkError::Io { node, source },
+        })?;
+        Ok(Wire::new(stream, Arc::clone(&dial.buffers)))
+    }
+}
+
 impl LinkError {
+    fn from_violation(node: NodeAddr, violation: Violation) -> Self {
+        match violation {
+            Violation::TlsNotOffered => Self::Untrusted { node, flaw: violation.to_string() },
+            violation => Self::Violation { node, violation },
+        }
+    }
+
     fn from_read(node: NodeAddr, error: ReadError) -> Self {
         match error {
             ReadError::Closed => Self::Io { node, source: io::ErrorKind::UnexpectedEof.into() },

@@ -1,25 +1,39 @@
 //! A connected socket, whichever kind it is.
 
 use std::io;
+use std::mem;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite as _, Interest, ReadBuf};
 use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
 
 use super::unix_stream::UnixStream;
+use crate::cluster::NodeAddr;
+use crate::cluster::tls::NodeTls;
 
-/// A TCP or Unix stream socket. Both kinds are served by the same code; only the setting of
-/// options differs.
+/// A TCP or Unix stream socket, or TLS on one. All kinds are served by the same code; only the setting
+/// of options differs.
 #[derive(Debug)]
 pub(crate) enum Stream {
     /// TCP.
     Tcp(TcpStream),
+    /// TLS on TCP.
+    Tls(Box<Tls>),
     /// Unix domain.
     Unix(UnixStream),
+}
+
+/// A node by TLS.
+#[derive(Debug)]
+pub(crate) struct Tls {
+    stream: TlsStream<TcpStream>,
+    /// Bytes that are encrypted, and of which the kernel has not taken all yet.
+    accepted: usize,
 }
 
 impl Stream {
@@ -40,14 +54,26 @@ impl Stream {
         Ok(Self::Tcp(stream))
     }
 
+    /// TLS with `node` from here on.
+    ///
+    /// # Errors
+    /// The connection's, or why the node is not trusted.
+    pub(crate) async fn secure(self, tls: &NodeTls, node: NodeAddr) -> io::Result<Self> {
+        let Self::Tcp(stream) = self else { return Err(io::ErrorKind::Unsupported.into()) };
+        let stream = tls.connect(node, stream).await?;
+        Ok(Self::Tls(Box::new(Tls { stream, accepted: 0 })))
+    }
+
     /// Whether the peer has closed its side, be it behind bytes that nobody has read yet.
     pub(crate) fn peer_has_closed(&self) -> bool {
+        let closed = |stream: &TcpStream| {
+            let mut cx = Context::from_waker(Waker::noop());
+            let ready = pin!(stream.ready(Interest::READABLE)).poll(&mut cx);
+            matches!(ready, Poll::Ready(Ok(ready)) if ready.is_read_closed())
+        };
         match self {
-            Self::Tcp(stream) => {
-                let mut cx = Context::from_waker(Waker::noop());
-                let ready = pin!(stream.ready(Interest::READABLE)).poll(&mut cx);
-                matches!(ready, Poll::Ready(Ok(ready)) if ready.is_read_closed())
-            }
+            Self::Tcp(stream) => closed(stream),
+            Self::Tls(tls) => closed(tls.stream.get_ref().0),
             Self::Unix(stream) => stream.peer_has_closed(),
         }
     }
@@ -56,11 +82,13 @@ impl Stream {
     pub(crate) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(stream) => stream.poll_read_ready(cx),
+            // It may hold bytes of which the socket knows nothing any more.
+            Self::Tls(_) => Poll::Ready(Ok(())),
             Self::Unix(stream) => stream.poll_read_ready(cx),
         }
     }
 
-    /// Writes once.
+    /// Writes once. If it is pending, the same bytes are to be given to it again.
     pub(crate) fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
@@ -68,6 +96,7 @@ impl Stream {
     ) -> Poll<io::Result<usize>> {
         match self {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Tls(tls) => tls.poll_write(cx, bytes),
             Self::Unix(stream) => stream.poll_write(cx, bytes),
         }
     }
@@ -86,7 +115,29 @@ impl AsyncRead for Stream {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Tls(tls) => tls.poll_read(cx, buf),
             Self::Unix(stream) => stream.poll_read(cx, buf),
+        }
+    }
+}
+
+impl Tls {
+    /// Bytes count as written once the kernel has them: whoever waits for that would otherwise never see
+    /// to it that they leave.
+    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.accepted == 0 {
+            self.accepted = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes))?;
+        }
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        Poll::Ready(Ok(mem::take(&mut self.accepted)))
+    }
+
+    /// A server that dies says no goodbye, as TLS would have it. To us that is an end like any other:
+    /// what was cut off is told by the packets.
+    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match ready!(Pin::new(&mut self.stream).poll_read(cx, buf)) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(())),
+            read => Poll::Ready(read),
         }
     }
 }

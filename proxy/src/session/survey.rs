@@ -10,8 +10,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::facade::Facade;
-use super::link::{Link, Profile};
-use super::wire::Buffers;
+use super::link::{Dial, Link, Profile};
 use crate::cluster::{NodeAddr, Topology};
 
 /// Keeps `facade` at the lowest common of the nodes, until the sender of `topology` is gone. A node
@@ -20,9 +19,8 @@ pub(crate) async fn survey(
     mut topology: watch::Receiver<Arc<Topology>>,
     facade: watch::Sender<Arc<Facade>>,
     profile: Profile,
-    limit: Duration,
+    dial: Dial,
 ) {
-    let buffers = Arc::new(Buffers::default());
     let mut known: BTreeMap<NodeAddr, (Option<String>, Greeting)> = BTreeMap::new();
     loop {
         let now = Arc::clone(&topology.borrow_and_update());
@@ -33,7 +31,7 @@ pub(crate) async fn survey(
             if known.get(&node.address).is_some_and(|(version, _)| *version == node.version) {
                 continue;
             }
-            match Link::open(node.address, &profile, Arc::clone(&buffers), limit).await {
+            match Link::open(node.address, &profile, &dial).await {
                 Ok(link) => {
                     known.insert(node.address, (node.version.clone(), link.greeting.clone()));
                     link.quit().await;

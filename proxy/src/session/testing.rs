@@ -71,6 +71,7 @@ impl Stage {
         let (_, watched) = watch::channel(Arc::clone(&topology));
         let orders = watch::Sender::new(Orders { topology, phase: Phase::Serving });
         let context = SessionContext {
+            tls: None,
             accounts: Arc::new(Accounts::new([("icinga".into(), SecretString::from("secret"))])),
             buffers: Arc::default(),
             caught_up: Arc::default(),
@@ -191,8 +192,7 @@ impl Stage {
             orders.topology = Arc::new(Topology { next: Some(next), nodes, ..topology });
         });
         let heater = Heater {
-            buffers: Arc::clone(&self.context.buffers),
-            link_timeout: DEADLINE,
+            dial: self.context.dial(),
             count: self.context.metrics.warm_links.clone(),
             clock: self.context.clock.clone(),
         };

@@ -14,10 +14,9 @@ use metrics::Gauge;
 use tokio::sync::watch;
 
 use super::clock::Clock;
-use super::link::{Link, Profile};
+use super::link::{Dial, Link, Profile};
 use super::orders::{Orders, Phase};
 use super::registry::{SessionEntry, SessionId};
-use super::wire::Buffers;
 use crate::cluster::{NodeAddr, Topology};
 use crate::telemetry::metrics::Present;
 
@@ -133,9 +132,7 @@ impl WarmLinks {
             return LOOK;
         };
         let Some((id, profile)) = self.most_wanted() else { return LOOK };
-        let opened =
-            Link::open(node, &profile, Arc::clone(&heater.buffers), heater.link_timeout).await;
-        match opened {
+        match Link::open(node, &profile, &heater.dial).await {
             Ok(link) => {
                 let warm = Warm { link, profile, _counted: Present::enter(&heater.count) };
                 self.put(id, warm);
@@ -202,9 +199,7 @@ impl WarmLinks {
 #[derive(Clone, Debug)]
 pub(super) struct Heater {
     /// The worker's.
-    pub(super) buffers: Arc<Buffers>,
-    /// To connect to a node and log in there.
-    pub(super) link_timeout: Duration,
+    pub(super) dial: Dial,
     /// How many lie ready.
     pub(super) count: Gauge,
     /// What keeps the time between two of them.

@@ -35,6 +35,11 @@ impl Wire {
         Self { stream, input: BytesMut::new(), output: BytesMut::new(), buffers }
     }
 
+    /// The socket alone, if nothing is under way.
+    pub(crate) fn into_stream(self) -> Option<Stream> {
+        (self.input.is_empty() && self.output.is_empty()).then_some(self.stream)
+    }
+
     /// Reads once, appending to `input`. `Ok(0)` is the peer's end of stream.
     pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if self.input.capacity() == 0 {

@@ -63,8 +63,7 @@ const THIS_THREAD: Pid = Pid::from_raw(0);
 async fn run(context: SessionContext, mut clients: mpsc::UnboundedReceiver<Accepted>) {
     let sessions = TaskTracker::new();
     let heater = Heater {
-        buffers: Arc::clone(&context.buffers),
-        link_timeout: context.limits.link_timeout,
+        dial: context.dial(),
         count: context.metrics.warm_links.clone(),
         clock: context.clock.clone(),
     };

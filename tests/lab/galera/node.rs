@@ -11,6 +11,7 @@ use std::time::Duration;
 use mysql_async::{Conn, Row};
 
 use super::{GaleraSpec, template};
+use crate::certificates::NodeFiles;
 use crate::counters;
 use crate::error::{Context, LabError, Result};
 use crate::part::Part;
@@ -41,6 +42,7 @@ impl Node {
         run_tool("cp", &["-a".as_ref(), "--reflink=auto".as_ref(), from, to], b"").await?;
         let program = server(format!("node{index}"), &folder)
             .args(cluster_arguments(run, index, spec.nodes, &spec.provider_options))
+            .args(NodeFiles::of(run, index).arguments())
             .args(&spec.arguments);
         let part = Part::new(run, program);
         Ok(Self { index, run: Arc::clone(run), folder, part })
@@ -190,6 +192,16 @@ impl Node {
         let path = self.folder.join(GENERAL_LOG);
         let log = fs::read(&path).context(|| format!("reading {}", path.display()))?;
         Ok(counters::writes_in_general_log(&log))
+    }
+
+    /// Lets it show another certificate from now on: the one that its files have.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn renew_certificate(&self) -> Result<()> {
+        let mut conn = self.connect().await?;
+        let what = format!("another certificate of {}", self.name());
+        sql::script(&mut conn, &what, "FLUSH SSL", STEP).await
     }
 
     /// SIGKILL: the process is gone, the kernel resets its connections.

@@ -105,6 +105,8 @@ const WRONG: &[(&str, &str, &str)] = &[
     ("discovery.consul_ca_file", "\"absent\"", "a file of certificates in PEM"),
     ("discovery.interval", "\"soon\"", "a time from"),
     ("discovery.timeout", "\"0s\"", "a time from"),
+    ("tls.nodes_ca_file", "\"absent\"", "a file of certificates in PEM"),
+    ("tls.nodes_name", "\"a b\"", "the DNS name in the certificate of every node"),
     ("monitor.user", "\"\"", "it takes"),
     ("monitor.password", "8765309", "the password in quotes"),
     ("monitor.password_file", "\"absent\"", "a file that holds the password alone"),

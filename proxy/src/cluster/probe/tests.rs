@@ -34,6 +34,7 @@ impl Probes {
             password: SecretString::from("secret"),
             interval: Duration::from_secs(3600),
             timeout,
+            tls: None,
         };
         let prober = Arc::new(Prober {
             address,

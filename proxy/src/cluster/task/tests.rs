@@ -101,6 +101,7 @@ fn settings() -> Settings {
             password: SecretString::from("secret"),
             interval: Duration::from_millis(25),
             timeout: DEADLINE,
+            tls: None,
         },
         path_timeout: NEVER,
         schema: "ido_proxy".into(),

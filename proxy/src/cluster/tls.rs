@@ -1,0 +1,183 @@
+//! TLS to the nodes: whom to trust, and for which name.
+//!
+//! Everybody who speaks to a node asks here: sessions for their links, the probes, those who read and
+//! change the pin. The certificates to trust may be replaced while all of them go on: the file is read
+//! again when it has changed, and what cannot be used leaves what is known as it is.
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
+
+use ido_proxy_config::certificates;
+use ido_proxy_config::tls::NodesTls;
+use mysql_async::{OptsBuilder, SslOpts};
+use tokio::net::TcpStream;
+use tokio::{task, time};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::client::Resumption;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::{self, CertificateError, ClientConfig, RootCertStore};
+use tokio_util::sync::CancellationToken;
+
+use super::probe::words;
+use super::topology::NodeAddr;
+
+/// How every node is spoken to.
+#[derive(Debug)]
+pub(crate) struct NodeTls {
+    file: PathBuf,
+    name: Option<ServerName<'static>>,
+    trust: RwLock<Trust>,
+}
+
+/// Whom to trust.
+#[derive(Clone)]
+struct Trust {
+    authorities: Vec<CertificateDer<'static>>,
+    connector: TlsConnector,
+}
+
+impl NodeTls {
+    /// As configured.
+    ///
+    /// # Errors
+    /// A certificate to trust is none.
+    pub(crate) fn new(configured: &NodesTls) -> Result<Self, rustls::Error> {
+        let NodesTls { ca_file, authorities, name } = configured;
+        let trust = RwLock::new(Trust::of(authorities.clone())?);
+        let name = name.as_ref().map(|name| name.server_name().clone());
+        Ok(Self { file: ca_file.clone(), name, trust })
+    }
+
+    /// Begins TLS with `node`.
+    ///
+    /// # Errors
+    /// The connection's; or the node does not show a certificate that is good for it: see [`distrust`].
+    pub(crate) async fn connect(
+        &self,
+        node: NodeAddr,
+        stream: TcpStream,
+    ) -> io::Result<TlsStream<TcpStream>> {
+        let name = self.name.clone().unwrap_or_else(|| node.0.ip().into());
+        let connector = self.trust().connector;
+        connector.connect(name, stream).await
+    }
+
+    /// The same for a client of ours that is yet to connect to `node`.
+    pub(crate) fn protect(&self, client: OptsBuilder, node: NodeAddr) -> OptsBuilder {
+        let authorities = self.trust().authorities.into_iter();
+        let tls = SslOpts::default()
+            .with_disable_built_in_roots(true)
+            .with_root_certs(authorities.map(|one| one.to_vec().into()).collect());
+        let name = self.name.as_ref().map(|name| name.to_str().into_owned());
+        client
+            .ip_or_hostname(name.unwrap_or_else(|| node.0.ip().to_string()))
+            .resolved_ips(Some(vec![node.0.ip()]))
+            .ssl_opts(tls)
+    }
+
+    /// Reads the certificates to trust again whenever their file has changed, until `stop` is cancelled.
+    pub(crate) async fn follow(self: Arc<Self>, stop: CancellationToken) {
+        let mut seen = self.modified().await;
+        while stop.run_until_cancelled(time::sleep(LOOK)).await.is_some() {
+            let modified = self.modified().await;
+            if modified == seen {
+                continue;
+            }
+            seen = modified;
+            let (file, read) = (self.file.display(), self.renew().await);
+            match read {
+                Ok(count) => {
+                    tracing::info!(%file, count, "other certificates are trusted from now on");
+                }
+                Err(error) => tracing::error!(
+                    %file,
+                    error,
+                    "the certificates to trust stay what they were: the file cannot be used"
+                ),
+            }
+        }
+    }
+
+    /// When the file was last changed; `None` while it is not there.
+    async fn modified(&self) -> Option<SystemTime> {
+        let file = self.file.clone();
+        let look = move || fs::metadata(file).and_then(|file| file.modified()).ok();
+        task::spawn_blocking(look).await.ok().flatten()
+    }
+
+    async fn renew(&self) -> Result<usize, String> {
+        let file = self.file.clone();
+        let read = task::spawn_blocking(move || certificates::read(&file)).await;
+        let authorities = read.map_err(|error| error.to_string())??;
+        let count = authorities.len();
+        let trust = Trust::of(authorities).map_err(|error| error.to_string())?;
+        *self.trust.write().unwrap_or_else(PoisonError::into_inner) = trust;
+        Ok(count)
+    }
+
+    fn trust(&self) -> Trust {
+        self.trust.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Trust {
+    fn of(authorities: Vec<CertificateDer<'static>>) -> Result<Self, rustls::Error> {
+        let mut config = client_config(&authorities)?;
+        // A session that is resumed shows no certificate, and that may have expired meanwhile.
+        config.resumption = Resumption::disabled();
+        Ok(Self { authorities, connector: TlsConnector::from(Arc::new(config)) })
+    }
+}
+
+impl std::fmt::Debug for Trust {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Trust").field("authorities", &self.authorities.len()).finish()
+    }
+}
+
+/// A client that trusts these and nobody else.
+///
+/// # Errors
+/// One of them is no certificate.
+pub(super) fn client_config(
+    authorities: &[CertificateDer<'static>],
+) -> Result<ClientConfig, rustls::Error> {
+    let mut roots = RootCertStore::empty();
+    for authority in authorities {
+        roots.add(authority.clone())?;
+    }
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(config)
+}
+
+/// Why TLS did not come about, if `error` says that: TLS errors come as I/O errors, around one of rustls.
+/// The same flaw has the same words each time.
+pub(crate) fn distrust(error: &io::Error) -> Option<String> {
+    let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
+    let rustls::Error::InvalidCertificate(flaw) = error else { return Some(words(error)) };
+    let words = match flaw {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "its certificate has expired".to_owned()
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "its certificate is not valid yet".to_owned()
+        }
+        // The latter where an authority has the name of another one, as after a change of its key.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            "its certificate is not signed by anybody who is trusted".to_owned()
+        }
+        flaw => words(&format!("its certificate is refused: {flaw}")),
+    };
+    Some(words)
+}
+
+/// How soon a file of other certificates is noticed.
+const LOOK: Duration = Duration::from_secs(2);
