@@ -97,15 +97,13 @@ impl Prober {
     async fn probes(self: Arc<Self>, stop: CancellationToken) {
         let mut connection = None;
         let mut opened = Instant::now();
-        let mut suspected = false;
         let mut late = JoinSet::new();
         stop.run_until_cancelled(async {
             loop {
                 let asked = Instant::now();
                 // A certificate is looked at only when a connection is made.
-                let renews = suspected || opened.elapsed() >= RENEWAL;
                 if self.settings.tls.is_some()
-                    && renews
+                    && opened.elapsed() >= RENEWAL
                     && let Some(old) = connection.take()
                 {
                     tokio::spawn(time::timeout(self.settings.timeout, Conn::disconnect(old)));
@@ -113,7 +111,6 @@ impl Prober {
                 if connection.is_none() {
                     opened = asked;
                 }
-                suspected = false;
                 let outcome = match Arc::clone(&self).probe(&mut connection).await {
                     Ok(outcome) => outcome,
                     Err(asking) if late.len() < MOST_LATE => {
@@ -128,7 +125,6 @@ impl Prober {
                     tokio::select! {
                         () = time::sleep_until(turn) => break,
                         () = self.wake.notified() => {
-                            suspected = true;
                             time::sleep_until(asked + LEAST_INTERVAL).await;
                             break;
                         }

@@ -340,7 +340,9 @@ impl Link {
 impl LinkError {
     fn from_violation(node: NodeAddr, violation: Violation) -> Self {
         match violation {
-            Violation::TlsNotOffered => Self::Untrusted { node, flaw: violation.to_string() },
+            Violation::MissingCapability { expected: "SSL" } => {
+                Self::Untrusted { node, flaw: "it offers no TLS".into() }
+            }
             violation => Self::Violation { node, violation },
         }
     }
@@ -390,8 +392,8 @@ const LOGIN_PACKET_LIMIT: usize = 1 << 20;
 
 /// ER_SERVER_SHUTDOWN and the state of a node outside the primary component: such a node is about to
 /// be left, so another try is likely to meet another one. And ER_CON_COUNT_ERROR: after a failover many
-/// come at once, and some leave again.
-const RETRIED_REFUSALS: [u16; 3] = [1053, 1047, 1040];
+/// come at once, and some leave again. And ER_HOST_IS_BLOCKED, after logins that broke off.
+const RETRIED_REFUSALS: [u16; 4] = [1053, 1047, 1040, 1129];
 
 /// ER_TOO_MANY_USER_CONNECTIONS and ER_USER_LIMIT_REACHED: connections of a node that is being left may
 /// still count.

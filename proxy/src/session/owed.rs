@@ -62,13 +62,15 @@ impl OwedIds {
     }
 
     /// Whether the message of an error 1062 names an id that is owed, or was until a moment ago: the row
-    /// that is in the way may be that of another session, put there again.
+    /// that is in the way may be that of another session, put there again. The entry is what stands between
+    /// the first two quotes, and an id is the whole of it.
     pub(super) fn is_named_in(&self, message: &[u8]) -> bool {
-        let words = message.split(|byte| !byte.is_ascii_digit());
-        let numbers = words.filter_map(|word| str::from_utf8(word).ok()?.parse::<u64>().ok());
+        let entry = message.split(|byte| *byte == b'\'').nth(1);
+        let entry = entry.and_then(|entry| str::from_utf8(entry).ok());
+        let Some(id) = entry.and_then(|entry| entry.parse::<u64>().ok()) else { return false };
         let mut all = self.lock();
         all.forget();
-        numbers.into_iter().any(|id| all.owed.contains_key(&id) || all.paid.contains_key(&id))
+        all.owed.contains_key(&id) || all.paid.contains_key(&id)
     }
 
     fn lock(&self) -> MutexGuard<'_, Ids> {
@@ -135,7 +137,9 @@ mod tests {
         assert!(owed.is_named_in(message));
         drop(debt);
         assert!(owed.is_named_in(message));
-        assert!(owed.is_named_in("Doppelter Eintrag '7-15690' für Schlüssel".as_bytes()));
+        assert!(owed.is_named_in("Doppelter Eintrag '15690' für Schlüssel".as_bytes()));
+        assert!(!owed.is_named_in(b"Duplicate entry 'host-15690' for key 'name'"));
+        assert!(!owed.is_named_in(b"Duplicate entry '7' for key 'index_15690'"));
         assert!(!owed.is_named_in(b"Duplicate entry '5690' for key 'PRIMARY'"));
         assert!(!owed.is_named_in(b"Duplicate entry '99999999999999999999' for key 'x'"));
     }

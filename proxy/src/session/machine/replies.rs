@@ -457,8 +457,16 @@ impl Replies<'_> {
             self.again(Recovery::rolled_back(), error);
             return Ok(());
         }
+        // A write alone: what commits by itself, in part or in full, may have done so before it failed.
+        let place = self.exchange.running.as_ref().map_or(0, Running::piece);
+        let piece = self.exchange.step().and_then(|step| step.pieces.get(place));
+        let only_writes = matches!(piece.map(|piece| piece.kind), Some(PieceKind::Write))
+            && !matches!(risk, Risk::Doubtful(_))
+            && self.exchange.transaction.first().is_none();
         if error.code == DUPLICATE_ENTRY
+            && only_writes
             && self.exchange.keeps
+            && !self.exchange.begun
             && self.may_move()
             && self.exchange.tries < MOST_TRIES
             && self.carried.owed.is_named_in(&error.message)
