@@ -408,6 +408,25 @@ fn a_duplicate_that_stays_one_is_told() {
     }
 }
 
+/// An ALTER commits what stands before it, and a procedure may: done again, that would stand twice.
+#[test]
+fn what_commits_by_itself_is_not_done_again_for_a_duplicate() {
+    for (texts, start) in [
+        (&["BEGIN", "INSERT INTO t VALUES ('a')", "ALTER TABLE t ADD UNIQUE (a)"][..], "ALTER"),
+        (&["ALTER TABLE t ADD UNIQUE (a)"], "ALTER"),
+        (&["SELECT 1;CALL p()"], "CALL"),
+        (&["BEGIN", "INSERT INTO t VALUES ('a')", "CALL p()"], "CALL"),
+    ] {
+        let mut run = Run::new(without_tracking(), []);
+        drop(run.machine.carried.owed.owe(vec![7]));
+        let taken = ErrPacket::new(1062, *b"23000", "Duplicate entry '7' for key 'a'");
+        run.cluster.refusals.push_back((start, taken));
+        run.all(&program(texts)).expect("it is told");
+        assert_eq!(last_error(&run).code, 1062, "{texts:?}");
+        assert_eq!(count(&run, start), 1, "{texts:?}");
+    }
+}
+
 /// Icinga's dump at its start is larger than what a daemon may hold in memory.
 #[test]
 fn a_transaction_of_which_the_most_is_on_disk_is_done_again_too() {
