@@ -37,7 +37,7 @@ pub(crate) struct NodeTls {
 /// Whom to trust.
 #[derive(Clone)]
 struct Trust {
-    authorities: Vec<CertificateDer<'static>>,
+    authorities: Arc<[CertificateDer<'static>]>,
     connector: TlsConnector,
 }
 
@@ -48,7 +48,7 @@ impl NodeTls {
     /// A certificate to trust is none.
     pub(crate) fn new(configured: &NodesTls) -> Result<Self, rustls::Error> {
         let NodesTls { ca_file, authorities, name } = configured;
-        let trust = RwLock::new(Trust::of(authorities.clone())?);
+        let trust = RwLock::new(Trust::of(authorities)?);
         let name = name.as_ref().map(|name| name.server_name().clone());
         Ok(Self { file: ca_file.clone(), name, trust })
     }
@@ -69,10 +69,10 @@ impl NodeTls {
 
     /// The same for a client of ours that is yet to connect to `node`.
     pub(crate) fn protect(&self, client: OptsBuilder, node: NodeAddr) -> OptsBuilder {
-        let authorities = self.trust().authorities.into_iter();
+        let authorities = self.trust().authorities;
         let tls = SslOpts::default()
             .with_disable_built_in_roots(true)
-            .with_root_certs(authorities.map(|one| one.to_vec().into()).collect());
+            .with_root_certs(authorities.iter().map(|one| one.to_vec().into()).collect());
         let name = self.name.as_ref().map(|name| name.to_str().into_owned());
         client
             .ip_or_hostname(name.unwrap_or_else(|| node.0.ip().to_string()))
@@ -114,10 +114,9 @@ impl NodeTls {
         let file = self.file.clone();
         let read = task::spawn_blocking(move || certificates::read(&file)).await;
         let authorities = read.map_err(|error| error.to_string())??;
-        let count = authorities.len();
-        let trust = Trust::of(authorities).map_err(|error| error.to_string())?;
+        let trust = Trust::of(&authorities).map_err(|error| error.to_string())?;
         *self.trust.write().unwrap_or_else(PoisonError::into_inner) = trust;
-        Ok(count)
+        Ok(authorities.len())
     }
 
     fn trust(&self) -> Trust {
@@ -126,11 +125,12 @@ impl NodeTls {
 }
 
 impl Trust {
-    fn of(authorities: Vec<CertificateDer<'static>>) -> Result<Self, rustls::Error> {
-        let mut config = client_config(&authorities)?;
+    fn of(authorities: &[CertificateDer<'static>]) -> Result<Self, rustls::Error> {
+        let mut config = client_config(authorities)?;
         // A session that is resumed shows no certificate, and that may have expired meanwhile.
         config.resumption = Resumption::disabled();
-        Ok(Self { authorities, connector: TlsConnector::from(Arc::new(config)) })
+        let connector = TlsConnector::from(Arc::new(config));
+        Ok(Self { authorities: authorities.into(), connector })
     }
 }
 

@@ -319,9 +319,7 @@ impl Link {
         link.report_state().await?;
         Ok(link)
     }
-}
 
-impl Link {
     /// What comes next on `wire` is TLS.
     async fn secure(node: NodeAddr, wire: Wire, dial: &Dial) -> Result<Wire, LinkError> {
         let Some((tls, stream)) = dial.tls.as_ref().zip(wire.into_stream()) else {

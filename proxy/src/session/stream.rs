@@ -128,8 +128,9 @@ impl Tls {
         if self.accepted == 0 {
             self.accepted = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes))?;
         }
-        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
-        Poll::Ready(Ok(mem::take(&mut self.accepted)))
+        let flushed = ready!(Pin::new(&mut self.stream).poll_flush(cx));
+        let accepted = mem::take(&mut self.accepted);
+        Poll::Ready(flushed.map(|()| accepted))
     }
 
     /// A server that dies says no goodbye, as TLS would have it. To us that is an end like any other:

@@ -95,6 +95,14 @@ impl Pair {
         Ok(())
     }
 
+    /// Waits until every proxy finds nothing wrong with `node`.
+    pub(crate) async fn usable(&self, node: &Node) -> Result<()> {
+        for proxy in &self.lab.proxies {
+            usable(proxy, node).await?;
+        }
+        Ok(())
+    }
+
     /// No transaction was done again: whoever moved did so between two of them. One client writes, as of
     /// two masters one does: of two, each moves when its own transaction ends, and until the other one has
     /// followed they write to two nodes, where one may be in the way of the other.
@@ -169,15 +177,33 @@ impl Pair {
 /// Waits until `proxy` shows this `reason` of `node`.
 pub(crate) async fn shown(proxy: &Proxy, node: &Node, reason: &str) -> Result<()> {
     let what = format!("{} shown as: {reason}", node.name());
-    wait_until(&what, RECOVERY, Some(&proxy.part().log()), async || {
+    shows(&what, proxy, node, |shown| {
+        shown["reason"].as_str().is_some_and(|shown| shown.contains(reason))
+    })
+    .await
+}
+
+/// Waits until `proxy` finds nothing wrong with `node`.
+pub(crate) async fn usable(proxy: &Proxy, node: &Node) -> Result<()> {
+    let what = format!("{} usable", node.name());
+    shows(&what, proxy, node, |shown| shown["usable"] == true).await
+}
+
+/// Waits until what `proxy` shows of `node` is as it should be.
+async fn shows(
+    what: &str,
+    proxy: &Proxy,
+    node: &Node,
+    as_it_should: impl Fn(&serde_json::Value) -> bool,
+) -> Result<()> {
+    wait_until(what, RECOVERY, Some(&proxy.part().log()), async || {
         let status = match proxy.status().await {
             Ok(status) => status,
             Err(error) => return proxy.part().look(error),
         };
         let nodes = status["nodes"].as_array().cloned().unwrap_or_default();
-        let shown = nodes.iter().find(|shown| shown["address"] == node.address().to_string());
-        match shown.and_then(|shown| shown["reason"].as_str()) {
-            Some(shown) if shown.contains(reason) => Look::Done(()),
+        match nodes.iter().find(|shown| shown["address"] == node.address().to_string()) {
+            Some(shown) if as_it_should(shown) => Look::Done(()),
             shown => proxy.part().look(format!("{shown:?}")),
         }
     })

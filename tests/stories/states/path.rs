@@ -9,7 +9,7 @@ use lab::proxy::Proxy;
 use lab::wait::{Look, wait_until};
 use lab::{Result, sql};
 
-use super::pair::{Pair, RECOVERY, Story, shown};
+use super::pair::{Pair, RECOVERY, Story, shown, usable};
 
 /// One master's way to the primary is broken, and nothing else: it would stand still for ever, or write
 /// elsewhere than the other one.
@@ -23,7 +23,7 @@ async fn a_way_that_is_broken_for_one_proxy_moves_both_once() -> Story {
     pair.must(second.index() != first.index(), "one of them cannot go there")?;
     pair.go_on().await?;
     pair.lab.heal().await?;
-    reaches(far, first).await?;
+    usable(far, first).await?;
     pair.go_on().await?;
     pair.must(pair.moved(2).await?.index() == second.index(), "nothing moves back")?;
     pair.end().await
@@ -114,20 +114,6 @@ async fn a_slow_way_to_the_primary_moves_nobody() -> Story {
     let slowest = pair.longest_pause().await?;
     assert!(slowest > Duration::from_millis(300), "{slowest:?}: the client went by the short way");
     Ok(())
-}
-
-/// Waits until `proxy` finds nothing wrong with `node`.
-async fn reaches(proxy: &Proxy, node: &Node) -> Result<()> {
-    wait_until("a way that is mended", RECOVERY, Some(&proxy.part().log()), async || {
-        let status = proxy.status().await.unwrap_or_default();
-        let nodes = status["nodes"].as_array().cloned().unwrap_or_default();
-        let shown = nodes.iter().find(|shown| shown["address"] == node.address().to_string());
-        match shown {
-            Some(shown) if shown["usable"] == true => Look::Done(()),
-            shown => proxy.part().look(format!("{shown:?}")),
-        }
-    })
-    .await
 }
 
 /// Waits until `near` has said that it does not reach `node`, and `far` has spoken twice since: it hears the

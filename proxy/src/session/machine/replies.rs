@@ -460,7 +460,8 @@ impl Replies<'_> {
         // A write alone: what commits by itself, in part or in full, may have done so before it failed.
         let place = self.exchange.running.as_ref().map_or(0, Running::piece);
         let piece = self.exchange.step().and_then(|step| step.pieces.get(place));
-        let only_writes = matches!(piece.map(|piece| piece.kind), Some(PieceKind::Write))
+        let kind = piece.map(|piece| piece.kind);
+        let only_writes = kind == Some(PieceKind::Write)
             && !matches!(risk, Risk::Doubtful(_))
             && self.exchange.transaction.first().is_none();
         if error.code == DUPLICATE_ENTRY
@@ -480,9 +481,7 @@ impl Replies<'_> {
             self.carried.transaction.gone();
             self.carried.rolled_back();
         }
-        let piece = self.exchange.running.as_ref().map_or(0, Running::piece);
-        let piece = self.exchange.step().and_then(|step| step.pieces.get(piece));
-        if matches!(piece.map(|piece| piece.kind), Some(PieceKind::Implicit | PieceKind::Begin))
+        if matches!(kind, Some(PieceKind::Implicit | PieceKind::Begin))
             && self.carried.transaction.is_open()
         {
             // It may have committed before it failed, and an error has no flags that tell.
