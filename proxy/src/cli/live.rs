@@ -12,6 +12,8 @@ use tokio::time::timeout;
 use crate::app::cluster_settings;
 use crate::cluster::look::look;
 use crate::cluster::pin::Agreement;
+use crate::cluster::probe;
+use crate::cluster::settings::MonitorSettings;
 use crate::cluster::tls::NodeTls;
 use crate::cluster::verdict::Verdict;
 use crate::cluster::{ClusterKind, NodeAddr};
@@ -24,7 +26,7 @@ pub(super) async fn check(config: &Config) -> bool {
         Ok(settings) => settings,
         Err(error) => return said(false, &error.to_string()),
     };
-    let tls = settings.monitor.tls.clone();
+    let monitor = settings.monitor.clone();
     let (kind, nameservers) = (settings.kind, settings.discovery.nameservers.clone());
     let seen = match look(settings).await {
         Ok(seen) => seen,
@@ -60,8 +62,12 @@ pub(super) async fn check(config: &Config) -> bool {
             }
         };
     }
-    let Some((node, ..)) = seen.nodes.iter().find(|(.., verdict)| *verdict == Verdict::Usable)
-    else {
+    let usable = seen.nodes.iter().filter(|(.., verdict)| *verdict == Verdict::Usable);
+    let usable: Vec<_> = usable.map(|(address, ..)| *address).collect();
+    for node in &usable {
+        advise(*node, &monitor).await;
+    }
+    let Some(node) = usable.first() else {
         return said(false, "no node is usable: clients would be held");
     };
     good &= match (&seen.agreement, kind) {
@@ -83,9 +89,28 @@ pub(super) async fn check(config: &Config) -> bool {
     };
     for user in &config.users {
         let schema = config.control.schema.as_str();
-        good &= fence(*node, tls.as_deref(), &user.name, &user.password, schema, kind).await;
+        good &=
+            fence(*node, monitor.tls.as_deref(), &user.name, &user.password, schema, kind).await;
     }
     good
+}
+
+/// Says what might be better at `node`, though it works.
+async fn advise(node: NodeAddr, monitor: &MonitorSettings) {
+    let asked = timeout(PATIENCE, async {
+        let mut conn = probe::connect(node, monitor).await?;
+        let limit = "SELECT @@max_connect_errors WHERE NOT @@skip_name_resolve";
+        let limit: Option<u64> = conn.query_first(limit).await?;
+        let _ = conn.disconnect().await;
+        Ok::<_, Error>(limit)
+    });
+    // It has answered everything else that it must.
+    if let Ok(Ok(Some(limit))) = asked.await {
+        println!(
+            "note  node {node} lets this host in no more (error 1129, until FLUSH HOSTS) after {limit} logins \
+             in a row that broke off, be it for lost packets: skip_name_resolve = ON prevents that"
+        );
+    }
 }
 
 /// Whether `user` may log in, and fence its transactions.

@@ -33,7 +33,7 @@ pub(crate) mod look;
 pub(crate) mod order;
 mod peers;
 pub(crate) mod pin;
-mod probe;
+pub(crate) mod probe;
 pub(crate) mod propose;
 mod rank;
 pub(crate) mod settings;

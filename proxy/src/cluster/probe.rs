@@ -19,7 +19,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::propose;
 use super::settings::{ClusterKind, MonitorSettings};
-use super::tls::distrust;
+use super::tls::{NodeTls, distrust};
 use super::topology::NodeAddr;
 use super::view::{GALERA_STATUS, Loss, Outcome, PAUSED, Report, STATUS, VARIABLES};
 use crate::telemetry::metrics::ProbeMetrics;
@@ -96,21 +96,10 @@ impl Prober {
 
     async fn probes(self: Arc<Self>, stop: CancellationToken) {
         let mut connection = None;
-        let mut opened = Instant::now();
         let mut late = JoinSet::new();
         stop.run_until_cancelled(async {
             loop {
                 let asked = Instant::now();
-                // A certificate is looked at only when a connection is made.
-                if self.settings.tls.is_some()
-                    && opened.elapsed() >= RENEWAL
-                    && let Some(old) = connection.take()
-                {
-                    tokio::spawn(time::timeout(self.settings.timeout, Conn::disconnect(old)));
-                }
-                if connection.is_none() {
-                    opened = asked;
-                }
                 let outcome = match Arc::clone(&self).probe(&mut connection).await {
                     Ok(outcome) => outcome,
                     Err(asking) if late.len() < MOST_LATE => {
@@ -140,8 +129,7 @@ impl Prober {
         })
         .await;
         if let Some(connection) = connection {
-            let goodbye = Conn::disconnect(connection);
-            let _ = time::timeout(self.settings.timeout, goodbye).await;
+            self.close(connection).await;
         }
     }
 
@@ -165,7 +153,7 @@ impl Prober {
     /// # Errors
     /// There was no answer in time. One that comes later says that the node lives; the next question is asked
     /// on another connection, or this answer would be taken for that.
-    async fn probe(self: Arc<Self>, connection: &mut Option<Conn>) -> Result<Outcome, Asking> {
+    async fn probe(self: Arc<Self>, connection: &mut Option<Open>) -> Result<Outcome, Asking> {
         let timeout = self.settings.timeout;
         let mut asking = AbortOnDropHandle::new(tokio::spawn(self.ask(connection.take())));
         match time::timeout(timeout, &mut asking).await {
@@ -183,23 +171,50 @@ impl Prober {
 
     /// Asks on the open connection, or on a new one. An open connection that turns out to be dead
     /// proves nothing yet: it may have been killed, or timed out. A new one does.
-    async fn ask(self: Arc<Self>, open: Option<Conn>) -> Asked {
+    async fn ask(self: Arc<Self>, mut open: Option<Open>) -> Asked {
+        if let Some(old) = open.as_mut().filter(|open| self.is_due(open)) {
+            match time::timeout(self.settings.timeout / 2, self.open()).await {
+                Ok(Ok(new)) => {
+                    let old = std::mem::replace(old, new);
+                    let prober = Arc::clone(&self);
+                    tokio::spawn(async move { prober.close(old).await });
+                }
+                Ok(Err(error)) if flaw(&error).is_some() => return (Err(error), None),
+                // It may be full, and is what it was to those who are there.
+                Ok(Err(_)) | Err(_) => old.looked_at = Instant::now(),
+            }
+        }
         let mut kept = None;
         if let Some(open) = open
             && let Ok(report) = self.ask_on(&mut kept, open).await
         {
             return (Ok(report), kept);
         }
-        let answer = match Conn::new(options(self.address, &self.settings)).await {
+        let answer = match self.open().await {
             Ok(new) => self.ask_on(&mut kept, new).await,
             Err(error) => Err(error),
         };
         (answer, kept)
     }
 
+    /// Whether to look at the node's certificate, which is shown only to a new connection.
+    fn is_due(&self, open: &Open) -> bool {
+        let looks = |tls: &NodeTls| open.looked_at.elapsed() >= RENEWAL || tls.shuns(self.address);
+        self.settings.tls.as_deref().is_some_and(looks)
+    }
+
+    async fn open(&self) -> Result<Open, Error> {
+        let looked_at = Instant::now();
+        Ok(Open { conn: connect(self.address, &self.settings).await?, looked_at })
+    }
+
+    async fn close(&self, open: Open) {
+        let _ = time::timeout(self.settings.timeout, open.conn.disconnect()).await;
+    }
+
     /// Leaves the connection in `keep` if the node answered on it.
-    async fn ask_on(&self, keep: &mut Option<Conn>, mut conn: Conn) -> Result<Report, Error> {
-        let mut answers = conn.query_iter(&*self.question.text).await?;
+    async fn ask_on(&self, keep: &mut Option<Open>, mut open: Open) -> Result<Report, Error> {
+        let mut answers = open.conn.query_iter(&*self.question.text).await?;
         let status: Vec<Row> = answers.collect().await?;
         let variables: Vec<Row> = answers.collect().await?;
         let status: Vec<_> = status.into_iter().filter_map(pair).collect();
@@ -222,19 +237,37 @@ impl Prober {
             }
         }
         drop(answers);
-        *keep = Some(conn);
+        *keep = Some(open);
         Ok(report)
     }
 }
 
+/// A connection to ask on.
+struct Open {
+    conn: Conn,
+    /// When the node's certificate was looked at, or was to be.
+    looked_at: Instant,
+}
+
 /// A question, and the connection if it can be used for the next one.
-type Asked = (Result<Report, Error>, Option<Conn>);
+type Asked = (Result<Report, Error>, Option<Open>);
 
 /// One that is under way.
 type Asking = AbortOnDropHandle<Asked>;
 
-/// How the monitor logs in at `node`.
-pub(super) fn options(node: NodeAddr, settings: &MonitorSettings) -> Opts {
+/// Logs the monitor in at `node`.
+///
+/// # Errors
+/// The driver's. A node that cannot be trusted is left alone for a while, and is the same error meanwhile.
+pub(crate) async fn connect(node: NodeAddr, settings: &MonitorSettings) -> Result<Conn, Error> {
+    let connecting = Conn::new(options(node, settings));
+    match &settings.tls {
+        Some(tls) => tls.guard(node, connecting, flaw).await.map_err(io::Error::other)?,
+        None => connecting.await,
+    }
+}
+
+fn options(node: NodeAddr, settings: &MonitorSettings) -> Opts {
     let address = node.0;
     let password = settings.password.expose_secret();
     let options = OptsBuilder::default()
@@ -259,6 +292,9 @@ pub(super) fn options(node: NodeAddr, settings: &MonitorSettings) -> Opts {
 /// What a failed probe tells of the node. Failures of the way to it, and of our own host (such as
 /// no more file descriptors), say no more than silence does.
 fn meaning(error: Error) -> Outcome {
+    if let Some(flaw) = flaw(&error) {
+        return Outcome::Lost(Loss::Untrusted(flaw));
+    }
     match error {
         Error::Io(IoError::Io(error)) => match error.kind() {
             io::ErrorKind::ConnectionRefused => Outcome::Lost(Loss::Refused),
@@ -267,16 +303,10 @@ fn meaning(error: Error) -> Outcome {
             | io::ErrorKind::ConnectionReset
             | io::ErrorKind::UnexpectedEof => Outcome::Lost(Loss::Closed),
             // The system did not say this: the driver did, of what it had read.
-            _ if error.raw_os_error().is_none() => Outcome::Lost(match distrust(&error) {
-                Some(flaw) => Loss::Untrusted(flaw),
-                None => Loss::Garbled(words(&error)),
-            }),
+            _ if error.raw_os_error().is_none() => Outcome::Lost(Loss::Garbled(words(&error))),
             _ => Outcome::Silent,
         },
         Error::Driver(DriverError::ConnectionClosed) => Outcome::Lost(Loss::Closed),
-        Error::Driver(DriverError::NoClientSslFlagFromServer) => {
-            Outcome::Lost(Loss::Untrusted("it offers no TLS".into()))
-        }
         // Without the packet: it may be another one each time, which would be news each time.
         Error::Driver(DriverError::UnexpectedPacket { .. }) => {
             Outcome::Lost(Loss::Garbled("an unexpected packet".into()))
@@ -285,6 +315,15 @@ fn meaning(error: Error) -> Outcome {
             Outcome::Lost(Loss::Rejected { code: error.code, message: words(&error.message) })
         }
         error => Outcome::Lost(Loss::Garbled(words(&error))),
+    }
+}
+
+/// Why the node is not to be trusted, if that is what `error` says.
+fn flaw(error: &Error) -> Option<String> {
+    match error {
+        Error::Io(IoError::Io(error)) => distrust(error),
+        Error::Driver(DriverError::NoClientSslFlagFromServer) => Some("it offers no TLS".into()),
+        _ => None,
     }
 }
 
@@ -331,7 +370,7 @@ const LATEST: Duration = Duration::from_secs(10);
 /// How many are waited for at once.
 const MOST_LATE: usize = 5;
 
-/// How long a connection by TLS is used.
+/// How often the certificate of a node is looked at.
 const RENEWAL: Duration = Duration::from_secs(30);
 
 /// The least time between two probes of a node, however much it is suspected.

@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 
 use super::decide::Proposal;
 use super::pin::{Pin, Reading};
-use super::probe::{options, words};
+use super::probe::{connect, words};
 use super::settings::{MonitorSettings, Settings};
 use super::topology::NodeAddr;
 
@@ -72,7 +72,7 @@ impl Proposer {
             let _ = conn.disconnect().await;
         }
         loop {
-            match timeout(PATIENCE, Conn::new(options(node, &self.monitor))).await {
+            match timeout(PATIENCE, connect(node, &self.monitor)).await {
                 Ok(Ok(conn)) => {
                     self.lock().insert(node, conn);
                     return;
@@ -93,7 +93,7 @@ impl Proposer {
     ) -> Result<Conn, Error> {
         match kept {
             Some((at, conn)) if at == node => Ok(conn),
-            _ => Conn::new(options(node, &self.monitor)).await,
+            _ => connect(node, &self.monitor).await,
         }
     }
 
@@ -106,7 +106,7 @@ impl Proposer {
                 answered => return answered,
             }
         }
-        self.ask_on(Conn::new(options(proposal.node, &self.monitor)).await?, proposal).await
+        self.ask_on(connect(proposal.node, &self.monitor).await?, proposal).await
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<NodeAddr, Conn>> {

@@ -6,15 +6,18 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
 
 use ido_proxy_config::certificates;
 use ido_proxy_config::tls::NodesTls;
 use mysql_async::{OptsBuilder, SslOpts};
+use thiserror::Error;
 use tokio::net::TcpStream;
-use tokio::{task, time};
+use tokio::task;
+use tokio::time::{self, Instant};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::client::Resumption;
@@ -23,8 +26,11 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{self, CertificateError, ClientConfig, RootCertStore};
 use tokio_util::sync::CancellationToken;
 
+use self::shunned::Shunned;
 use super::probe::words;
 use super::topology::NodeAddr;
+
+mod shunned;
 
 /// How every node is spoken to.
 #[derive(Debug)]
@@ -32,6 +38,15 @@ pub(crate) struct NodeTls {
     file: PathBuf,
     name: Option<ServerName<'static>>,
     trust: RwLock<Trust>,
+    shunned: Mutex<Shunned>,
+}
+
+/// A node was found to be one not to trust, and is not asked again yet.
+#[derive(Debug, Error)]
+#[error("cannot be trusted: {flaw}")]
+pub(crate) struct Distrusted {
+    /// Why not.
+    pub(crate) flaw: String,
 }
 
 /// Whom to trust.
@@ -50,7 +65,31 @@ impl NodeTls {
         let NodesTls { ca_file, authorities, name } = configured;
         let trust = RwLock::new(Trust::of(authorities)?);
         let name = name.as_ref().map(|name| name.server_name().clone());
-        Ok(Self { file: ca_file.clone(), name, trust })
+        Ok(Self { file: ca_file.clone(), name, trust, shunned: Mutex::default() })
+    }
+
+    /// Carries out `connecting`, which connects to `node` by TLS and logs in there. `flaw` says whether an
+    /// error means that the node is not to be trusted, and why.
+    ///
+    /// # Errors
+    /// [`Distrusted`]: that was found a short time ago, and the node is left alone.
+    pub(crate) async fn guard<T, E>(
+        &self,
+        node: NodeAddr,
+        connecting: impl Future<Output = Result<T, E>>,
+        flaw: impl FnOnce(&E) -> Option<String>,
+    ) -> Result<Result<T, E>, Distrusted> {
+        let begun = Instant::now();
+        self.shunned().admit(node, begun).map_err(|flaw| Distrusted { flaw })?;
+        let connected = connecting.await;
+        let flaw = connected.as_ref().err().and_then(flaw);
+        self.shunned().note(node, flaw, begun, Instant::now());
+        Ok(connected)
+    }
+
+    /// Whether `node` could not be trusted the last time.
+    pub(crate) fn shuns(&self, node: NodeAddr) -> bool {
+        self.shunned().contains(node)
     }
 
     /// Begins TLS with `node`.
@@ -80,34 +119,37 @@ impl NodeTls {
             .ssl_opts(tls)
     }
 
-    /// Reads the certificates to trust again whenever their file has changed, until `stop` is cancelled.
+    /// Reads the certificates to trust again whenever their file has changed, until `stop` is cancelled. A
+    /// file that cannot be used is tried again until it can.
     pub(crate) async fn follow(self: Arc<Self>, stop: CancellationToken) {
-        let mut seen = self.modified().await;
+        let mut seen = Ok(self.stamp().await);
         while stop.run_until_cancelled(time::sleep(LOOK)).await.is_some() {
-            let modified = self.modified().await;
-            if modified == seen {
+            let stamp = self.stamp().await;
+            if seen.as_ref() == Ok(&stamp) {
                 continue;
             }
-            seen = modified;
             let (file, read) = (self.file.display(), self.renew().await);
-            match read {
+            match &read {
                 Ok(count) => {
                     tracing::info!(%file, count, "other certificates are trusted from now on");
                 }
+                Err(error) if seen.as_ref() == Err(error) => {}
                 Err(error) => tracing::error!(
                     %file,
                     error,
                     "the certificates to trust stay what they were: the file cannot be used"
                 ),
             }
+            seen = read.map(|_count| stamp);
         }
     }
 
-    /// When the file was last changed; `None` while it is not there.
-    async fn modified(&self) -> Option<SystemTime> {
+    async fn stamp(&self) -> Option<Stamp> {
         let file = self.file.clone();
-        let look = move || fs::metadata(file).and_then(|file| file.modified()).ok();
-        task::spawn_blocking(look).await.ok().flatten()
+        task::spawn_blocking(move || fs::metadata(file).ok().as_ref().map(Stamp::of))
+            .await
+            .ok()
+            .flatten()
     }
 
     async fn renew(&self) -> Result<usize, String> {
@@ -116,11 +158,31 @@ impl NodeTls {
         let authorities = read.map_err(|error| error.to_string())??;
         let trust = Trust::of(&authorities).map_err(|error| error.to_string())?;
         *self.trust.write().unwrap_or_else(PoisonError::into_inner) = trust;
+        self.shunned().clear();
         Ok(authorities.len())
+    }
+
+    fn shunned(&self) -> MutexGuard<'_, Shunned> {
+        self.shunned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn trust(&self) -> Trust {
         self.trust.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// What changes of a file when somebody else's takes its place, or it is written. The time alone does not:
+/// copies keep it.
+#[derive(Debug, Eq, PartialEq)]
+struct Stamp {
+    inode: u64,
+    len: u64,
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    fn of(file: &fs::Metadata) -> Self {
+        Self { inode: file.ino(), len: file.len(), changed: (file.ctime(), file.ctime_nsec()) }
     }
 }
 
@@ -161,7 +223,11 @@ pub(super) fn client_config(
 /// Why TLS did not come about, if `error` says that: TLS errors come as I/O errors, around one of rustls.
 /// The same flaw has the same words each time.
 pub(crate) fn distrust(error: &io::Error) -> Option<String> {
-    let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
+    let error = error.get_ref()?;
+    if let Some(Distrusted { flaw }) = error.downcast_ref() {
+        return Some(flaw.clone());
+    }
+    let error = error.downcast_ref::<rustls::Error>()?;
     let rustls::Error::InvalidCertificate(flaw) = error else { return Some(words(error)) };
     let words = match flaw {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {

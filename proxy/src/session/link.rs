@@ -21,7 +21,7 @@ use super::machine::LinkFacts;
 use super::stream::Stream;
 use super::wire::{Buffers, Wire};
 use crate::cluster::NodeAddr;
-use crate::cluster::tls::{NodeTls, distrust};
+use crate::cluster::tls::{Distrusted, NodeTls, distrust};
 use crate::telemetry::metrics::LinkLoss;
 
 /// How a client logs in, and so how its links do.
@@ -120,6 +120,14 @@ impl LinkError {
         }
     }
 
+    /// Why the node is not to be trusted, if that is what it says.
+    fn flaw(&self) -> Option<String> {
+        match self {
+            Self::Untrusted { flaw, .. } => Some(flaw.clone()),
+            _ => None,
+        }
+    }
+
     /// The reason to count.
     pub(crate) fn loss(&self) -> LinkLoss {
         match self {
@@ -144,7 +152,18 @@ impl Link {
         profile: &Profile,
         dial: &Dial,
     ) -> Result<Self, LinkError> {
-        match timeout(dial.limit, Self::log_in(node, profile, dial)).await {
+        // Boxed, or every session would have room for it as long as it lives.
+        let login = Box::pin(Self::log_in(node, profile, dial));
+        let opened = async {
+            match &dial.tls {
+                Some(tls) => {
+                    let guarded = tls.guard(node, login, LinkError::flaw).await;
+                    guarded.map_err(|Distrusted { flaw }| LinkError::Untrusted { node, flaw })?
+                }
+                None => login.await,
+            }
+        };
+        match timeout(dial.limit, opened).await {
             Ok(result) => result,
             Err(_elapsed) => Err(LinkError::TimedOut { node, after: dial.limit }),
         }

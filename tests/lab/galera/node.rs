@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use mysql_async::{Conn, Row};
 
-use super::{GaleraSpec, template};
+use super::{GaleraSpec, ICINGA_PASSWORD, ICINGA_USER, template};
 use crate::certificates::NodeFiles;
 use crate::counters;
 use crate::error::{Context, LabError, Result};
@@ -154,6 +154,30 @@ impl Node {
         let mut conn = self.connect().await?;
         sql::script(&mut conn, script, script, STEP).await?;
         Ok(conn)
+    }
+
+    /// Takes every connection that it has to give to accounts like Icinga's. `counter` and `hold` use the one
+    /// that it keeps for root.
+    ///
+    /// # Errors
+    /// When it turns somebody away for another reason.
+    pub async fn fill(&self) -> Result<Vec<Conn>> {
+        let mut crowd = Vec::new();
+        loop {
+            let account = sql::account(self.address(), ICINGA_USER, ICINGA_PASSWORD);
+            match Conn::new(account).await {
+                Ok(conn) => crowd.push(conn),
+                Err(mysql_async::Error::Server(error)) if error.code == TOO_MANY_CONNECTIONS => {
+                    return Ok(crowd);
+                }
+                Err(error) => {
+                    return Err(LabError::Refused(format!(
+                        "{} is not filled: {error}",
+                        self.name()
+                    )));
+                }
+            }
+        }
     }
 
     /// How much was written on it since its start.
@@ -362,7 +386,7 @@ impl Thread {
     /// From a row of SHOW PROCESSLIST, if it is one of Icinga's.
     fn of_icinga(row: &Row) -> Option<Self> {
         let text = |column| row.get_opt::<String, _>(column).and_then(std::result::Result::ok);
-        (text("User")? == template::ICINGA_USER).then_some(())?;
+        (text("User")? == ICINGA_USER).then_some(())?;
         Some(Self {
             id: row.get("Id")?,
             peer: text("Host")?.parse().ok()?,
@@ -459,6 +483,9 @@ const SERVER_ARGUMENTS: [&str; 14] = [
     "--wsrep-provider=/usr/lib/galera/libgalera_smm.so",
     "--wsrep-sst-method=rsync",
 ];
+
+/// ER_CON_COUNT_ERROR.
+const TOO_MANY_CONNECTIONS: u16 = 1040;
 
 const GENERAL_LOG: &str = "general.log";
 

@@ -222,6 +222,15 @@ async fn a_check_tells_that_the_fence_is_missing_and_how_to_mend_it() -> Story {
     for words in ["may log in and write the fence", "is usable"] {
         stage.must(said.contains(words), format!("no {words:?} in {said}"))?;
     }
+    stage.must(!said.contains("note"), said)?;
+    // This one turns hosts away after some logins that broke off.
+    let other = stage.others(stage.primary().await?)[0];
+    other.term().await?;
+    other.part().launch_with(&["--skip-name-resolve=OFF"])?;
+    other.ready(RECOVERY).await?;
+    let said = stage.proxy().tool(&["check", "--live"]).await?;
+    let note = format!("note  node {} lets this host in no more", other.address());
+    stage.must(said.contains(&note) && said.contains("skip_name_resolve = ON"), said)?;
     stage.primary().await?.hold("DROP TABLE ido_proxy.fence").await?;
     let Err(error) = stage.proxy().tool(&["check", "--live"]).await else {
         panic!("the fence is gone")

@@ -214,7 +214,7 @@ async fn a_successor_that_lets_nobody_in_has_let_us_in_before() -> Story {
     let mut crowd = Vec::new();
     for node in stage.others(primary) {
         node.hold("SET GLOBAL max_connections = 20").await?;
-        crowd.extend(fill(&stage, node).await?);
+        crowd.extend(node.fill().await?);
     }
     primary.kill().await?;
     let second = client.insert(2).await?;
@@ -223,22 +223,3 @@ async fn a_successor_that_lets_nobody_in_has_let_us_in_before() -> Story {
     assert_eq!(stage.rows().await?, [(1, first), (2, second)].into());
     stage.end().await
 }
-
-/// Takes every connection that `node` has to give.
-async fn fill(stage: &Stage, node: &Node) -> Result<Vec<Conn>> {
-    let mut crowd = Vec::new();
-    loop {
-        let address = node.address();
-        let account = stage.proxy().tcp_account().ip_or_hostname(address.ip().to_string());
-        match Conn::new(account.tcp_port(address.port())).await {
-            Ok(conn) => crowd.push(conn),
-            Err(mysql_async::Error::Server(error)) if error.code == TOO_MANY_CONNECTIONS => {
-                return Ok(crowd);
-            }
-            Err(error) => return Err(stage.failure("filling a node", error.to_string())),
-        }
-    }
-}
-
-/// ER_CON_COUNT_ERROR.
-const TOO_MANY_CONNECTIONS: u16 = 1040;

@@ -99,6 +99,31 @@ async fn nothing_is_said_to_a_node_without_tls() -> Story {
     pair.end().await
 }
 
+/// A certificate is looked at on a new connection, and there is none to be had: what is known of the primary
+/// stays as it is.
+#[tokio::test]
+async fn a_full_primary_is_not_taken_for_one_that_cannot_be_trusted() -> Story {
+    let pair = by_tls().await?;
+    let first = pair.moved(1).await?;
+    drop(first.hold("SET GLOBAL max_connections = 20").await?);
+    let crowd = first.fill().await?;
+    let refused = "Connection_errors_max_connections";
+    let before = first.counter(refused).await?;
+    wait_until("both proxies have looked", RECOVERY, Some(&first.log()), async || {
+        match first.counter(refused).await {
+            Ok(count) if count >= before + 2 => Look::Done(()),
+            Ok(count) => first.part().look(format!("{count}, at first {before}")),
+            Err(error) => first.part().look(error),
+        }
+    })
+    .await?;
+    pair.go_on().await?;
+    pair.usable(first).await?;
+    pair.must(pair.moved(1).await?.index() == first.index(), "it was left")?;
+    drop(crowd);
+    pair.end().await
+}
+
 async fn by_tls() -> Result<Pair> {
     Pair::of(Lab::builder().fixed_nodes().proxies(2).tls().start().await?, &[0, 1]).await
 }

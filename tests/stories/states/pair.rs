@@ -196,7 +196,8 @@ async fn shows(
     node: &Node,
     as_it_should: impl Fn(&serde_json::Value) -> bool,
 ) -> Result<()> {
-    wait_until(what, RECOVERY, Some(&proxy.part().log()), async || {
+    // One that could not be trusted is left alone for up to a minute.
+    wait_until(what, 2 * RECOVERY, Some(&proxy.part().log()), async || {
         let status = match proxy.status().await {
             Ok(status) => status,
             Err(error) => return proxy.part().look(error),

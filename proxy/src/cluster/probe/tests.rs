@@ -1,3 +1,4 @@
+use ido_proxy_config::tls::NodesTls;
 use metrics_util::debugging::DebugValue;
 use secrecy::SecretString;
 use tokio::task::JoinHandle;
@@ -27,6 +28,15 @@ impl Probes {
     }
 
     fn of(address: NodeAddr, kind: ClusterKind, timeout: Duration) -> Self {
+        Self::by(None, address, kind, timeout)
+    }
+
+    fn by(
+        tls: Option<Arc<NodeTls>>,
+        address: NodeAddr,
+        kind: ClusterKind,
+        timeout: Duration,
+    ) -> Self {
         let (sender, results) = mpsc::channel(1);
         let (wake, stop) = (Arc::new(Notify::new()), CancellationToken::new());
         let settings = MonitorSettings {
@@ -34,7 +44,7 @@ impl Probes {
             password: SecretString::from("secret"),
             interval: Duration::from_secs(3600),
             timeout,
-            tls: None,
+            tls,
         };
         let prober = Arc::new(Prober {
             address,
@@ -229,6 +239,24 @@ async fn a_node_that_is_full_says_so() {
     let mut probes = Probes::start(&node, PATIENT);
     let full = Loss::Rejected { code: 1040, message: "Too many connections".into() };
     assert_eq!(loss(probes.next().await), full);
+    probes.end().await;
+}
+
+/// Its server counts logins that break off, and lets nobody in from a host that has had a hundred of them.
+#[tokio::test]
+async fn a_node_that_cannot_be_trusted_is_left_alone_however_often_it_is_to_be_asked() {
+    let node = FakeNode::start(rows(SYNCED)).await;
+    let nobody = NodesTls { ca_file: "none".into(), authorities: Vec::new(), name: None };
+    let tls = Arc::new(NodeTls::new(&nobody).unwrap());
+    let mut probes = Probes::by(Some(Arc::clone(&tls)), node.address, ClusterKind::Galera, PATIENT);
+    let flaw = Loss::Untrusted("it offers no TLS".into());
+    let start = Instant::now();
+    for _ in 0..50 {
+        assert_eq!(loss(probes.next().await), flaw);
+    }
+    let (asked, took) = (node.seen().borrow().connections, start.elapsed());
+    assert!(u64::from(asked) <= 2 + took.as_secs(), "{asked} times in {took:?}");
+    assert!(tls.shuns(node.address), "sessions leave it alone as well");
     probes.end().await;
 }
 

@@ -1,0 +1,139 @@
+//! Nodes that cannot be trusted are left alone for a while: a server that has seen a hundred logins of a
+//! host break off, one after the other, lets nobody in from there any more (error 1129).
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::cluster::topology::NodeAddr;
+
+/// The nodes, and how long each has to wait.
+#[derive(Debug, Default)]
+pub(super) struct Shunned(BTreeMap<NodeAddr, Shun>);
+
+#[derive(Debug)]
+struct Shun {
+    flaw: String,
+    wait: Duration,
+    until: Instant,
+}
+
+impl Shunned {
+    /// Whether somebody may connect to `node` now. Of those who wait for one that is shunned, the first to
+    /// come after the time is let through.
+    ///
+    /// # Errors
+    /// What was wrong with it the last time.
+    pub(super) fn admit(&mut self, node: NodeAddr, now: Instant) -> Result<(), String> {
+        match self.0.get_mut(&node) {
+            Some(shun) if now < shun.until => Err(shun.flaw.clone()),
+            Some(shun) => {
+                shun.until = now + shun.wait;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Whether it could not be trusted the last time.
+    pub(super) fn contains(&self, node: NodeAddr) -> bool {
+        self.0.contains_key(&node)
+    }
+
+    /// Takes in how a connection to `node` came out that was begun at `begun`: with a flaw, or otherwise.
+    /// What was begun together counts once.
+    pub(super) fn note(
+        &mut self,
+        node: NodeAddr,
+        flaw: Option<String>,
+        begun: Instant,
+        now: Instant,
+    ) {
+        let Some(flaw) = flaw else {
+            self.0.remove(&node);
+            return;
+        };
+        let wait = match self.0.get(&node) {
+            Some(shun) if begun + shun.wait < shun.until => shun.wait,
+            Some(shun) => (2 * shun.wait).min(LONGEST),
+            None => FIRST,
+        };
+        self.0.insert(node, Shun { flaw, wait, until: now + wait });
+    }
+
+    /// Everybody is to be judged anew.
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+/// How long the first time, and at most.
+const FIRST: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::testing::views::address;
+
+    const FLAW: &str = "its certificate has expired";
+
+    fn shunned(now: Instant) -> (Shunned, NodeAddr) {
+        let (mut shunned, node) = (Shunned::default(), address(1));
+        shunned.note(node, Some(FLAW.into()), now, now);
+        (shunned, node)
+    }
+
+    /// A node whose certificate expires at night would have blocked our host by the morning.
+    #[test]
+    fn a_node_is_asked_the_more_seldom_the_longer_it_cannot_be_trusted() {
+        let mut now = Instant::now();
+        let (mut shunned, node) = shunned(now);
+        let end = now + Duration::from_secs(3600);
+        let mut logins = 1;
+        while now < end {
+            now += Duration::from_millis(20);
+            match shunned.admit(node, now) {
+                Ok(()) => {
+                    logins += 1;
+                    shunned.note(node, Some(FLAW.into()), now, now);
+                }
+                Err(flaw) => assert_eq!(flaw, FLAW),
+            }
+        }
+        assert!((60..=70).contains(&logins), "{logins} in an hour");
+        shunned.note(node, None, now, now);
+        assert_eq!(shunned.admit(node, now), Ok(()), "it was mended");
+    }
+
+    #[test]
+    fn one_of_many_who_wait_tries_and_the_others_go_by_that() {
+        let start = Instant::now();
+        let (mut shunned, node) = shunned(start);
+        let now = start + FIRST;
+        let through = (0..1000).filter(|_| shunned.admit(node, now).is_ok()).count();
+        assert_eq!(through, 1);
+        assert_eq!(shunned.admit(address(2), now), Ok(()), "nobody else is meant");
+    }
+
+    /// A thousand links that fail in one moment would make it wait for the longest time.
+    #[test]
+    fn what_was_begun_together_counts_once() {
+        let (mut shunned, node) = (Shunned::default(), address(1));
+        let begun = Instant::now();
+        let found = begun + Duration::from_millis(10);
+        for _ in 0..1000 {
+            shunned.note(node, Some(FLAW.into()), begun, found);
+        }
+        assert_eq!(shunned.admit(node, found + FIRST), Ok(()));
+    }
+
+    #[test]
+    fn other_certificates_to_trust_are_tried_at_once() {
+        let now = Instant::now();
+        let (mut shunned, node) = shunned(now);
+        shunned.clear();
+        assert_eq!(shunned.admit(node, now), Ok(()));
+    }
+}
