@@ -252,7 +252,7 @@ pub(crate) const WAYS: [Way; 5] =
 const CHECK_INTERVAL: Duration = Duration::from_secs(300);
 
 const DUMP: Duration = Duration::from_secs(1800);
-const COMMIT: Duration = Duration::from_secs(30);
+const COMMIT: Duration = Duration::from_secs(300);
 const LOOK: Duration = Duration::from_millis(250);
 
 #[cfg(test)]
