@@ -104,6 +104,15 @@ pub fn status_at(payload: &[u8]) -> Result<usize, Violation> {
     Ok(payload.len() - reader.rest().len() - 4)
 }
 
+/// The id in the payload of an OK packet: that of a row that was added, or what `LAST_INSERT_ID(…)` was given;
+/// 0: none.
+///
+/// # Errors
+/// The payload ends before it, or is no OK packet.
+pub fn last_insert_id(payload: &[u8]) -> Result<u64, Violation> {
+    Ok(OkPacket::decode_fixed(payload)?.0.last_insert_id)
+}
+
 /// The OK packet of a link as a client with other capabilities gets it: a client that did not
 /// negotiate [`SESSION_TRACK`](Capabilities::SESSION_TRACK) would take the reported changes for
 /// something else.

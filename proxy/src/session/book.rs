@@ -6,6 +6,7 @@
 //! that it led to; so that state is kept beside the present one.
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use ido_proxy_protocol::capabilities::Capabilities;
@@ -19,9 +20,9 @@ use super::reason::{Reason, Reasons};
 #[derive(Debug)]
 pub(crate) struct Book {
     /// As of the last report.
-    now: Arc<Setup>,
+    now: State,
     /// As of the beginning of the open transaction.
-    begun: Option<Arc<Setup>>,
+    begun: Option<State>,
     /// By the number that the client knows.
     statements: BTreeMap<u32, Prepared>,
     /// Closed by the client within the open transaction, which may have used them.
@@ -33,6 +34,14 @@ pub(crate) struct Book {
     server: ServerVersion,
     /// Whether several statements may be in one text: negotiated, or set by COM_SET_OPTION.
     multi: bool,
+}
+
+/// What the next statement depends on. Cheap to clone.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct State {
+    setup: Arc<Setup>,
+    /// What `LAST_INSERT_ID()` is; 0: no row was given an id yet.
+    pub(crate) last_insert_id: u64,
 }
 
 /// What a login does not bring about.
@@ -68,7 +77,7 @@ impl Book {
     /// The book of a client that has just logged in.
     pub(crate) fn new(capabilities: Capabilities, collation: u8, schema: Option<Vec<u8>>) -> Self {
         Self {
-            now: Arc::new(Setup { schema, ..Setup::default() }),
+            now: State::of_login(schema),
             begun: None,
             statements: BTreeMap::new(),
             closed: BTreeMap::new(),
@@ -96,18 +105,26 @@ impl Book {
         self.status = status;
     }
 
+    /// A row was given this id, unless it is 0. One that the client itself has chosen is told in the same way,
+    /// and is not what `LAST_INSERT_ID()` says: who asks for that has let the server choose.
+    pub(crate) fn learn_insert_id(&mut self, id: u64) {
+        if id != 0 {
+            self.now.last_insert_id = id;
+        }
+    }
+
     /// Takes in one reported change.
     pub(crate) fn learn(&mut self, change: Change<'_>) {
         match change {
             Change::Schema(name) => {
                 let schema = Some(name.to_vec()).filter(|name| !name.is_empty());
-                Arc::make_mut(&mut self.now).schema = schema;
+                self.now.setup_mut().schema = schema;
             }
             Change::SystemVariable(name, value) => self.learn_variable(name, value),
             Change::TransactionCharacteristics(sql) => {
                 let sql = if sql.starts_with(b"SET TRANSACTION") { sql } else { b"" };
                 if self.now.characteristics != sql {
-                    Arc::make_mut(&mut self.now).characteristics = sql.to_vec();
+                    self.now.setup_mut().characteristics = sql.to_vec();
                 }
             }
             _ => {}
@@ -123,7 +140,7 @@ impl Book {
             return self.reasons.insert(Reason::Timestamp);
         }
         if !MOMENTARY.contains(&name) {
-            Arc::make_mut(&mut self.now).variables.insert(name.to_vec(), value.to_vec());
+            self.now.setup_mut().variables.insert(name.to_vec(), value.to_vec());
         }
     }
 
@@ -177,13 +194,13 @@ impl Book {
     }
 
     /// The present state, to be given to [`Self::begin`] should what is done next open a transaction.
-    pub(crate) fn now(&self) -> Arc<Setup> {
-        Arc::clone(&self.now)
+    pub(crate) fn now(&self) -> State {
+        self.now.clone()
     }
 
     /// A transaction is open that began in this state.
-    pub(crate) fn begin(&mut self, setup: Arc<Setup>) {
-        self.begun = Some(setup);
+    pub(crate) fn begin(&mut self, state: State) {
+        self.begun = Some(state);
     }
 
     /// No transaction is open any more. What was set for that one alone is gone with it.
@@ -191,13 +208,13 @@ impl Book {
         self.begun = None;
         self.closed.clear();
         if !self.now.characteristics.is_empty() {
-            Arc::make_mut(&mut self.now).characteristics.clear();
+            self.now.setup_mut().characteristics.clear();
         }
     }
 
     /// The state that a new link is to be brought into: that of the beginning of the transaction if
     /// `again` it is to be done.
-    pub(crate) fn setup(&self, again: bool) -> &Setup {
+    pub(crate) fn state(&self, again: bool) -> &State {
         match &self.begun {
             Some(begun) if again => begun,
             _ => &self.now,
@@ -209,7 +226,7 @@ impl Book {
         let schema = self.now.schema.clone();
         let untracked = self.reasons;
         *self = Self {
-            now: Arc::new(Setup { schema, ..Setup::default() }),
+            now: State::of_login(schema),
             begun: None,
             statements: BTreeMap::new(),
             closed: BTreeMap::new(),
@@ -311,6 +328,24 @@ impl Prepared {
     }
 }
 
+impl State {
+    fn of_login(schema: Option<Vec<u8>>) -> Self {
+        Self { setup: Arc::new(Setup { schema, ..Setup::default() }), last_insert_id: 0 }
+    }
+
+    fn setup_mut(&mut self) -> &mut Setup {
+        Arc::make_mut(&mut self.setup)
+    }
+}
+
+impl Deref for State {
+    type Target = Setup;
+
+    fn deref(&self) -> &Setup {
+        &self.setup
+    }
+}
+
 impl Setup {
     /// Whether the client has ever set `autocommit`.
     pub(crate) fn sets_autocommit(&self) -> bool {
@@ -382,7 +417,7 @@ mod tests {
     }
 
     fn set(book: &Book, again: bool) -> Vec<String> {
-        let statements = book.setup(again).statements(true);
+        let statements = book.state(again).statements(true);
         statements.into_iter().map(|sql| String::from_utf8(sql).unwrap()).collect()
     }
 
@@ -417,10 +452,10 @@ mod tests {
         book.learn(Change::SystemVariable(b"sql_mode", b""));
         book.learn(Change::Schema(b"other"));
         assert_eq!(set(&book, true), ["SET sql_mode='ANSI'"]);
-        assert_eq!(book.setup(true).schema.as_deref(), Some(&b"icinga"[..]));
+        assert_eq!(book.state(true).schema.as_deref(), Some(&b"icinga"[..]));
         assert_eq!(set(&book, false), ["SET sql_mode=''"]);
         book.end();
-        assert_eq!(book.setup(true).schema.as_deref(), Some(&b"other"[..]));
+        assert_eq!(book.state(true).schema.as_deref(), Some(&b"other"[..]));
     }
 
     #[test]

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use ido_proxy_protocol::Violation;
 use ido_proxy_protocol::capabilities::Capabilities;
-use ido_proxy_protocol::ok::OkPacket;
+use ido_proxy_protocol::ok::{self, OkPacket};
 use ido_proxy_protocol::session_state::{self, Change};
 use ido_proxy_protocol::status::StatusFlags;
 
-use super::book::{Book, Setup};
+use super::book::{Book, State};
 use super::fence::Fence;
 use super::guard::Guard;
 use super::journal::record::Record;
@@ -119,6 +119,7 @@ impl Carried {
     ) -> Result<Option<Vec<u8>>, Violation> {
         self.transaction.learn_status(status);
         self.book.learn_status(self.guard.unguarded(status));
+        self.book.learn_insert_id(ok::last_insert_id(payload)?);
         let mut schema = None;
         if reports {
             let packet = OkPacket::decode(payload, link)?;
@@ -188,10 +189,10 @@ impl Carried {
         self.unreplayable.filter(|_| self.transaction.is_open())
     }
 
-    /// Keeps a command of the open transaction, which began in the state `setup` if this is its first.
-    pub(crate) fn record(&mut self, record: &Record<'_>, setup: &Arc<Setup>) {
+    /// Keeps a command of the open transaction, which began in `state` if this is its first.
+    pub(crate) fn record(&mut self, record: &Record<'_>, state: &State) {
         if self.records == 0 {
-            self.book.begin(Arc::clone(setup));
+            self.book.begin(state.clone());
         }
         self.records += 1;
         self.told_ids.extend(record.told.iter().filter_map(|told| told.id()));

@@ -72,22 +72,25 @@ async fn a_transaction_that_only_began_is_still_one() -> Story {
 }
 
 /// Nobody was in a transaction, and nothing was asked: the next statement is answered all the same, with
-/// the session's own settings.
+/// the session's own settings. A row that is to refer to the last one finds its id.
 #[tokio::test]
 async fn an_idle_session_keeps_its_settings() -> Story {
     let stage = Stage::set().await?;
     let mut client = stage.client().await?;
+    let id = client.insert(1).await?;
     let settings = "SET SESSION time_zone = '+03:00', sql_mode = 'NO_AUTO_VALUE_ON_ZERO';
         SET NAMES latin1; USE information_schema";
     client.tell(settings).await?;
     let asking =
-        "SELECT CONCAT_WS(' ', @@time_zone, @@sql_mode, @@character_set_client, DATABASE())";
+        "SELECT CONCAT_WS(' ', @@time_zone, @@sql_mode, @@character_set_client, DATABASE(),
+        LAST_INSERT_ID())";
     let before: String = client.value(asking).await?;
     let primary = stage.primary().await?;
     primary.kill().await?;
     stage.moved_from(primary).await?;
     let after: String = client.value(asking).await?;
     assert_eq!(after, before);
-    assert_eq!(after, "+03:00 NO_AUTO_VALUE_ON_ZERO latin1 information_schema");
+    let expected = "+03:00 NO_AUTO_VALUE_ON_ZERO latin1 information_schema";
+    assert_eq!(after, format!("{expected} {id}"));
     stage.end().await
 }

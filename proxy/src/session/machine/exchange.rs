@@ -1,7 +1,6 @@
 //! One command of the client, from its first byte to the last byte of its reply.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use ido_proxy_protocol::capabilities::Capabilities;
 use ido_proxy_protocol::command::Command;
@@ -13,7 +12,7 @@ use ido_proxy_protocol::status::StatusFlags;
 use super::COM_QUERY;
 use super::recovery::Recovery;
 use super::running::{Behind, Job, Running};
-use crate::session::book::{Book, Setup, statement_id};
+use crate::session::book::{Book, State, statement_id};
 use crate::session::carried::Carried;
 use crate::session::digest::{Delivered, Splice};
 use crate::session::journal::record::{Record, Told};
@@ -42,7 +41,7 @@ pub(super) struct Exchange {
     /// What was sent behind it.
     pub(super) behind: Behind,
     /// The state of the session before it.
-    pub(super) setup: Arc<Setup>,
+    pub(super) state: State,
     /// Of the next packet for the client.
     pub(super) sequence: u8,
     /// Packets for the client that wait for the rest.
@@ -138,7 +137,7 @@ impl Exchange {
             sent: false,
             running: None,
             behind: Behind::Nothing,
-            setup: carried.book.now(),
+            state: carried.book.now(),
             sequence: sequence.wrapping_add(1),
             held: Vec::new(),
             hold: keeps || outside,
@@ -410,7 +409,7 @@ impl Exchange {
             return self.keep(carried);
         }
         if carried.records == 0 {
-            carried.book.begin(Arc::clone(&self.setup));
+            carried.book.begin(self.state.clone());
         }
     }
 
@@ -424,7 +423,7 @@ impl Exchange {
             if done.shared {
                 carried.cannot_replay(Reason::SharedInsert);
             }
-            carried.record(&self.as_record(done), &self.setup);
+            carried.record(&self.as_record(done), &self.state);
         }
     }
 
@@ -530,7 +529,7 @@ impl Exchange {
         let ok = OkPacket { status, ..OkPacket::default() }.encode(Capabilities::PROTOCOL_41);
         self.sequence = packet::frame(&ok, self.sequence, &mut self.held);
         self.settle();
-        self.setup = carried.book.now();
+        self.state = carried.book.now();
         true
     }
 

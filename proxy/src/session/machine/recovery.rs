@@ -36,6 +36,7 @@ use super::replies::{
 };
 use super::running::{Job, Running};
 use super::{COM_QUERY, LinkFacts, Sending, Stuck};
+use crate::session::book::Book;
 use crate::session::carried::Carried;
 use crate::session::digest::PayloadDigest;
 use crate::session::fence::{FENCELESS, Outcome};
@@ -68,8 +69,8 @@ pub(super) struct Recovery {
     rows: Vec<u8>,
     /// The server has rolled back what is to be done again.
     undo: bool,
-    /// The link may be in any state that the session was in.
-    unsettled: bool,
+    /// The link may be in any state that the session was in: a replay was broken off on it.
+    pub(super) unsettled: bool,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -240,7 +241,7 @@ impl Recovery {
             self.push_setup(carried, link, None);
         } else if !self.fresh {
             // The transaction may have begun with other settings than those it has made since.
-            if carried.book.setup(true) != carried.book.setup(false) {
+            if **carried.book.state(true) != **carried.book.state(false) {
                 self.push_setup(carried, link, None);
             }
             self.multi = Some(carried.book.multi());
@@ -254,6 +255,7 @@ impl Recovery {
             }
             self.multi = Some(link.capabilities.contains(Capabilities::MULTI_STATEMENTS));
         }
+        self.put_insert_id_back(&carried.book);
         if again {
             let guard = &carried.guard;
             if guard.is_available() && !guard.is_on() && exchange.autocommits(carried) {
@@ -265,9 +267,18 @@ impl Recovery {
         }
     }
 
+    /// Makes `LAST_INSERT_ID()` what it was. A statement that the server has rolled back may have left it
+    /// otherwise, and told no id.
+    fn put_insert_id_back(&mut self, book: &Book) {
+        let id = book.state(true).last_insert_id;
+        if id != 0 || !self.fresh {
+            self.push(Task::Attempt, query(&format!("SET last_insert_id={id}")));
+        }
+    }
+
     /// Database and variables, where the link's database is `schema`.
     fn push_setup(&mut self, carried: &mut Carried, link: &LinkFacts, schema: Option<&[u8]>) {
-        let setup = carried.book.setup(true);
+        let setup = carried.book.state(true);
         if setup.schema.as_deref() != schema
             && let Some(schema) = &setup.schema
         {
@@ -598,10 +609,9 @@ impl Replies<'_> {
         } else if self.carried.fence.is_in_doubt() {
             // It may be the ghost of this very transaction that is in the way: the fence knows.
             self.again(Recovery::in_doubt(), error);
-        } else if error.code == DUPLICATE_ENTRY {
-            // The id that the client was told belongs to another row by now.
-            self.give_up(&error);
         } else {
+            // With 1062, an id that the client was told belongs to another row by now. But all is rolled
+            // back, and who is told of a duplicate takes the transaction for still open.
             tracing::warn!(%error, "a replay failed where the first time it did not");
             self.mismatch();
         }

@@ -285,7 +285,7 @@ impl Replies<'_> {
     /// What a result without error means for transaction and session.
     fn settle(&mut self, end: PieceEnd, payload: &[u8]) -> Result<(), Violation> {
         let Self { exchange, carried, .. } = self;
-        let Exchange { running: Some(running), steps, at, held, sequence, setup, keeps, .. } =
+        let Exchange { running: Some(running), steps, at, held, sequence, state, keeps, .. } =
             &mut **exchange
         else {
             return Ok(());
@@ -313,7 +313,7 @@ impl Replies<'_> {
                         step.risk = Risk::Repeatable;
                     }
                 }
-                *setup = carried.book.now();
+                *state = carried.book.now();
                 running.cut_at(place, (held.len(), *sequence));
             }
             _ => {}
@@ -360,7 +360,7 @@ impl Replies<'_> {
 
     /// Behind a COMMIT or ROLLBACK nothing of what is before is sent again.
     fn after_cut(&mut self) {
-        let Exchange { running: Some(running), steps, at, held, sequence, setup, .. } =
+        let Exchange { running: Some(running), steps, at, held, sequence, state, .. } =
             &mut *self.exchange
         else {
             return;
@@ -377,7 +377,7 @@ impl Replies<'_> {
         };
         if ends {
             running.cut_at(place + 1, (held.len(), *sequence));
-            *setup = self.carried.book.now();
+            *state = self.carried.book.now();
             self.exchange.settle();
         }
     }
@@ -521,13 +521,14 @@ impl Replies<'_> {
 
     /// The same once more, on the same link; or, after many times, the error for which it failed. A reply to
     /// several steps of which the client has a part is not told anew.
-    pub(super) fn again(&mut self, recovery: Recovery, error: ErrPacket) {
+    pub(super) fn again(&mut self, mut recovery: Recovery, error: ErrPacket) {
         if self.exchange.tries >= self.most_tries() || self.exchange.is_partly_told() {
             return self.give_up(&error);
         }
         let exchange = &mut *self.exchange;
         exchange.tries += 1;
         exchange.take_back();
+        recovery.unsettled |= exchange.recovery.is_some();
         exchange.recovery = Some(Box::new(recovery));
         tracing::debug!(%error, tries = exchange.tries, "rolled back by the server: once more");
     }

@@ -53,6 +53,7 @@ pub(super) struct Connection {
     /// Added to every id that is generated.
     pub(super) skew: u64,
     insert_id: Option<u64>,
+    last_insert_id: u64,
     reported: &'static [u8],
     statements: Vec<String>,
     /// The number of the first prepared statement.
@@ -140,6 +141,7 @@ impl Connection {
             eager: false,
             skew: 0,
             insert_id: None,
+            last_insert_id: 0,
             reported: NONE,
             statements: Vec::new(),
             first_statement: 10 * nth + 1,
@@ -278,10 +280,14 @@ impl Connection {
                 }
                 return Ok(DONE);
             }
+            "SELECT LAST_INSERT_ID()" => {
+                return Ok(Answer::Rows(vec![self.last_insert_id.to_string()]));
+            }
             "SELECT 1" => return Ok(Answer::Rows(vec!["1".to_owned()])),
             // Tells an id that it did not generate.
             "UPDATE u SET a=LAST_INSERT_ID(99)" => {
                 self.write(cluster, |_| {})?;
+                self.last_insert_id = 99;
                 return Ok(Answer::Ok { affected: 1, id: 99 });
             }
             _ => {}
@@ -309,6 +315,9 @@ impl Connection {
             self.write(cluster, |work| work.tokens.push((id, quoted[0].to_owned())))?;
             // A trigger's row is that of another table: its id is not told.
             let id = if sql.starts_with("INSERT INTO t") { id } else { 0 };
+            if id != 0 {
+                self.last_insert_id = id;
+            }
             Ok(Answer::Ok { affected: 1, id })
         } else if sql.starts_with("INSERT INTO `ido_proxy`.`fence`") {
             self.fence_exists(cluster)?;
@@ -327,6 +336,9 @@ impl Connection {
                 self.write(cluster, |work| work.fence = fence)?;
             }
             Ok(Answer::Ok { affected: found.into(), id: 0 })
+        } else if let Some(id) = sql.strip_prefix("SET last_insert_id=") {
+            self.last_insert_id = id.parse().expect("a number");
+            Ok(DONE)
         } else if let Some((_, id)) = sql.split_once("insert_id=") {
             self.insert_id = Some(id.parse().expect("a number")).filter(|id| *id != 0);
             Ok(DONE)

@@ -9,7 +9,9 @@ use super::*;
 fn program() -> Vec<Vec<u8>> {
     [
         "INSERT INTO t VALUES ('a')",
+        "SELECT LAST_INSERT_ID()",
         "BEGIN",
+        "SELECT LAST_INSERT_ID()",
         "INSERT INTO t VALUES ('b')",
         "INSERT INTO t VALUES ('c')",
         "COMMIT",
@@ -19,6 +21,7 @@ fn program() -> Vec<Vec<u8>> {
         "SELECT token FROM t",
         "COMMIT",
         "SELECT token FROM t",
+        "SELECT LAST_INSERT_ID()",
     ]
     .map(query)
     .into()
