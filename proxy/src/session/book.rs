@@ -221,6 +221,17 @@ impl Book {
         }
     }
 
+    /// The statement that undoes what only the open transaction has set, on a link that it was set on; `None`:
+    /// there is nothing. A login sets character sets, and so these stay as they are.
+    pub(crate) fn undoing(&self) -> Option<Vec<u8>> {
+        let begun = &self.begun.as_ref()?.variables;
+        let is_new = |name: &&Vec<u8>| !begun.contains_key(*name) && !OF_LOGIN.contains(&&name[..]);
+        let new: Vec<_> = self.now.variables.keys().filter(is_new).collect();
+        let set = |name: &Vec<u8>| [name, &b"=DEFAULT"[..]].concat();
+        let all = new.into_iter().map(set).collect::<Vec<_>>().join(&b", "[..]);
+        (!all.is_empty()).then(|| [b"SET ", &all[..]].concat())
+    }
+
     /// COM_RESET_CONNECTION: as after the login, but for the default database.
     pub(crate) fn reset(&mut self) {
         let schema = self.now.schema.clone();
@@ -397,6 +408,16 @@ fn put_value(set: &mut Vec<u8>, name: &[u8], value: &[u8], backslashes: bool) {
     set.push(b'\'');
 }
 
+/// Variables whose first value is that of the login rather than of the server; and `autocommit`, which the
+/// guard turns.
+const OF_LOGIN: [&[u8]; 5] = [
+    b"autocommit",
+    b"character_set_client",
+    b"character_set_connection",
+    b"character_set_results",
+    b"collation_connection",
+];
+
 /// Variables that are not a state: they hold for one statement, or say what happened.
 const MOMENTARY: [&[u8]; 7] = [
     b"gtid_seq_no",
@@ -441,6 +462,23 @@ mod tests {
             wait_timeout=100";
         assert_eq!(set(&book, false), [expected]);
         assert_eq!(book.unmovable(), None);
+    }
+
+    /// The same on a link that is kept.
+    #[test]
+    fn what_a_transaction_has_set_first_is_undone() {
+        let mut book = book();
+        book.learn(Change::SystemVariable(b"sql_mode", b"ANSI"));
+        book.begin(book.now());
+        book.learn(Change::SystemVariable(b"sql_mode", b""));
+        assert_eq!(book.undoing(), None, "it began with another one, which is set again");
+        for name in ["lock_wait_timeout", "time_zone", "character_set_results"] {
+            book.learn(Change::SystemVariable(name.as_bytes(), b"7"));
+        }
+        let undone = book.undoing().map(|sql| String::from_utf8(sql).unwrap());
+        assert_eq!(undone.as_deref(), Some("SET lock_wait_timeout=DEFAULT, time_zone=DEFAULT"));
+        book.end();
+        assert_eq!(book.undoing(), None, "it stands");
     }
 
     /// The first statements of the transaction would be done again under what its last ones set.

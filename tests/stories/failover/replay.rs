@@ -55,6 +55,31 @@ async fn a_conflict_with_another_node_is_tried_again() -> Story {
     stage.end().await
 }
 
+/// The link is the same, and what the transaction has set on it is still set: its first rows would be written
+/// under the settings of its last ones.
+#[tokio::test]
+async fn a_conflict_is_tried_again_in_the_state_that_it_began_in() -> Story {
+    let stage = Stage::set().await?;
+    let mut client = stage.client().await?;
+    let primary = stage.primary().await?;
+    let limit: u64 = client.value("SELECT @@lock_wait_timeout").await?;
+    assert_ne!(limit, 7);
+    let id = client.insert(1).await?;
+    client.tell("BEGIN").await?;
+    let writing = "INSERT INTO story (token, text) \
+        VALUES (2, CONCAT_WS(' ', @@lock_wait_timeout, LAST_INSERT_ID()))";
+    client.tell(writing).await?;
+    client.tell("SET SESSION lock_wait_timeout = 7").await?;
+    client.tell(&counting(1)).await?;
+    conflict(&stage, primary, 10).await?;
+    client.tell("COMMIT").await?;
+    assert_eq!(stage.value(1).await?, 11, "it was done again");
+    let text: String = client.value("SELECT text FROM story WHERE token = 2").await?;
+    assert_eq!(text, format!("{limit} {id}"));
+    assert_eq!(client.value::<u64>("SELECT @@lock_wait_timeout").await?, 7);
+    stage.end().await
+}
+
 /// Galera gives a transaction up between two statements of one text, and MariaDB says OK to all of them: the
 /// first part of a batch would be missing, and its second one stand. So it is where the clients of two proxies
 /// write to two nodes for a moment.

@@ -237,10 +237,15 @@ impl Recovery {
 
     fn set_up(&mut self, exchange: &Exchange, carried: &mut Carried, link: &LinkFacts) {
         let again = carried.records > 0 || exchange.has_pending(carried);
+        // The transaction may have begun with other settings than those it has made since.
+        if !self.fresh
+            && let Some(sql) = carried.book.undoing()
+        {
+            self.push(Task::Attempt, [&[COM_QUERY], &sql[..]].concat());
+        }
         if self.unsettled {
             self.push_setup(carried, link, None);
         } else if !self.fresh {
-            // The transaction may have begun with other settings than those it has made since.
             if **carried.book.state(true) != **carried.book.state(false) {
                 self.push_setup(carried, link, None);
             }
