@@ -226,9 +226,9 @@ impl Book {
     pub(crate) fn undoing(&self) -> Option<Vec<u8>> {
         let begun = &self.begun.as_ref()?.variables;
         let is_new = |name: &&Vec<u8>| !begun.contains_key(*name) && !OF_LOGIN.contains(&&name[..]);
-        let new: Vec<_> = self.now.variables.keys().filter(is_new).collect();
+        let new = self.now.variables.keys().filter(is_new);
         let set = |name: &Vec<u8>| [name, &b"=DEFAULT"[..]].concat();
-        let all = new.into_iter().map(set).collect::<Vec<_>>().join(&b", "[..]);
+        let all = new.map(set).collect::<Vec<_>>().join(&b", "[..]);
         (!all.is_empty()).then(|| [b"SET ", &all[..]].concat())
     }
 

@@ -1,0 +1,257 @@
+//! What is answered on the way back.
+
+use ido_proxy_protocol::Violation;
+use ido_proxy_protocol::err::ErrPacket;
+use ido_proxy_protocol::ok::OkPacket;
+use ido_proxy_protocol::packet::{self, HEADER_LEN};
+use ido_proxy_protocol::prepare::PrepareOk;
+use ido_proxy_protocol::reply::ReplyStep;
+
+use super::{Phase, Recovery, Task};
+use crate::session::digest::PayloadDigest;
+use crate::session::fence::{FENCELESS, Outcome};
+use crate::session::journal::record::Told;
+use crate::session::machine::Stuck;
+use crate::session::machine::replies::{
+    DUPLICATE_ENTRY, LOCK_WAIT_TIMEOUT, MOST_TRIES, ROLLED_BACK, Replies, is_loss,
+};
+use crate::session::machine::running::{Job, Running};
+use crate::session::plan::Doubt;
+
+impl Replies<'_> {
+    /// Takes in a packet of the answer to a task.
+    pub(in crate::session::machine) fn task_packet(
+        &mut self,
+        step: ReplyStep,
+        bytes: &[u8],
+        ended: bool,
+    ) -> Result<(), Violation> {
+        let payload = bytes.get(HEADER_LEN..).unwrap_or_default();
+        let Some(Running { job: Job::Task(task), .. }) = &self.exchange.running else {
+            return Ok(());
+        };
+        match task.clone() {
+            Task::Attempt => {}
+            Task::Must => {
+                if let ReplyStep::Err { .. } = step {
+                    self.task_failed(ErrPacket::decode(payload)?);
+                }
+            }
+            Task::Guard => match step {
+                ReplyStep::Err { .. } => self.task_failed(ErrPacket::decode(payload)?),
+                _ if ended => self.carried.guard.turned(true),
+                _ => {}
+            },
+            Task::Prepare(id) => match step {
+                ReplyStep::Err { .. } => self.task_failed(ErrPacket::decode(payload)?),
+                ReplyStep::Raw { .. } => {
+                    if let Some(running) = &mut self.exchange.running
+                        && running.told.is_empty()
+                    {
+                        running.told.push(Told::Other);
+                        let link_id = PrepareOk::decode(payload, self.link)?.statement_id;
+                        self.carried.book.learn_link_id(id, link_id);
+                    }
+                }
+                _ => {}
+            },
+            Task::Barrier => self.barrier_packet(step, bytes, ended)?,
+            Task::Replay { expected, known } => {
+                self.replay_packet(&expected, known, step, bytes, ended)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn barrier_packet(
+        &mut self,
+        step: ReplyStep,
+        bytes: &[u8],
+        ended: bool,
+    ) -> Result<(), Violation> {
+        let Some(recovery) = &mut self.exchange.recovery else { return Ok(()) };
+        match step {
+            ReplyStep::Pass(_) => recovery.rows.extend_from_slice(bytes),
+            ReplyStep::Err { .. } => {
+                let error = ErrPacket::decode(bytes.get(HEADER_LEN..).unwrap_or_default())?;
+                self.barrier_failed(error);
+            }
+            _ if ended => {
+                let rows = std::mem::take(&mut recovery.rows);
+                if recovery.reads_fence {
+                    self.verdict(number_read(&rows));
+                } else if self.carried.fence.is_in_doubt() {
+                    self.carried.tally.unknown += 1;
+                    self.stuck(Stuck::Doubt(Doubt::Unfenced));
+                } else {
+                    self.exchange.was_undone(self.carried);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// What the barrier read, put to use.
+    fn verdict(&mut self, read: Option<u64>) {
+        let Self { exchange, carried, .. } = self;
+        let in_doubt = carried.fence.is_in_doubt();
+        tracing::debug!(?read, in_doubt, fence = ?carried.fence, "the fence was read");
+        match (carried.fence.outcome(read), in_doubt) {
+            (Outcome::Committed, true) => {
+                carried.tally.committed += 1;
+                if !exchange.was_committed(carried) {
+                    // What else the command did by itself is not known.
+                    self.stuck(Stuck::Doubt(Doubt::Statement));
+                }
+            }
+            (Outcome::NotCommitted, true) if carried.stuck().is_some() => {
+                // It is not, so far, and it cannot be made sure of by doing it again.
+                carried.tally.unknown += 1;
+                self.stuck(Stuck::Doubt(Doubt::Statement));
+            }
+            (Outcome::NotCommitted, _) => {
+                carried.tally.undone += u64::from(in_doubt);
+                exchange.was_undone(carried);
+            }
+            (Outcome::Committed | Outcome::Unclear, _) => {
+                carried.tally.unknown += 1;
+                carried.fence.discard();
+                self.stuck(Stuck::Doubt(Doubt::Disturbed));
+            }
+        }
+    }
+
+    fn barrier_failed(&mut self, error: ErrPacket) {
+        if !FENCELESS.contains(&error.code) {
+            // Not ready, or a causal wait that took too long: another node may do better.
+            self.lost = Some(error);
+        } else if self.carried.fence.is_in_doubt() {
+            self.stuck(Stuck::Doubt(Doubt::Unfenced));
+        } else {
+            self.carried.fence.is_missing();
+            // Asked again, it is a causal read of nothing.
+            if let Some(recovery) = &mut self.exchange.recovery {
+                recovery.phase = Phase::Barrier;
+            }
+        }
+    }
+
+    fn replay_packet(
+        &mut self,
+        expected: &[Option<Told>],
+        known: bool,
+        step: ReplyStep,
+        bytes: &[u8],
+        ended: bool,
+    ) -> Result<(), Violation> {
+        let payload = bytes.get(HEADER_LEN..).unwrap_or_default();
+        let Some(running) = &mut self.exchange.running else { return Ok(()) };
+        if let ReplyStep::Pass(_) = step {
+            running.digest.get_or_insert_with(|| Box::new(PayloadDigest::new())).update(bytes);
+        }
+        if !ended || self.exchange.failed {
+            return Ok(());
+        }
+        let wanted = expected.get(running.result).copied().flatten();
+        let got = match (step, running.digest.take()) {
+            (ReplyStep::Err { code, .. }, _) => Told::Error { code },
+            (_, Some(digest)) => Told::Rows { digest: digest.finish() },
+            (ReplyStep::Ok { .. }, None) => Told::ok(&OkPacket::decode(payload, self.link)?),
+            _ => Told::Other,
+        };
+        match (wanted, got) {
+            (Some(wanted), got) if wanted == got => {}
+            (None, Told::Ok { .. }) => {}
+            (_, Told::Error { .. }) => self.replay_failed(ErrPacket::decode(payload)?, known),
+            (wanted, got) => {
+                tracing::warn!(?wanted, ?got, "a replay was answered otherwise than before");
+                self.mismatch();
+            }
+        }
+        Ok(())
+    }
+
+    fn replay_failed(&mut self, error: ErrPacket, known: bool) {
+        if is_loss(&error) {
+            self.lost = Some(error);
+        } else if ROLLED_BACK.contains(&error.code) || error.code == LOCK_WAIT_TIMEOUT {
+            self.again(Recovery::rolled_back(), error);
+        } else if !known && error.code == DUPLICATE_ENTRY {
+            // The row that is there is the ghost's, as the fence will tell; or another one, which keeps the
+            // ghost from being committed too. The client knows no id of ours yet, so it may be another.
+            self.exchange.anew = true;
+            self.again(Recovery::in_doubt_or_not(self.carried), error);
+        } else if self.carried.fence.is_in_doubt() {
+            // It may be the ghost of this very transaction that is in the way: the fence knows.
+            self.again(Recovery::in_doubt(), error);
+        } else {
+            // With 1062, an id that the client was told belongs to another row by now. But all is rolled
+            // back, and who is told of a duplicate takes the transaction for still open.
+            tracing::warn!(%error, "a replay failed where the first time it did not");
+            self.mismatch();
+        }
+    }
+
+    fn mismatch(&mut self) {
+        if self.carried.fence.is_in_doubt() {
+            // What is in the way may be the ghost of this very transaction. The fence is read anew, on
+            // another link, since there may be more to come on this one.
+            if self.exchange.tries >= MOST_TRIES {
+                return self.stuck(Stuck::Doubt(Doubt::Disturbed));
+            }
+            self.exchange.tries += 1;
+            self.lost = Some(ErrPacket::new(0, *b"HY000", "a replay came out differently"));
+            return;
+        }
+        self.carried.tally.mismatches += 1;
+        let message = "ido-proxy: the node failed, and on the next one the transaction did not \
+            give the same results; it was rolled back";
+        self.give_up(&ErrPacket::new(1213, *b"40001", message));
+    }
+
+    /// The transaction is rolled back, and the client is told why.
+    pub(in crate::session::machine) fn give_up(&mut self, error: &ErrPacket) {
+        if self.exchange.begun {
+            return self.stuck(Stuck::Told);
+        }
+        if self.carried.fence.is_in_doubt() {
+            return self.stuck(Stuck::Doubt(Doubt::Disturbed));
+        }
+        self.carried.transaction.gone();
+        self.carried.rolled_back();
+        self.exchange.fail(error);
+        // What else the reply in hand has is still to come; then all is rolled back.
+        self.exchange.recovery = Some(Box::new(Recovery::giving_up()));
+    }
+
+    fn task_failed(&mut self, error: ErrPacket) {
+        if is_loss(&error) {
+            self.lost = Some(error);
+            return;
+        }
+        if ROLLED_BACK.contains(&error.code) {
+            // Between two statements of a replay: something else was committed meanwhile, maybe the
+            // ghost of this very transaction.
+            let anew = Recovery::in_doubt_or_not(self.carried);
+            return self.again(anew, error);
+        }
+        tracing::warn!(%error, "the session cannot be set up on another node");
+        self.stuck(Stuck::Refused(error));
+    }
+
+    pub(in crate::session::machine) fn stuck(&mut self, stuck: Stuck) {
+        self.stuck.get_or_insert(stuck);
+    }
+}
+
+/// The number in the first column of the first row, if there is one. One column, as text.
+fn number_read(mut packets: &[u8]) -> Option<u64> {
+    // The number of columns, and the one column.
+    for _ in 0..2 {
+        let (header, _) = packet::whole(packets, 1 << 16).ok()??;
+        packets = packets.get(HEADER_LEN + header.payload_len..)?;
+    }
+    let (_, row) = packet::whole(packets, 1 << 16).ok()??;
+    std::str::from_utf8(row.get(1..)?).ok()?.parse().ok()
+}

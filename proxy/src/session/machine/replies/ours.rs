@@ -1,0 +1,148 @@
+//! Results of what is ours: the fence, COMMIT and BEGIN around a statement. No client sees them.
+
+use ido_proxy_protocol::Violation;
+use ido_proxy_protocol::err::ErrPacket;
+use ido_proxy_protocol::ok::OkPacket;
+use ido_proxy_protocol::packet::HEADER_LEN;
+use ido_proxy_protocol::reply::ReplyStep;
+
+use super::Replies;
+use super::errors::{DUPLICATE_ENTRY, LOCK_WAIT_TIMEOUT, ROLLED_BACK, is_loss};
+use crate::session::fence::FENCELESS;
+use crate::session::machine::recovery::Recovery;
+use crate::session::machine::running::{Job, Owner, Running};
+use crate::session::plan::What;
+
+impl Replies<'_> {
+    pub(super) fn own_packet(
+        &mut self,
+        owner: Owner,
+        step: ReplyStep,
+        bytes: &[u8],
+        ended: bool,
+    ) -> Result<(), Violation> {
+        self.swallow(bytes.len());
+        let payload = bytes.get(HEADER_LEN..).unwrap_or_default();
+        if let Some(Running { job: Job::Task(_), .. }) = &self.exchange.running {
+            return self.task_packet(step, bytes, ended);
+        }
+        match (owner, step) {
+            (_, ReplyStep::Err { .. }) => self.own_error(owner, ErrPacket::decode(payload)?),
+            (Owner::Fence, ReplyStep::Ok { status, state_changed, .. }) => {
+                let packet = OkPacket::decode(payload, self.link)?;
+                let before = self.carried.transaction.clone();
+                let Some(running) = &mut self.exchange.running else { return Ok(()) };
+                if running.given_up {
+                    return Ok(());
+                }
+                self.carried.learn_ok(payload, status, state_changed, self.link)?;
+                if !self.carried.transaction.is_open() {
+                    running.given_up = true;
+                    self.carried.transaction = before;
+                    return Ok(());
+                }
+                if packet.affected_rows == 1 {
+                    self.carried.fence.was_set();
+                    return Ok(());
+                }
+                // Somebody has been here before. What else the request does is undone with the link,
+                // and on the next one the row tells who it was.
+                self.exchange.tries += 1;
+                self.lost = Some(ErrPacket::new(0, *b"HY000", "the fence is not as it was left"));
+                Ok(())
+            }
+            (_, ReplyStep::Ok { .. }) => {
+                let what = self.exchange.step().map(|step| step.what.clone());
+                let before = self.carried.transaction.clone();
+                if what == Some(What::Guard(true)) {
+                    self.carried.guard.turned(true);
+                }
+                self.learn_own(payload, step)?;
+                let closed = before.is_open() && !self.carried.transaction.is_open();
+                if closed
+                    && what == Some(What::Guard(true))
+                    && let Some(running) = &mut self.exchange.running
+                {
+                    running.given_up = true;
+                    self.carried.transaction = before;
+                }
+                match what {
+                    Some(What::Guard(false)) => self.carried.guard.turned(false),
+                    Some(What::Commit) => {
+                        self.carried.committed();
+                        self.exchange.settle();
+                    }
+                    Some(What::Rollback) => self.carried.rolled_back(),
+                    _ => {}
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes in the flags, and the report, of an OK packet of ours.
+    pub(in crate::session::machine) fn learn_own(
+        &mut self,
+        payload: &[u8],
+        step: ReplyStep,
+    ) -> Result<(), Violation> {
+        if let ReplyStep::Ok { status, state_changed, .. } = step {
+            self.carried.learn_ok(payload, status, state_changed, self.link)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn own_error(&mut self, owner: Owner, error: ErrPacket) -> Result<(), Violation> {
+        let what = self.exchange.step().map(|step| step.what.clone());
+        match (owner, what) {
+            _ if is_loss(&error) => self.lost = Some(error),
+            // With what is kept of it, only a part would be done again.
+            (Owner::Fence, _)
+                if self.carried.stuck().is_some() && !FENCELESS.contains(&error.code) =>
+            {
+                self.give_up(&error);
+            }
+            // It can be done again by nobody: a procedure, or a long command.
+            (_, Some(What::Commit))
+                if self.exchange.step().is_some_and(|step| step.restart.is_none()) =>
+            {
+                self.give_up(&error);
+            }
+            (_, Some(What::Commit)) => self.again(Recovery::in_doubt(), error),
+            (_, Some(What::Guard(_))) if ROLLED_BACK.contains(&error.code) && self.may_move() => {
+                self.again(Recovery::rolled_back(), error);
+            }
+            (_, Some(What::Guard(_))) if ROLLED_BACK.contains(&error.code) => self.give_up(&error),
+            // There is no transaction any more, and so it is done.
+            (_, Some(What::Rollback)) if ROLLED_BACK.contains(&error.code) => {
+                self.carried.rolled_back();
+                self.carried.transaction.gone();
+            }
+            (Owner::Fence, _) if error.code == DUPLICATE_ENTRY => {
+                self.again(Recovery::in_doubt(), error);
+            }
+            (Owner::Fence, _)
+                if ROLLED_BACK.contains(&error.code) || error.code == LOCK_WAIT_TIMEOUT =>
+            {
+                self.again(Recovery::rolled_back(), error);
+            }
+            (Owner::Fence, _) => self.without_fence(&error),
+            // BEGIN and ROLLBACK do not fail on a link that lives.
+            _ => self.lost = Some(error),
+        }
+        Ok(())
+    }
+
+    /// The fence cannot be written: the transaction goes on without.
+    pub(super) fn without_fence(&mut self, error: &ErrPacket) {
+        if FENCELESS.contains(&error.code) && self.carried.fence.is_missing() {
+            tracing::warn!(
+                %error,
+                "there is no fence: a COMMIT whose reply is lost will end in an error \
+                 (ido-proxy setup prints the SQL that creates it)"
+            );
+        }
+        self.exchange.go_unfenced();
+    }
+}
