@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
 use crate::error::{BenchError, Context, Result};
+use crate::others;
 use crate::procfs::ProcessTree;
 use crate::progress::Progress;
 use crate::schedule;
@@ -117,6 +118,9 @@ async fn dump(round: usize, way: Way, size: Size) -> Result<Dump> {
         peak_memory: process.map_or(0, |process| process.memory().peak),
     };
     complete(&server, size).await?;
+    // Its worker is no child of ours, and goes on a moment longer.
+    let icinga_process = icinga.part().id().map(ProcessTree::of);
+    others::ended_alone(icinga_process.map(ProcessTree::cpu).unwrap_or_default());
     // What it would still write at its end is nobody's concern.
     icinga.part().kill().await?;
     Ok(dump)

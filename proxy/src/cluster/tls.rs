@@ -49,6 +49,22 @@ pub(crate) struct Distrusted {
     pub(crate) flaw: String,
 }
 
+/// A connection that is being made. Given up because it took too long, it says that something else is wrong
+/// with the node than what was found before.
+struct Attempt<'a> {
+    tls: &'a NodeTls,
+    node: NodeAddr,
+    begun: Instant,
+    flaw: Option<String>,
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        let flaw = self.flaw.take();
+        self.tls.shunned().note(self.node, flaw, self.begun, Instant::now());
+    }
+}
+
 /// Whom to trust.
 #[derive(Clone)]
 struct Trust {
@@ -81,9 +97,9 @@ impl NodeTls {
     ) -> Result<Result<T, E>, Distrusted> {
         let begun = Instant::now();
         self.shunned().admit(node, begun).map_err(|flaw| Distrusted { flaw })?;
+        let mut attempt = Attempt { tls: self, node, begun, flaw: None };
         let connected = connecting.await;
-        let flaw = connected.as_ref().err().and_then(flaw);
-        self.shunned().note(node, flaw, begun, Instant::now());
+        attempt.flaw = connected.as_ref().err().and_then(flaw);
         Ok(connected)
     }
 
@@ -247,3 +263,27 @@ pub(crate) fn distrust(error: &io::Error) -> Option<String> {
 
 /// How soon a file of other certificates is noticed.
 const LOOK: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::*;
+    use crate::cluster::testing::views::address;
+
+    /// It would be shown for ever as one whose certificate has expired, once its host is down.
+    #[tokio::test(start_paused = true)]
+    async fn a_node_that_answers_no_more_is_not_taken_for_what_it_was_before() {
+        let nobody = NodesTls { ca_file: "none".into(), authorities: Vec::new(), name: None };
+        let (tls, node) = (NodeTls::new(&nobody).unwrap(), address(1));
+        let flaw = |error: &&str| Some((*error).to_owned());
+        let refused = tls.guard(node, async { Err::<(), _>("expired") }, flaw).await;
+        assert_eq!(refused.unwrap(), Err("expired"));
+        let left_alone = tls.guard(node, async { Ok(()) }, flaw).await;
+        assert_eq!(left_alone.unwrap_err().flaw, "expired");
+        time::advance(Duration::from_secs(1)).await;
+        let hangs = tls.guard(node, pending::<Result<(), &str>>(), flaw);
+        assert!(time::timeout(Duration::from_secs(1), hangs).await.is_err());
+        assert!(!tls.shuns(node));
+    }
+}
