@@ -19,7 +19,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::propose;
 use super::settings::{ClusterKind, MonitorSettings};
-use super::tls::{NodeTls, distrust};
+use super::tls::{NodeTls, distrust, is_remembered};
 use super::topology::NodeAddr;
 use super::view::{GALERA_STATUS, Loss, Outcome, PAUSED, Report, STATUS, VARIABLES};
 use crate::telemetry::metrics::ProbeMetrics;
@@ -109,6 +109,7 @@ impl Prober {
                     Err(_given_up) => Outcome::Silent,
                 };
                 self.report(asked, outcome).await;
+                self.look(&mut connection).await;
                 let turn = asked + self.settings.interval;
                 loop {
                     tokio::select! {
@@ -171,19 +172,7 @@ impl Prober {
 
     /// Asks on the open connection, or on a new one. An open connection that turns out to be dead
     /// proves nothing yet: it may have been killed, or timed out. A new one does.
-    async fn ask(self: Arc<Self>, mut open: Option<Open>) -> Asked {
-        if let Some(old) = open.as_mut().filter(|open| self.is_due(open)) {
-            match time::timeout(self.settings.timeout / 2, self.open()).await {
-                Ok(Ok(new)) => {
-                    let old = std::mem::replace(old, new);
-                    let prober = Arc::clone(&self);
-                    tokio::spawn(async move { prober.close(old).await });
-                }
-                Ok(Err(error)) if flaw(&error).is_some() => return (Err(error), None),
-                // It may be full, and is what it was to those who are there.
-                Ok(Err(_)) | Err(_) => old.looked_at = Instant::now(),
-            }
-        }
+    async fn ask(self: Arc<Self>, open: Option<Open>) -> Asked {
         let mut kept = None;
         if let Some(open) = open
             && let Ok(report) = self.ask_on(&mut kept, open).await
@@ -197,7 +186,25 @@ impl Prober {
         (answer, kept)
     }
 
-    /// Whether to look at the node's certificate, which is shown only to a new connection.
+    /// Looks at the certificate that the node shows to a new connection, when it is time to, and goes on with
+    /// that one.
+    async fn look(&self, connection: &mut Option<Open>) {
+        let Some(old) = connection.as_mut().filter(|open| self.is_due(open)) else { return };
+        let asked = Instant::now();
+        match time::timeout(self.settings.timeout, self.open()).await {
+            Ok(Ok(new)) => self.close(std::mem::replace(old, new)).await,
+            Ok(Err(error)) if tells_flaw(&error) => {
+                *connection = None;
+                self.report(asked, meaning(error)).await;
+            }
+            // It may be full, and is what it was to those who are there. What somebody else has found of it a
+            // moment ago is looked at when it is our turn.
+            Ok(Err(error)) if flaw(&error).is_some() => {}
+            Ok(Err(_)) | Err(_) => old.looked_at = asked,
+        }
+    }
+
+    /// Whether to look at the node's certificate.
     fn is_due(&self, open: &Open) -> bool {
         let looks = |tls: &NodeTls| open.looked_at.elapsed() >= RENEWAL || tls.shuns(self.address);
         self.settings.tls.as_deref().is_some_and(looks)
@@ -325,6 +332,12 @@ fn flaw(error: &Error) -> Option<String> {
         Error::Driver(DriverError::NoClientSslFlagFromServer) => Some("it offers no TLS".into()),
         _ => None,
     }
+}
+
+/// Whether it was found just now.
+fn tells_flaw(error: &Error) -> bool {
+    let remembered = matches!(error, Error::Io(IoError::Io(error)) if is_remembered(error));
+    flaw(error).is_some() && !remembered
 }
 
 /// Somebody else's words, fit for one line of a log.

@@ -49,8 +49,7 @@ pub(crate) struct Distrusted {
     pub(crate) flaw: String,
 }
 
-/// A connection that is being made. Given up because it took too long, it says that something else is wrong
-/// with the node than what was found before.
+/// A connection that is being made, and what it shows, also if it is dropped.
 struct Attempt<'a> {
     tls: &'a NodeTls,
     node: NodeAddr,
@@ -97,6 +96,7 @@ impl NodeTls {
     ) -> Result<Result<T, E>, Distrusted> {
         let begun = Instant::now();
         self.shunned().admit(node, begun).map_err(|flaw| Distrusted { flaw })?;
+        // Given up because it took too long, it does not say what was found before.
         let mut attempt = Attempt { tls: self, node, begun, flaw: None };
         let connected = connecting.await;
         attempt.flaw = connected.as_ref().err().and_then(flaw);
@@ -139,25 +139,32 @@ impl NodeTls {
     /// file that cannot be used is tried again until it can.
     pub(crate) async fn follow(self: Arc<Self>, stop: CancellationToken) {
         let mut seen = Ok(self.stamp().await);
+        let file = self.file.display();
         while stop.run_until_cancelled(time::sleep(LOOK)).await.is_some() {
-            let stamp = self.stamp().await;
-            if seen.as_ref() == Ok(&stamp) {
-                continue;
-            }
-            let (file, read) = (self.file.display(), self.renew().await);
-            match &read {
-                Ok(count) => {
+            match self.news(&mut seen).await {
+                Some(Ok(count)) => {
                     tracing::info!(%file, count, "other certificates are trusted from now on");
                 }
-                Err(error) if seen.as_ref() == Err(error) => {}
-                Err(error) => tracing::error!(
+                Some(Err(error)) => tracing::error!(
                     %file,
                     error,
                     "the certificates to trust stay what they were: the file cannot be used"
                 ),
+                None => {}
             }
-            seen = read.map(|_count| stamp);
         }
+    }
+
+    /// Reads the file unless it is what was `seen`: how many certificates there are now, or why it cannot be
+    /// used. `None`: that is no news.
+    async fn news(&self, seen: &mut Seen) -> Option<Result<usize, String>> {
+        let stamp = self.stamp().await;
+        if seen.as_ref() == Ok(&stamp) {
+            return None;
+        }
+        let read = self.renew().await;
+        let before = std::mem::replace(seen, read.clone().map(|_count| stamp));
+        Some(read).filter(|read| read.is_ok() || before.as_ref().err() != read.as_ref().err())
     }
 
     async fn stamp(&self) -> Option<Stamp> {
@@ -186,6 +193,9 @@ impl NodeTls {
         self.trust.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
+
+/// The file as it was when it was read, or why it could not be.
+type Seen = Result<Option<Stamp>, String>;
 
 /// What changes of a file when somebody else's takes its place, or it is written. The time alone does not:
 /// copies keep it.
@@ -261,6 +271,11 @@ pub(crate) fn distrust(error: &io::Error) -> Option<String> {
     Some(words)
 }
 
+/// Whether `error` tells what was found before: nobody has asked the node.
+pub(crate) fn is_remembered(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|error| error.is::<Distrusted>())
+}
+
 /// How soon a file of other certificates is noticed.
 const LOOK: Duration = Duration::from_secs(2);
 
@@ -270,6 +285,30 @@ mod tests {
 
     use super::*;
     use crate::cluster::testing::views::address;
+
+    /// Certificates are renewed by scripts, and some of them write what is none for a moment, or for longer.
+    #[tokio::test]
+    async fn a_file_that_cannot_be_used_is_told_once_and_tried_until_it_can() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("ca.pem");
+        let write = |text: &[u8]| fs::write(&file, text).unwrap();
+        write(include_bytes!("consul/testdata/ca.pem"));
+        let authorities = certificates::read(&file).unwrap();
+        let tls = NodeTls::new(&NodesTls { ca_file: file.clone(), authorities, name: None });
+        let tls = tls.unwrap();
+        let mut seen = Ok(tls.stamp().await);
+        assert_eq!(tls.news(&mut seen).await, None);
+        write(b"");
+        assert_eq!(tls.news(&mut seen).await, Some(Err("no certificate in it".to_owned())));
+        write(b"# soon");
+        assert_eq!(tls.news(&mut seen).await, None, "it is the same");
+        assert!(seen.is_err(), "it is read again");
+        fs::remove_file(&file).unwrap();
+        assert!(tls.news(&mut seen).await.is_some_and(|read| read.is_err()));
+        write(include_bytes!("consul/testdata/other-ca.pem"));
+        assert_eq!(tls.news(&mut seen).await, Some(Ok(1)));
+        assert_eq!(tls.news(&mut seen).await, None);
+    }
 
     /// It would be shown for ever as one whose certificate has expired, once its host is down.
     #[tokio::test(start_paused = true)]

@@ -105,6 +105,11 @@ impl Book {
         self.status = status;
     }
 
+    /// What was told since `LAST_INSERT_ID()` was this has been undone.
+    pub(crate) fn put_insert_id_back(&mut self, id: u64) {
+        self.now.last_insert_id = id;
+    }
+
     /// A row was given this id, unless it is 0. One that the client itself has chosen is told in the same way,
     /// and is not what `LAST_INSERT_ID()` says: who asks for that has let the server choose.
     pub(crate) fn learn_insert_id(&mut self, id: u64) {
@@ -135,6 +140,10 @@ impl Book {
         if name.starts_with(b"session_track_") {
             // Ours were turned over: from here on nothing is sure to be told.
             return self.reasons.insert(Reason::Untracked);
+        }
+        if matches!(name, b"last_insert_id" | b"identity") {
+            let id = std::str::from_utf8(value).ok().and_then(|id| id.parse().ok());
+            self.now.last_insert_id = id.unwrap_or_default();
         }
         if name == b"timestamp" {
             return self.reasons.insert(Reason::Timestamp);
@@ -212,24 +221,19 @@ impl Book {
         }
     }
 
-    /// The state that a new link is to be brought into: that of the beginning of the transaction if
-    /// `again` it is to be done.
-    pub(crate) fn state(&self, again: bool) -> &State {
-        match &self.begun {
-            Some(begun) if again => begun,
-            _ => &self.now,
-        }
+    /// The state in which the open transaction began; `None`: nothing of one is kept.
+    pub(crate) fn begun(&self) -> Option<&State> {
+        self.begun.as_ref()
     }
 
-    /// The statement that undoes what only the open transaction has set, on a link that it was set on; `None`:
-    /// there is nothing. A login sets character sets, and so these stay as they are.
-    pub(crate) fn undoing(&self) -> Option<Vec<u8>> {
-        let begun = &self.begun.as_ref()?.variables;
-        let is_new = |name: &&Vec<u8>| !begun.contains_key(*name) && !OF_LOGIN.contains(&&name[..]);
+    /// The statements that undo what was first set since `begun`, on the link that it was set on. A login sets
+    /// character sets, and so these stay as they are.
+    pub(crate) fn undoing(&self, begun: &State) -> Vec<Vec<u8>> {
+        let is_new = |name: &&Vec<u8>| {
+            !begun.variables.contains_key(*name) && !UNDONE_OTHERWISE.contains(&&name[..])
+        };
         let new = self.now.variables.keys().filter(is_new);
-        let set = |name: &Vec<u8>| [name, &b"=DEFAULT"[..]].concat();
-        let all = new.map(set).collect::<Vec<_>>().join(&b", "[..]);
-        (!all.is_empty()).then(|| [b"SET ", &all[..]].concat())
+        new.map(|name| [b"SET ", &name[..], b"=DEFAULT"].concat()).collect()
     }
 
     /// COM_RESET_CONNECTION: as after the login, but for the default database.
@@ -408,14 +412,14 @@ fn put_value(set: &mut Vec<u8>, name: &[u8], value: &[u8], backslashes: bool) {
     set.push(b'\'');
 }
 
-/// Variables whose first value is that of the login rather than of the server; and `autocommit`, which the
-/// guard turns.
-const OF_LOGIN: [&[u8]; 5] = [
+/// Variables whose first value is that of the login, or ours, rather than the server's.
+const UNDONE_OTHERWISE: [&[u8]; 6] = [
     b"autocommit",
     b"character_set_client",
     b"character_set_connection",
     b"character_set_results",
     b"collation_connection",
+    b"wsrep_sync_wait",
 ];
 
 /// Variables that are not a state: they hold for one statement, or say what happened.
@@ -438,7 +442,14 @@ mod tests {
     }
 
     fn set(book: &Book, again: bool) -> Vec<String> {
-        let statements = book.state(again).statements(true);
+        texts(state(book, again).statements(true))
+    }
+
+    fn state(book: &Book, again: bool) -> State {
+        book.begun().filter(|_| again).cloned().unwrap_or_else(|| book.now())
+    }
+
+    fn texts(statements: Vec<Vec<u8>>) -> Vec<String> {
         statements.into_iter().map(|sql| String::from_utf8(sql).unwrap()).collect()
     }
 
@@ -469,16 +480,15 @@ mod tests {
     fn what_a_transaction_has_set_first_is_undone() {
         let mut book = book();
         book.learn(Change::SystemVariable(b"sql_mode", b"ANSI"));
-        book.begin(book.now());
+        let begun = book.now();
         book.learn(Change::SystemVariable(b"sql_mode", b""));
-        assert_eq!(book.undoing(), None, "it began with another one, which is set again");
+        let none: [&str; 0] = [];
+        assert_eq!(texts(book.undoing(&begun)), none, "it began with another one, set again");
         for name in ["lock_wait_timeout", "time_zone", "character_set_results"] {
             book.learn(Change::SystemVariable(name.as_bytes(), b"7"));
         }
-        let undone = book.undoing().map(|sql| String::from_utf8(sql).unwrap());
-        assert_eq!(undone.as_deref(), Some("SET lock_wait_timeout=DEFAULT, time_zone=DEFAULT"));
-        book.end();
-        assert_eq!(book.undoing(), None, "it stands");
+        let undone = texts(book.undoing(&begun));
+        assert_eq!(undone, ["SET lock_wait_timeout=DEFAULT", "SET time_zone=DEFAULT"]);
     }
 
     /// The first statements of the transaction would be done again under what its last ones set.
@@ -490,10 +500,10 @@ mod tests {
         book.learn(Change::SystemVariable(b"sql_mode", b""));
         book.learn(Change::Schema(b"other"));
         assert_eq!(set(&book, true), ["SET sql_mode='ANSI'"]);
-        assert_eq!(book.state(true).schema.as_deref(), Some(&b"icinga"[..]));
+        assert_eq!(state(&book, true).schema.as_deref(), Some(&b"icinga"[..]));
         assert_eq!(set(&book, false), ["SET sql_mode=''"]);
         book.end();
-        assert_eq!(book.state(true).schema.as_deref(), Some(&b"other"[..]));
+        assert_eq!(state(&book, true).schema.as_deref(), Some(&b"other"[..]));
     }
 
     #[test]

@@ -77,7 +77,7 @@ pub(super) struct Exchange {
     /// Its reply is an error of ours.
     pub(super) failed: bool,
     /// What a wrapped statement told before its COMMIT fell in doubt, and the sequence id behind it.
-    ghost: Option<(Vec<u8>, u8)>,
+    ghost: Option<Ghost>,
     /// What its steps did in a transaction that is open, while the client knows nothing of it.
     pending: Vec<Pending>,
     /// Of which transaction: how many had ended before.
@@ -104,6 +104,17 @@ struct Pending {
     text: Range<usize>,
     /// One of its statements generated several ids.
     shared: bool,
+}
+
+/// What a statement told that was committed by a ghost, maybe.
+#[derive(Debug)]
+struct Ghost {
+    /// Packets for the client.
+    told: Vec<u8>,
+    /// The sequence id behind them.
+    sequence: u8,
+    /// What `LAST_INSERT_ID()` was then.
+    last_insert_id: u64,
 }
 
 impl Exchange {
@@ -494,12 +505,14 @@ impl Exchange {
         if step.restart.is_some() {
             // Our own COMMIT: what it committed was told already.
             self.at += 1;
-            if let Some((told, sequence)) = self.ghost.take() {
+            if let Some(Ghost { told, sequence, last_insert_id }) = self.ghost.take() {
                 self.held.truncate(self.wrap_mark.0);
                 self.held.extend(told);
                 self.sequence = sequence;
+                carried.book.put_insert_id_back(last_insert_id);
             }
             self.settle();
+            self.state = carried.book.now();
             return true;
         }
         let (first, end) = match (step.pieces.first(), step.pieces.last()) {
@@ -548,7 +561,9 @@ impl Exchange {
             }
             let (held, sequence) = self.wrap_mark;
             if matches!(step.risk, Risk::Commit { .. }) {
-                self.ghost = Some((self.held.split_off(held.min(self.held.len())), self.sequence));
+                let told = self.held.split_off(held.min(self.held.len()));
+                let (sequence, last_insert_id) = (self.sequence, carried.book.now().last_insert_id);
+                self.ghost = Some(Ghost { told, sequence, last_insert_id });
                 self.unwrap(restart);
             }
             self.at = restart;

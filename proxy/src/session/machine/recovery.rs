@@ -28,7 +28,7 @@ use ido_proxy_protocol::packet::{self};
 use super::exchange::{Exchange, GUARD_ON, translate};
 use super::running::{Job, Running};
 use super::{COM_QUERY, LinkFacts, Sending, Stuck};
-use crate::session::book::Book;
+use crate::session::book::State;
 use crate::session::carried::Carried;
 use crate::session::journal::record::{Record, Told};
 use crate::session::journal::store::{Cursor, Fetch};
@@ -61,6 +61,8 @@ pub(super) struct Recovery {
     rows: Vec<u8>,
     /// The server has rolled back what is to be done again.
     undo: bool,
+    /// A statement was, and it may have been given an id that nobody was told.
+    aborted: bool,
     /// The link may be in any state that the session was in: a replay was broken off on it.
     pub(super) unsettled: bool,
 }
@@ -124,7 +126,7 @@ impl Recovery {
 
     /// On the same link, after the server rolled the transaction back.
     pub(super) fn rolled_back() -> Self {
-        Self { phase: Phase::Setup, undo: true, ..Self::in_doubt() }
+        Self { phase: Phase::Setup, undo: true, aborted: true, ..Self::in_doubt() }
     }
 
     /// On the same link, after we have rolled back ourselves.
@@ -152,6 +154,7 @@ impl Recovery {
             reads_fence: false,
             rows: Vec::new(),
             undo: false,
+            aborted: false,
             unsettled: false,
         }
     }
@@ -229,21 +232,27 @@ impl Recovery {
 
     fn set_up(&mut self, exchange: &Exchange, carried: &mut Carried, link: &LinkFacts) {
         let again = carried.records > 0 || exchange.has_pending(carried);
-        // The transaction may have begun with other settings than those it has made since.
-        if !self.fresh
-            && let Some(sql) = carried.book.undoing()
-        {
-            self.push(Task::Attempt, [&[COM_QUERY], &sql[..]].concat());
+        let now = carried.book.now();
+        // What is done again may have begun with other settings than those it has made since.
+        let begun = match carried.book.begun() {
+            Some(begun) => begun.clone(),
+            None if exchange.failed => now.clone(),
+            None => exchange.state.clone(),
+        };
+        if !self.fresh {
+            for sql in carried.book.undoing(&begun) {
+                self.push(Task::Attempt, [&[COM_QUERY], &sql[..]].concat());
+            }
         }
         if self.unsettled {
-            self.push_setup(carried, link, None);
+            self.push_setup(&begun, carried, link, None);
         } else if !self.fresh {
-            if **carried.book.state(true) != **carried.book.state(false) {
-                self.push_setup(carried, link, None);
+            if *begun != *now {
+                self.push_setup(&begun, carried, link, None);
             }
             self.multi = Some(carried.book.multi());
         } else {
-            self.push_setup(carried, link, link.schema.as_deref());
+            self.push_setup(&begun, carried, link, link.schema.as_deref());
             for id in carried.book.statement_ids() {
                 if let Some(statement) = carried.book.statement(id) {
                     let payload = [&[STMT_PREPARE], &statement.sql[..]].concat();
@@ -252,7 +261,7 @@ impl Recovery {
             }
             self.multi = Some(link.capabilities.contains(Capabilities::MULTI_STATEMENTS));
         }
-        self.put_insert_id_back(&carried.book);
+        self.put_insert_id_back(exchange, carried, begun.last_insert_id);
         if again {
             let guard = &carried.guard;
             if guard.is_available() && !guard.is_on() && exchange.autocommits(carried) {
@@ -264,18 +273,33 @@ impl Recovery {
         }
     }
 
-    /// Makes `LAST_INSERT_ID()` what it was. A statement that the server has rolled back may have left it
-    /// otherwise, and told no id.
-    fn put_insert_id_back(&mut self, book: &Book) {
-        let id = book.state(true).last_insert_id;
-        if id != 0 || !self.fresh {
-            self.push(Task::Attempt, query(&format!("SET last_insert_id={id}")));
+    /// Makes `LAST_INSERT_ID()` what it was. A link that is kept knows that better than we, who know what was
+    /// told: it is left alone where what was undone has not changed it.
+    fn put_insert_id_back(&mut self, exchange: &Exchange, carried: &mut Carried, id: u64) {
+        let told = carried.book.now().last_insert_id;
+        // One that was met in this exchange has what we gave it.
+        let unclear = self.aborted || self.unsettled || exchange.lost;
+        let changed = match self.fresh {
+            true => id != 0,
+            false => !exchange.failed && (told != id || unclear),
+        };
+        if changed {
+            self.push(Task::Must, query(&format!("SET last_insert_id={id}")));
+        }
+        if carried.book.begun().is_none() {
+            // What is done again tells its own.
+            carried.book.put_insert_id_back(id);
         }
     }
 
     /// Database and variables, where the link's database is `schema`.
-    fn push_setup(&mut self, carried: &mut Carried, link: &LinkFacts, schema: Option<&[u8]>) {
-        let setup = carried.book.state(true);
+    fn push_setup(
+        &mut self,
+        setup: &State,
+        carried: &mut Carried,
+        link: &LinkFacts,
+        schema: Option<&[u8]>,
+    ) {
         if setup.schema.as_deref() != schema
             && let Some(schema) = &setup.schema
         {

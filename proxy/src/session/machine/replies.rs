@@ -129,6 +129,10 @@ impl Replies<'_> {
         }
         exchange.record(self.carried, running);
         exchange.step_done();
+        if !self.carried.transaction.is_open() {
+            // Nothing of what is before is done again.
+            exchange.state = self.carried.book.now();
+        }
         if let Behind::Sent = exchange.behind {
             exchange.behind = Behind::Nothing;
             return exchange.run(self.carried, self.link);

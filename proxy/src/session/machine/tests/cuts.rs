@@ -241,15 +241,32 @@ fn a_conflict_at_commit_is_done_again_on_the_same_link_and_not_told() {
 fn what_is_done_again_finds_the_last_id_that_it_began_with() {
     let deadlock = ErrPacket::new(1213, *b"40001", "Deadlock found when trying to get lock");
     let first = "INSERT INTO t VALUES ('parent')";
-    let own = ["BEGIN", "SELECT LAST_INSERT_ID()", "INSERT INTO t VALUES ('child')", "COMMIT"];
+    let child = "INSERT INTO t VALUES (LAST_INSERT_ID())";
+    let text = "BEGIN;INSERT INTO t VALUES (LAST_INSERT_ID());INSERT INTO t VALUES ('x')";
     let last = ["SELECT LAST_INSERT_ID()"];
-    for before in [&[][..], &[first], &[first, "UPDATE u SET a=LAST_INSERT_ID(99)"]] {
+    let silent = "INSERT INTO s VALUES (LAST_INSERT_ID())";
+    let befores: [&[&str]; 3] = [&[], &[first], &[first, "UPDATE u SET a=LAST_INSERT_ID(99)"]];
+    let programs: [(&[&str], &'static str); 5] = [
+        (&["BEGIN", last[0], child, "COMMIT"], "COMMIT"),
+        (&["BEGIN", child, child, "COMMIT"], "INSERT INTO t VALUES (LAST"),
+        (&["BEGIN", silent, "COMMIT"], "COMMIT"),
+        (&[child], "COMMIT"),
+        (&[text, "COMMIT"], "INSERT INTO t VALUES ('x')"),
+    ];
+    let all = befores.iter().flat_map(|before| programs.map(|program| (*before, program)));
+    // What a procedure adds the node alone knows, and it is not told otherwise.
+    let unknown = [first, "CALL add(12)"];
+    let all = all.chain([(&unknown[..], programs[2])]);
+    for (before, (own, refused)) in all {
         let mut run = after(before);
-        run.cluster.refusals.push_back(("COMMIT", deadlock.clone()));
-        run.all(&program(&[&own[..], &last].concat())).expect("it goes on");
-        let (told, _) = direct(&program(&[before, &own, &last].concat()), without_tracking());
-        assert_eq!(packets(&run.to_client), packets(&told));
-        assert_eq!((run.links, run.tally().replays), (1, 1));
+        run.cluster.refusals.extend(vec![(refused, deadlock.clone()); 2]);
+        let result = run.all(&program(&[own, &last].concat()));
+        let (told, tokens) = direct(&program(&[before, own, &last].concat()), without_tracking());
+        let what = format!("{before:?}, then {own:?}: {:#?}", run.cluster.log);
+        assert_eq!(result, Ok(()), "{what}");
+        assert_eq!(packets(&run.to_client), packets(&told), "{what}");
+        assert_eq!(run.cluster.tokens(), tokens, "{what}");
+        assert_eq!(run.links, 1);
     }
     let mut run = after(&[first]);
     assert_eq!(run.cut(), Ok(()));

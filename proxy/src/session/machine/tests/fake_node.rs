@@ -54,6 +54,10 @@ pub(super) struct Connection {
     pub(super) skew: u64,
     insert_id: Option<u64>,
     last_insert_id: u64,
+    /// A variable, of one digit.
+    mode: u8,
+    mode_before: u8,
+    reports_mode: bool,
     reported: &'static [u8],
     statements: Vec<String>,
     /// The number of the first prepared statement.
@@ -142,6 +146,9 @@ impl Connection {
             skew: 0,
             insert_id: None,
             last_insert_id: 0,
+            mode: b'0',
+            mode_before: b'0',
+            reports_mode: false,
             reported: NONE,
             statements: Vec::new(),
             first_statement: 10 * nth + 1,
@@ -210,6 +217,10 @@ impl Connection {
             cluster.log.push(sql.to_owned());
             match self.statement(cluster, sql) {
                 Ok(_) if self.must_tell_error(cluster, more) => {
+                    if std::mem::take(&mut self.reports_mode) {
+                        // It was not set, then.
+                        self.mode = self.mode_before;
+                    }
                     packet::frame(&deadlock().encode(), sequence, out);
                     return;
                 }
@@ -280,6 +291,11 @@ impl Connection {
                 }
                 return Ok(DONE);
             }
+            // What a procedure does is not told.
+            "CALL add(12)" => {
+                self.last_insert_id = 12;
+                return Ok(DONE);
+            }
             "SELECT LAST_INSERT_ID()" => {
                 return Ok(Answer::Rows(vec![self.last_insert_id.to_string()]));
             }
@@ -296,7 +312,14 @@ impl Connection {
         let own = self.open.iter();
         tokens.extend(own.clone().flat_map(|work| work.tokens.clone()));
         fences.extend(own.filter_map(|work| work.fence.clone()).map(|(name, _, seq)| (name, seq)));
-        let quoted: Vec<&str> = sql.split('\'').skip(1).step_by(2).collect();
+        let last = self.last_insert_id.to_string();
+        let mut quoted: Vec<&str> = sql.split('\'').skip(1).step_by(2).collect();
+        let mode = char::from(self.mode).to_string();
+        if sql.contains("(LAST_INSERT_ID())") {
+            quoted = vec![&last];
+        } else if sql.contains("(@@mode)") {
+            quoted = vec![&mode];
+        }
         if sql == "SELECT token FROM t" {
             if !self.autocommit && self.open.is_none() {
                 self.open = Some(Work { implicit: true, ..Work::default() });
@@ -336,6 +359,11 @@ impl Connection {
                 self.write(cluster, |work| work.fence = fence)?;
             }
             Ok(Answer::Ok { affected: found.into(), id: 0 })
+        } else if let Some(mode) = sql.strip_prefix("SET mode=") {
+            self.mode_before = self.mode;
+            self.mode = if mode == "DEFAULT" { b'0' } else { mode.as_bytes()[0] };
+            self.reports_mode = true;
+            Ok(DONE)
         } else if let Some(id) = sql.strip_prefix("SET last_insert_id=") {
             self.last_insert_id = id.parse().expect("a number");
             Ok(DONE)
@@ -416,10 +444,18 @@ impl Connection {
                 };
                 let mut ok = OkPacket { status, ..OkPacket::default() };
                 (ok.affected_rows, ok.last_insert_id) = (affected, id);
-                if state != self.reported && self.capabilities.contains(TRACKS) {
+                let mut changes = Vec::new();
+                if std::mem::take(&mut self.reports_mode) {
+                    changes.extend_from_slice(b"\0\x07\x04mode\x01");
+                    changes.push(self.mode);
+                }
+                if state != self.reported {
                     self.reported = state;
+                    changes.extend_from_slice(state);
+                }
+                if !changes.is_empty() && self.capabilities.contains(TRACKS) {
                     ok.status = ok.status | StatusFlags::SESSION_STATE_CHANGED;
-                    ok.session_state = state;
+                    ok.session_state = &changes;
                 }
                 packet::frame(&ok.encode(self.capabilities), sequence, out)
             }

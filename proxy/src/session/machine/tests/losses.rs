@@ -9,7 +9,9 @@ use super::*;
 fn program() -> Vec<Vec<u8>> {
     [
         "INSERT INTO t VALUES ('a')",
-        "SELECT LAST_INSERT_ID()",
+        "INSERT INTO t VALUES (LAST_INSERT_ID())",
+        "BEGIN;INSERT INTO t VALUES (LAST_INSERT_ID());INSERT INTO t VALUES ('x');COMMIT",
+        "INSERT INTO t VALUES ('y');INSERT INTO t VALUES (LAST_INSERT_ID())",
         "BEGIN",
         "SELECT LAST_INSERT_ID()",
         "INSERT INTO t VALUES ('b')",
@@ -45,6 +47,27 @@ fn prepared() -> Vec<Vec<u8>> {
     ]
 }
 
+/// What is set is set for what comes after it, and for that alone.
+fn settings() -> Vec<Vec<u8>> {
+    [
+        "INSERT INTO t VALUES ('a')",
+        "BEGIN",
+        "INSERT INTO t VALUES (@@mode)",
+        "SET mode=1",
+        "INSERT INTO t VALUES (@@mode)",
+        "COMMIT",
+        "BEGIN",
+        "INSERT INTO t VALUES (@@mode)",
+        "SET mode=2",
+        "INSERT INTO t VALUES (@@mode);COMMIT;BEGIN",
+        "INSERT INTO t VALUES (@@mode)",
+        "COMMIT",
+        "INSERT INTO t VALUES (@@mode)",
+    ]
+    .map(query)
+    .into()
+}
+
 /// The programs, and clients that differ in what their replies look like.
 fn clients() -> Vec<(Vec<Vec<u8>>, Capabilities)> {
     let plain = without_tracking();
@@ -54,6 +77,7 @@ fn clients() -> Vec<(Vec<Vec<u8>>, Capabilities)> {
         (program(), plain | Capabilities::DEPRECATE_EOF),
         (program(), icinga()),
         (prepared(), plain),
+        (settings(), plain),
         (single, Capabilities::PROTOCOL_41),
     ]
 }
