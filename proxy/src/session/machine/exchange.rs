@@ -502,6 +502,7 @@ impl Exchange {
         let Risk::Commit { resume } = step.risk else { return false };
         carried.committed();
         carried.transaction.gone();
+        self.state = carried.book.now();
         if step.restart.is_some() {
             // Our own COMMIT: what it committed was told already.
             self.at += 1;

@@ -13,6 +13,8 @@ fn program() -> Vec<Vec<u8>> {
         "BEGIN;INSERT INTO t VALUES (LAST_INSERT_ID());INSERT INTO t VALUES ('x');COMMIT",
         "INSERT INTO t VALUES ('y');INSERT INTO t VALUES (LAST_INSERT_ID())",
         "BEGIN",
+        "INSERT INTO t VALUES ('p');BEGIN;INSERT INTO t VALUES (LAST_INSERT_ID());COMMIT",
+        "BEGIN",
         "SELECT LAST_INSERT_ID()",
         "INSERT INTO t VALUES ('b')",
         "INSERT INTO t VALUES ('c')",
