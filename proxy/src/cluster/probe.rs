@@ -193,13 +193,13 @@ impl Prober {
         let asked = Instant::now();
         match time::timeout(self.settings.timeout, self.open()).await {
             Ok(Ok(new)) => self.close(std::mem::replace(old, new)).await,
-            Ok(Err(error)) if tells_flaw(&error) => {
+            // Somebody else has found it a moment ago: it is looked at when it is our turn.
+            Ok(Err(Error::Io(IoError::Io(error)))) if is_remembered(&error) => {}
+            Ok(Err(error)) if flaw(&error).is_some() => {
                 *connection = None;
                 self.report(asked, meaning(error)).await;
             }
-            // It may be full, and is what it was to those who are there. What somebody else has found of it a
-            // moment ago is looked at when it is our turn.
-            Ok(Err(error)) if flaw(&error).is_some() => {}
+            // It may be full, and is what it was to those who are there.
             Ok(Err(_)) | Err(_) => old.looked_at = asked,
         }
     }
@@ -332,12 +332,6 @@ fn flaw(error: &Error) -> Option<String> {
         Error::Driver(DriverError::NoClientSslFlagFromServer) => Some("it offers no TLS".into()),
         _ => None,
     }
-}
-
-/// Whether it was found just now.
-fn tells_flaw(error: &Error) -> bool {
-    let remembered = matches!(error, Error::Io(IoError::Io(error)) if is_remembered(error));
-    flaw(error).is_some() && !remembered
 }
 
 /// Somebody else's words, fit for one line of a log.

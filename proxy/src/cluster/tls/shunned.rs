@@ -24,8 +24,8 @@ struct Shun {
 impl Shun {
     fn until(&self) -> Instant {
         // The first ones may come from a certificate that is just being exchanged.
-        let doublings = self.times.saturating_sub(SHORT).min(MOST_DOUBLINGS);
-        self.since + (FIRST * (1 << doublings)).min(LONGEST)
+        let factor = 2u32.saturating_pow(self.times.saturating_sub(SHORT));
+        self.since + FIRST.saturating_mul(factor).min(LONGEST)
     }
 }
 
@@ -80,7 +80,6 @@ impl Shunned {
 /// How long at first, so many times, and how long at most.
 const FIRST: Duration = Duration::from_secs(1);
 const SHORT: u32 = 8;
-const MOST_DOUBLINGS: u32 = 6;
 const LONGEST: Duration = Duration::from_secs(60);
 
 #[cfg(test)]

@@ -40,7 +40,7 @@ pub(super) struct Exchange {
     pub(super) running: Option<Running>,
     /// What was sent behind it.
     pub(super) behind: Behind,
-    /// The state of the session before it.
+    /// The state of the session before what has to be done again, should the link be lost now.
     pub(super) state: State,
     /// Of the next packet for the client.
     pub(super) sequence: u8,
@@ -76,7 +76,7 @@ pub(super) struct Exchange {
     pub(super) refusal: Option<ErrPacket>,
     /// Its reply is an error of ours.
     pub(super) failed: bool,
-    /// What a wrapped statement told before its COMMIT fell in doubt, and the sequence id behind it.
+    /// Of the wrapped statement in hand, once its COMMIT has fallen in doubt.
     ghost: Option<Ghost>,
     /// What its steps did in a transaction that is open, while the client knows nothing of it.
     pending: Vec<Pending>,
@@ -511,9 +511,9 @@ impl Exchange {
                 self.held.extend(told);
                 self.sequence = sequence;
                 carried.book.put_insert_id_back(last_insert_id);
+                self.state = carried.book.now();
             }
             self.settle();
-            self.state = carried.book.now();
             return true;
         }
         let (first, end) = match (step.pieces.first(), step.pieces.last()) {
@@ -543,7 +543,6 @@ impl Exchange {
         let ok = OkPacket { status, ..OkPacket::default() }.encode(Capabilities::PROTOCOL_41);
         self.sequence = packet::frame(&ok, self.sequence, &mut self.held);
         self.settle();
-        self.state = carried.book.now();
         true
     }
 

@@ -61,8 +61,6 @@ pub(super) struct Recovery {
     rows: Vec<u8>,
     /// The server has rolled back what is to be done again.
     undo: bool,
-    /// A statement was, and it may have been given an id that nobody was told.
-    aborted: bool,
     /// The link may be in any state that the session was in: a replay was broken off on it.
     pub(super) unsettled: bool,
 }
@@ -109,7 +107,7 @@ impl Recovery {
     pub(super) fn on_new_link(ghost: Option<u32>) -> Self {
         let mut recovery = Self::new(Phase::Barrier, true);
         if let Some(thread) = ghost {
-            recovery.push(Task::Attempt, query(&format!("KILL {thread}")));
+            recovery.push(Task::Attempt, query(format!("KILL {thread}")));
         }
         recovery
     }
@@ -126,7 +124,7 @@ impl Recovery {
 
     /// On the same link, after the server rolled the transaction back.
     pub(super) fn rolled_back() -> Self {
-        Self { phase: Phase::Setup, undo: true, aborted: true, ..Self::in_doubt() }
+        Self { phase: Phase::Setup, undo: true, ..Self::in_doubt() }
     }
 
     /// On the same link, after we have rolled back ourselves.
@@ -154,7 +152,6 @@ impl Recovery {
             reads_fence: false,
             rows: Vec::new(),
             undo: false,
-            aborted: false,
             unsettled: false,
         }
     }
@@ -199,7 +196,7 @@ impl Recovery {
                     }
                 }
                 Phase::Setup => {
-                    if std::mem::take(&mut self.undo) {
+                    if self.undo {
                         exchange.was_undone(carried);
                     }
                     self.phase = Phase::Replay;
@@ -241,18 +238,14 @@ impl Recovery {
         };
         if !self.fresh {
             for sql in carried.book.undoing(&begun) {
-                self.push(Task::Attempt, [&[COM_QUERY], &sql[..]].concat());
+                self.push(Task::Attempt, query(sql));
             }
         }
-        if self.unsettled {
-            self.push_setup(&begun, carried, link, None);
-        } else if !self.fresh {
-            if *begun != *now {
-                self.push_setup(&begun, carried, link, None);
-            }
-            self.multi = Some(carried.book.multi());
-        } else {
-            self.push_setup(&begun, carried, link, link.schema.as_deref());
+        if self.fresh || self.unsettled || *begun != *now {
+            let schema = link.schema.as_deref().filter(|_| self.fresh);
+            self.push_setup(&begun, carried, link, schema);
+        }
+        if self.fresh {
             for id in carried.book.statement_ids() {
                 if let Some(statement) = carried.book.statement(id) {
                     let payload = [&[STMT_PREPARE], &statement.sql[..]].concat();
@@ -260,12 +253,14 @@ impl Recovery {
                 }
             }
             self.multi = Some(link.capabilities.contains(Capabilities::MULTI_STATEMENTS));
+        } else if !self.unsettled {
+            self.multi = Some(carried.book.multi());
         }
         self.put_insert_id_back(exchange, carried, begun.last_insert_id);
         if again {
             let guard = &carried.guard;
             if guard.is_available() && !guard.is_on() && exchange.autocommits(carried) {
-                self.push(Task::Guard, [&[COM_QUERY], GUARD_ON].concat());
+                self.push(Task::Guard, query(GUARD_ON));
             }
             self.set_multi(true);
         } else {
@@ -277,14 +272,15 @@ impl Recovery {
     /// told: it is left alone where what was undone has not changed it.
     fn put_insert_id_back(&mut self, exchange: &Exchange, carried: &mut Carried, id: u64) {
         let told = carried.book.now().last_insert_id;
-        // One that was met in this exchange has what we gave it.
-        let unclear = self.aborted || self.unsettled || exchange.lost;
+        // A statement that the server gave up may have been given an id that nobody was told, and a link that
+        // was met in this exchange has the one that we gave it.
+        let unclear = self.undo || self.unsettled || exchange.lost;
         let changed = match self.fresh {
             true => id != 0,
             false => !exchange.failed && (told != id || unclear),
         };
         if changed {
-            self.push(Task::Must, query(&format!("SET last_insert_id={id}")));
+            self.push(Task::Must, query(format!("SET last_insert_id={id}")));
         }
         if carried.book.begun().is_none() {
             // What is done again tells its own.
@@ -306,7 +302,7 @@ impl Recovery {
             self.push(Task::Must, [&[INIT_DB], &schema[..]].concat());
         }
         for sql in setup.statements(link.backslashes) {
-            self.push(Task::Must, [&[COM_QUERY], &sql[..]].concat());
+            self.push(Task::Must, query(sql));
         }
         if setup.sets_autocommit() {
             // To the client's own, whatever it is now.
@@ -402,7 +398,7 @@ fn again(
     queue: &mut VecDeque<Request>,
     known: bool,
 ) -> usize {
-    let mut payload = query(&format!("SET timestamp={}", seconds(record.at)));
+    let mut payload = query(format!("SET timestamp={}", seconds(record.at)));
     let mut expected = vec![None];
     let whole = [(0, record.payload.len() as u32)];
     let bounds = if record.bounds.is_empty() { &whole[..] } else { &record.bounds };
@@ -454,8 +450,8 @@ fn may_insert(sql: &[u8]) -> bool {
     ![b"UPDATE", b"DELETE", b"SELECT"].iter().any(|other| word.eq_ignore_ascii_case(*other))
 }
 
-fn query(sql: &str) -> Vec<u8> {
-    [&[COM_QUERY], sql.as_bytes()].concat()
+fn query(sql: impl AsRef<[u8]>) -> Vec<u8> {
+    [&[COM_QUERY], sql.as_ref()].concat()
 }
 
 fn seconds(micros: u64) -> String {
