@@ -40,8 +40,12 @@ pub(crate) struct Book {
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct State {
     setup: Arc<Setup>,
+    /// Whether each statement is a transaction of its own.
+    autocommit: bool,
     /// What `LAST_INSERT_ID()` is; 0: no row was given an id yet.
     pub(crate) last_insert_id: u64,
+    /// It may be something else, which the link alone knows.
+    pub(crate) insert_id_is_hidden: bool,
 }
 
 /// What a login does not bring about.
@@ -103,6 +107,7 @@ impl Book {
     /// Takes in the flags of a reply.
     pub(crate) fn learn_status(&mut self, status: StatusFlags) {
         self.status = status;
+        self.now.autocommit = status.contains(StatusFlags::AUTOCOMMIT);
     }
 
     /// What was told since `LAST_INSERT_ID()` was this has been undone.
@@ -115,7 +120,13 @@ impl Book {
     pub(crate) fn learn_insert_id(&mut self, id: u64) {
         if id != 0 {
             self.now.last_insert_id = id;
+            self.now.insert_id_is_hidden = false;
         }
+    }
+
+    /// `LAST_INSERT_ID()` may have been changed, and no reply tells to what.
+    pub(crate) fn hide_insert_id(&mut self) {
+        self.now.insert_id_is_hidden = true;
     }
 
     /// Takes in one reported change.
@@ -144,6 +155,7 @@ impl Book {
         if matches!(name, b"last_insert_id" | b"identity") {
             let id = std::str::from_utf8(value).ok().and_then(|id| id.parse().ok());
             self.now.last_insert_id = id.unwrap_or_default();
+            self.now.insert_id_is_hidden = false;
         }
         if name == b"timestamp" {
             return self.reasons.insert(Reason::Timestamp);
@@ -168,7 +180,7 @@ impl Book {
 
     /// Whether each statement is a transaction of its own.
     pub(crate) fn autocommit(&self) -> bool {
-        self.status.contains(StatusFlags::AUTOCOMMIT)
+        self.now.autocommit
     }
 
     /// Whether each COMMIT and ROLLBACK does more than its text says: `completion_type`.
@@ -226,14 +238,9 @@ impl Book {
         self.begun.as_ref()
     }
 
-    /// The statements that undo what was first set since `begun`, on the link that it was set on. A login sets
-    /// character sets, and so these stay as they are.
-    pub(crate) fn undoing(&self, begun: &State) -> Vec<Vec<u8>> {
-        let is_new = |name: &&Vec<u8>| {
-            !begun.variables.contains_key(*name) && !UNDONE_OTHERWISE.contains(&&name[..])
-        };
-        let new = self.now.variables.keys().filter(is_new);
-        new.map(|name| [b"SET ", &name[..], b"=DEFAULT"].concat()).collect()
+    /// What was done since this state is undone, and a link brought back into it.
+    pub(crate) fn go_back(&mut self, state: State) {
+        self.now = state;
     }
 
     /// COM_RESET_CONNECTION: as after the login, but for the default database.
@@ -345,7 +352,8 @@ impl Prepared {
 
 impl State {
     fn of_login(schema: Option<Vec<u8>>) -> Self {
-        Self { setup: Arc::new(Setup { schema, ..Setup::default() }), last_insert_id: 0 }
+        let setup = Arc::new(Setup { schema, ..Setup::default() });
+        Self { setup, autocommit: true, last_insert_id: 0, insert_id_is_hidden: false }
     }
 
     fn setup_mut(&mut self) -> &mut Setup {
@@ -362,6 +370,23 @@ impl Deref for State {
 }
 
 impl Setup {
+    /// Whether statements bring a link into this state that is in the state `now`. What was never set before has no
+    /// value to be set to: that of the login is known to the server alone.
+    pub(crate) fn can_follow(&self, now: &Self) -> bool {
+        let knows = |name: &Vec<u8>| self.variables.contains_key(name);
+        (self.schema.is_some() || now.schema.is_none()) && now.variables.keys().all(knows)
+    }
+
+    /// Whether something is set for the next transaction alone.
+    pub(crate) fn is_for_one_transaction(&self) -> bool {
+        !self.characteristics.is_empty()
+    }
+
+    /// Whether the client has turned `autocommit` off.
+    pub(crate) fn turns_autocommit_off(&self) -> bool {
+        self.variables.get(&b"autocommit"[..]).is_some_and(|value| value == b"OFF")
+    }
+
     /// Whether the client has ever set `autocommit`.
     pub(crate) fn sets_autocommit(&self) -> bool {
         self.variables.contains_key(&b"autocommit"[..])
@@ -411,16 +436,6 @@ fn put_value(set: &mut Vec<u8>, name: &[u8], value: &[u8], backslashes: bool) {
     }
     set.push(b'\'');
 }
-
-/// Variables whose first value is that of the login, or ours, rather than the server's.
-const UNDONE_OTHERWISE: [&[u8]; 6] = [
-    b"autocommit",
-    b"character_set_client",
-    b"character_set_connection",
-    b"character_set_results",
-    b"collation_connection",
-    b"wsrep_sync_wait",
-];
 
 /// Variables that are not a state: they hold for one statement, or say what happened.
 const MOMENTARY: [&[u8]; 7] = [
@@ -475,20 +490,21 @@ mod tests {
         assert_eq!(book.unmovable(), None);
     }
 
-    /// The same on a link that is kept.
+    /// Its rows would be written under a value that it set itself, later.
     #[test]
-    fn what_a_transaction_has_set_first_is_undone() {
+    fn a_link_on_which_a_transaction_has_set_something_first_cannot_be_brought_back() {
         let mut book = book();
         book.learn(Change::SystemVariable(b"sql_mode", b"ANSI"));
         let begun = book.now();
         book.learn(Change::SystemVariable(b"sql_mode", b""));
-        let none: [&str; 0] = [];
-        assert_eq!(texts(book.undoing(&begun)), none, "it began with another one, set again");
-        for name in ["lock_wait_timeout", "time_zone", "character_set_results"] {
-            book.learn(Change::SystemVariable(name.as_bytes(), b"7"));
-        }
-        let undone = texts(book.undoing(&begun));
-        assert_eq!(undone, ["SET lock_wait_timeout=DEFAULT", "SET time_zone=DEFAULT"]);
+        book.learn(Change::Schema(b"other"));
+        assert!(begun.can_follow(&book.now()), "both had a value, set again");
+        book.learn(Change::SystemVariable(b"time_zone", b"+00:00"));
+        assert!(!begun.can_follow(&book.now()));
+        let mut homeless = Book::new(Capabilities::MULTI_STATEMENTS, 8, None);
+        let begun = homeless.now();
+        homeless.learn(Change::Schema(b"other"));
+        assert!(!begun.can_follow(&homeless.now()), "no statement leaves a database");
     }
 
     /// The first statements of the transaction would be done again under what its last ones set.

@@ -126,14 +126,6 @@ impl Carried {
             for change in session_state::changes(packet.session_state) {
                 let change = change?;
                 match change {
-                    // What a function has done to it is not done to the next link.
-                    Change::SystemVariable(b"tx_read_only" | b"transaction_read_only", _)
-                        if self.reads =>
-                    {
-                        continue;
-                    }
-                    // That is the guard's: the client sets its own only where the link is not guarded.
-                    Change::SystemVariable(b"autocommit", _) if self.guard.is_on() => continue,
                     Change::TransactionState(state) => {
                         self.transaction.learn_state(state);
                         let reasons = self.book.reasons_mut();
@@ -149,10 +141,41 @@ impl Carried {
                     Change::Schema(name) => schema = Some(name.to_vec()),
                     _ => {}
                 }
-                self.book.learn(change);
+                self.learn_change(change);
             }
         }
         Ok(schema)
+    }
+
+    /// Takes in the report of an OK packet behind the end of a transaction that nobody was told: what was set is
+    /// set, though all is done again.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub(crate) fn learn_settings(
+        &mut self,
+        payload: &[u8],
+        link: Capabilities,
+    ) -> Result<(), Violation> {
+        let packet = OkPacket::decode(payload, link)?;
+        self.book.learn_insert_id(packet.last_insert_id);
+        for change in session_state::changes(packet.session_state) {
+            if let change @ (Change::SystemVariable(..) | Change::Schema(_)) = change? {
+                self.learn_change(change);
+            }
+        }
+        Ok(())
+    }
+
+    fn learn_change(&mut self, change: Change<'_>) {
+        match change {
+            // What a function has done to it is not done to the next link.
+            Change::SystemVariable(b"tx_read_only" | b"transaction_read_only", _) if self.reads => {
+            }
+            // That is the guard's: the client sets its own only where the link is not guarded.
+            Change::SystemVariable(b"autocommit", _) if self.guard.is_on() => {}
+            change => self.book.learn(change),
+        }
     }
 
     /// Takes in the flags at the end of rows.

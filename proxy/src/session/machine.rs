@@ -292,6 +292,10 @@ impl Machine {
         if risk == Some(Risk::Rollback) {
             self.carried.rolled_back();
             self.carried.transaction.gone();
+            if cut == 0 {
+                // What is rolled back is not done again, and what it has set stays set.
+                exchange.state = self.carried.book.now();
+            }
         }
         if exchange.is_partly_told() {
             return Err(Stuck::Told);

@@ -602,7 +602,7 @@ fn reasons(statement: &Statement<'_>, scene: Scene) -> (Reasons, Reasons) {
     if statement.mentions_user_variable() {
         session.insert(Reason::UserVariable);
     }
-    if may_name_get_lock(statement.sql) && statement.mentions(b"GET_LOCK") {
+    if may_name(statement.sql, *b"t_l", b"GET_LOCK") && statement.mentions(b"GET_LOCK") {
         session.insert(Reason::NamedLock);
     }
     (session, transaction)
@@ -637,17 +637,32 @@ fn is_exotic(sql: &[u8]) -> bool {
     [&b"XA"[..], b"HANDLER"].iter().any(|exotic| sql[..end].eq_ignore_ascii_case(exotic))
 }
 
-/// A quick look, so that the tokens of a batch are not read a second time for nothing. There is no branch
-/// in the first loop: it takes many bytes at once.
-fn may_name_get_lock(sql: &[u8]) -> bool {
+/// Whether a statement may give `LAST_INSERT_ID()` a value of its own: with an argument, the function does.
+///
+/// Source: MariaDB documentation, "LAST_INSERT_ID".
+pub(crate) fn chooses_insert_id(sql: &[u8]) -> bool {
+    const NAME: &[u8] = b"LAST_INSERT_ID";
+    let takes_argument = |(at, word): (usize, &[u8])| {
+        let mut behind = sql[at + NAME.len()..].iter().filter(|byte| !byte.is_ascii_whitespace());
+        word.eq_ignore_ascii_case(NAME)
+            && behind.next() == Some(&b'(')
+            && behind.next() != Some(&b')')
+    };
+    may_name(sql, *b"nse", NAME) && sql.windows(NAME.len()).enumerate().any(takes_argument)
+}
+
+/// A quick look for a name that has these three bytes, in lower case, in it: so that the tokens of a batch are not
+/// read a second time for nothing. There is no branch in the first loop: it takes many bytes at once.
+fn may_name(sql: &[u8], three: [u8; 3], name: &[u8]) -> bool {
     let end = sql.len().saturating_sub(2);
     let (first, second, third) =
         (&sql[..end], sql.get(1..=end).unwrap_or_default(), sql.get(2..).unwrap_or_default());
-    let t_l = first.iter().zip(second).zip(third).fold(0, |found, ((first, second), third)| {
-        let middle = (first | 0x20 == b't') & (*second == b'_') & (third | 0x20 == b'l');
-        found | u8::from(middle)
+    let [one, two, three] = three.map(|byte| byte | 0x20);
+    let found = first.iter().zip(second).zip(third).fold(0, |found, ((first, second), third)| {
+        let here = (first | 0x20 == one) & (second | 0x20 == two) & (third | 0x20 == three);
+        found | u8::from(here)
     });
-    t_l != 0 && sql.windows(8).any(|word| word.eq_ignore_ascii_case(b"GET_LOCK"))
+    found != 0 && sql.windows(name.len()).any(|word| word.eq_ignore_ascii_case(name))
 }
 
 #[cfg(test)]

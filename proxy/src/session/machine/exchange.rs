@@ -473,6 +473,11 @@ impl Exchange {
         true
     }
 
+    /// The state of the session in which that begins which has to be done again, should it have to be now.
+    pub(super) fn beginning(&self, carried: &Carried) -> State {
+        carried.book.begun().unwrap_or(&self.state).clone()
+    }
+
     /// Puts a step in front of the one in hand.
     fn insert_step(&mut self, at: usize, step: Step) {
         self.shift_restarts(|restart| restart + usize::from(restart >= at));

@@ -184,8 +184,8 @@ impl Recovery {
                 Phase::Barrier => {
                     self.phase = Phase::Setup;
                     self.barrier(carried, link);
-                    if carried.guard.is_on() {
-                        // It has opened a transaction with what it read.
+                    if !self.fresh {
+                        // Without autocommit, the client's or ours, it has opened a transaction with what it read.
                         self.push(Task::Attempt, query("ROLLBACK"));
                     }
                     if !self.reads_barrier() {
@@ -228,20 +228,13 @@ impl Recovery {
     }
 
     fn set_up(&mut self, exchange: &Exchange, carried: &mut Carried, link: &LinkFacts) {
-        let again = carried.records > 0 || exchange.has_pending(carried);
+        let pending = exchange.has_pending(carried);
+        let again = carried.records > 0 || pending;
         let now = carried.book.now();
         // What is done again may have begun with other settings than those it has made since.
-        let begun = match carried.book.begun() {
-            Some(begun) => begun.clone(),
-            None if exchange.failed => now.clone(),
-            None => exchange.state.clone(),
-        };
-        if !self.fresh {
-            for sql in carried.book.undoing(&begun) {
-                self.push(Task::Attempt, query(sql));
-            }
-        }
-        if self.fresh || self.unsettled || *begun != *now {
+        let begun = if exchange.failed { now.clone() } else { exchange.beginning(carried) };
+        let moved = *begun != *now || begun.is_for_one_transaction();
+        if self.fresh || self.unsettled || moved {
             let schema = link.schema.as_deref().filter(|_| self.fresh);
             self.push_setup(&begun, carried, link, schema);
         }
@@ -256,11 +249,20 @@ impl Recovery {
         } else if !self.unsettled {
             self.multi = Some(carried.book.multi());
         }
-        self.put_insert_id_back(exchange, carried, begun.last_insert_id);
+        self.put_insert_id_back(exchange, &begun, &now);
+        if !exchange.failed && !pending {
+            // What the command in hand has set it will set anew.
+            carried.book.go_back(exchange.state.clone());
+        }
         if again {
             let guard = &carried.guard;
-            if guard.is_available() && !guard.is_on() && exchange.autocommits(carried) {
-                self.push(Task::Guard, query(GUARD_ON));
+            if guard.is_available() && !guard.is_on() {
+                if exchange.autocommits(carried) {
+                    self.push(Task::Guard, query(GUARD_ON));
+                } else if !carried.book.autocommit() && !begun.turns_autocommit_off() {
+                    // The client turned it off in the course of what is done again, which leaves it so.
+                    self.push(Task::Must, query(GUARD_ON));
+                }
             }
             self.set_multi(true);
         } else {
@@ -270,21 +272,18 @@ impl Recovery {
 
     /// Makes `LAST_INSERT_ID()` what it was. A link that is kept knows that better than we, who know what was
     /// told: it is left alone where what was undone has not changed it.
-    fn put_insert_id_back(&mut self, exchange: &Exchange, carried: &mut Carried, id: u64) {
-        let told = carried.book.now().last_insert_id;
+    fn put_insert_id_back(&mut self, exchange: &Exchange, begun: &State, now: &State) {
+        let id = begun.last_insert_id;
         // A statement that the server gave up may have been given an id that nobody was told, and a link that
         // was met in this exchange has the one that we gave it.
         let unclear = self.undo || self.unsettled || exchange.lost;
+        let unclear = unclear && !begun.insert_id_is_hidden;
         let changed = match self.fresh {
             true => id != 0,
-            false => !exchange.failed && (told != id || unclear),
+            false => !exchange.failed && (now.last_insert_id != id || unclear),
         };
         if changed {
             self.push(Task::Must, query(format!("SET last_insert_id={id}")));
-        }
-        if carried.book.begun().is_none() {
-            // What is done again tells its own.
-            carried.book.put_insert_id_back(id);
         }
     }
 

@@ -15,12 +15,12 @@ use smallvec::SmallVec;
 use super::Replies;
 use super::errors::MOST_TRIES;
 use super::telling::put_status;
-use crate::session::book::Prepared;
+use crate::session::book::{Book, Prepared, statement_id};
 use crate::session::digest::PayloadDigest;
 use crate::session::journal::record::Told;
 use crate::session::machine::exchange::Exchange;
 use crate::session::machine::running::Running;
-use crate::session::plan::{PieceKind, Risk};
+use crate::session::plan::{Piece, PieceKind, Risk, chooses_insert_id};
 
 impl Replies<'_> {
     pub(super) fn client_packet(
@@ -142,18 +142,32 @@ impl Replies<'_> {
     /// What a result without error means for transaction and session.
     pub(super) fn settle(&mut self, end: PieceEnd, payload: &[u8]) -> Result<(), Violation> {
         let Self { exchange, carried, .. } = self;
-        let Exchange { running: Some(running), steps, at, held, sequence, state, keeps, .. } =
-            &mut **exchange
+        let Exchange {
+            running: Some(running),
+            command,
+            request,
+            steps,
+            at,
+            held,
+            sequence,
+            state,
+            keeps,
+            ..
+        } = &mut **exchange
         else {
             return Ok(());
         };
         let Some(step) = steps.get(*at) else { return Ok(()) };
         let place = running.piece();
-        let kind = step.pieces.get(place).map(|piece| piece.kind);
+        let piece = step.pieces.get(place).copied();
+        let kind = piece.map(|piece| piece.kind);
         let several = step.pieces.len() > 1 || step.fenced;
         if running.given_up {
             // All of it is done again.
-            return Ok(());
+            return match end {
+                PieceEnd::Ok { .. } => carried.learn_settings(payload, self.link),
+                PieceEnd::Rows(_) => Ok(()),
+            };
         }
         let before = carried.transaction.clone();
         let was_open = before.is_open();
@@ -182,6 +196,19 @@ impl Replies<'_> {
             }
             PieceEnd::Rows(status) => carried.learn_rows(status),
         }
+        let has_rows = matches!(end, PieceEnd::Rows(_)) || payload.first() == Some(&OK_BEHIND_ROWS);
+        let hides_id = match (kind, piece) {
+            // Of these, only one that returns rows is not told its id.
+            (Some(PieceKind::Write), _) => has_rows,
+            (Some(PieceKind::Plain), Some(piece)) => {
+                chooses_insert_id(sql_of(*command, request, piece, &carried.book))
+            }
+            (None | Some(PieceKind::Unknown), _) => has_rows || ok::last_insert_id(payload)? == 0,
+            _ => false,
+        };
+        if hides_id {
+            carried.book.hide_insert_id();
+        }
         let closed = was_open && !carried.transaction.is_open();
         match kind {
             // Neither ends a transaction, and one that comes alone is told an error. For the client it is
@@ -209,7 +236,7 @@ impl Replies<'_> {
             };
             running.told.push(told);
         }
-        if exchange.command == Command::ResetConnection {
+        if *command == Command::ResetConnection {
             carried.rolled_back();
         }
         Ok(())
@@ -284,10 +311,24 @@ pub(super) enum PieceEnd {
     Rows(StatusFlags),
 }
 
+/// The text of a statement.
+fn sql_of<'a>(command: Command, request: &'a [u8], piece: Piece, book: &'a Book) -> &'a [u8] {
+    let sql = match command {
+        Command::Query => request.get(1 + piece.start..1 + piece.end),
+        _ => statement_id(request).and_then(|id| Some(&book.statement(id)?.sql[..])),
+    };
+    sql.unwrap_or_default()
+}
+
 /// Whether the text of an OK packet is that of an INSERT of several rows: "Records: 3  Duplicates: 0
 /// Warnings: 0". There is none where it is one row.
 pub(super) fn wrote_several(info: &[u8]) -> bool {
     info.strip_prefix(b"Records: ").is_some_and(|rest| !rest.starts_with(b"1 "))
 }
+
+/// The first byte of an OK packet at the end of rows.
+///
+/// Source: MariaDB documentation, "Result Set Packets".
+const OK_BEHIND_ROWS: u8 = 0xFE;
 
 const REPORTS: StatusFlags = StatusFlags::SESSION_STATE_CHANGED;

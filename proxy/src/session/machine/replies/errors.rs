@@ -42,7 +42,13 @@ impl Replies<'_> {
             && !matches!(risk, Risk::Doubtful(_))
         {
             self.swallow(bytes.len());
-            self.again(Recovery::rolled_back(), error);
+            if self.is_at_a_set() {
+                // It may be done, and then it is not undone with the transaction.
+                self.exchange.tries += 1;
+                self.leave_link();
+            } else {
+                self.again(Recovery::rolled_back(), error);
+            }
             return Ok(());
         }
         // A write alone: what commits by itself, in part or in full, may have done so before it failed.
@@ -107,6 +113,22 @@ impl Replies<'_> {
         if patient { MOST_TRIES_AFTER_A_LOSS } else { MOST_TRIES }
     }
 
+    /// Whether the statement at hand sets something.
+    fn is_at_a_set(&self) -> bool {
+        let place = self.exchange.running.as_ref().map_or(0, Running::piece);
+        let piece = self.exchange.step().and_then(|step| step.pieces.get(place));
+        let sql = self.exchange.request.get(1..).unwrap_or_default();
+        let sql = piece.and_then(|piece| sql.get(piece.start..piece.end));
+        let word = sql.and_then(|sql| sql.trim_ascii_start().get(..3));
+        word.is_some_and(|word| word.eq_ignore_ascii_case(b"SET"))
+    }
+
+    /// The same once more, on a new link: this one cannot be brought back into the state that it was in.
+    fn leave_link(&mut self) {
+        self.exchange.take_back();
+        self.lost = Some(ErrPacket::new(0, *b"HY000", "what it has set cannot be undone on it"));
+    }
+
     /// The same once more, on the same link; or, after many times, the error for which it failed. A reply to
     /// several steps of which the client has a part is not told anew.
     pub(in crate::session::machine) fn again(&mut self, mut recovery: Recovery, error: ErrPacket) {
@@ -116,6 +138,11 @@ impl Replies<'_> {
         let exchange = &mut *self.exchange;
         exchange.tries += 1;
         exchange.take_back();
+        let begun = exchange.beginning(self.carried);
+        if self.carried.stuck().is_none() && !begun.can_follow(&self.carried.book.now()) {
+            tracing::debug!(%error, "rolled back by the server, with a setting that was new");
+            return self.leave_link();
+        }
         recovery.unsettled |= exchange.recovery.is_some();
         exchange.recovery = Some(Box::new(recovery));
         tracing::debug!(%error, tries = exchange.tries, "rolled back by the server: once more");

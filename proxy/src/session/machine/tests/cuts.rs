@@ -254,9 +254,12 @@ fn what_is_done_again_finds_the_last_id_that_it_began_with() {
         (&[text, "COMMIT"], "INSERT INTO t VALUES ('x')"),
     ];
     let all = befores.iter().flat_map(|before| programs.map(|program| (*before, program)));
-    // What a procedure adds the node alone knows, and it is not told otherwise.
-    let unknown = [first, "CALL add(12)"];
-    let all = all.chain([(&unknown[..], programs[2])]);
+    // What the node alone knows it is not told otherwise.
+    let hidden =
+        ["CALL add(12)", "SELECT LAST_INSERT_ID(12)", "INSERT INTO t VALUES ('r') RETURNING id"];
+    let hidden = hidden.map(|sql| [first, sql]);
+    let untold = [programs[2], (programs[2].0, "INSERT INTO s")];
+    let all = all.chain(hidden.iter().flat_map(|before| untold.map(|own| (&before[..], own))));
     for (before, (own, refused)) in all {
         let mut run = after(before);
         run.cluster.refusals.extend(vec![(refused, deadlock.clone()); 2]);
@@ -273,6 +276,52 @@ fn what_is_done_again_finds_the_last_id_that_it_began_with() {
     run.all(&program(&last)).expect("it goes on");
     let (told, _) = direct(&program(&[first, last[0]]), without_tracking());
     assert_eq!(packets(&run.to_client), packets(&told));
+}
+
+/// Without autocommit, asking the fence opens a transaction, in which no isolation level can be set: the session would
+/// end.
+#[test]
+fn a_conflict_under_an_isolation_level_of_its_own_is_done_again_under_that() {
+    let deadlock = ErrPacket::new(1213, *b"40001", "Deadlock found when trying to get lock");
+    let level = "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE";
+    let insert = "INSERT INTO t VALUES (@@level)";
+    for texts in [
+        &["SET autocommit=0", level, insert, insert, "COMMIT", insert, "COMMIT"][..],
+        &[level, "BEGIN", insert, insert, "COMMIT", insert],
+    ] {
+        for (place, times) in [("COMMIT", 1), ("COMMIT", 2), (insert, 1), ("INSERT INTO `ido", 1)] {
+            let mut run = Run::new(without_tracking(), []);
+            run.cluster.refusals.extend(vec![(place, deadlock.clone()); times]);
+            check(&program(texts), &mut run, place);
+            assert_eq!(run.links, 1);
+        }
+    }
+}
+
+/// What a text does again in one go is given up in the middle without a word, and what stands behind that would be
+/// committed by itself: on a link that is not guarded, as the client does not want autocommit by then.
+#[test]
+fn what_turned_autocommit_off_is_done_again_as_a_whole() {
+    let texts = [
+        "BEGIN",
+        "INSERT INTO t VALUES ('a')",
+        "SET autocommit=0",
+        "INSERT INTO t VALUES ('b')",
+        "INSERT INTO t VALUES ('c')",
+        "COMMIT",
+        "INSERT INTO t VALUES ('d')",
+        "COMMIT",
+    ];
+    for after in 1..8 {
+        let mut run = Run::new(without_tracking(), []);
+        run.all(&program(&texts[..5])).expect("nothing is lost");
+        assert_eq!(run.cut(), Ok(()));
+        run.cluster.gives_up.push_back(after);
+        run.all(&program(&texts[5..])).expect("it goes on");
+        let (told, tokens) = direct(&program(&texts), without_tracking());
+        assert_eq!(run.cluster.tokens(), tokens, "given up after {after}: {:#?}", run.cluster.log);
+        assert_eq!(packets(&run.to_client), packets(&told));
+    }
 }
 
 /// A client of another proxy, which was at the next node sooner, has taken the id. Ours does not know of it

@@ -56,8 +56,12 @@ pub(super) struct Connection {
     last_insert_id: u64,
     /// A variable, of one digit.
     mode: u8,
-    mode_before: u8,
     reports_mode: bool,
+    reports_autocommit: bool,
+    /// The isolation level of the next transaction alone, if it was set.
+    next_level: Level,
+    /// The same as last told.
+    told_level: (Level, bool),
     reported: &'static [u8],
     statements: Vec<String>,
     /// The number of the first prepared statement.
@@ -69,9 +73,18 @@ pub(super) struct Connection {
     owes_error: bool,
 }
 
+/// An isolation level.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum Level {
+    #[default]
+    Usual,
+    Serializable,
+}
+
 /// A transaction.
 #[derive(Clone, Debug, Default)]
 struct Work {
+    level: Level,
     tokens: Vec<Token>,
     /// Session, and its number before and after.
     fence: Option<(String, u64, u64)>,
@@ -147,8 +160,10 @@ impl Connection {
             insert_id: None,
             last_insert_id: 0,
             mode: b'0',
-            mode_before: b'0',
             reports_mode: false,
+            reports_autocommit: false,
+            next_level: Level::Usual,
+            told_level: (Level::Usual, false),
             reported: NONE,
             statements: Vec::new(),
             first_statement: 10 * nth + 1,
@@ -217,10 +232,8 @@ impl Connection {
             cluster.log.push(sql.to_owned());
             match self.statement(cluster, sql) {
                 Ok(_) if self.must_tell_error(cluster, more) => {
-                    if std::mem::take(&mut self.reports_mode) {
-                        // It was not set, then.
-                        self.mode = self.mode_before;
-                    }
+                    // What was set is set, and nobody is told.
+                    self.reports_mode = false;
                     packet::frame(&deadlock().encode(), sequence, out);
                     return;
                 }
@@ -274,27 +287,35 @@ impl Connection {
         }
         match sql {
             "BEGIN" => {
-                self.commit(cluster)?;
-                self.open = Some(Work::default());
+                if self.open.is_some() {
+                    self.commit(cluster)?;
+                }
+                self.open = Some(Work { implicit: false, ..self.implicit_work() });
                 return Ok(DONE);
             }
             "COMMIT" => return self.commit(cluster).map(|()| DONE),
             "ROLLBACK" => {
+                self.next_level = Level::Usual;
                 let undone = self.open.take().map_or(0, |work| work.tokens.len() as u64);
                 self.skew += if cluster.counts_on { undone } else { 0 };
                 return Ok(DONE);
             }
-            "SET autocommit=0" | "SET autocommit=1" => {
-                self.autocommit = sql.ends_with('1');
-                if self.autocommit {
-                    self.commit(cluster)?;
+            "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE" => {
+                if self.open.is_some() {
+                    let message = "can't be changed while a transaction is in progress";
+                    return Err(ErrPacket::new(1568, *b"25001", message));
                 }
+                self.next_level = Level::Serializable;
                 return Ok(DONE);
             }
             // What a procedure does is not told.
             "CALL add(12)" => {
                 self.last_insert_id = 12;
                 return Ok(DONE);
+            }
+            "SELECT LAST_INSERT_ID(12)" => {
+                self.last_insert_id = 12;
+                return Ok(Answer::Rows(vec!["12".to_owned()]));
             }
             "SELECT LAST_INSERT_ID()" => {
                 return Ok(Answer::Rows(vec![self.last_insert_id.to_string()]));
@@ -315,15 +336,20 @@ impl Connection {
         let last = self.last_insert_id.to_string();
         let mut quoted: Vec<&str> = sql.split('\'').skip(1).step_by(2).collect();
         let mode = char::from(self.mode).to_string();
+        let level = self.open.as_ref().map_or(self.next_level, |work| work.level);
+        let level = format!("{level:?}");
         if sql.contains("(LAST_INSERT_ID())") {
             quoted = vec![&last];
         } else if sql.contains("(@@mode)") {
             quoted = vec![&mode];
+        } else if sql.contains("(@@level)") {
+            quoted = vec![&level];
+        }
+        if sql.starts_with("SELECT ") && self.open.is_none() {
+            let work = self.implicit_work();
+            self.open = Some(work).filter(|_| !self.autocommit);
         }
         if sql == "SELECT token FROM t" {
-            if !self.autocommit && self.open.is_none() {
-                self.open = Some(Work { implicit: true, ..Work::default() });
-            }
             Ok(Answer::Rows(tokens.into_iter().map(|(_, token)| token).collect()))
         } else if sql.starts_with("SELECT seq FROM `ido_proxy`.`fence`") {
             self.fence_exists(cluster)?;
@@ -340,6 +366,9 @@ impl Connection {
             let id = if sql.starts_with("INSERT INTO t") { id } else { 0 };
             if id != 0 {
                 self.last_insert_id = id;
+            }
+            if sql.ends_with(" RETURNING id") {
+                return Ok(Answer::Rows(vec![id.to_string()]));
             }
             Ok(Answer::Ok { affected: 1, id })
         } else if sql.starts_with("INSERT INTO `ido_proxy`.`fence`") {
@@ -359,18 +388,11 @@ impl Connection {
                 self.write(cluster, |work| work.fence = fence)?;
             }
             Ok(Answer::Ok { affected: found.into(), id: 0 })
-        } else if let Some(mode) = sql.strip_prefix("SET mode=") {
-            self.mode_before = self.mode;
-            self.mode = if mode == "DEFAULT" { b'0' } else { mode.as_bytes()[0] };
-            self.reports_mode = true;
-            Ok(DONE)
-        } else if let Some(id) = sql.strip_prefix("SET last_insert_id=") {
-            self.last_insert_id = id.parse().expect("a number");
-            Ok(DONE)
-        } else if let Some((_, id)) = sql.split_once("insert_id=") {
-            self.insert_id = Some(id.parse().expect("a number")).filter(|id| *id != 0);
-            Ok(DONE)
-        } else if sql.starts_with("SET ") {
+        } else if let Some(assignments) = sql.strip_prefix("SET ") {
+            for assignment in assignments.split(", ") {
+                let (name, value) = assignment.split_once('=').expect("a value");
+                self.set(cluster, name, value.trim_matches('\''))?;
+            }
             Ok(DONE)
         } else if sql.starts_with("KILL ") {
             cluster.killed = true;
@@ -378,6 +400,34 @@ impl Connection {
         } else {
             Err(ErrPacket::new(1064, *b"42000", "no such statement here"))
         }
+    }
+
+    fn set(&mut self, cluster: &mut Cluster, name: &str, value: &str) -> Result<(), ErrPacket> {
+        match name {
+            "autocommit" => {
+                let before = self.autocommit;
+                self.autocommit = matches!(value, "1" | "ON");
+                self.reports_autocommit = true;
+                if self.autocommit && !before {
+                    self.commit(cluster)?;
+                }
+            }
+            "insert_id" => {
+                self.insert_id = Some(value.parse().expect("a number")).filter(|id| *id != 0);
+            }
+            "last_insert_id" => self.last_insert_id = value.parse().expect("a number"),
+            "mode" => {
+                self.mode = value.as_bytes()[0];
+                self.reports_mode = true;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// What the next statement begins, where no BEGIN did.
+    fn implicit_work(&mut self) -> Work {
+        Work { level: std::mem::take(&mut self.next_level), implicit: true, ..Work::default() }
     }
 
     fn fence_exists(&self, cluster: &Cluster) -> Result<(), ErrPacket> {
@@ -394,7 +444,7 @@ impl Connection {
         match &mut self.open {
             Some(work) => change(work),
             None => {
-                let mut work = Work { implicit: true, ..Work::default() };
+                let mut work = self.implicit_work();
                 change(&mut work);
                 self.open = Some(work);
                 if self.autocommit {
@@ -406,6 +456,7 @@ impl Connection {
     }
 
     fn commit(&mut self, cluster: &mut Cluster) -> Result<(), ErrPacket> {
+        self.next_level = Level::Usual;
         let Some(work) = self.open.take() else { return Ok(()) };
         if !cluster.certifies(&work) {
             return Err(self.conflict(cluster));
@@ -449,6 +500,24 @@ impl Connection {
                     changes.extend_from_slice(b"\0\x07\x04mode\x01");
                     changes.push(self.mode);
                 }
+                if std::mem::take(&mut self.reports_autocommit) {
+                    let value = if self.autocommit { "\x02ON" } else { "\x03OFF" };
+                    changes.extend_from_slice(&[0, value.len() as u8 + 11, 10]);
+                    changes.extend_from_slice(format!("autocommit{value}").as_bytes());
+                }
+                let begun = self.open.as_ref().is_some_and(|work| !work.implicit);
+                let level = self.open.as_ref().map_or(self.next_level, |work| work.level);
+                let level = (level, begun && level != Level::Usual);
+                if level != self.told_level {
+                    self.told_level = level;
+                    let sql = match level {
+                        (Level::Usual, _) => "",
+                        (Level::Serializable, false) => SERIALIZABLE,
+                        (Level::Serializable, true) => BEGUN_SERIALIZABLE,
+                    };
+                    changes.extend_from_slice(&[4, sql.len() as u8 + 1, sql.len() as u8]);
+                    changes.extend_from_slice(sql.as_bytes());
+                }
                 if state != self.reported {
                     self.reported = state;
                     changes.extend_from_slice(state);
@@ -479,5 +548,8 @@ impl Connection {
         }
     }
 }
+
+const SERIALIZABLE: &str = "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE;";
+const BEGUN_SERIALIZABLE: &str = "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE; START TRANSACTION;";
 
 const TRACKS: Capabilities = Capabilities::SESSION_TRACK;

@@ -64,7 +64,28 @@ fn settings() -> Vec<Vec<u8>> {
         "INSERT INTO t VALUES (@@mode);COMMIT;BEGIN",
         "INSERT INTO t VALUES (@@mode)",
         "COMMIT",
+        "BEGIN;INSERT INTO t VALUES (@@mode);SET mode=3;INSERT INTO t VALUES (@@mode)",
+        "COMMIT",
         "INSERT INTO t VALUES (@@mode)",
+    ]
+    .map(query)
+    .into()
+}
+
+/// Without autocommit, where a read opens a transaction and nobody says so.
+fn without_autocommit() -> Vec<Vec<u8>> {
+    [
+        "INSERT INTO t VALUES ('a')",
+        "SET autocommit=0",
+        "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE",
+        "INSERT INTO t VALUES (@@level)",
+        "INSERT INTO t VALUES (@@level);INSERT INTO t VALUES ('b')",
+        "COMMIT",
+        "INSERT INTO t VALUES (@@level)",
+        "SELECT token FROM t",
+        "COMMIT",
+        "SET autocommit=1",
+        "INSERT INTO t VALUES (@@level)",
     ]
     .map(query)
     .into()
@@ -80,6 +101,7 @@ fn clients() -> Vec<(Vec<Vec<u8>>, Capabilities)> {
         (program(), icinga()),
         (prepared(), plain),
         (settings(), plain),
+        (without_autocommit(), plain),
         (single, Capabilities::PROTOCOL_41),
     ]
 }

@@ -15,6 +15,29 @@ enum Act {
 }
 
 fn acts() -> impl Strategy<Value = Vec<Act>> {
+    acts_with(prop::sample::select(vec!["SELECT 1"]), 1)
+}
+
+/// Those too that depend on what was before.
+fn dependent_acts() -> impl Strategy<Value = Vec<Act>> {
+    let says = vec![
+        "SET mode=1",
+        "SET mode=2",
+        "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE;BEGIN;INSERT INTO t VALUES (@@level)",
+        "INSERT INTO t VALUES (@@mode)",
+        "INSERT INTO t VALUES (@@level)",
+        "INSERT INTO t VALUES (LAST_INSERT_ID())",
+        "INSERT INTO t VALUES (LAST_INSERT_ID());INSERT INTO t VALUES (LAST_INSERT_ID());COMMIT",
+        "BEGIN;INSERT INTO t VALUES (@@mode);SET mode=3;INSERT INTO t VALUES (@@mode)",
+        "SET mode=4;BEGIN;INSERT INTO t VALUES (@@mode);SET mode=5;COMMIT;SET mode=6",
+    ];
+    acts_with(prop::sample::select(says), 6)
+}
+
+fn acts_with(
+    others: impl Strategy<Value = &'static str>,
+    weight: u32,
+) -> impl Strategy<Value = Vec<Act>> {
     let ends = prop::sample::select(vec![
         "COMMIT",
         "COMMIT;BEGIN",
@@ -43,6 +66,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
         2 => (1..4_usize).prop_map(Act::Insert),
         2 => (1..4_usize, ends).prop_map(|(rows, end)| Act::InsertAnd(rows, end)),
         3 => says.prop_map(Act::Say),
+        weight => others.prop_map(Act::Say),
     ];
     prop::collection::vec(act, 1..14)
 }
@@ -110,6 +134,21 @@ proptest! {
     ) {
         let mut run = Run::new(client, cuts).in_pieces(sizes);
         (run.same_node, run.eager) = (same_node, eager);
+        run.cluster.gives_up = gives_up.into();
+        check(&program(&acts), &mut run, "at random");
+    }
+
+    /// What a statement writes may depend on what was set before, or on the last id: done again, it must find the same.
+    #[test]
+    fn whatever_a_client_has_set_before_is_what_its_statements_find(
+        acts in dependent_acts(),
+        cuts in cuts(),
+        client in clients(),
+        eager: bool,
+        gives_up in prop::collection::vec(1..20_usize, 0..3),
+    ) {
+        let mut run = Run::new(client, cuts);
+        run.eager = eager;
         run.cluster.gives_up = gives_up.into();
         check(&program(&acts), &mut run, "at random");
     }
