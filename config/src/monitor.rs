@@ -17,7 +17,8 @@ pub struct Monitor {
     pub user: String,
     /// Its password, never empty. No default.
     pub password: SecretString,
-    /// From one probe of a node to the next, 50 ms to 1 min. Default: 500 ms.
+    /// From one probe of a node to the next, 50 ms to 1 min. Default: 500 ms. Of more than 16 nodes those that
+    /// are neither the primary nor the next one are asked less often, but every 2 s.
     pub interval: Duration,
     /// How long a probe may take, 10 ms to 1 min. Default: 1 s.
     pub timeout: Duration,

@@ -15,7 +15,7 @@ use super::decide::member;
 use super::discover::{self, SourceError};
 use super::dns::LookupError;
 use super::pin::Agreement;
-use super::probe::{Prober, Question};
+use super::probe::{self, Prober, Question};
 use super::rank::by_preference;
 use super::settings::Settings;
 use super::topology::NodeAddr;
@@ -71,6 +71,7 @@ pub(crate) async fn look(settings: Settings) -> Result<Look, SourceError> {
             results: mpsc::channel(1).0,
             metrics: metrics.probes(address),
             wake: Arc::default(),
+            pace: probe::every_time(),
         };
         probes.spawn(async move {
             let asked = Instant::now();

@@ -6,6 +6,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
@@ -78,6 +79,20 @@ pub(crate) struct Prober {
     pub(crate) metrics: ProbeMetrics,
     /// Asks for a probe at once. However often it is rung meanwhile, one more probe follows.
     pub(crate) wake: Arc<Notify>,
+    /// How many intervals there are from one probe to the next.
+    pub(crate) pace: Arc<AtomicU32>,
+}
+
+/// The pace of a node that is asked at every interval.
+pub(crate) fn every_time() -> Arc<AtomicU32> {
+    Arc::new(AtomicU32::new(1))
+}
+
+/// How many intervals there are between two probes of a node that is neither the primary nor the next one, among so
+/// many: few clusters have more than a dozen, and to know each of fifty within half a second is worth nothing while
+/// all is well. Should the primary be silent, all are asked at once.
+pub(crate) fn pace(nodes: usize) -> u32 {
+    u32::try_from(nodes.div_ceil(MANY)).unwrap_or(u32::MAX).max(1)
 }
 
 impl Prober {
@@ -110,7 +125,7 @@ impl Prober {
                 };
                 self.report(asked, outcome).await;
                 self.look(&mut connection).await;
-                let turn = asked + self.settings.interval;
+                let turn = asked + self.interval();
                 loop {
                     tokio::select! {
                         () = time::sleep_until(turn) => break,
@@ -132,6 +147,13 @@ impl Prober {
         if let Some(connection) = connection {
             self.close(connection).await;
         }
+    }
+
+    /// From the start of this probe to that of the next.
+    fn interval(&self) -> Duration {
+        let usual = self.settings.interval;
+        let paced = usual.saturating_mul(self.pace.load(Ordering::Relaxed));
+        paced.min(SLOWEST).max(usual)
     }
 
     /// Asks once, on a connection of its own.
@@ -379,6 +401,12 @@ const MOST_LATE: usize = 5;
 
 /// How often the certificate of a node is looked at.
 const RENEWAL: Duration = Duration::from_secs(30);
+
+/// So many nodes are asked at every interval.
+const MANY: usize = 16;
+
+/// However many there are: a node that does not know the latest membership is taken for out of date after 5 s.
+const SLOWEST: Duration = Duration::from_secs(2);
 
 /// The least time between two probes of a node, however much it is suspected.
 const LEAST_INTERVAL: Duration = Duration::from_millis(5);

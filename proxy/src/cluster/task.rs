@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use ido_proxy_protocol::err::ErrPacket;
@@ -20,7 +21,7 @@ use super::follow::{self, Found};
 use super::history::History;
 use super::peers::{self, Row, Saying};
 use super::pin::{Agreement, Pin, Reading};
-use super::probe::{Probed, Prober, Question, words};
+use super::probe::{self, Probed, Prober, Question, words};
 use super::propose::{ProposeError, Proposer};
 use super::settings::{ClusterKind, MonitorSettings, Settings};
 use super::source::{Named, Source};
@@ -135,6 +136,8 @@ pub(crate) struct Cluster {
 struct Watched {
     view: NodeView,
     bell: Arc<Notify>,
+    /// How many intervals there are from one probe to the next.
+    pace: Arc<AtomicU32>,
     stop: CancellationToken,
 }
 
@@ -401,6 +404,7 @@ impl Cluster {
 
     fn watch(&self, address: NodeAddr, priority: u16) -> Watched {
         let bell = Arc::new(Notify::new());
+        let pace = probe::every_time();
         let stop = self.stop.child_token();
         let prober = Prober {
             address,
@@ -409,9 +413,10 @@ impl Cluster {
             results: self.probed.clone(),
             metrics: self.metrics.probes(address),
             wake: Arc::clone(&bell),
+            pace: Arc::clone(&pace),
         };
         self.tasks.spawn(Arc::new(prober).run(stop.clone()));
-        Watched { view: NodeView::new(address, priority), bell, stop }
+        Watched { view: NodeView::new(address, priority), bell, pace, stop }
     }
 
     /// Returns whether the probe tells anything new.
@@ -465,6 +470,18 @@ impl Cluster {
         }
     }
 
+    /// Keeps the pace of the probes in step with what each node is to us.
+    fn pace(&self) {
+        let important = [self.watched_primary(), self.decision.next];
+        let usual = probe::pace(self.nodes.len());
+        for (address, node) in &self.nodes {
+            let pace = if important.contains(&Some(*address)) { 1 } else { usual };
+            if node.pace.swap(pace, Ordering::Relaxed) > pace {
+                node.bell.notify_one();
+            }
+        }
+    }
+
     /// Keeps a connection ready where the next proposal is likely to go.
     fn prepare(&mut self) {
         let next = self.decision.next.filter(|_| self.decision.agreement.pin().is_some());
@@ -507,6 +524,7 @@ impl Cluster {
         self.propose();
         self.prepare();
         self.say();
+        self.pace();
         self.topology.send_if_modified(|published| {
             let changed = **published != topology;
             if changed {

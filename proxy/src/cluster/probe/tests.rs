@@ -53,6 +53,7 @@ impl Probes {
             results: sender,
             metrics: ClusterMetrics::new().probes(address),
             wake: Arc::clone(&wake),
+            pace: every_time(),
         });
         let running = tokio::spawn(prober.run(stop.clone()));
         Self { results, wake, stop, running }
@@ -343,4 +344,11 @@ fn a_servers_words_fit_one_line_of_a_log() {
     let text = words(&long);
     assert!(text.starts_with("no way x"), "{text}");
     assert_eq!(text.chars().count(), LONGEST_MESSAGE);
+}
+
+/// Fifty nodes, each asked twice a second, cost more than all else that an idle proxy does; and three must not be asked
+/// less often for it.
+#[test]
+fn only_where_there_are_many_nodes_most_are_asked_less_often() {
+    assert_eq!([0, 1, 3, 16, 17, 33, 50, 1000].map(pace), [1, 1, 1, 1, 2, 3, 4, 63]);
 }
