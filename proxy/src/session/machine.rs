@@ -73,6 +73,8 @@ pub(crate) struct Machine {
     new_schema: Option<Vec<u8>>,
     /// The longest packet that every node takes, in bytes.
     packet_limit: Option<u64>,
+    /// How often an open transaction was tried again while the client was silent.
+    restore_tries: u32,
     /// The open transaction was rolled back while the client was silent: to be told with its next command.
     refusal: Option<ErrPacket>,
 }
@@ -144,7 +146,8 @@ pub(crate) struct Downward {
     pub(crate) done: Option<Command>,
     /// They end with an OK that announces another result.
     pub(crate) continues: bool,
-    /// The node says that it cannot be worked with. [`Machine::link_lost`] comes next.
+    /// The node says that it cannot be worked with; or, with the code [`OURS`], its link has to be left for the
+    /// sake of what is done next. [`Machine::link_lost`] comes next.
     pub(crate) lost: Option<ErrPacket>,
     /// The session cannot go on.
     pub(crate) stuck: Option<Stuck>,
@@ -218,6 +221,7 @@ impl Machine {
             carried,
             new_schema: None,
             packet_limit: None,
+            restore_tries: 0,
             refusal: None,
         }
     }
@@ -228,10 +232,14 @@ impl Machine {
         self.carried.book.meet(&facts.version, tracks);
         // A command that is at the door brings the way back with it.
         if self.is_idle() && self.commands.is_idle() && self.carried.has_journal() {
-            self.state = State::Busy(Box::new(Exchange::restoring(&mut self.carried)));
+            let mut exchange = Exchange::restoring(&mut self.carried);
+            exchange.tries = self.restore_tries;
+            self.state = State::Busy(Box::new(exchange));
         }
         if let State::Busy(exchange) = &mut self.state {
-            exchange.recovery = Some(Box::new(Recovery::on_new_link(facts.ghost)));
+            let mut recovery = Recovery::on_new_link(facts.ghost);
+            recovery.pause = exchange.tries > 0 && (exchange.left || exchange.restores);
+            exchange.recovery = Some(Box::new(recovery));
         }
         self.fresh = (self.met || facts.behind) && !self.is_busy();
         self.met = true;
@@ -247,14 +255,22 @@ impl Machine {
     pub(crate) fn link_lost(&mut self) -> Result<(), Stuck> {
         self.link = None;
         self.carried.guard = Guard::default();
-        if matches!(&self.state, State::Busy(exchange) if exchange.restores) {
+        if let State::Busy(exchange) = &self.state
+            && exchange.restores
+        {
+            self.restore_tries = exchange.tries;
             self.state = State::Idle;
         }
         let State::Busy(exchange) = &mut self.state else {
             let stuck = self.carried.stuck().map(Stuck::Reason);
             return stuck.map_or(Ok(()), Err);
         };
-        exchange.lost = true;
+        exchange.set_untold = false;
+        if std::mem::take(&mut exchange.leaving) {
+            exchange.left = true;
+        } else {
+            exchange.lost = true;
+        }
         exchange.behind = Behind::Nothing;
         let step = exchange.running.as_ref().filter(|running| !matches!(running.job, Job::Task(_)));
         let cut = step.map_or(0, |running| running.cut);
@@ -592,6 +608,14 @@ impl Machine {
         self.carried.transaction.is_open()
     }
 
+    /// Whether what is done next on a new link begins without a default database, be there one by now.
+    pub(crate) fn begins_without_schema(&self) -> bool {
+        match &self.state {
+            State::Busy(exchange) => exchange.beginning(&self.carried).schema.is_none(),
+            _ => self.carried.book.begun().is_some_and(|begun| begun.schema.is_none()),
+        }
+    }
+
     /// What happened on ways back since this was last asked.
     pub(crate) fn take_tally(&mut self) -> Tally {
         std::mem::take(&mut self.carried.tally)
@@ -604,6 +628,7 @@ impl Machine {
 
     /// The command is over.
     fn finish(&mut self) {
+        self.restore_tries = 0;
         if let State::Busy(exchange) = std::mem::replace(&mut self.state, State::Idle) {
             self.settle_finished(&exchange);
         }
@@ -729,6 +754,9 @@ fn limited(request: &[u8], limit: u64) -> Option<Vec<u8>> {
 
 /// Source: Icinga 2, `IdoMysqlConnection::Reconnect`. It makes its batches that long.
 const PACKET_QUESTION: &[u8] = b"select @@global.max_allowed_packet as max_allowed_packet";
+
+/// The code of an error that no node has sent.
+pub(crate) const OURS: u16 = 0;
 
 /// COM_QUERY.
 const COM_QUERY: u8 = 0x03;

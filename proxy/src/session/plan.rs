@@ -311,6 +311,19 @@ fn sets_autocommit(kind: Kind) -> bool {
     matches!(kind, Kind::Set(targets) if targets.contains(SetTargets::AUTOCOMMIT))
 }
 
+/// What a SET sets `autocommit` to, as far as a look at its words tells.
+fn autocommit_set_to(sql: &[u8]) -> Option<bool> {
+    let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    let mut words = sql.split(|byte| !is_word(byte)).filter(|word| !word.is_empty());
+    words.find(|word| word.eq_ignore_ascii_case(b"autocommit"))?;
+    let value = words.next()?.to_ascii_lowercase();
+    match &value[..] {
+        b"1" | b"on" | b"true" => Some(true),
+        b"0" | b"off" | b"false" => Some(false),
+        _ => None,
+    }
+}
+
 fn wants_wrap(statement: &Statement<'_>, scene: Scene) -> bool {
     let open = scene.open || !scene.autocommit;
     !open && scene.fence && Class::of(kind_of(statement), statement.open_ended) == Class::Write
@@ -386,7 +399,9 @@ struct Planner {
     /// Whether the fence may follow it in the same request: one reply each, and something written.
     simple: bool,
     wrote: bool,
+    /// Whether what comes next is part of a transaction that it does not end itself.
     open: bool,
+    autocommit: bool,
     dirty: bool,
 }
 
@@ -398,6 +413,7 @@ impl Planner {
             simple: true,
             wrote: false,
             open: scene.open || !scene.autocommit,
+            autocommit: scene.autocommit,
             dirty: scene.dirty,
             scene,
         }
@@ -409,6 +425,7 @@ impl Planner {
         self.plan.transaction.extend(transaction);
         let class = Class::of(kind_of(statement), statement.open_ended);
         self.plan.sets_autocommit |= self.open && sets_autocommit(statement.kind);
+        let was_open = self.open;
         if self.scene.guards && self.must_part_from(class) {
             self.flush();
         }
@@ -420,7 +437,7 @@ impl Planner {
                 self.flush();
                 self.push(statement, class);
                 self.risk(Risk::Rollback);
-                self.open = self.chains(statement.kind) || !self.scene.autocommit;
+                self.open = self.chains(statement.kind) || !self.autocommit;
                 self.dirty = false;
             }
             Class::Begin => {
@@ -442,9 +459,15 @@ impl Planner {
                 self.simple &= class != Class::Unknown;
             }
         }
-        // What it was set to is not looked at: to take it for off costs a wrap at most.
         if sets_autocommit(statement.kind) {
-            self.open = true;
+            // Turned on it commits, but where it is on already.
+            self.open = match autocommit_set_to(statement.sql) {
+                Some(true) => was_open && std::mem::replace(&mut self.autocommit, true),
+                Some(false) | None => {
+                    self.autocommit = false;
+                    true
+                }
+            };
         }
     }
 
@@ -497,7 +520,7 @@ impl Planner {
             // behind it, where it could not replicate the transaction; that of "COMMIT" with the error.
             self.flush();
         }
-        self.open = class == Class::Begin || self.chains(statement.kind) || !self.scene.autocommit;
+        self.open = class == Class::Begin || self.chains(statement.kind) || !self.autocommit;
         self.dirty = false;
     }
 

@@ -97,6 +97,7 @@ impl Session {
             Cause::Said(error) if error.code == LOCK_WAIT_TIMEOUT => {
                 reader.shun_others(&self.orders.latest().topology, Instant::now());
             }
+            Cause::Left(_) => {}
             _ if closed => {}
             _ => reader.shun(node, Instant::now()),
         }

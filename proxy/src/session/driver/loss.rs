@@ -17,6 +17,8 @@ use crate::telemetry::metrics::LinkLoss;
 /// Why a link was lost, or given up.
 #[derive(Debug)]
 pub(in crate::session) enum Cause {
+    /// The session left it itself: what is done again cannot be on it.
+    Left(ErrPacket),
     /// The primary is another node now, or the node that a reader uses.
     Moved,
     /// The node said so.
@@ -30,6 +32,7 @@ pub(in crate::session) enum Cause {
 impl Cause {
     pub(in crate::session) fn loss(&self) -> LinkLoss {
         match self {
+            Self::Left(_) => LinkLoss::Conflict,
             Self::Moved | Self::Silent => LinkLoss::PrimaryChanged,
             Self::Said(_) => LinkLoss::NodeFailed,
             Self::Socket(_) => LinkLoss::Closed,
@@ -40,6 +43,7 @@ impl Cause {
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Left(why) => write!(f, "{}", String::from_utf8_lossy(&why.message)),
             Self::Moved => f.write_str("another node is to be used now"),
             Self::Said(error) => write!(f, "it said: {error}"),
             Self::Silent => f.write_str("it is silent, and another node took its place"),
@@ -85,7 +89,7 @@ impl Session {
         let Some(link) = self.link.take() else { return Ok(()) };
         let node = link.node;
         match &cause {
-            Cause::Moved | Cause::Silent => {}
+            Cause::Left(_) | Cause::Moved | Cause::Silent => {}
             Cause::Said(error) => self.context.cluster.hear(node, error),
             Cause::Socket(_) => self.context.cluster.suspect(node),
         }
@@ -96,7 +100,7 @@ impl Session {
         let closed = match &cause {
             Cause::Said(error) => error.code == CONNECTION_KILLED,
             Cause::Socket(error) => error.kind() == END_OF_STREAM && !link.reset,
-            Cause::Moved | Cause::Silent => false,
+            Cause::Left(_) | Cause::Moved | Cause::Silent => false,
         };
         let kills = self.orders.latest().topology.kills(node);
         let mut loss = Loss::new(node, thread, reason, closed, self.loss);
@@ -106,6 +110,10 @@ impl Session {
         let busy = self.machine.is_busy();
         tracing::info!(session = %self.entry.id(), %node, %cause, busy, "link lost");
         let lost = self.machine.link_lost();
+        if self.machine.begins_without_schema() {
+            // No statement would lead out of the one that was chosen since.
+            self.profile.database = None;
+        }
         // It may have been told more since it was to move.
         self.debt = None;
         self.owe_ids();

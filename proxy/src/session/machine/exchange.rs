@@ -70,6 +70,12 @@ pub(super) struct Exchange {
     pub(super) over: bool,
     /// Its link was lost, maybe several times.
     pub(super) lost: bool,
+    /// A link was left for it, as what was set on it cannot be undone there.
+    pub(super) left: bool,
+    /// The link that is there is to be left so.
+    pub(super) leaving: bool,
+    /// Something may be set on the link that nobody was told: the server gave the transaction up at it.
+    pub(super) set_untold: bool,
     /// There is no command: an open transaction is done again while the client is silent.
     pub(super) restores: bool,
     /// What became of that, if the transaction could not be done again.
@@ -164,6 +170,9 @@ impl Exchange {
             tries: 0,
             over: !command.has_reply(),
             lost: false,
+            left: false,
+            leaving: false,
+            set_untold: false,
             restores: false,
             refusal: None,
             failed: false,

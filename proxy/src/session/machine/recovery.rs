@@ -45,7 +45,7 @@ pub(super) struct Recovery {
     /// The link is new: everything is to be set up.
     fresh: bool,
     /// A short wait first, so that those who deadlocked do not meet again.
-    pause: bool,
+    pub(super) pause: bool,
     /// Whether the link takes several statements in one text now.
     multi: Option<bool>,
     cursor: Cursor,
@@ -276,7 +276,7 @@ impl Recovery {
         let id = begun.last_insert_id;
         // A statement that the server gave up may have been given an id that nobody was told, and a link that
         // was met in this exchange has the one that we gave it.
-        let unclear = self.undo || self.unsettled || exchange.lost;
+        let unclear = self.undo || self.unsettled || exchange.lost || exchange.left;
         let unclear = unclear && !begun.insert_id_is_hidden;
         let changed = match self.fresh {
             true => id != 0,

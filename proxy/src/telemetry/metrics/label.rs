@@ -186,6 +186,8 @@ label! {
     LinkLoss {
         /// The node closed or reset the connection.
         Closed = "closed",
+        /// The server gave a transaction up, and what that has set cannot be undone on the link.
+        Conflict = "conflict",
         /// The node could not be reached: refused, unreachable, or no answer in time.
         ConnectFailed = "connect_failed",
         /// The node refused the session's login.

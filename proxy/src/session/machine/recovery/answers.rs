@@ -11,11 +11,11 @@ use super::{Phase, Recovery, Task};
 use crate::session::digest::PayloadDigest;
 use crate::session::fence::{FENCELESS, Outcome};
 use crate::session::journal::record::Told;
-use crate::session::machine::Stuck;
 use crate::session::machine::replies::{
     DUPLICATE_ENTRY, LOCK_WAIT_TIMEOUT, MOST_TRIES, ROLLED_BACK, Replies, is_loss,
 };
 use crate::session::machine::running::{Job, Running};
+use crate::session::machine::{OURS, Stuck};
 use crate::session::plan::Doubt;
 
 impl Replies<'_> {
@@ -43,7 +43,7 @@ impl Replies<'_> {
                 _ => {}
             },
             Task::Prepare(id) => match step {
-                ReplyStep::Err { .. } => self.task_failed(ErrPacket::decode(payload)?),
+                ReplyStep::Err { .. } => self.prepare_failed(id, ErrPacket::decode(payload)?),
                 ReplyStep::Raw { .. } => {
                     if let Some(running) = &mut self.exchange.running
                         && running.told.is_empty()
@@ -201,7 +201,7 @@ impl Replies<'_> {
                 return self.stuck(Stuck::Doubt(Doubt::Disturbed));
             }
             self.exchange.tries += 1;
-            self.lost = Some(ErrPacket::new(0, *b"HY000", "a replay came out differently"));
+            self.lost = Some(ErrPacket::new(OURS, *b"HY000", "a replay came out differently"));
             return;
         }
         self.carried.tally.mismatches += 1;
@@ -225,6 +225,15 @@ impl Replies<'_> {
         self.exchange.recovery = Some(Box::new(Recovery::giving_up()));
     }
 
+    /// Its table may be gone. Most clients keep statements that they never use again, and must not end for one.
+    fn prepare_failed(&mut self, id: u32, error: ErrPacket) {
+        if is_loss(&error) || ROLLED_BACK.contains(&error.code) {
+            return self.task_failed(error);
+        }
+        tracing::warn!(%error, "a prepared statement is not to be had on another node");
+        self.carried.book.learn_link_id(id, NO_STATEMENT);
+    }
+
     fn task_failed(&mut self, error: ErrPacket) {
         if is_loss(&error) {
             self.lost = Some(error);
@@ -244,6 +253,11 @@ impl Replies<'_> {
         self.stuck.get_or_insert(stuck);
     }
 }
+
+/// The number of no statement: to use it is error 1243. (The highest one would be the last that was prepared.)
+///
+/// Source: MariaDB documentation, "COM_STMT_EXECUTE".
+const NO_STATEMENT: u32 = 0;
 
 /// The number in the first column of the first row, if there is one. One column, as text.
 fn number_read(mut packets: &[u8]) -> Option<u64> {

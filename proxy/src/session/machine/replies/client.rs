@@ -312,7 +312,12 @@ pub(super) enum PieceEnd {
 }
 
 /// The text of a statement.
-fn sql_of<'a>(command: Command, request: &'a [u8], piece: Piece, book: &'a Book) -> &'a [u8] {
+pub(super) fn sql_of<'a>(
+    command: Command,
+    request: &'a [u8],
+    piece: Piece,
+    book: &'a Book,
+) -> &'a [u8] {
     let sql = match command {
         Command::Query => request.get(1 + piece.start..1 + piece.end),
         _ => statement_id(request).and_then(|id| Some(&book.statement(id)?.sql[..])),

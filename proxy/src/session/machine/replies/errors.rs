@@ -1,11 +1,15 @@
 //! Errors: which of them a client is told, and which mean that something is done again.
 
 use ido_proxy_protocol::Violation;
+use ido_proxy_protocol::command::Command;
 use ido_proxy_protocol::err::ErrPacket;
+use ido_proxy_protocol::statement::{Kind, Statement};
 
 use super::Replies;
+use super::client::sql_of;
 use crate::session::end::CONNECTION_KILLED;
 use crate::session::journal::record::Told;
+use crate::session::machine::OURS;
 use crate::session::machine::recovery::Recovery;
 use crate::session::machine::running::Running;
 use crate::session::plan::{PieceKind, Risk, Step};
@@ -33,6 +37,7 @@ impl Replies<'_> {
         if self.exchange.running.as_ref().is_some_and(|running| running.given_up) {
             // It ends a reply that nobody is told.
             self.swallow(bytes.len());
+            self.exchange.set_untold |= self.is_at_a_set();
             return Ok(());
         }
         if ROLLED_BACK.contains(&error.code)
@@ -42,13 +47,8 @@ impl Replies<'_> {
             && !matches!(risk, Risk::Doubtful(_))
         {
             self.swallow(bytes.len());
-            if self.is_at_a_set() {
-                // It may be done, and then it is not undone with the transaction.
-                self.exchange.tries += 1;
-                self.leave_link();
-            } else {
-                self.again(Recovery::rolled_back(), error);
-            }
+            self.exchange.set_untold |= self.is_at_a_set();
+            self.again(Recovery::rolled_back(), error);
             return Ok(());
         }
         // A write alone: what commits by itself, in part or in full, may have done so before it failed.
@@ -113,20 +113,18 @@ impl Replies<'_> {
         if patient { MOST_TRIES_AFTER_A_LOSS } else { MOST_TRIES }
     }
 
-    /// Whether the statement at hand sets something.
+    /// Whether the statement at hand sets something: it may be done, though the transaction was given up at it.
     fn is_at_a_set(&self) -> bool {
-        let place = self.exchange.running.as_ref().map_or(0, Running::piece);
-        let piece = self.exchange.step().and_then(|step| step.pieces.get(place));
-        let sql = self.exchange.request.get(1..).unwrap_or_default();
-        let sql = piece.and_then(|piece| sql.get(piece.start..piece.end));
-        let word = sql.and_then(|sql| sql.trim_ascii_start().get(..3));
-        word.is_some_and(|word| word.eq_ignore_ascii_case(b"SET"))
-    }
-
-    /// The same once more, on a new link: this one cannot be brought back into the state that it was in.
-    fn leave_link(&mut self) {
-        self.exchange.take_back();
-        self.lost = Some(ErrPacket::new(0, *b"HY000", "what it has set cannot be undone on it"));
+        let exchange = &*self.exchange;
+        let place = exchange.running.as_ref().map_or(0, Running::piece);
+        let piece = exchange.step().and_then(|step| step.pieces.get(place));
+        let book = &self.carried.book;
+        exchange.command == Command::InitDb
+            || piece.is_some_and(|piece| {
+                let sql = sql_of(exchange.command, &exchange.request, *piece, book);
+                let kind = Statement::single(sql, book.dialect()).kind;
+                matches!(kind, Kind::Set(_) | Kind::Use)
+            })
     }
 
     /// The same once more, on the same link; or, after many times, the error for which it failed. A reply to
@@ -139,9 +137,11 @@ impl Replies<'_> {
         exchange.tries += 1;
         exchange.take_back();
         let begun = exchange.beginning(self.carried);
-        if self.carried.stuck().is_none() && !begun.can_follow(&self.carried.book.now()) {
-            tracing::debug!(%error, "rolled back by the server, with a setting that was new");
-            return self.leave_link();
+        let can_follow = !exchange.set_untold && begun.can_follow(&self.carried.book.now());
+        if !can_follow && self.carried.stuck().is_none() {
+            exchange.leaving = true;
+            self.lost = Some(ErrPacket::new(OURS, *b"HY000", "what is set on it cannot be undone"));
+            return;
         }
         recovery.unsettled |= exchange.recovery.is_some();
         exchange.recovery = Some(Box::new(recovery));
@@ -168,7 +168,7 @@ pub(super) fn given_up() -> ErrPacket {
 }
 
 pub(super) fn owed() -> ErrPacket {
-    ErrPacket::new(0, *b"HY000", "an id that belongs to a row of another session")
+    ErrPacket::new(OURS, *b"HY000", "an id that belongs to a row of another session")
 }
 
 /// The whole transaction was rolled back with these: ER_LOCK_DEADLOCK, which also is what Galera says

@@ -9,6 +9,7 @@ use ido_proxy_protocol::reply::ReplyStep;
 use super::Replies;
 use super::errors::{DUPLICATE_ENTRY, LOCK_WAIT_TIMEOUT, ROLLED_BACK, is_loss};
 use crate::session::fence::FENCELESS;
+use crate::session::machine::OURS;
 use crate::session::machine::recovery::Recovery;
 use crate::session::machine::running::{Job, Owner, Running};
 use crate::session::plan::What;
@@ -48,7 +49,8 @@ impl Replies<'_> {
                 // Somebody has been here before. What else the request does is undone with the link,
                 // and on the next one the row tells who it was.
                 self.exchange.tries += 1;
-                self.lost = Some(ErrPacket::new(0, *b"HY000", "the fence is not as it was left"));
+                self.lost =
+                    Some(ErrPacket::new(OURS, *b"HY000", "the fence is not as it was left"));
                 Ok(())
             }
             (_, ReplyStep::Ok { .. }) => {

@@ -370,6 +370,52 @@ fn a_conflict_that_does_not_go_away_is_told() {
     assert_eq!(run.cluster.tokens(), [(1, "c".to_owned())]);
 }
 
+/// The same for a client that is silent meanwhile, where each try takes a new link: it would take one after the other
+/// for as long as nobody asks.
+#[test]
+fn a_transaction_that_cannot_be_done_again_for_a_silent_client_is_given_up() {
+    let deadlock = ErrPacket::new(1213, *b"40001", "Deadlock found when trying to get lock");
+    let mut run = after(&["BEGIN", "SET mode=1", "INSERT INTO t VALUES ('a')"]);
+    run.cluster.refusals.extend(vec![("INSERT INTO t", deadlock); 1000]);
+    assert_eq!(run.cut(), Ok(()));
+    run.command(b"").expect("the session goes on");
+    run.cluster.refusals.clear();
+    run.command(&query("INSERT INTO t VALUES ('b')")).expect("it is told");
+    assert_eq!(last_error(&run).code, 1213);
+    assert!(run.cluster.tokens().is_empty() && !run.machine.in_transaction());
+}
+
+/// A conflict that a new link is taken for is one all the same: a client is told of it after some tries, not after the
+/// many that the loss of a node is worth.
+#[test]
+fn a_conflict_that_takes_a_new_link_each_time_is_told_as_soon_as_another() {
+    let deadlock = ErrPacket::new(1213, *b"40001", "Deadlock found when trying to get lock");
+    let mut run = after(&["BEGIN", "SET mode=1"]);
+    run.cluster.refusals.extend(vec![("INSERT INTO t VALUES ('b')", deadlock); 100]);
+    run.command(&query("INSERT INTO t VALUES ('b')")).expect("the session goes on");
+    assert_eq!(last_error(&run).code, 1213);
+    assert!(run.links < 15, "{}", run.links);
+}
+
+/// The rows would go to another database, or be written under a later setting.
+#[test]
+fn a_set_at_which_a_transaction_is_given_up_counts_as_done() {
+    let prepare = framed(b"\x16SET mode=2", 0);
+    let execute = framed(b"\x17\x0b\0\0\0\0\x01\0\0\0", 0);
+    let insert = query("INSERT INTO t VALUES (@@mode)");
+    let set = query("SET mode=2");
+    for (before, set) in
+        [(vec![], &set), (vec![query("SET mode=1")], &set), (vec![prepare], &execute)]
+    {
+        let program =
+            [&before[..], &[query("BEGIN"), insert.clone(), set.clone(), query("COMMIT")]].concat();
+        let mut run = Run::new(without_tracking(), []);
+        run.cluster.gives_up.push_back(2);
+        check(&program, &mut run, "at the SET");
+        assert_eq!(run.links, 2);
+    }
+}
+
 /// A COMMIT that was sent is not called undone without proof, however often it is refused.
 #[test]
 fn a_commit_that_is_refused_without_end_ends_in_an_error_and_commits_nothing() {

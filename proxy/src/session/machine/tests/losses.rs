@@ -66,6 +66,8 @@ fn settings() -> Vec<Vec<u8>> {
         "COMMIT",
         "BEGIN;INSERT INTO t VALUES (@@mode);SET mode=3;INSERT INTO t VALUES (@@mode)",
         "COMMIT",
+        "BEGIN;INSERT INTO t VALUES (@@mode);INSERT INTO t VALUES (@@mode);SET mode=4",
+        "COMMIT",
         "INSERT INTO t VALUES (@@mode)",
     ]
     .map(query)
@@ -84,8 +86,11 @@ fn without_autocommit() -> Vec<Vec<u8>> {
         "INSERT INTO t VALUES (@@level)",
         "SELECT token FROM t",
         "COMMIT",
-        "SET autocommit=1",
-        "INSERT INTO t VALUES (@@level)",
+        "SET autocommit=1;INSERT INTO t VALUES (@@level);INSERT INTO t VALUES ('c')",
+        "SET autocommit=0;INSERT INTO t VALUES ('d')",
+        "SET autocommit=1;INSERT INTO t VALUES ('e')",
+        "SET autocommit=1;INSERT INTO t VALUES ('f')",
+        "INSERT INTO t VALUES ('g')",
     ]
     .map(query)
     .into()

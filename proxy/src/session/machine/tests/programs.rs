@@ -29,6 +29,7 @@ fn dependent_acts() -> impl Strategy<Value = Vec<Act>> {
         "INSERT INTO t VALUES (LAST_INSERT_ID())",
         "INSERT INTO t VALUES (LAST_INSERT_ID());INSERT INTO t VALUES (LAST_INSERT_ID());COMMIT",
         "BEGIN;INSERT INTO t VALUES (@@mode);SET mode=3;INSERT INTO t VALUES (@@mode)",
+        "BEGIN;INSERT INTO t VALUES (@@mode);INSERT INTO t VALUES (@@mode);SET mode=7",
         "SET mode=4;BEGIN;INSERT INTO t VALUES (@@mode);SET mode=5;COMMIT;SET mode=6",
     ];
     acts_with(prop::sample::select(says), 6)

@@ -317,4 +317,4 @@ const NOON: u64 = 1_700_000_000_123_456;
 /// More than any program here takes, pieces of one byte included.
 const MOST_STEPS: usize = 20_000;
 
-const MOST_LINKS: u32 = 20;
+const MOST_LINKS: u32 = 150;

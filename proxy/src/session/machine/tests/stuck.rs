@@ -242,6 +242,29 @@ fn a_long_parameter_waits_until_its_statement_is_prepared_on_a_new_link() {
     assert_eq!(play.to_node, sent.concat());
 }
 
+/// Clients keep statements that they never use again; the table of one may be gone.
+#[test]
+fn a_statement_that_cannot_be_prepared_anew_fails_where_it_is_used_and_not_before() {
+    let mut play = Play::new(icinga());
+    prepare(&mut play);
+    play.requests();
+    assert_eq!(play.machine.link_lost(), Ok(()));
+    play.machine.link_up(facts(icinga()));
+    play.client_sends(&query("SELECT 1"));
+    assert_eq!(play.requests(), ["SET STATEMENT wsrep_sync_wait=15 FOR SELECT 1"]);
+    play.node_sends(&rows(1, false));
+    assert_eq!(play.requests(), ["SELECT a FROM t"]);
+    play.node_sends(&framed(&ErrPacket::new(1146, *b"42S02", "no such table").encode(), 1));
+    assert_eq!(play.requests(), ["SELECT 1"]);
+    play.node_sends(&rows(1, false));
+    play.client_sends(&framed(b"\x17\x01\0\0\0\0\x01\0\0\0", 0));
+    assert_eq!(
+        play.to_node,
+        framed(b"\x17\0\0\0\0\0\x01\0\0\0", 0),
+        "no statement has this number"
+    );
+}
+
 /// Done twice, or not at all: nobody can tell, so nobody may guess.
 #[test]
 fn a_statement_that_commits_by_itself_is_in_doubt_until_it_is_answered() {
