@@ -473,9 +473,10 @@ impl Cluster {
     /// Keeps the pace of the probes in step with what each node is to us.
     fn pace(&self) {
         let important = [self.watched_primary(), self.decision.next];
-        let usual = probe::pace(self.nodes.len());
+        let usual = if self.is_calm() { probe::pace(self.nodes.len()) } else { 1 };
         for (address, node) in &self.nodes {
-            let pace = if important.contains(&Some(*address)) { 1 } else { usual };
+            let well = node.view.contact == Contact::Answering;
+            let pace = if well && !important.contains(&Some(*address)) { usual } else { 1 };
             if node.pace.swap(pace, Ordering::Relaxed) > pace {
                 node.bell.notify_one();
             }

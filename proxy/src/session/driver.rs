@@ -27,7 +27,7 @@ use super::exchange::queue_packet;
 use super::failover::Loss;
 use super::journal::store::Cursor;
 use super::link::{Link, LinkError, Profile};
-use super::machine::{Machine, OURS, Sending, Stuck, Upward};
+use super::machine::{Machine, Sending, Stuck, Upward};
 use super::orders::{Phase, Standing};
 use super::owed::Debt;
 use super::reason::Reason;
@@ -323,8 +323,8 @@ impl Session {
             return Err(self.stuck(stuck, "its link was lost"));
         }
         if let Some(error) = down.lost {
-            let ours = error.code == OURS;
-            self.lose(if ours { Cause::Left(error) } else { Cause::Said(error) })?;
+            let leaves = self.machine.leaves_link();
+            self.lose(if leaves { Cause::Left(error) } else { Cause::Said(error) })?;
             return Ok(None);
         }
         match down.done {

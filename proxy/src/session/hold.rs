@@ -13,7 +13,7 @@ use super::machine::LinkFacts;
 use super::orders::Phase;
 use super::registry::SessionState;
 use crate::cluster::NodeAddr;
-use crate::telemetry::metrics::{Present, RecoveryPhase};
+use crate::telemetry::metrics::{LinkLoss, Present, RecoveryPhase};
 
 impl Session {
     /// Opens a link to the primary, and waits for one as long as it takes, up to `failover.hold`.
@@ -226,6 +226,8 @@ impl Session {
         }
         // One that closed the link has ended its thread.
         let ghost = self.loss.filter(|loss| loss.node == node && !loss.closed);
+        // Nothing goes on where a transaction was given up.
+        let ghost = ghost.filter(|loss| loss.reason != LinkLoss::Conflict);
         // Numbers begin anew when a server is started again.
         let ghost = ghost.map(|loss| loss.thread);
         let ghost = ghost.filter(|thread| *thread < link.greeting.connection_id);
@@ -282,7 +284,8 @@ impl OwnKills {
     }
 }
 
-const RECENT: Duration = Duration::from_secs(3);
+/// Probes are 2 s apart at most, but where they are told to be further apart, and what they count settles for 2 s.
+const RECENT: Duration = Duration::from_secs(6);
 
 /// Between half and one and a half of `pause`: a thousand held clients must not ask a node that is
 /// just coming up all at the same moment.

@@ -146,8 +146,8 @@ pub(crate) struct Downward {
     pub(crate) done: Option<Command>,
     /// They end with an OK that announces another result.
     pub(crate) continues: bool,
-    /// The node says that it cannot be worked with; or, with the code [`OURS`], its link has to be left for the
-    /// sake of what is done next. [`Machine::link_lost`] comes next.
+    /// The node says that it cannot be worked with; or we do, with the code [`OURS`]. [`Machine::link_lost`] comes
+    /// next.
     pub(crate) lost: Option<ErrPacket>,
     /// The session cannot go on.
     pub(crate) stuck: Option<Stuck>,
@@ -255,10 +255,11 @@ impl Machine {
     pub(crate) fn link_lost(&mut self) -> Result<(), Stuck> {
         self.link = None;
         self.carried.guard = Guard::default();
-        if let State::Busy(exchange) = &self.state
+        if let State::Busy(exchange) = &mut self.state
             && exchange.restores
         {
             self.restore_tries = exchange.tries;
+            self.refusal = exchange.refusal.take().or_else(|| self.refusal.take());
             self.state = State::Idle;
         }
         let State::Busy(exchange) = &mut self.state else {
@@ -608,6 +609,11 @@ impl Machine {
         self.carried.transaction.is_open()
     }
 
+    /// Whether the link is to be left for a conflict alone: nothing is under way on it any more.
+    pub(crate) fn leaves_link(&self) -> bool {
+        matches!(&self.state, State::Busy(exchange) if exchange.leaving)
+    }
+
     /// Whether what is done next on a new link begins without a default database, be there one by now.
     pub(crate) fn begins_without_schema(&self) -> bool {
         match &self.state {
@@ -756,7 +762,7 @@ fn limited(request: &[u8], limit: u64) -> Option<Vec<u8>> {
 const PACKET_QUESTION: &[u8] = b"select @@global.max_allowed_packet as max_allowed_packet";
 
 /// The code of an error that no node has sent.
-pub(crate) const OURS: u16 = 0;
+const OURS: u16 = 0;
 
 /// COM_QUERY.
 const COM_QUERY: u8 = 0x03;

@@ -228,6 +228,8 @@ impl Plan {
             (Some(first), None) if !wants_wrap(&first, scene) => Self::of_statement(&first, scene),
             (first, second) => {
                 let mut planner = Planner::new(scene);
+                // The link of such a text is not guarded: a statement that goes alone is told its error.
+                planner.apart = scene.guards && may_name(sql, *b"toc", b"autocommit");
                 for statement in first.into_iter().chain(second).chain(statements) {
                     if loads_file(&statement) {
                         return Self::of_load(sql.len());
@@ -255,15 +257,19 @@ impl Plan {
             return Self::of_load(statement.sql.len());
         }
         let (session, transaction) = reasons(statement, scene);
+        let class = Class::of_statement(statement, scene.autocommit);
         let plan =
-            Self::of_kind(kind_of(statement), statement.open_ended, statement.sql.len(), scene);
+            Self::of_class(class, statement.kind, statement.open_ended, statement.sql.len(), scene);
         Self { session, transaction, ..plan }
     }
 
     /// As [`Self::of_statement`], without the reasons.
     pub(crate) fn of_kind(kind: Kind, open_ended: bool, len: usize, scene: Scene) -> Self {
+        Self::of_class(Class::of(kind, open_ended), kind, open_ended, len, scene)
+    }
+
+    fn of_class(class: Class, kind: Kind, open_ended: bool, len: usize, scene: Scene) -> Self {
         let open = scene.open || !scene.autocommit;
-        let class = Class::of(kind, open_ended);
         let mut plan = Self::whole(Risk::Repeatable, class.piece(), len);
         plan.sets_autocommit = open && sets_autocommit(kind);
         let step = &mut plan.steps[0];
@@ -290,6 +296,7 @@ impl Plan {
             Class::Begin
             | Class::Commit
             | Class::Implicit
+            | Class::Off
             | Class::Plain
             | Class::Unknown
             | Class::Write => {}
@@ -312,9 +319,14 @@ fn sets_autocommit(kind: Kind) -> bool {
 }
 
 /// What a SET sets `autocommit` to, as far as a look at its words tells.
-fn autocommit_set_to(sql: &[u8]) -> Option<bool> {
+fn autocommit_set_to(statement: &Statement<'_>) -> Option<bool> {
+    let Kind::Set(targets) = statement.kind else { return None };
+    let [other, global] = [SetTargets::OTHER, SetTargets::GLOBAL].map(|set| targets.contains(set));
+    if !targets.contains(SetTargets::AUTOCOMMIT) || other || global {
+        return None;
+    }
     let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
-    let mut words = sql.split(|byte| !is_word(byte)).filter(|word| !word.is_empty());
+    let mut words = statement.sql.split(|byte| !is_word(byte)).filter(|word| !word.is_empty());
     words.find(|word| word.eq_ignore_ascii_case(b"autocommit"))?;
     let value = words.next()?.to_ascii_lowercase();
     match &value[..] {
@@ -351,6 +363,8 @@ enum Class {
     Commit,
     /// Commits an open transaction in passing.
     Implicit,
+    /// Turns autocommit off, which commits nothing.
+    Off,
     Plain,
     Rollback,
     /// Anything may happen.
@@ -359,6 +373,15 @@ enum Class {
 }
 
 impl Class {
+    /// That of a statement in a session in this mode.
+    fn of_statement(statement: &Statement<'_>, autocommit: bool) -> Self {
+        match autocommit_set_to(statement) {
+            Some(true) if autocommit => Self::Plain,
+            Some(false) => Self::Off,
+            _ => Self::of(kind_of(statement), statement.open_ended),
+        }
+    }
+
     fn of(kind: Kind, open_ended: bool) -> Self {
         match kind {
             _ if open_ended => Self::Unknown,
@@ -382,7 +405,7 @@ impl Class {
         match self {
             Self::Begin => PieceKind::Begin,
             Self::Commit | Self::Rollback => PieceKind::End,
-            Self::Implicit => PieceKind::Implicit,
+            Self::Implicit | Self::Off => PieceKind::Implicit,
             Self::Plain => PieceKind::Plain,
             Self::Unknown => PieceKind::Unknown,
             Self::Write => PieceKind::Write,
@@ -403,6 +426,8 @@ struct Planner {
     open: bool,
     autocommit: bool,
     dirty: bool,
+    /// Each statement is a step of its own.
+    apart: bool,
 }
 
 impl Planner {
@@ -415,6 +440,7 @@ impl Planner {
             open: scene.open || !scene.autocommit,
             autocommit: scene.autocommit,
             dirty: scene.dirty,
+            apart: false,
             scene,
         }
     }
@@ -423,7 +449,7 @@ impl Planner {
         let (session, transaction) = reasons(statement, self.scene);
         self.plan.session.extend(session);
         self.plan.transaction.extend(transaction);
-        let class = Class::of(kind_of(statement), statement.open_ended);
+        let class = Class::of_statement(statement, self.autocommit);
         self.plan.sets_autocommit |= self.open && sets_autocommit(statement.kind);
         let was_open = self.open;
         if self.scene.guards && self.must_part_from(class) {
@@ -452,7 +478,12 @@ impl Planner {
             Class::Implicit if statement.kind == Kind::Ddl => {
                 self.alone(statement, class, Risk::Doubtful(Doubt::Statement));
             }
-            Class::Commit | Class::Implicit | Class::Plain | Class::Unknown | Class::Write => {
+            Class::Commit
+            | Class::Implicit
+            | Class::Off
+            | Class::Plain
+            | Class::Unknown
+            | Class::Write => {
                 self.push(statement, class);
                 self.wrote |= class == Class::Write;
                 self.dirty |= matches!(class, Class::Unknown | Class::Write);
@@ -460,14 +491,18 @@ impl Planner {
             }
         }
         if sets_autocommit(statement.kind) {
-            // Turned on it commits, but where it is on already.
-            self.open = match autocommit_set_to(statement.sql) {
+            self.open = match autocommit_set_to(statement) {
                 Some(true) => was_open && std::mem::replace(&mut self.autocommit, true),
-                Some(false) | None => {
+                Some(false) => {
                     self.autocommit = false;
                     true
                 }
+                // To take it for off costs the wrap of what comes next.
+                None => true,
             };
+        }
+        if self.apart {
+            self.flush();
         }
     }
 
@@ -496,6 +531,7 @@ impl Planner {
                 // A fence is written on from the one before: that must be committed, and known to be.
                 Some(body)
                     if self.simple
+                        && !self.apart
                         && self.wrote
                         && !is_long(&body.what)
                         && matches!(body.risk, Risk::Repeatable | Risk::Rollback) =>

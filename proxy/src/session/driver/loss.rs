@@ -103,8 +103,14 @@ impl Session {
             Cause::Left(_) | Cause::Moved | Cause::Silent => false,
         };
         let kills = self.orders.latest().topology.kills(node);
-        let mut loss = Loss::new(node, thread, reason, closed, self.loss);
+        // A command that is tried again waits anew each time, and rests by itself.
+        let left = matches!(cause, Cause::Left(_));
+        let before = self.loss.filter(|before| !left || before.reason != LinkLoss::Conflict);
+        let mut loss = Loss::new(node, thread, reason, closed, before);
         loss.kills = kills;
+        if left {
+            loss.again = 0;
+        }
         self.loss = Some(loss);
         self.lost_at(node, &cause, closed);
         let busy = self.machine.is_busy();

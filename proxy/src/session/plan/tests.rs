@@ -59,7 +59,33 @@ fn what_commits_in_passing_is_fenced_too() {
     let dirty = Scene { dirty: true, ..icinga(true) };
     assert_eq!(shown("BEGIN", dirty), ["#", "!BEGIN"]);
     assert_eq!(shown("CREATE TABLE t (a INT)", dirty), ["#", "?CREATE TABLE t (a INT)"]);
-    assert_eq!(shown("SET autocommit=1", dirty), ["#", "!SET autocommit=1"]);
+    let off = Scene { autocommit: false, ..dirty };
+    assert_eq!(shown("SET autocommit=1", off), ["#", "!SET autocommit=1"]);
+    // It is on already, or is turned off: neither commits.
+    assert_eq!(shown("SET autocommit=1", dirty), ["SET autocommit=1"]);
+    assert_eq!(shown("SET @@session.autocommit = OFF", dirty), ["SET @@session.autocommit = OFF"]);
+}
+
+/// Else a connection that breaks in the middle of it leaves one row or two, or one is committed that was to be rolled
+/// back.
+#[test]
+fn what_a_text_sets_autocommit_to_holds_for_what_comes_behind_it() {
+    let off = Scene { autocommit: false, ..icinga(false) };
+    let wrapped = ["^#INSERT INTO t VALUES (1)", "!$"];
+    let on = shown("SET autocommit=1;INSERT INTO t VALUES (1)", off);
+    assert_eq!(on, ["SET autocommit=1", wrapped[0], wrapped[1]]);
+    assert_eq!(shown("SET autocommit=1;INSERT INTO t VALUES (1)", icinga(false)), on);
+    let left = "SET autocommit=0;INSERT INTO t VALUES (1)";
+    assert_eq!(shown(left, icinga(false)), [left]);
+    let guards = Scene { guards: true, ..icinga(false) };
+    assert_eq!(shown(left, guards), ["SET autocommit=0", "INSERT INTO t VALUES (1)"]);
+    // A quoted name is not looked at, and what a transaction is followed by is wrapped as ever.
+    let quoted = "SET `sql_mode`='';BEGIN;DELETE FROM t;COMMIT;INSERT INTO t VALUES (1)";
+    let begun = "SET `sql_mode`='';BEGIN;DELETE FROM t#";
+    let steps = [begun, "!COMMIT", wrapped[0], wrapped[1]];
+    assert_eq!(shown(quoted, icinga(false)), steps);
+    let global = "SET GLOBAL autocommit=1;INSERT INTO t VALUES (1)";
+    assert_eq!(shown(global, off), [global]);
 }
 
 /// Else a connection that breaks in the middle of an INSERT leaves one row or two.

@@ -227,7 +227,7 @@ impl Replies<'_> {
 
     /// Its table may be gone. Most clients keep statements that they never use again, and must not end for one.
     fn prepare_failed(&mut self, id: u32, error: ErrPacket) {
-        if is_loss(&error) || ROLLED_BACK.contains(&error.code) {
+        if !GONE.contains(&error.code) {
             return self.task_failed(error);
         }
         tracing::warn!(%error, "a prepared statement is not to be had on another node");
@@ -253,6 +253,13 @@ impl Replies<'_> {
         self.stuck.get_or_insert(stuck);
     }
 }
+
+/// What a statement names is not there any more, or not for this account.
+///
+/// Source: MariaDB documentation, "MariaDB Error Codes": ER_DBACCESS_DENIED_ERROR, ER_BAD_DB_ERROR, ER_BAD_FIELD_ERROR,
+/// ER_TABLEACCESS_DENIED_ERROR, ER_COLUMNACCESS_DENIED_ERROR, ER_NO_SUCH_TABLE, ER_KEY_DOES_NOT_EXITS,
+/// ER_SP_DOES_NOT_EXIST, ER_VIEW_INVALID, ER_PROCACCESS_DENIED_ERROR.
+const GONE: [u16; 10] = [1044, 1049, 1054, 1142, 1143, 1146, 1176, 1305, 1356, 1370];
 
 /// The number of no statement: to use it is error 1243. (The highest one would be the last that was prepared.)
 ///

@@ -91,6 +91,8 @@ fn without_autocommit() -> Vec<Vec<u8>> {
         "SET autocommit=1;INSERT INTO t VALUES ('e')",
         "SET autocommit=1;INSERT INTO t VALUES ('f')",
         "INSERT INTO t VALUES ('g')",
+        "BEGIN;INSERT INTO t VALUES ('h');SET autocommit=1;INSERT INTO t VALUES ('i');COMMIT",
+        "INSERT INTO t VALUES ('j')",
     ]
     .map(query)
     .into()
