@@ -71,7 +71,7 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// What stands behind the proxy. Default: a Galera cluster.
     pub topology: Topology,
-    /// Threads of the data path, 1 to 64, each on a core of its own. Default: 1.
+    /// Threads of the data path, 1 to 64. Default: 1.
     pub workers: usize,
     /// `[listen]`
     pub listen: Listen,

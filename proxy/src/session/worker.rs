@@ -4,8 +4,6 @@ use std::io;
 use std::sync::Arc;
 use std::thread;
 
-use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
-use nix::unistd::Pid;
 use tokio::runtime;
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
@@ -25,40 +23,12 @@ pub(crate) fn spawn(
     context: SessionContext,
     clients: mpsc::UnboundedReceiver<Accepted>,
 ) -> io::Result<thread::JoinHandle<()>> {
-    let cores = sched_getaffinity(THIS_THREAD);
-    let mut runtime = runtime::Builder::new_current_thread();
-    if let Ok(cores) = cores {
-        // What packs the journal, or reads it from disk, is started by the worker and must not stay with it.
-        runtime.on_thread_start(move || {
-            let _ = sched_setaffinity(THIS_THREAD, &cores);
-        });
-    }
-    let runtime = runtime.enable_all().build()?;
-    thread::Builder::new().name(format!("sessions-{index}")).spawn(move || {
-        if let Err(error) = cores.and_then(|cores| stay_on_one_core(index, &cores)) {
-            tracing::debug!(%error, "a worker goes from core to core");
-        }
-        runtime.block_on(run(context, clients));
-    })
+    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+    // On whichever core the scheduler likes: kept to one, a worker lost 10 µs a command where it is slow to wake
+    // another core, and waited for whatever else ran on its own.
+    let thread = thread::Builder::new().name(format!("sessions-{index}"));
+    thread.spawn(move || runtime.block_on(run(context, clients)))
 }
-
-/// Keeps the calling thread to one of the `allowed` cores: the last one for the first worker, as interrupts
-/// are served on the first ones.
-///
-/// Woken for a command, the scheduler looks for an idle core, and takes the thread away from its cache
-/// and from the core where the client has just fallen asleep. On two cores that costs 5 µs a command.
-fn stay_on_one_core(worker: usize, allowed: &CpuSet) -> nix::Result<()> {
-    let mut cores: Vec<_> =
-        (0..CpuSet::count()).filter(|core| allowed.is_set(*core) == Ok(true)).collect();
-    cores.reverse();
-    let Some(core) = cores.get(worker % cores.len().max(1)) else { return Ok(()) };
-    let mut only = CpuSet::new();
-    only.set(*core)?;
-    sched_setaffinity(THIS_THREAD, &only)
-}
-
-/// Source: sched_setaffinity(2).
-const THIS_THREAD: Pid = Pid::from_raw(0);
 
 async fn run(context: SessionContext, mut clients: mpsc::UnboundedReceiver<Accepted>) {
     let sessions = TaskTracker::new();
