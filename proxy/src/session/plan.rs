@@ -226,19 +226,34 @@ impl Plan {
         let (first, second) = (statements.next(), statements.next());
         match (first, second) {
             (Some(first), None) if !wants_wrap(&first, scene) => Self::of_statement(&first, scene),
-            (first, second) => {
-                let mut planner = Planner::new(scene);
-                // The link of such a text is not guarded: a statement that goes alone is told its error.
-                planner.apart = scene.guards && may_name(sql, *b"toc", b"autocommit");
-                for statement in first.into_iter().chain(second).chain(statements) {
-                    if loads_file(&statement) {
-                        return Self::of_load(sql.len());
-                    }
-                    planner.add(&statement);
-                }
-                planner.finish()
-            }
+            (first, second) => Self::of_several(
+                first.into_iter().chain(second).chain(statements),
+                sql,
+                scene,
+                false,
+            ),
         }
+    }
+
+    /// The plan of the `statements` of a text, each of them a step of its own if they are to go `apart`.
+    fn of_several<'a>(
+        statements: impl Iterator<Item = Statement<'a>>,
+        sql: &'a [u8],
+        scene: Scene,
+        apart: bool,
+    ) -> Self {
+        let mut planner = Planner::new(scene, apart);
+        for statement in statements {
+            if loads_file(&statement) {
+                return Self::of_load(sql.len());
+            }
+            if scene.guards && !apart && sets_autocommit(statement.kind) {
+                // The link of such a text is not guarded: a statement that goes alone is told its error.
+                return Self::of_several(Statements::new(sql, scene.dialect), sql, scene, true);
+            }
+            planner.add(&statement);
+        }
+        planner.finish()
     }
 
     /// The plan of a text that has a LOAD DATA LOCAL: the packets of the file go on counting where the
@@ -431,7 +446,7 @@ struct Planner {
 }
 
 impl Planner {
-    fn new(scene: Scene) -> Self {
+    fn new(scene: Scene, apart: bool) -> Self {
         Self {
             plan: Plan::default(),
             body: None,
@@ -440,7 +455,7 @@ impl Planner {
             open: scene.open || !scene.autocommit,
             autocommit: scene.autocommit,
             dirty: scene.dirty,
-            apart: false,
+            apart,
             scene,
         }
     }
@@ -451,7 +466,6 @@ impl Planner {
         self.plan.transaction.extend(transaction);
         let class = Class::of_statement(statement, self.autocommit);
         self.plan.sets_autocommit |= self.open && sets_autocommit(statement.kind);
-        let was_open = self.open;
         if self.scene.guards && self.must_part_from(class) {
             self.flush();
         }
@@ -490,16 +504,11 @@ impl Planner {
                 self.simple &= class != Class::Unknown;
             }
         }
-        if sets_autocommit(statement.kind) {
-            self.open = match autocommit_set_to(statement) {
-                Some(true) => was_open && std::mem::replace(&mut self.autocommit, true),
-                Some(false) => {
-                    self.autocommit = false;
-                    true
-                }
-                // To take it for off costs the wrap of what comes next.
-                None => true,
-            };
+        match autocommit_set_to(statement) {
+            Some(true) if self.autocommit => {}
+            Some(on) => (self.autocommit, self.open) = (on, !on),
+            // To take it for off costs the wrap of what comes next.
+            None => self.open |= sets_autocommit(statement.kind),
         }
         if self.apart {
             self.flush();

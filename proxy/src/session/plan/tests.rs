@@ -79,6 +79,9 @@ fn what_a_text_sets_autocommit_to_holds_for_what_comes_behind_it() {
     assert_eq!(shown(left, icinga(false)), [left]);
     let guards = Scene { guards: true, ..icinga(false) };
     assert_eq!(shown(left, guards), ["SET autocommit=0", "INSERT INTO t VALUES (1)"]);
+    // Only a SET counts: somebody's text must not make a batch go one by one.
+    let told = "INSERT INTO t VALUES ('autocommit=0');INSERT INTO t VALUES (2)";
+    assert_eq!(shown(told, Scene { open: true, ..guards }), [told]);
     // A quoted name is not looked at, and what a transaction is followed by is wrapped as ever.
     let quoted = "SET `sql_mode`='';BEGIN;DELETE FROM t;COMMIT;INSERT INTO t VALUES (1)";
     let begun = "SET `sql_mode`='';BEGIN;DELETE FROM t#";
