@@ -81,6 +81,17 @@ impl Play {
         self.client_sends(&[])
     }
 
+    /// The link is lost, and the client sends this: the next node has applied all that is committed.
+    #[track_caller]
+    fn goes_on_elsewhere(&mut self, command: &[u8]) {
+        self.requests();
+        assert_eq!(self.machine.link_lost(), Ok(()));
+        self.machine.link_up(facts(icinga()));
+        self.client_sends(command);
+        assert_eq!(self.requests(), ["SET STATEMENT wsrep_sync_wait=15 FOR SELECT 1"]);
+        self.node_sends(&rows(1, false));
+    }
+
     /// The requests that the node got since this was last asked.
     fn requests(&mut self) -> Vec<String> {
         texts(&std::mem::take(&mut self.to_node))

@@ -131,7 +131,8 @@ impl Cluster {
     }
 }
 
-fn deadlock() -> ErrPacket {
+/// What Galera says of a conflict.
+pub(super) fn deadlock() -> ErrPacket {
     ErrPacket::new(1213, *b"40001", "Deadlock found when trying to get lock")
 }
 
