@@ -9,12 +9,15 @@ use std::future::{pending, poll_fn};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::task::Poll;
+use std::thread;
+use std::time::{self, Duration, SystemTime, UNIX_EPOCH};
 
 use ido_proxy_protocol::auth::Scramble;
 use ido_proxy_protocol::command::Command;
 use ido_proxy_protocol::err::ErrPacket;
 use ido_proxy_protocol::packet::HEADER_LEN;
+use tokio::task;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 pub(super) use self::loss::Cause;
@@ -30,6 +33,7 @@ use super::link::{Link, LinkError, Profile};
 use super::machine::{Machine, Sending, Stuck, Upward};
 use super::orders::{Phase, Standing};
 use super::owed::Debt;
+use super::polling::{Peer, Polling};
 use super::reason::Reason;
 use super::registry::{SessionGuard, SessionState};
 use super::replica::Reader;
@@ -75,6 +79,8 @@ pub(crate) struct Session {
     pub(super) leaving: bool,
     /// Whether what is to be written to the client waits for more of the same reply.
     pub(super) withhold: Withhold,
+    /// How long to look for bytes before sleeping.
+    pub(super) polling: Polling,
 }
 
 /// What the loop has to do before it waits again.
@@ -157,14 +163,27 @@ impl Session {
                 None => pending().await,
             }
         };
-        let Self { client, link, machine, orders, leaving, withhold, .. } = self;
+        let Self { client, link, machine, orders, leaving, withhold, polling, .. } = self;
+        let peer = if machine.awaits_reply() { Peer::Node } else { Peer::Client };
         let mut wires = Wires { client, link: link.as_mut(), machine, leaving: *leaving, withhold };
-        tokio::select! {
+        let mut wait = polling.begin(peer, time::Instant::now());
+        while wait.looks_again(time::Instant::now()) {
+            if let Poll::Ready(event) = poll_fn(|cx| Poll::Ready(wires.poll(cx))).await {
+                polling.end(&wait, time::Instant::now());
+                return event;
+            }
+            // First other programs, then the other sessions of this worker.
+            thread::yield_now();
+            task::yield_now().await;
+        }
+        let event = tokio::select! {
             biased;
             event = poll_fn(|cx| wires.poll(cx)) => event,
             () = orders.changed() => Event::Orders,
             () = in_time => if machine.is_recovering() { Event::TooLate } else { Event::Look },
-        }
+        };
+        polling.end(&wait, time::Instant::now());
+        event
     }
 
     /// Accounts for what happened, and ends the session where that is what happened.

@@ -5,7 +5,7 @@
 //!   data path.
 //! - [`facade`], [`survey`] — what clients are greeted with, and how it is learned from the nodes.
 //! - [`serve`], [`login`], [`welcome`] — the client proves who it is and is answered.
-//! - [`driver`] — the loop: waits, and moves bytes as the machine says.
+//! - [`driver`] — the loop: waits, and moves bytes as the machine says; [`polling`] — how it waits.
 //! - [`route`], [`plan`] — which commands go to a node, and in which steps.
 //! - [`role`], [`replica`], [`reading`], [`read_only`] — sessions that only read: where they go, and what
 //!   they may not say.
@@ -43,6 +43,7 @@ mod machine;
 pub(crate) mod orders;
 pub(crate) mod owed;
 mod plan;
+mod polling;
 mod read_only;
 mod reading;
 mod reason;

@@ -16,6 +16,7 @@ use super::link::Profile;
 use super::login::{self, LoggedIn, LoginError};
 use super::machine::Machine;
 use super::orders::{Phase, Standing};
+use super::polling::Polling;
 use super::registry::{SessionGuard, SessionId};
 use super::replica::Reader;
 use super::role::{Role, RoleName};
@@ -89,6 +90,7 @@ async fn log_in(
         doom: None,
         loss: None,
         orders: Standing::new(context.orders.clone()),
+        polling: Polling::default(),
         reader: Reader::of(role),
         withhold: Withhold::new(context.clock.clone()),
         context: Arc::new(context),

@@ -110,7 +110,7 @@ async fn ids_that_were_told_are_kept_from_others_as_soon_as_the_primary_is_anoth
 async fn owed(stage: &Stage, owed: bool) {
     let becomes = async {
         while stage.is_owed(7) != owed {
-            tokio::task::yield_now().await;
+            task::yield_now().await;
         }
     };
     timeout(DEADLINE, becomes).await.expect("in time");
@@ -446,7 +446,7 @@ async fn a_client_gets_in_without_a_primary_is_answered_pings_and_its_statement_
     client.send(QUERY, 0).await;
     let held = async {
         while stage.states() != [SessionState::Held] {
-            tokio::task::yield_now().await;
+            task::yield_now().await;
         }
     };
     timeout(DEADLINE, held).await.expect("its statement is held");
