@@ -33,7 +33,7 @@ use super::link::{Link, LinkError, Profile};
 use super::machine::{Machine, Sending, Stuck, Upward};
 use super::orders::{Phase, Standing};
 use super::owed::Debt;
-use super::polling::{Peer, Polling};
+use super::polling::{Awaited, Polling};
 use super::reason::Reason;
 use super::registry::{SessionGuard, SessionState};
 use super::replica::Reader;
@@ -164,9 +164,13 @@ impl Session {
             }
         };
         let Self { client, link, machine, orders, leaving, withhold, polling, .. } = self;
-        let peer = if machine.awaits_reply() { Peer::Node } else { Peer::Client };
+        let awaited = match machine.awaits_reply() {
+            true if withhold.waits() => Awaited::Rest,
+            true => Awaited::Reply,
+            false => Awaited::Command,
+        };
         let mut wires = Wires { client, link: link.as_mut(), machine, leaving: *leaving, withhold };
-        let mut wait = polling.begin(peer, time::Instant::now());
+        let mut wait = polling.begin(awaited, time::Instant::now());
         while wait.looks_again(time::Instant::now()) {
             if let Poll::Ready(event) = poll_fn(|cx| Poll::Ready(wires.poll(cx))).await {
                 polling.end(&wait, time::Instant::now());

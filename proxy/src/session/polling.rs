@@ -12,20 +12,22 @@
 
 use std::time::{Duration, Instant};
 
-/// For whom a session waits.
+/// For what a session waits.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Peer {
-    /// Its next command.
-    Client,
-    /// Its reply.
-    Node,
+pub(super) enum Awaited {
+    /// The client's next command.
+    Command,
+    /// The node's reply.
+    Reply,
+    /// More of a reply whose beginning is withheld, so that nobody waits for it but for its end.
+    Rest,
 }
 
 /// What a session knows of its waits.
 #[derive(Debug, Default)]
 pub(super) struct Polling {
-    client: Habit,
-    node: Habit,
+    commands: Habit,
+    replies: Habit,
     /// Somebody else wants the core: until then every wait is slept through.
     rests_until: Option<Instant>,
 }
@@ -33,7 +35,7 @@ pub(super) struct Polling {
 /// One wait, from its beginning to its end.
 #[derive(Debug)]
 pub(super) struct Wait {
-    peer: Peer,
+    awaited: Awaited,
     began: Instant,
     looked: Instant,
     polls: bool,
@@ -42,10 +44,11 @@ pub(super) struct Wait {
 
 impl Polling {
     /// A wait begins.
-    pub(super) fn begin(&mut self, peer: Peer, now: Instant) -> Wait {
+    pub(super) fn begin(&mut self, awaited: Awaited, now: Instant) -> Wait {
         self.rests_until = self.rests_until.filter(|until| now < *until);
-        let polls = self.rests_until.is_none() && self.habit(peer).is_short();
-        Wait { peer, began: now, looked: now, polls, crowded: false }
+        let short = self.habit(awaited).is_some_and(|habit| habit.is_short());
+        let polls = self.rests_until.is_none() && short;
+        Wait { awaited, began: now, looked: now, polls, crowded: false }
     }
 
     /// A wait is over.
@@ -53,13 +56,16 @@ impl Polling {
         if wait.crowded {
             self.rests_until = Some(now + REST);
         }
-        self.habit(wait.peer).learn(now.duration_since(wait.began));
+        if let Some(habit) = self.habit(wait.awaited) {
+            habit.learn(now.duration_since(wait.began));
+        }
     }
 
-    fn habit(&mut self, peer: Peer) -> &mut Habit {
-        match peer {
-            Peer::Client => &mut self.client,
-            Peer::Node => &mut self.node,
+    fn habit(&mut self, awaited: Awaited) -> Option<&mut Habit> {
+        match awaited {
+            Awaited::Command => Some(&mut self.commands),
+            Awaited::Reply => Some(&mut self.replies),
+            Awaited::Rest => None,
         }
     }
 }
@@ -77,7 +83,7 @@ impl Wait {
     }
 }
 
-/// How long the waits for one peer have been of late.
+/// How long the waits for the same have been of late.
 #[derive(Debug, Default)]
 struct Habit {
     short: u8,
@@ -116,7 +122,7 @@ mod tests {
     /// Waits for the node for `took`, looking every microsecond, and returns for how long it looked.
     fn wait(polling: &mut Polling, now: &mut Instant, took: Duration) -> Duration {
         let began = *now;
-        let mut wait = polling.begin(Peer::Node, began);
+        let mut wait = polling.begin(Awaited::Reply, began);
         while now.duration_since(began) < took && wait.looks_again(*now) {
             *now += Duration::from_micros(1);
         }
@@ -178,13 +184,26 @@ mod tests {
     fn a_client_is_waited_for_as_it_is_used_to() {
         let (mut polling, mut now) = (Polling::default(), Instant::now());
         for _ in 0..100 {
-            let thinking = polling.begin(Peer::Client, now);
+            let thinking = polling.begin(Awaited::Command, now);
             now += LONG;
             polling.end(&thinking, now);
             wait(&mut polling, &mut now, SHORT);
         }
-        assert!(!polling.begin(Peer::Client, now).looks_again(now));
-        assert!(polling.begin(Peer::Node, now).looks_again(now));
+        assert!(!polling.begin(Awaited::Command, now).looks_again(now));
+        assert!(polling.begin(Awaited::Reply, now).looks_again(now));
+    }
+
+    /// A batch of Icinga comes back in 250 parts, each soon after the one before: nothing is gained by any.
+    #[test]
+    fn what_is_withheld_anyway_is_slept_through_and_teaches_nothing() {
+        let (mut polling, mut now) = (Polling::default(), Instant::now());
+        for _ in 0..100 {
+            let mut rest = polling.begin(Awaited::Rest, now);
+            assert!(!rest.looks_again(now));
+            now += SHORT;
+            polling.end(&rest, now);
+        }
+        assert_eq!(wait(&mut polling, &mut now, SHORT), Duration::ZERO);
     }
 
     /// Beside a busy program each look would cost its whole share of the core, milliseconds.
@@ -194,7 +213,7 @@ mod tests {
         for _ in 0..CERTAIN {
             wait(&mut polling, &mut now, SHORT);
         }
-        let mut crowded = polling.begin(Peer::Node, now);
+        let mut crowded = polling.begin(Awaited::Reply, now);
         assert!(crowded.looks_again(now));
         now += LONG;
         assert!(!crowded.looks_again(now), "somebody else had the core");
