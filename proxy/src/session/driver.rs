@@ -164,10 +164,11 @@ impl Session {
             }
         };
         let Self { client, link, machine, orders, leaving, withhold, polling, .. } = self;
+        let sends = link.as_ref().is_some_and(|link| !link.wire.output.is_empty());
         let awaited = match machine.awaits_reply() {
-            true if withhold.waits() => Awaited::Rest,
-            true => Awaited::Reply,
             false => Awaited::Command,
+            true if sends => Awaited::Reply,
+            true => Awaited::Rest,
         };
         let mut wires = Wires { client, link: link.as_mut(), machine, leaving: *leaving, withhold };
         let mut wait = polling.begin(awaited, time::Instant::now());

@@ -17,9 +17,9 @@ use std::time::{Duration, Instant};
 pub(super) enum Awaited {
     /// The client's next command.
     Command,
-    /// The node's reply.
+    /// The node's reply to what goes out now.
     Reply,
-    /// More of a reply whose beginning is withheld, so that nobody waits for it but for its end.
+    /// More of a reply that has begun: most of the time it comes in large pieces, or nobody is told of it before its end.
     Rest,
 }
 
@@ -195,7 +195,7 @@ mod tests {
 
     /// A batch of Icinga comes back in 250 parts, each soon after the one before: nothing is gained by any.
     #[test]
-    fn what_is_withheld_anyway_is_slept_through_and_teaches_nothing() {
+    fn the_rest_of_a_reply_is_slept_for_and_teaches_nothing() {
         let (mut polling, mut now) = (Polling::default(), Instant::now());
         for _ in 0..100 {
             let mut rest = polling.begin(Awaited::Rest, now);
