@@ -142,6 +142,7 @@ impl App {
                     config.users.iter().map(|user| (user.name.clone(), user.password.clone())),
                 )),
                 buffers: Arc::default(),
+                lookout: Arc::default(),
                 caught_up: Arc::default(),
                 clock: Clock::current(),
                 cluster: cluster.clone(),

@@ -39,8 +39,12 @@ impl Sessions {
         let mut queues = Vec::new();
         for index in 0..config.workers {
             let (queue, clients) = mpsc::unbounded_channel();
-            let context =
-                SessionContext { buffers: Arc::default(), warm: Arc::default(), ..context.clone() };
+            let context = SessionContext {
+                buffers: Arc::default(),
+                lookout: Arc::default(),
+                warm: Arc::default(),
+                ..context.clone()
+            };
             workers.push(worker::spawn(index, context, clients)?);
             queues.push(queue);
         }

@@ -16,6 +16,7 @@ use super::link::Dial;
 use super::login::Accounts;
 use super::orders::Orders;
 use super::owed::OwedIds;
+use super::polling::Lookout;
 use super::registry::Registry;
 use super::warm::WarmLinks;
 use super::wire::Buffers;
@@ -55,6 +56,8 @@ pub(crate) struct SessionContext {
     pub(crate) limits: Limits,
     /// When we have killed connections ourselves.
     pub(crate) own_kills: Arc<OwnKills>,
+    /// Who looks for bytes on this worker.
+    pub(crate) lookout: Arc<Lookout>,
     /// What is counted.
     pub(crate) metrics: Arc<SessionMetrics>,
     /// What the sessions are told.

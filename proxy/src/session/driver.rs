@@ -7,6 +7,7 @@
 use std::convert::Infallible;
 use std::future::{pending, poll_fn};
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
@@ -152,7 +153,7 @@ impl Session {
 
     /// Waits until there is something to do.
     async fn event(&mut self) -> Event {
-        // A clock that is read, and a timer that is made, with each command would be seen in its latency.
+        // A timer that is made with each command would be seen in its latency.
         let deadline = match self.machine.is_recovering() {
             true => Some(self.hold_deadline()),
             false => self.gives_up_at().or_else(|| self.look_at()),
@@ -165,29 +166,34 @@ impl Session {
         };
         let Self { client, link, machine, orders, leaving, withhold, polling, .. } = self;
         let sends = link.as_ref().is_some_and(|link| !link.wire.output.is_empty());
-        let awaited = match machine.awaits_reply() {
-            false => Awaited::Command,
-            true if sends => Awaited::Reply,
-            true => Awaited::Rest,
-        };
+        let mut wait = polling.begin(awaited(machine, sends), time::Instant::now());
         let mut wires = Wires { client, link: link.as_mut(), machine, leaving: *leaving, withhold };
-        let mut wait = polling.begin(awaited, time::Instant::now());
-        while wait.looks_again(time::Instant::now()) {
-            if let Poll::Ready(event) = poll_fn(|cx| Poll::Ready(wires.poll(cx))).await {
-                polling.end(&wait, time::Instant::now());
-                return event;
+        let mut happens = pin!(async {
+            tokio::select! {
+                biased;
+                event = poll_fn(|cx| wires.poll(cx)) => event,
+                () = orders.changed() => Event::Orders,
+                () = in_time => if machine.is_recovering() { Event::TooLate } else { Event::Look },
+            }
+        });
+        let event = loop {
+            if !wait.looks_again(time::Instant::now()) {
+                break happens.await;
+            }
+            // All of it: who is never kept waiting must hear of orders and deadlines too.
+            if let Poll::Ready(event) = poll_fn(|cx| Poll::Ready(happens.as_mut().poll(cx))).await {
+                break event;
             }
             // First other programs, then the other sessions of this worker.
             thread::yield_now();
             task::yield_now().await;
-        }
-        let event = tokio::select! {
-            biased;
-            event = poll_fn(|cx| wires.poll(cx)) => event,
-            () = orders.changed() => Event::Orders,
-            () = in_time => if machine.is_recovering() { Event::TooLate } else { Event::Look },
         };
-        polling.end(&wait, time::Instant::now());
+        if matches!(
+            (wait.awaited(), &event),
+            (Awaited::Command, Event::Client(_)) | (Awaited::Reply, Event::Link(_))
+        ) {
+            polling.learn(&wait, time::Instant::now());
+        }
         event
     }
 
@@ -598,6 +604,15 @@ impl Session {
         if !self.client.output.is_empty() {
             drop(timeout(GOODBYE, self.client.flush()).await);
         }
+    }
+}
+
+/// What is waited for by a session whose link is sent something, or is not.
+fn awaited(machine: &Machine, sends: bool) -> Awaited {
+    match machine.awaits_reply() {
+        false => Awaited::Command,
+        true if sends => Awaited::Reply,
+        true => Awaited::Rest,
     }
 }
 

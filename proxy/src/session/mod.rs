@@ -43,7 +43,7 @@ mod machine;
 pub(crate) mod orders;
 pub(crate) mod owed;
 mod plan;
-mod polling;
+pub(crate) mod polling;
 mod read_only;
 mod reading;
 mod reason;

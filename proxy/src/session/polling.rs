@@ -6,30 +6,44 @@
 //! the processors of virtual machines ([halt polling](https://docs.kernel.org/virt/kvm/halt-polling.html)).
 //!
 //! What that costs is bounded: a moment for each wait, and only while most waits are shorter than that;
-//! an idle session sleeps. Between two looks the core is offered to whoever else wants it. If somebody
-//! takes it for longer, then sleeping is the better way to get it back, since the kernel lets who has slept
-//! go first.
+//! an idle session sleeps. One session of a worker looks at a time, which finds the bytes of the others
+//! too. Between two looks the core is offered to whoever else wants it. If somebody takes it for longer,
+//! then sleeping is the better way to get it back, since the kernel lets who has slept go first.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// For what a session waits.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Awaited {
-    /// The client's next command.
+    /// The client's next command, or more of it.
     Command,
     /// The node's reply to what goes out now.
     Reply,
-    /// More of a reply that has begun: most of the time it comes in large pieces, or nobody is told of it before its end.
+    /// Anything else, such as more of a reply: most of the time that comes in large pieces, or nobody is told of it
+    /// before its end.
     Rest,
 }
 
-/// What a session knows of its waits.
+/// Who looks, of all sessions of a worker. The lock is never contended: one thread uses it.
 #[derive(Debug, Default)]
+pub(crate) struct Lookout {
+    post: Mutex<Post>,
+}
+
+#[derive(Debug, Default)]
+struct Post {
+    taken: bool,
+    /// The core is wanted otherwise: until then every wait is slept through.
+    rests_until: Option<Instant>,
+}
+
+/// What a session knows of its waits.
+#[derive(Debug)]
 pub(super) struct Polling {
+    lookout: Arc<Lookout>,
     commands: Habit,
     replies: Habit,
-    /// Somebody else wants the core: until then every wait is slept through.
-    rests_until: Option<Instant>,
 }
 
 /// One wait, from its beginning to its end.
@@ -38,24 +52,52 @@ pub(super) struct Wait {
     awaited: Awaited,
     began: Instant,
     looked: Instant,
-    polls: bool,
-    crowded: bool,
+    /// Held while it looks.
+    post: Option<OnPost>,
+}
+
+/// Nobody else looks until this is dropped.
+#[derive(Debug)]
+struct OnPost(Arc<Lookout>);
+
+impl Lookout {
+    /// Lets one session look, unless the core is wanted otherwise.
+    fn take(self: &Arc<Self>, now: Instant) -> Option<OnPost> {
+        let mut post = self.lock();
+        let rests = post.rests_until.is_some_and(|until| now < until);
+        if rests || post.taken {
+            return None;
+        }
+        post.taken = true;
+        Some(OnPost(Arc::clone(self)))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Post> {
+        self.post.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for OnPost {
+    fn drop(&mut self) {
+        self.0.lock().taken = false;
+    }
 }
 
 impl Polling {
-    /// A wait begins.
-    pub(super) fn begin(&mut self, awaited: Awaited, now: Instant) -> Wait {
-        self.rests_until = self.rests_until.filter(|until| now < *until);
-        let short = self.habit(awaited).is_some_and(|habit| habit.is_short());
-        let polls = self.rests_until.is_none() && short;
-        Wait { awaited, began: now, looked: now, polls, crowded: false }
+    /// Of a session whose worker has this `lookout`.
+    pub(super) fn new(lookout: Arc<Lookout>) -> Self {
+        Self { lookout, commands: Habit::default(), replies: Habit::default() }
     }
 
-    /// A wait is over.
-    pub(super) fn end(&mut self, wait: &Wait, now: Instant) {
-        if wait.crowded {
-            self.rests_until = Some(now + REST);
-        }
+    /// A wait begins.
+    pub(super) fn begin(&mut self, awaited: Awaited, now: Instant) -> Wait {
+        let short = self.habit(awaited).is_some_and(|habit| habit.is_short());
+        let post = if short { self.lookout.take(now) } else { None };
+        Wait { awaited, began: now, looked: now, post }
+    }
+
+    /// A wait ended with what was waited for.
+    pub(super) fn learn(&mut self, wait: &Wait, now: Instant) {
         if let Some(habit) = self.habit(wait.awaited) {
             habit.learn(now.duration_since(wait.began));
         }
@@ -71,15 +113,23 @@ impl Polling {
 }
 
 impl Wait {
+    /// For what.
+    pub(super) fn awaited(&self) -> Awaited {
+        self.awaited
+    }
+
     /// Whether to look once more before sleeping.
     pub(super) fn looks_again(&mut self, now: Instant) -> bool {
-        if !self.polls {
-            return false;
+        let Some(OnPost(lookout)) = &self.post else { return false };
+        let crowded = now.duration_since(self.looked) >= MOMENT;
+        if crowded {
+            lookout.lock().rests_until = Some(now + REST);
         }
-        self.crowded |= now.duration_since(self.looked) >= MOMENT;
         self.looked = now;
-        self.polls = !self.crowded && now.duration_since(self.began) < MOMENT;
-        self.polls
+        if crowded || now.duration_since(self.began) >= MOMENT {
+            self.post = None;
+        }
+        self.post.is_some()
     }
 }
 
@@ -103,11 +153,11 @@ impl Habit {
 /// How long to look before sleeping.
 const MOMENT: Duration = Duration::from_micros(200);
 
-/// How long to leave it be once another program has wanted the core.
+/// How long to leave it be once other programs, or other sessions, had work for the core.
 const REST: Duration = Duration::from_millis(250);
 
 /// After so many short waits the next one is taken to be short.
-const LIKELY: u8 = 2;
+const LIKELY: u8 = 3;
 
 /// More short waits than this are not remembered: one long wait in four changes nothing, one in two ends the polling.
 const CERTAIN: u8 = 8;
@@ -119,6 +169,10 @@ mod tests {
     const SHORT: Duration = Duration::from_micros(20);
     const LONG: Duration = Duration::from_millis(3);
 
+    fn polling() -> Polling {
+        Polling::new(Arc::default())
+    }
+
     /// Waits for the node for `took`, looking every microsecond, and returns for how long it looked.
     fn wait(polling: &mut Polling, now: &mut Instant, took: Duration) -> Duration {
         let began = *now;
@@ -128,14 +182,14 @@ mod tests {
         }
         let looked = now.duration_since(began);
         *now = began + took;
-        polling.end(&wait, *now);
+        polling.learn(&wait, *now);
         looked
     }
 
     /// An idle session would burn a core.
     #[test]
     fn nobody_polls_who_has_not_been_answered_soon() {
-        let (mut polling, mut now) = (Polling::default(), Instant::now());
+        let (mut polling, mut now) = (polling(), Instant::now());
         for _ in 0..100 {
             assert_eq!(wait(&mut polling, &mut now, LONG), Duration::ZERO);
         }
@@ -144,7 +198,7 @@ mod tests {
     /// Each command would be as slow as if the thread slept.
     #[test]
     fn who_is_answered_soon_polls_to_the_answer() {
-        let (mut polling, mut now) = (Polling::default(), Instant::now());
+        let (mut polling, mut now) = (polling(), Instant::now());
         for _ in 0..LIKELY {
             assert_eq!(wait(&mut polling, &mut now, SHORT), Duration::ZERO);
         }
@@ -156,7 +210,7 @@ mod tests {
     /// A COMMIT takes a round trip to the other nodes, and stands behind many statements that do not.
     #[test]
     fn a_long_wait_now_and_then_changes_nothing_and_costs_a_moment() {
-        let (mut polling, mut now) = (Polling::default(), Instant::now());
+        let (mut polling, mut now) = (polling(), Instant::now());
         for _ in 0..CERTAIN {
             wait(&mut polling, &mut now, SHORT);
         }
@@ -171,22 +225,56 @@ mod tests {
     /// Icinga would cost its master a core for as long as the primary is slow.
     #[test]
     fn a_node_that_became_slow_is_polled_a_few_times_more() {
-        let (mut polling, mut now) = (Polling::default(), Instant::now());
+        let (mut polling, mut now) = (polling(), Instant::now());
         for _ in 0..100 {
             wait(&mut polling, &mut now, SHORT);
         }
         let looked: Duration = (0..100).map(|_| wait(&mut polling, &mut now, LONG)).sum();
-        assert_eq!(looked, MOMENT * 3);
+        assert_eq!(looked, MOMENT * 2);
+    }
+
+    /// Each look would be for nothing, since it is the long waits that it would meet.
+    #[test]
+    fn where_one_wait_in_two_is_long_the_polling_ends() {
+        let (mut polling, mut now) = (polling(), Instant::now());
+        for _ in 0..CERTAIN {
+            wait(&mut polling, &mut now, SHORT);
+        }
+        for _ in 0..4 {
+            wait(&mut polling, &mut now, LONG);
+            wait(&mut polling, &mut now, SHORT);
+        }
+        for _ in 0..100 {
+            assert_eq!(wait(&mut polling, &mut now, LONG), Duration::ZERO);
+            wait(&mut polling, &mut now, SHORT);
+        }
+    }
+
+    /// A hundred sessions would look in turns, and each have its bytes after all the others' looks.
+    #[test]
+    fn one_session_of_a_worker_looks_at_a_time() {
+        let lookout = Arc::default();
+        let mut now = Instant::now();
+        let [mut one, mut other] = [(); 2].map(|()| Polling::new(Arc::clone(&lookout)));
+        for _ in 0..LIKELY {
+            wait(&mut one, &mut now, SHORT);
+            wait(&mut other, &mut now, SHORT);
+        }
+        let mut looking = one.begin(Awaited::Reply, now);
+        assert!(looking.looks_again(now));
+        assert!(!other.begin(Awaited::Reply, now).looks_again(now));
+        drop(looking);
+        assert!(other.begin(Awaited::Reply, now).looks_again(now));
     }
 
     /// A client that thinks long between its commands would have their answers come slowly too.
     #[test]
     fn a_client_is_waited_for_as_it_is_used_to() {
-        let (mut polling, mut now) = (Polling::default(), Instant::now());
+        let (mut polling, mut now) = (polling(), Instant::now());
         for _ in 0..100 {
             let thinking = polling.begin(Awaited::Command, now);
             now += LONG;
-            polling.end(&thinking, now);
+            polling.learn(&thinking, now);
             wait(&mut polling, &mut now, SHORT);
         }
         assert!(!polling.begin(Awaited::Command, now).looks_again(now));
@@ -196,12 +284,12 @@ mod tests {
     /// A batch of Icinga comes back in 250 parts, each soon after the one before: nothing is gained by any.
     #[test]
     fn the_rest_of_a_reply_is_slept_for_and_teaches_nothing() {
-        let (mut polling, mut now) = (Polling::default(), Instant::now());
+        let (mut polling, mut now) = (polling(), Instant::now());
         for _ in 0..100 {
             let mut rest = polling.begin(Awaited::Rest, now);
             assert!(!rest.looks_again(now));
             now += SHORT;
-            polling.end(&rest, now);
+            polling.learn(&rest, now);
         }
         assert_eq!(wait(&mut polling, &mut now, SHORT), Duration::ZERO);
     }
@@ -209,7 +297,7 @@ mod tests {
     /// Beside a busy program each look would cost its whole share of the core, milliseconds.
     #[test]
     fn who_lost_the_core_sleeps_for_a_while() {
-        let (mut polling, mut now) = (Polling::default(), Instant::now());
+        let (mut polling, mut now) = (polling(), Instant::now());
         for _ in 0..CERTAIN {
             wait(&mut polling, &mut now, SHORT);
         }
@@ -217,7 +305,8 @@ mod tests {
         assert!(crowded.looks_again(now));
         now += LONG;
         assert!(!crowded.looks_again(now), "somebody else had the core");
-        polling.end(&crowded, now);
+        polling.learn(&crowded, now);
+        drop(crowded);
         let rested = now;
         while now.duration_since(rested) + SHORT < REST {
             assert_eq!(wait(&mut polling, &mut now, SHORT), Duration::ZERO);

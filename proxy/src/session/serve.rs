@@ -90,7 +90,7 @@ async fn log_in(
         doom: None,
         loss: None,
         orders: Standing::new(context.orders.clone()),
-        polling: Polling::default(),
+        polling: Polling::new(Arc::clone(&context.lookout)),
         reader: Reader::of(role),
         withhold: Withhold::new(context.clock.clone()),
         context: Arc::new(context),

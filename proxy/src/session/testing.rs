@@ -74,6 +74,7 @@ impl Stage {
             tls: None,
             accounts: Arc::new(Accounts::new([("icinga".into(), SecretString::from("secret"))])),
             buffers: Arc::default(),
+            lookout: Arc::default(),
             caught_up: Arc::default(),
             clock: Clock::current(),
             cluster: ClusterHandle::scripted(watched, node, Arc::clone(&suspected)),

@@ -434,6 +434,30 @@ async fn an_idle_session_leaves_at_once_and_a_stuck_one_when_time_is_up() {
     session.await.unwrap();
 }
 
+/// Its waits are too short to sleep. Two nodes would be written to for as long as the client is busy, and the daemon
+/// would not end.
+#[tokio::test]
+async fn a_session_that_never_sleeps_hears_of_orders_all_the_same() {
+    const GOODBYE: &[u8] = b"\x01";
+    // Where a wait happens to be long it hears in any case, so once would say little.
+    for _ in 0..20 {
+        let stage = Stage::new(DEADLINE).await;
+        let (mut client, mut node, _session) = stage.begin(icinga()).await;
+        for commands in 0.. {
+            assert!(commands < 103, "it stays at a node that was left");
+            if commands == 100 {
+                stage.set_primary(Some(stage.next_node()));
+            }
+            client.send(QUERY, 0).await;
+            if node.read().await.payload == GOODBYE {
+                break;
+            }
+            node.send(&ok(StatusFlags::AUTOCOMMIT), 1).await;
+            client.read().await;
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_client_gets_in_without_a_primary_is_answered_pings_and_its_statement_waits() {
     let stage = Stage::new(DEADLINE).await;
