@@ -186,6 +186,15 @@ mod tests {
         looked
     }
 
+    /// A session all of whose waits have been short.
+    fn practised() -> (Polling, Instant) {
+        let (mut polling, mut now) = (polling(), Instant::now());
+        for _ in 0..CERTAIN {
+            wait(&mut polling, &mut now, SHORT);
+        }
+        (polling, now)
+    }
+
     /// An idle session would burn a core.
     #[test]
     fn nobody_polls_who_has_not_been_answered_soon() {
@@ -210,10 +219,7 @@ mod tests {
     /// A COMMIT takes a round trip to the other nodes, and stands behind many statements that do not.
     #[test]
     fn a_long_wait_now_and_then_changes_nothing_and_costs_a_moment() {
-        let (mut polling, mut now) = (polling(), Instant::now());
-        for _ in 0..CERTAIN {
-            wait(&mut polling, &mut now, SHORT);
-        }
+        let (mut polling, mut now) = practised();
         for _ in 0..100 {
             assert_eq!(wait(&mut polling, &mut now, LONG), MOMENT);
             for _ in 0..3 {
@@ -225,10 +231,7 @@ mod tests {
     /// Icinga would cost its master a core for as long as the primary is slow.
     #[test]
     fn a_node_that_became_slow_is_polled_a_few_times_more() {
-        let (mut polling, mut now) = (polling(), Instant::now());
-        for _ in 0..100 {
-            wait(&mut polling, &mut now, SHORT);
-        }
+        let (mut polling, mut now) = practised();
         let looked: Duration = (0..100).map(|_| wait(&mut polling, &mut now, LONG)).sum();
         assert_eq!(looked, MOMENT * 2);
     }
@@ -236,10 +239,7 @@ mod tests {
     /// Each look would be for nothing, since it is the long waits that it would meet.
     #[test]
     fn where_one_wait_in_two_is_long_the_polling_ends() {
-        let (mut polling, mut now) = (polling(), Instant::now());
-        for _ in 0..CERTAIN {
-            wait(&mut polling, &mut now, SHORT);
-        }
+        let (mut polling, mut now) = practised();
         for _ in 0..4 {
             wait(&mut polling, &mut now, LONG);
             wait(&mut polling, &mut now, SHORT);
@@ -297,10 +297,7 @@ mod tests {
     /// Beside a busy program each look would cost its whole share of the core, milliseconds.
     #[test]
     fn who_lost_the_core_sleeps_for_a_while() {
-        let (mut polling, mut now) = (polling(), Instant::now());
-        for _ in 0..CERTAIN {
-            wait(&mut polling, &mut now, SHORT);
-        }
+        let (mut polling, mut now) = practised();
         let mut crowded = polling.begin(Awaited::Reply, now);
         assert!(crowded.looks_again(now));
         now += LONG;
