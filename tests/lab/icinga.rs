@@ -118,9 +118,9 @@ impl Icinga {
     /// SIGTERM: it writes what it has and ends. Afterwards rows can be counted.
     ///
     /// # Errors
-    /// When it does not end within a minute, or ends with a failure.
+    /// When it does not end within five minutes, or ends with a failure.
     pub async fn end(&self) -> Result<()> {
-        self.part.term().await
+        self.part.term_within(LAST_WORDS).await
     }
 
     /// Its process: id, log, signals.
@@ -245,6 +245,10 @@ fn configuration(spec: &IcingaSpec) -> String {
 
 /// What it says once it is connected and has written its objects.
 const CONNECTED: &str = "Finished reconnecting to 'ido-mysql'";
+
+/// How long it may take to write what it has: after a first dump, some hundred thousand statements, on a
+/// machine that others use too.
+const LAST_WORDS: Duration = Duration::from_secs(300);
 
 /// Whom Debian's Icinga runs as.
 const USER: &str = "nagios";

@@ -82,8 +82,16 @@ impl Part {
     /// # Errors
     /// When it does not run, does not end within a minute, or ends with a failure.
     pub async fn term(&self) -> Result<()> {
+        self.term_within(OBEY).await
+    }
+
+    /// As [`Part::term`], of one that has work to end first.
+    ///
+    /// # Errors
+    /// When it does not run, does not end within `deadline`, or ends with a failure.
+    pub async fn term_within(&self, deadline: Duration) -> Result<()> {
         let process = self.process()?;
-        let ended = process.terminate(OBEY).await?;
+        let ended = process.terminate(deadline).await?;
         if ended.success() {
             return Ok(());
         }
