@@ -5,10 +5,12 @@
 //! virtual machine. So timers that are always set, or while a client is served, are another
 //! runtime's. What is rare, as a login or the way back after a loss, need not care.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 
 /// The runtime that keeps the time.
 #[derive(Clone, Debug)]
@@ -31,6 +33,40 @@ impl Clock {
     }
 }
 
+/// A timer for what is often waited for and seldom for long. To set a timer costs two system calls, so it is left to
+/// run when a wait is over, and rings in the next one: a wait may be shorter than it was set for, and is never
+/// longer.
+#[derive(Debug)]
+pub(super) struct Alarm {
+    timer: Option<Pin<Box<Sleep>>>,
+    clock: Clock,
+}
+
+impl Alarm {
+    /// It runs on `clock`, and is not set yet.
+    pub(super) fn new(clock: Clock) -> Self {
+        Self { timer: None, clock }
+    }
+
+    /// Rings within `time` from now.
+    pub(super) fn set(&mut self, time: Duration) {
+        let now = Instant::now();
+        match &mut self.timer {
+            Some(timer) if timer.deadline() > now => {}
+            Some(timer) => timer.as_mut().reset(now + time),
+            timer @ None => *timer = Some(Box::pin(self.clock.sleep(time))),
+        }
+    }
+
+    /// Whether it has rung since it was set. If not, a waker is left for when it does.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.timer {
+            Some(timer) => timer.as_mut().poll(cx),
+            None => Poll::Pending,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::thread;
@@ -47,7 +83,7 @@ mod tests {
             let runtime = runtime::Builder::new_current_thread().build().unwrap();
             let mut timer = Box::pin(clock.sleep(Duration::from_millis(1)));
             runtime.block_on(&mut timer);
-            timer.as_mut().reset(tokio::time::Instant::now() + Duration::from_millis(1));
+            timer.as_mut().reset(Instant::now() + Duration::from_millis(1));
             runtime.block_on(timer);
         });
         tokio::task::spawn_blocking(|| worker.join()).await.unwrap().unwrap();

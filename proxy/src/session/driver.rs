@@ -31,6 +31,7 @@ use super::exchange::queue_packet;
 use super::failover::Loss;
 use super::journal::store::Cursor;
 use super::link::{Link, LinkError, Profile};
+use super::low_water::LowWater;
 use super::machine::{Machine, Sending, Stuck, Upward};
 use super::orders::{Phase, Standing};
 use super::owed::Debt;
@@ -80,6 +81,8 @@ pub(crate) struct Session {
     pub(super) leaving: bool,
     /// Whether what is to be written to the client waits for more of the same reply.
     pub(super) withhold: Withhold,
+    /// Whether a single reply wakes the session.
+    pub(super) low_water: LowWater,
     /// How long to look for bytes before sleeping.
     pub(super) polling: Polling,
 }
@@ -164,10 +167,14 @@ impl Session {
                 None => pending().await,
             }
         };
-        let Self { client, link, machine, orders, leaving, withhold, polling, .. } = self;
+        let Self { client, link, machine, orders, leaving, withhold, low_water, polling, .. } =
+            self;
+        let mut link = link.as_mut();
         let sends = link.as_ref().is_some_and(|link| !link.wire.output.is_empty());
-        let mut wait = polling.begin(awaited(machine, sends), time::Instant::now());
-        let mut wires = Wires { client, link: link.as_mut(), machine, leaving: *leaving, withhold };
+        let due = machine.replies_due();
+        let many = link.as_mut().is_some_and(|link| low_water.decide(due, &mut link.wire));
+        let mut wait = polling.begin(awaited(machine, sends && !many), time::Instant::now());
+        let mut wires = Wires { client, link, machine, leaving: *leaving, withhold, low_water };
         let mut happens = pin!(async {
             tokio::select! {
                 biased;
@@ -607,7 +614,7 @@ impl Session {
     }
 }
 
-/// What is waited for by a session whose link is sent something, or is not.
+/// What is waited for by a session whose link is sent something that is soon answered, or is not.
 fn awaited(machine: &Machine, sends: bool) -> Awaited {
     match machine.awaits_reply() {
         false => Awaited::Command,

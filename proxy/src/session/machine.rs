@@ -575,6 +575,15 @@ impl Machine {
         matches!(&self.state, State::Busy(exchange) if exchange.sent)
     }
 
+    /// How many replies the node owes at least for the request on the link, should none of its statements fail.
+    /// None where that is not known.
+    pub(crate) fn replies_due(&self) -> usize {
+        match &self.state {
+            State::Busy(exchange) => exchange.replies_due(),
+            _ => 0,
+        }
+    }
+
     /// The sequence id that an error of our own would bear as the reply to the command in hand;
     /// `None` when no command waits, or when a part of its reply is with the client already.
     pub(crate) fn error_sequence(&self) -> Option<u8> {

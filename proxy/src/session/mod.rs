@@ -16,7 +16,7 @@
 //!   that lie ready at the next one.
 //! - [`owed`], [`failover`] — ids that are not to be had after a failover, and how long it took.
 //! - [`end`] — why a session ended.
-//! - [`wire`], [`stream`], [`unix_stream`], [`exchange`] — bytes; [`withhold`] — when they may wait.
+//! - [`wire`], [`stream`], [`unix_stream`], [`exchange`] — bytes; [`withhold`], [`low_water`] — when they may wait.
 //! - [`orders`], [`context`], [`registry`], [`clock`] — what sessions share with the rest of the daemon.
 
 pub(crate) mod acceptor;
@@ -39,6 +39,7 @@ pub(crate) mod journal;
 pub(crate) mod link;
 pub(crate) mod listener;
 pub(crate) mod login;
+mod low_water;
 mod machine;
 pub(crate) mod orders;
 pub(crate) mod owed;

@@ -14,6 +14,7 @@ use super::fence::Fence;
 use super::journal::store::Store;
 use super::link::Profile;
 use super::login::{self, LoggedIn, LoginError};
+use super::low_water::LowWater;
 use super::machine::Machine;
 use super::orders::{Phase, Standing};
 use super::polling::Polling;
@@ -93,6 +94,7 @@ async fn log_in(
         polling: Polling::new(Arc::clone(&context.lookout)),
         reader: Reader::of(role),
         withhold: Withhold::new(context.clock.clone()),
+        low_water: LowWater::new(context.clock.clone()),
         context: Arc::new(context),
         entry,
         client,

@@ -7,6 +7,9 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::SetUsize;
+use nix::{libc, setsockopt_impl};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite as _, Interest, ReadBuf};
 use tokio::net::TcpStream;
@@ -76,6 +79,19 @@ impl Stream {
             Self::Tls(tls) => closed(tls.stream.get_ref().0),
             Self::Unix(stream) => stream.peer_has_closed(),
         }
+    }
+
+    /// From how many bytes on, or the end, a socket counts as readable (`SO_RCVLOWAT`).
+    ///
+    /// # Errors
+    /// It is a Unix socket, for which Linux has no such thing; or the kernel's.
+    pub(super) fn set_low_water(&self, bytes: usize) -> io::Result<()> {
+        let stream = match self {
+            Self::Tcp(stream) => stream,
+            Self::Tls(tls) => tls.stream.get_ref().0,
+            Self::Unix(_) => return Err(io::ErrorKind::Unsupported.into()),
+        };
+        Ok(setsockopt(stream, LowWaterMark, &bytes)?)
     }
 
     /// Whether a read is likely to bring something, or the end.
@@ -153,6 +169,12 @@ fn set_tcp_options(stream: &TcpStream) -> io::Result<()> {
         .with_retries(KEEPALIVE_RETRIES);
     SockRef::from(stream).set_tcp_keepalive(&keepalive)
 }
+
+/// `SO_RCVLOWAT`, socket(7).
+#[derive(Clone, Copy, Debug)]
+struct LowWaterMark;
+
+setsockopt_impl!(LowWaterMark, libc::SOL_SOCKET, libc::SO_RCVLOWAT, usize, SetUsize);
 
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);

@@ -26,17 +26,19 @@ pub(crate) struct Wire {
     pub(crate) input: BytesMut,
     /// To be written.
     pub(crate) output: BytesMut,
+    low_water: usize,
     buffers: Arc<Buffers>,
 }
 
 impl Wire {
     /// Wraps a connected socket.
     pub(crate) fn new(stream: Stream, buffers: Arc<Buffers>) -> Self {
-        Self { stream, input: BytesMut::new(), output: BytesMut::new(), buffers }
+        Self { stream, input: BytesMut::new(), output: BytesMut::new(), low_water: 1, buffers }
     }
 
     /// The socket alone, if nothing is under way.
-    pub(crate) fn into_stream(self) -> Option<Stream> {
+    pub(crate) fn into_stream(mut self) -> Option<Stream> {
+        self.set_low_water(1);
         (self.input.is_empty() && self.output.is_empty()).then_some(self.stream)
     }
 
@@ -73,12 +75,25 @@ impl Wire {
 
     /// [`Self::poll_fill`] as a future, for the phases that are strictly request and response.
     pub(crate) async fn fill(&mut self) -> io::Result<usize> {
+        self.set_low_water(1);
         poll_fn(|cx| self.poll_fill(cx)).await
     }
 
     /// [`Self::poll_flush`] as a future.
     pub(crate) async fn flush(&mut self) -> io::Result<()> {
         poll_fn(|cx| self.poll_flush(cx)).await
+    }
+
+    /// How many bytes must have come before whoever waits for them is woken: 1 at most times.
+    pub(super) fn low_water(&self) -> usize {
+        self.low_water
+    }
+
+    /// Changes that. Where the kernel does not want to, it stays as it is.
+    pub(super) fn set_low_water(&mut self, bytes: usize) {
+        if bytes != self.low_water && self.stream.set_low_water(bytes).is_ok() {
+            self.low_water = bytes;
+        }
     }
 
     /// Whether the peer has closed its side, be it behind bytes not yet read.

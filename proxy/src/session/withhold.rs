@@ -5,28 +5,22 @@
 //! client once. An OK that announces another result lets it be known that the reply goes on. The end
 //! of a reply never waits; what a slow statement would hold up is told after [`LONGEST`].
 
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::Context;
 use std::time::Duration;
 
-use tokio::time::{Instant, Sleep};
-
-use super::clock::Clock;
+use super::clock::{Alarm, Clock};
 
 /// Whether the client's output of one session waits.
 #[derive(Debug)]
 pub(super) struct Withhold {
     waits: bool,
-    /// Left to run when the wait is over: to set a timer costs two system calls, and the next wait is
-    /// not far. So a wait may be shorter than [`LONGEST`].
-    timer: Option<Pin<Box<Sleep>>>,
-    clock: Clock,
+    alarm: Alarm,
 }
 
 impl Withhold {
     /// Nothing waits yet; `clock` will end what does.
     pub(super) fn new(clock: Clock) -> Self {
-        Self { waits: false, timer: None, clock }
+        Self { waits: false, alarm: Alarm::new(clock) }
     }
 
     /// Decides anew. `continues` says that another result was announced, `ready` how many bytes lie
@@ -34,12 +28,7 @@ impl Withhold {
     pub(super) fn decide(&mut self, continues: bool, ready: usize) {
         let waits = continues && ready < MOST;
         if waits && !self.waits {
-            let now = Instant::now();
-            match &mut self.timer {
-                Some(timer) if timer.deadline() > now => {}
-                Some(timer) => timer.as_mut().reset(now + LONGEST),
-                timer @ None => *timer = Some(Box::pin(self.clock.sleep(LONGEST))),
-            }
+            self.alarm.set(LONGEST);
         }
         self.waits = waits;
     }
@@ -51,10 +40,7 @@ impl Withhold {
 
     /// Ends a wait that has been long enough, or leaves a waker for when it is.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) {
-        if self.waits
-            && let Some(timer) = &mut self.timer
-            && let Poll::Ready(()) = timer.as_mut().poll(cx)
-        {
+        if self.waits && self.alarm.poll(cx).is_ready() {
             self.waits = false;
         }
     }
@@ -70,6 +56,9 @@ const MOST: usize = 16 * 1024;
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
+    use std::task::Poll;
+
+    use tokio::time::Instant;
 
     use super::*;
 

@@ -324,6 +324,31 @@ async fn the_result_of_a_statement_is_told_before_a_slow_one_behind_it_ends() {
     assert_eq!((last.sequence, last.payload), (2, ok(StatusFlags::AUTOCOMMIT)));
 }
 
+/// While many replies are due the session is not woken for a few bytes; but an error is the last of them.
+#[tokio::test]
+async fn an_error_at_the_beginning_of_a_long_batch_is_told() {
+    let stage = Stage::new(DEADLINE).await;
+    let (mut client, mut node, _session) = stage.begin(icinga()).await;
+    stage.set_in_transaction(&mut client, &mut node).await;
+    let batch = format!("\x03{}", ["UPDATE t SET a = 1"; 100].join(";"));
+    for told in [0, 1, 5] {
+        client.send(batch.as_bytes(), 0).await;
+        if told == 0 {
+            assert_eq!(node.read().await.payload, b"\x03SET autocommit=0");
+            node.send(&ok(StatusFlags::IN_TRANS), 1).await;
+        }
+        assert_eq!(node.read().await.payload, batch.as_bytes());
+        for sequence in 1..=told {
+            node.send(&ok(StatusFlags::IN_TRANS | StatusFlags::MORE_RESULTS), sequence).await;
+        }
+        node.send(&ErrPacket::new(1048, *b"23000", "may not be null").encode(), told + 1).await;
+        for sequence in 1..=told {
+            assert_eq!(client.read().await.sequence, sequence);
+        }
+        assert_eq!(client.read_error().await.code, 1048);
+    }
+}
+
 /// Socket buffers of both connections (tcp(7): at most 6 MB each way by default) and our own.
 const MOST_IN_FLIGHT: usize = 32 << 20;
 

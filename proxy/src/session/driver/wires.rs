@@ -4,6 +4,7 @@ use std::io;
 use std::task::{Context, Poll};
 
 use super::super::link::Link;
+use super::super::low_water::LowWater;
 use super::super::machine::Machine;
 use super::super::wire::Wire;
 use super::super::withhold::Withhold;
@@ -32,13 +33,14 @@ pub(super) struct Wires<'a> {
     pub(super) machine: &'a Machine,
     pub(super) leaving: bool,
     pub(super) withhold: &'a mut Withhold,
+    pub(super) low_water: &'a mut LowWater,
 }
 
 impl Wires<'_> {
     /// Writes what is pending, then reads where there is room. One poll of both sockets; every branch
     /// that returns `Pending` has left its waker.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
-        let Self { client, link, machine, leaving, withhold } = self;
+        let Self { client, link, machine, leaving, withhold, low_water } = self;
         withhold.poll(cx);
         let mut flushed = false;
         if !client.output.is_empty()
@@ -74,6 +76,7 @@ impl Wires<'_> {
                 link.wire.output.clear();
             }
         }
+        low_water.poll(cx, &mut link.wire);
         let may_move_down = client.output.is_empty() || withhold.waits();
         let more_to_move = !client.input.is_empty() && !machine.awaits_reply()
             || !link.wire.input.is_empty() && client.output.is_empty();

@@ -216,6 +216,16 @@ impl Exchange {
         self.running.is_some() || !matches!(self.behind, Behind::Nothing)
     }
 
+    /// As [`super::Machine::replies_due`].
+    pub(super) fn replies_due(&self) -> usize {
+        match (self.step(), &self.running) {
+            (Some(step), Some(running)) if matches!(running.job, Job::Step { .. }) => {
+                step.pieces.len().saturating_sub(running.piece())
+            }
+            _ => 0,
+        }
+    }
+
     /// Whether the client has a part of what several steps tell: where one of them ends is not known any more.
     pub(super) fn is_partly_told(&self) -> bool {
         self.begun && self.steps.len() > 1
