@@ -198,6 +198,11 @@ impl ReplyTracker {
         self.results
     }
 
+    /// Whether a result has begun and not ended.
+    pub const fn is_within_result(&self) -> bool {
+        !matches!(self.state, State::First(_) | State::Done)
+    }
+
     /// Whether the reply is complete.
     pub const fn is_done(&self) -> bool {
         matches!(self.state, State::Done)

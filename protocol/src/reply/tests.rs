@@ -60,6 +60,7 @@ fn the_real_bytes_of_a_query_as_the_documentation_has_them() {
     while !tracker.is_done() {
         let step = tracker.step(&bytes[passed..]).expect("no violation");
         passed += step.covered();
+        assert_eq!(tracker.is_within_result(), passed < bytes.len());
         steps.push(step);
     }
     assert_eq!(

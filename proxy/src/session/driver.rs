@@ -219,6 +219,7 @@ impl Session {
             Event::Link(Err(error)) => self.lose(Cause::Socket(error)),
             Event::Link(Ok(len)) => {
                 self.context.metrics.link_received.increment(len as u64);
+                self.low_water.arrive(len);
                 self.vouch();
                 Ok(())
             }

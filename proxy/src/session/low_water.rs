@@ -2,9 +2,13 @@
 //!
 //! A node sends the OK of each statement of a batch by itself: 250 segments for Icinga's, each of which would wake
 //! this worker, at the cost of both sides. Nobody needs them one by one. While several replies are due, the kernel
-//! is told to wake us from as many bytes on as are sure to come (`SO_RCVLOWAT`, socket(7)): a dozen times for
-//! Icinga's batch, and once for each object of its first dump. An error ends a batch early, and then less comes:
-//! after [`LONGEST`] any byte wakes us.
+//! is told to wake us from as many bytes on as are sure to come (`SO_RCVLOWAT`, socket(7)). An error ends a batch
+//! early, and then less comes: after [`LONGEST`] any byte wakes us. So it does where the bytes lie in a TLS record
+//! that is not complete.
+//!
+//! Who reads nothing acknowledges nothing, and each reply is a segment: a node that may send ten before it hears of
+//! one (RFC 6928) would wait for us, and we for it. So no more pile up than twice those that came the last time,
+//! which is how the node's window grows too.
 
 use std::task::Context;
 use std::time::Duration;
@@ -16,16 +20,34 @@ use super::wire::Wire;
 #[derive(Debug)]
 pub(super) struct LowWater {
     alarm: Alarm,
+    /// Replies that were due when it was decided last.
+    due: usize,
+    /// Bytes that have come since.
+    arrived: usize,
+    /// Bytes of a reply, as they came last.
+    length: usize,
+    /// How many replies may pile up.
+    most: usize,
+    /// Not all that was waited for has come in time.
+    late: bool,
 }
 
 impl LowWater {
     /// Any byte wakes; `clock` ends what is waited for in vain.
     pub(super) fn new(clock: Clock) -> Self {
-        Self { alarm: Alarm::new(clock) }
+        let alarm = Alarm::new(clock);
+        Self { alarm, due: 0, arrived: 0, length: SHORTEST_REPLY, most: FIRST, late: false }
     }
 
-    /// Decides anew, with so many replies due. Returns whether a single reply will wake nobody.
+    /// So many bytes have come from the link.
+    pub(super) fn arrive(&mut self, bytes: usize) {
+        self.arrived += bytes;
+    }
+
+    /// Decides anew, with so many replies due of which nothing was used yet. Returns whether a single one will wake
+    /// nobody.
     pub(super) fn decide(&mut self, due: usize, link: &mut Wire) -> bool {
+        self.learn(due);
         let sure = (due * SHORTEST_REPLY).saturating_sub(link.input.len());
         if due < FEWEST || sure < FEWEST * SHORTEST_REPLY {
             link.set_low_water(1);
@@ -34,8 +56,27 @@ impl LowWater {
         if link.low_water() == 1 {
             self.alarm.set(LONGEST);
         }
-        link.set_low_water(sure.min(MOST));
-        true
+        link.set_low_water(sure.min(self.most * self.length).min(MOST));
+        link.low_water() > 1
+    }
+
+    /// Finds out how long replies are, and how many come at a time.
+    fn learn(&mut self, due: usize) {
+        match self.due.checked_sub(due) {
+            Some(0) => return,
+            Some(ended) => {
+                self.length = (self.arrived / ended).max(SHORTEST_REPLY);
+                self.most = if self.late { ended } else { 2 * ended }.max(FIRST);
+            }
+            None => {
+                // It is another batch.
+                self.length = SHORTEST_REPLY;
+                self.most = FIRST;
+            }
+        }
+        self.late = false;
+        self.due = due;
+        self.arrived = 0;
     }
 
     /// Lets any byte wake us if it has been waited for long enough, or leaves a waker for when it has.
@@ -43,17 +84,22 @@ impl LowWater {
         if link.low_water() > 1 && self.alarm.poll(cx).is_ready() {
             // The kernel tells at once of what is there.
             link.set_low_water(1);
+            self.late = true;
         }
     }
 }
 
 /// How late the error may be noticed that ends a batch.
-const LONGEST: Duration = Duration::from_millis(5);
+const LONGEST: Duration = Duration::from_millis(3);
 
-/// How many replies must be due.
-const FEWEST: usize = 2;
+/// How many replies must be due: texts of two statements are rather polled for.
+const FEWEST: usize = 3;
 
-/// How many bytes may pile up in the kernel, so that the node need not wait for room.
+/// How many replies may pile up in the kernel at the beginning of a batch. Their length is a guess, so it is well below
+/// ten.
+const FIRST: usize = 6;
+
+/// How many bytes may pile up, so that there is room for more.
 const MOST: usize = 4 * 1024;
 
 /// The packet of an OK without a word: header, five fields of a byte, and two of two bytes
@@ -82,9 +128,12 @@ mod tests {
         (wire(node.unwrap().0), wire(link.unwrap()))
     }
 
+    /// Each in a segment of its own, as a node does.
     async fn send(node: &mut Wire, replies: usize) {
-        node.push(&vec![0; replies * SHORTEST_REPLY]);
-        node.flush().await.unwrap();
+        for _ in 0..replies {
+            node.push(&[0; SHORTEST_REPLY]);
+            node.flush().await.unwrap();
+        }
     }
 
     /// Waits for bytes from the link as a session does.
@@ -98,11 +147,11 @@ mod tests {
 
     /// This is what it is for: else each of Icinga's statements would cost a wake.
     #[tokio::test]
-    async fn a_reply_of_many_wakes_nobody() {
+    async fn a_reply_of_several_wakes_nobody() {
         let ((mut node, mut link), (mut other, mut witness)) = (pair().await, pair().await);
         let mut low_water = LowWater::new(Clock::current());
-        assert!(low_water.decide(100, &mut link));
-        send(&mut node, 99).await;
+        assert!(low_water.decide(FIRST, &mut link));
+        send(&mut node, FIRST - 1).await;
         send(&mut other, 1).await;
         witness.fill().await.unwrap();
         // What came before that would be known by now.
@@ -110,10 +159,35 @@ mod tests {
         assert!(filled.is_pending(), "{filled:?}");
         send(&mut node, 1).await;
         let filled = timeout(DEADLINE, poll_fn(|cx| link.poll_fill(cx))).await;
-        assert_eq!(filled.expect("all are there").unwrap(), 100 * SHORTEST_REPLY);
+        assert_eq!(filled.expect("all are there").unwrap(), FIRST * SHORTEST_REPLY);
         assert!(!low_water.decide(0, &mut link));
         send(&mut node, 1).await;
         assert_eq!(timeout(DEADLINE, poll_fn(|cx| link.poll_fill(cx))).await.unwrap().unwrap(), 11);
+    }
+
+    /// With more than the node may send at a time, both would wait for the alarm; with less, for each reply.
+    #[tokio::test]
+    async fn no_more_replies_pile_up_than_a_node_may_send_unheard() {
+        let (_node, mut link) = pair().await;
+        let mut low_water = LowWater::new(Clock::current());
+        for (due, bytes, late, mark) in [
+            (250, 0, false, 6 * 11),
+            // A few long ones: they say little of how many may come.
+            (248, 72, false, 6 * 36),
+            (248, 10, false, 6 * 36),
+            (240, 254, false, 16 * 33),
+            (220, 660, false, 40 * 33),
+            (210, 330, true, 10 * 33),
+            (110, 15_000, false, 110 * 11),
+            (900, 0, false, 6 * 11),
+            (800, 10_000, false, 4_096),
+            (799, 11, true, 6 * 11),
+        ] {
+            low_water.arrive(bytes);
+            low_water.late = late;
+            assert!(low_water.decide(due, &mut link));
+            assert_eq!(link.low_water(), mark, "{due} due, after {bytes} bytes");
+        }
     }
 
     /// The client of a batch that failed would wait for ever; and what has been read counts.
@@ -122,14 +196,16 @@ mod tests {
         let (mut node, mut link) = pair().await;
         let mut low_water = LowWater::new(Clock::current());
         for _ in 0..3 {
-            assert!(low_water.decide(100, &mut link));
-            send(&mut node, 50).await;
-            assert_eq!(fill(&mut low_water, &mut link).await, 50 * SHORTEST_REPLY);
-            assert!(low_water.decide(100, &mut link), "50 are still to come");
-            assert_eq!(link.low_water(), 50 * SHORTEST_REPLY);
+            assert!(low_water.decide(5, &mut link));
+            send(&mut node, 2).await;
+            while link.input.len() < 2 * SHORTEST_REPLY {
+                fill(&mut low_water, &mut link).await;
+            }
+            assert!(low_water.decide(5, &mut link), "three are still to come");
+            assert_eq!(link.low_water(), 3 * SHORTEST_REPLY);
             send(&mut node, 1).await;
             assert_eq!(fill(&mut low_water, &mut link).await, SHORTEST_REPLY);
-            link.consume(51 * SHORTEST_REPLY);
+            link.consume(3 * SHORTEST_REPLY);
         }
     }
 

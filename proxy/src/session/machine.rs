@@ -575,8 +575,8 @@ impl Machine {
         matches!(&self.state, State::Busy(exchange) if exchange.sent)
     }
 
-    /// How many replies the node owes at least for the request on the link, should none of its statements fail.
-    /// None where that is not known.
+    /// How many replies the node owes at least, from their first byte on, for the request on the link, should none
+    /// of its statements fail. None where that is not known.
     pub(crate) fn replies_due(&self) -> usize {
         match &self.state {
             State::Busy(exchange) => exchange.replies_due(),

@@ -20,8 +20,7 @@ pub(super) enum Awaited {
     Command,
     /// The node's reply to what goes out now.
     Reply,
-    /// Anything else, such as more of a reply: most of the time that comes in large pieces, or nobody is told of it
-    /// before its end.
+    /// Anything else, such as more of a reply: most of the time that comes in large pieces, or several replies at once.
     Rest,
 }
 

@@ -37,8 +37,7 @@ impl Wire {
     }
 
     /// The socket alone, if nothing is under way.
-    pub(crate) fn into_stream(mut self) -> Option<Stream> {
-        self.set_low_water(1);
+    pub(crate) fn into_stream(self) -> Option<Stream> {
         (self.input.is_empty() && self.output.is_empty()).then_some(self.stream)
     }
 

@@ -220,7 +220,8 @@ impl Exchange {
     pub(super) fn replies_due(&self) -> usize {
         match (self.step(), &self.running) {
             (Some(step), Some(running)) if matches!(running.job, Job::Step { .. }) => {
-                step.pieces.len().saturating_sub(running.piece())
+                let begun = usize::from(running.tracker.is_within_result());
+                step.pieces.len().saturating_sub(running.piece() + begun)
             }
             _ => 0,
         }
