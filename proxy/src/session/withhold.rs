@@ -3,7 +3,8 @@
 //! MariaDB sends the OK of each statement of a batch by itself, so Icinga's batch of 250 statements
 //! comes back in 250 segments of 11 bytes. Written together they cost one system call, and wake the
 //! client once. An OK that announces another result lets it be known that the reply goes on. The end
-//! of a reply never waits; what a slow statement would hold up is told after [`LONGEST`].
+//! of a reply never waits; what a slow statement would hold up is told after [`LONGEST`], counted from when it
+//! is noticed here ([`low_water`](super::low_water)).
 
 use std::task::Context;
 use std::time::Duration;
