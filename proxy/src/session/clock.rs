@@ -33,9 +33,8 @@ impl Clock {
     }
 }
 
-/// A timer for what is often waited for and seldom for long. To set a timer costs two system calls, so it is left to
-/// run when a wait is over, and rings in the next one: a wait may be shorter than it was set for, and is never
-/// longer.
+/// A timer for what is often waited for and seldom for long. To take it back and to set it anew costs two system calls;
+/// so it is left to run when a wait is over, and only moved on when the next one begins.
 #[derive(Debug)]
 pub(super) struct Alarm {
     timer: Option<Pin<Box<Sleep>>>,
@@ -48,12 +47,10 @@ impl Alarm {
         Self { timer: None, clock }
     }
 
-    /// Rings within `time` from now.
+    /// Rings in `time` from now, and not before.
     pub(super) fn set(&mut self, time: Duration) {
-        let now = Instant::now();
         match &mut self.timer {
-            Some(timer) if timer.deadline() > now => {}
-            Some(timer) => timer.as_mut().reset(now + time),
+            Some(timer) => timer.as_mut().reset(Instant::now() + time),
             timer @ None => *timer = Some(Box::pin(self.clock.sleep(time))),
         }
     }

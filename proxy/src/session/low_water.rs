@@ -47,26 +47,27 @@ impl LowWater {
     /// Decides anew, with so many replies due of which nothing was used yet. Returns whether a single one will wake
     /// nobody.
     pub(super) fn decide(&mut self, due: usize, link: &mut Wire) -> bool {
-        self.learn(due);
+        let news = self.learn(due);
         let sure = (due * SHORTEST_REPLY).saturating_sub(link.input.len());
         if due < FEWEST || sure < FEWEST * SHORTEST_REPLY {
             link.set_low_water(1);
             return false;
         }
-        if link.low_water() == 1 {
+        if news || link.low_water() == 1 {
             self.alarm.set(LONGEST);
         }
         link.set_low_water(sure.min(self.most * self.length).min(MOST));
         link.low_water() > 1
     }
 
-    /// Finds out how long replies are, and how many come at a time.
-    fn learn(&mut self, due: usize) {
+    /// Finds out how long replies are, and how many come at a time. Returns whether there is anything new.
+    fn learn(&mut self, due: usize) -> bool {
         match self.due.checked_sub(due) {
-            Some(0) => return,
+            Some(0) => return false,
             Some(ended) => {
+                let most = if self.late { ended } else { 2 * ended };
+                self.most = most.max(FIRST);
                 self.length = (self.arrived / ended).max(SHORTEST_REPLY);
-                self.most = if self.late { ended } else { 2 * ended }.max(FIRST);
             }
             None => {
                 // It is another batch.
@@ -77,6 +78,7 @@ impl LowWater {
         self.late = false;
         self.due = due;
         self.arrived = 0;
+        true
     }
 
     /// Lets any byte wake us if it has been waited for long enough, or leaves a waker for when it has.
@@ -196,6 +198,7 @@ mod tests {
         let (mut node, mut link) = pair().await;
         let mut low_water = LowWater::new(Clock::current());
         for _ in 0..3 {
+            low_water.decide(0, &mut link);
             assert!(low_water.decide(5, &mut link));
             send(&mut node, 2).await;
             while link.input.len() < 2 * SHORTEST_REPLY {
@@ -207,6 +210,22 @@ mod tests {
             assert_eq!(fill(&mut low_water, &mut link).await, SHORTEST_REPLY);
             link.consume(3 * SHORTEST_REPLY);
         }
+    }
+
+    /// A node whose statements are slow has not more under way because it was waited for.
+    #[tokio::test]
+    async fn no_more_is_waited_for_than_comes_in_time() {
+        let (mut node, mut link) = pair().await;
+        let mut low_water = LowWater::new(Clock::current());
+        assert!(low_water.decide(100, &mut link));
+        send(&mut node, 5).await;
+        while link.input.len() < 5 * SHORTEST_REPLY {
+            let bytes = fill(&mut low_water, &mut link).await;
+            low_water.arrive(bytes);
+        }
+        link.consume(5 * SHORTEST_REPLY);
+        assert!(low_water.decide(95, &mut link));
+        assert_eq!(link.low_water(), FIRST * SHORTEST_REPLY);
     }
 
     /// A node that dies would not be noticed.

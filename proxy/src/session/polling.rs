@@ -9,8 +9,8 @@
 //! an idle session sleeps. One session of a worker looks at a time, which finds the bytes of the others
 //! too. Between two looks the core is offered to whoever else wants it. If somebody takes it for longer,
 //! then sleeping is the better way to get it back, since the kernel lets who has slept go first. That may have been
-//! for once, as on a virtual machine whose host is busy; so the rest is short at first, and longer each time until
-//! there has been as much looking as resting.
+//! for once, as on a virtual machine whose host is busy; so the rest is short at first, and longer each time that
+//! there has been little looking in between.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -85,8 +85,9 @@ impl Lookout {
 impl Post {
     /// Somebody else had the core.
     fn leave(&mut self, now: Instant) {
-        let again = self.looked_for < self.rest;
-        self.rest = if again { (self.rest * 2).min(LONGEST_REST) } else { SHORTEST_REST };
+        let again = self.looked_for < ENOUGH;
+        self.rest = if again { self.rest * 2 } else { SHORTEST_REST };
+        self.rest = self.rest.clamp(SHORTEST_REST, LONGEST_REST);
         self.rests_until = Some(now + self.rest);
         self.looked_for = Duration::ZERO;
     }
@@ -173,6 +174,9 @@ const MOMENT: Duration = Duration::from_micros(200);
 
 /// How long to leave it be once other programs, or other sessions, had work for the core.
 const SHORTEST_REST: Duration = Duration::from_millis(4);
+
+/// After so much looking it was for once: who works all the time comes back sooner.
+const ENOUGH: Duration = Duration::from_millis(10);
 
 /// How long where they have it all the time.
 const LONGEST_REST: Duration = Duration::from_millis(256);
@@ -343,12 +347,17 @@ mod tests {
         }
     }
 
-    /// Where the core is lost some ten times in a second, be it to a machine's host, nearly all of the gain is left.
+    /// Where the core is lost some ten times in a second, be it to a machine's host, nearly all of the gain is left,
+    /// whatever was before.
     #[test]
     fn who_loses_the_core_now_and_then_hardly_sleeps() {
         let (mut polling, mut now) = practised();
         for _ in 0..10 {
-            assert!(crowd(&mut polling, &mut now) <= SHORTEST_REST + SHORT);
+            crowd(&mut polling, &mut now);
+        }
+        for round in 0..10 {
+            let slept = crowd(&mut polling, &mut now);
+            assert!(round == 0 || slept <= SHORTEST_REST + SHORT, "{slept:?} in round {round}");
             let looks = now;
             while now.duration_since(looks) < Duration::from_millis(50) {
                 assert_eq!(wait(&mut polling, &mut now, SHORT), SHORT);

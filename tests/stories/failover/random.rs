@@ -74,6 +74,9 @@ async fn storm(faults: u64, victims: &[Victim], clients: &[&[Pattern]]) -> Story
         let victim = victims[random.random_range(0..victims.len())];
         let other = random.random_range(0..2);
         let primary = stage.primary().await?;
+        if let Some(tenure) = &mut tenure {
+            tenure.goes_on(&stage).await?;
+        }
         let node = match victim {
             Victim::Primary => primary,
             Victim::Other => stage.others(primary)[other],
@@ -94,9 +97,6 @@ async fn storm(faults: u64, victims: &[Victim], clients: &[&[Pattern]]) -> Story
         let what = format!("fault {number}, {fault:?} of {}", node.name());
         struck.map_err(|error| stage.failure(&what, error.to_string()))?;
         go_on(&writers).await?;
-        if let Some(tenure) = &mut tenure {
-            tenure.goes_on(&stage).await?;
-        }
     }
     for record in stage.balance(writers).await? {
         let (writer, commits, pause) = (record.writer, record.commits, record.longest_pause);
@@ -132,23 +132,29 @@ fn donor_argument(donor: &Node) -> String {
 /// The time of one primary, that may end for a reason alone.
 struct Tenure<'a> {
     primary: &'a Node,
+    /// How often it had ceased to be synced at the last look.
     departures: usize,
+    /// And at the one before: it may take a moment until it is left.
+    before: usize,
 }
 
 impl<'a> Tenure<'a> {
     fn of(primary: &'a Node) -> Result<Self> {
-        Ok(Self { primary, departures: departures(primary)? })
+        let departures = departures(primary)?;
+        Ok(Self { primary, departures, before: departures })
     }
 
     /// It goes on; or else the primary itself says that it was not synced, and another one's has begun.
     async fn goes_on(&mut self, stage: &'a Stage) -> Result<()> {
         let (left, primary) = (self.primary, stage.primary().await?);
+        let departures = departures(left)?;
         if primary.index() == left.index() {
+            self.before = std::mem::replace(&mut self.departures, departures);
             return Ok(());
         }
         let decisions = &stage.proxy().status().await?["decisions"];
         let reason = format!("there was no reason to leave {}: {decisions:#}", left.name());
-        stage.must(departures(left)? > self.departures, reason)?;
+        stage.must(departures > self.before, reason)?;
         *self = Self::of(primary)?;
         Ok(())
     }

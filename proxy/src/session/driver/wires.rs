@@ -76,8 +76,10 @@ impl Wires<'_> {
                 link.wire.output.clear();
             }
         }
-        low_water.poll(cx, &mut link.wire);
         let may_move_down = client.output.is_empty() || withhold.waits();
+        if may_move_down {
+            low_water.poll(cx, &mut link.wire);
+        }
         let more_to_move = !client.input.is_empty() && !machine.awaits_reply()
             || !link.wire.input.is_empty() && client.output.is_empty();
         if flushed && (more_to_move || *leaving) {
