@@ -111,6 +111,7 @@ const SHORTEST_REPLY: usize = 11;
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
+    use std::io;
     use std::sync::Arc;
     use std::task::Poll;
 
@@ -140,10 +141,19 @@ mod tests {
 
     /// Waits for bytes from the link as a session does.
     async fn fill(low_water: &mut LowWater, link: &mut Wire) -> usize {
-        let filled = poll_fn(|cx| {
+        in_time(poll_fn(|cx| {
             low_water.poll(cx, link);
             link.poll_fill(cx)
-        });
+        }))
+        .await
+    }
+
+    /// Waits for as many as the mark says, without an alarm.
+    async fn fill_to_mark(link: &mut Wire) -> usize {
+        in_time(poll_fn(|cx| link.poll_fill(cx))).await
+    }
+
+    async fn in_time(filled: impl Future<Output = io::Result<usize>>) -> usize {
         timeout(DEADLINE, filled).await.expect("it is woken").unwrap()
     }
 
@@ -160,11 +170,10 @@ mod tests {
         let filled = poll_fn(|cx| Poll::Ready(link.poll_fill(cx))).await;
         assert!(filled.is_pending(), "{filled:?}");
         send(&mut node, 1).await;
-        let filled = timeout(DEADLINE, poll_fn(|cx| link.poll_fill(cx))).await;
-        assert_eq!(filled.expect("all are there").unwrap(), FIRST * SHORTEST_REPLY);
+        assert_eq!(fill_to_mark(&mut link).await, FIRST * SHORTEST_REPLY, "all are there");
         assert!(!low_water.decide(0, &mut link));
         send(&mut node, 1).await;
-        assert_eq!(timeout(DEADLINE, poll_fn(|cx| link.poll_fill(cx))).await.unwrap().unwrap(), 11);
+        assert_eq!(fill_to_mark(&mut link).await, SHORTEST_REPLY);
     }
 
     /// With more than the node may send at a time, both would wait for the alarm; with less, for each reply.
@@ -237,8 +246,7 @@ mod tests {
         send(&mut node, 1).await;
         drop(node);
         for expected in [SHORTEST_REPLY, 0] {
-            let filled = timeout(DEADLINE, poll_fn(|cx| link.poll_fill(cx))).await;
-            assert_eq!(filled.expect("it is woken").unwrap(), expected);
+            assert_eq!(fill_to_mark(&mut link).await, expected);
         }
     }
 
@@ -248,8 +256,7 @@ mod tests {
         let (mut node, mut link) = pair().await;
         assert!(LowWater::new(Clock::current()).decide(100, &mut link));
         send(&mut node, 1).await;
-        let filled = timeout(DEADLINE, link.fill()).await;
-        assert_eq!(filled.expect("it is woken").unwrap(), SHORTEST_REPLY);
+        assert_eq!(in_time(link.fill()).await, SHORTEST_REPLY);
     }
 
     const DEADLINE: Duration = Duration::from_secs(10);
