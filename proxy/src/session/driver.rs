@@ -43,6 +43,7 @@ use super::route::{Route, route};
 use super::warm::Seat;
 use super::wire::Wire;
 use super::withhold::Withhold;
+use crate::cluster::NodeAddr;
 use crate::telemetry::metrics::{DoubtOutcome, RecoveryPhase, Refusal};
 
 mod loss;
@@ -297,8 +298,7 @@ impl Session {
             Sending::Stuck(stuck) => return Err(self.stuck(stuck, "its journal was lost")),
             Sending::Finished(told, command) => {
                 self.tell(&told);
-                self.command_done(command);
-                (command == Command::ResetConnection).then_some(Next::ReportState)
+                self.reply_done(command)?
             }
         })
     }
@@ -366,10 +366,7 @@ impl Session {
             return Ok(None);
         }
         match down.done {
-            Some(command) => {
-                self.command_done(command);
-                Ok((command == Command::ResetConnection).then_some(Next::ReportState))
-            }
+            Some(command) => self.reply_done(command),
             None => Ok(None),
         }
     }
@@ -430,7 +427,7 @@ impl Session {
                     }
                     if self.machine.is_idle() {
                         // Nothing comes in reply.
-                        self.command_done(Command::StmtClose);
+                        self.command_done();
                     }
                 }
             }
@@ -452,8 +449,19 @@ impl Session {
         self.entry.begin_command(command);
     }
 
+    /// The client has the whole reply to a command. One that was told that its connection is killed finds it
+    /// closed, as at the node: whether its next command would still reach the node is a matter of luck.
+    fn reply_done(&mut self, command: Command) -> Result<Option<Next>, End> {
+        self.command_done();
+        if self.machine.carried.killed {
+            let node = self.link.as_ref().map_or(NodeAddr::UNKNOWN, |link| link.node);
+            return Err(End::Killed { node });
+        }
+        Ok((command == Command::ResetConnection).then_some(Next::ReportState))
+    }
+
     /// A command is over: this is where a session may be asked to leave.
-    fn command_done(&mut self, _command: Command) {
+    fn command_done(&mut self) {
         self.entry.set_state(SessionState::Idle);
         self.entry.set_in_transaction(self.machine.in_transaction());
         self.entry.set_stays(self.machine.carried.stuck());

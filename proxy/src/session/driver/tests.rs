@@ -208,6 +208,22 @@ async fn a_connection_that_was_killed_at_its_node_is_not_opened_again() {
     session.await.unwrap();
 }
 
+/// Its next command may be on its way to the node before that has closed. It must not be served on another link
+/// as if nothing had happened.
+#[tokio::test]
+async fn who_is_told_that_its_connection_was_killed_finds_it_closed() {
+    let stage = Stage::new(DEADLINE).await;
+    let (mut client, mut node, session) = stage.begin(icinga()).await;
+    let kill = b"\x03KILL CONNECTION_ID()";
+    client.send(kill, 0).await;
+    assert_eq!(node.read().await.payload, kill);
+    let killed = ErrPacket::new(1927, *b"70100", "Connection was killed").encode();
+    node.send(&killed, 1).await;
+    assert_eq!(client.read().await.payload, killed);
+    client.closed().await;
+    session.await.unwrap();
+}
+
 /// A firewall that starts again resets all connections at once, and each session that is back kills what its old
 /// link may have left: no KILL of an operator. A write that is told of the reset takes that from the read.
 #[tokio::test]

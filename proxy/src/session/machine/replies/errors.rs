@@ -81,6 +81,7 @@ impl Replies<'_> {
             // It may have committed before it failed, and an error has no flags that tell.
             self.carried.cannot_replay(Reason::Ddl);
         }
+        self.carried.killed |= error.code == CONNECTION_KILLED;
         self.tell(bytes);
         self.give_up_rest(error.code);
         Ok(())
