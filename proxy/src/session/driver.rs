@@ -108,24 +108,25 @@ enum Next {
 }
 
 impl Session {
-    /// Serves the client until one side ends it.
-    pub(crate) async fn run(mut self) -> End {
+    /// Serves the client until one side ends it. What is seldom done lies in a box of its own while it is done: a
+    /// future is as large as the largest it waits for, and a thousand idle sessions have one each.
+    pub(crate) async fn run(mut self: Box<Self>) -> End {
         let end = match self.converse().await {
             Ok(never) => match never {},
             Err(end) => end,
         };
-        self.say_goodbye(&end).await;
+        Box::pin(self.say_goodbye(&end)).await;
         end
     }
 
     async fn converse(&mut self) -> Result<Infallible, End> {
-        self.welcome().await?;
+        Box::pin(self.welcome()).await?;
         self.obey()?;
         loop {
             match self.apply()? {
                 Next::Wait => {
                     if self.leaving {
-                        self.leave_at_boundary().await?;
+                        Box::pin(self.leave_at_boundary()).await?;
                     }
                     self.settle_journal().await;
                     let event = self.event().await;
@@ -133,7 +134,7 @@ impl Session {
                 }
                 Next::Journal(cursor) => self.load_journal(cursor).await?,
                 Next::Link { command } => {
-                    self.hold().await?;
+                    Box::pin(self.hold()).await?;
                     self.begin(command);
                 }
                 Next::Pause(tries) => {
@@ -142,15 +143,15 @@ impl Session {
                     self.obey()?;
                 }
                 Next::Relink => {
-                    self.hold().await?;
+                    Box::pin(self.hold()).await?;
                     self.obey()?;
                 }
                 Next::ChangeUser => {
-                    self.change_user().await?;
+                    Box::pin(self.change_user()).await?;
                     // What was ordered meanwhile, or of the link before, is judged anew.
                     self.obey()?;
                 }
-                Next::ReportState => self.report_state().await?,
+                Next::ReportState => Box::pin(self.report_state()).await?,
             }
         }
     }

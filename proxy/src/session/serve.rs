@@ -40,7 +40,9 @@ pub(crate) async fn serve(
     let _reader = reads.then(|| Present::enter(&metrics.readers));
     let entry = context.registry.register(client, role.name());
     let wire = Wire::new(stream, Arc::clone(&context.buffers));
-    if let Some(session) = log_in(wire, host, role, context, entry).await {
+    // What it takes to log in is not kept for as long as the session lasts: most are idle most of the time.
+    let logged_in = Box::pin(log_in(wire, host, role, context, entry)).await;
+    if let Some(session) = logged_in {
         let (id, user) = (session.entry.id(), session.profile.user.clone());
         let end = session.run().await;
         report(&end, id, &user, &metrics);
@@ -54,7 +56,7 @@ async fn log_in(
     role: Role,
     context: SessionContext,
     entry: SessionGuard,
-) -> Option<Session> {
+) -> Option<Box<Session>> {
     let started = Instant::now();
     let scramble = Greeting::scramble_from(rand::random());
     let greeting = context.facade.borrow().greeting(entry.id(), scramble);
@@ -84,7 +86,7 @@ async fn log_in(
     entry.set_user(&profile.user);
     entry.set_database(profile.database.as_deref());
     context.metrics.login_seconds.record(started.elapsed().as_secs_f64());
-    Some(Session {
+    Some(Box::new(Session {
         machine: new_machine(&context, &profile, role.name() == RoleName::Reader),
         catches_up: None,
         debt: None,
@@ -105,7 +107,7 @@ async fn log_in(
         seat: None,
         waiting: Some(sequence.wrapping_sub(1)),
         leaving: false,
-    })
+    }))
 }
 
 /// The machine of a client that has logged in like this, and maybe only `reads`.
