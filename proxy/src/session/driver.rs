@@ -43,7 +43,6 @@ use super::route::{Route, route};
 use super::warm::Seat;
 use super::wire::Wire;
 use super::withhold::Withhold;
-use crate::cluster::NodeAddr;
 use crate::telemetry::metrics::{DoubtOutcome, RecoveryPhase, Refusal};
 
 mod loss;
@@ -455,8 +454,7 @@ impl Session {
     fn reply_done(&mut self, command: Command) -> Result<Option<Next>, End> {
         self.command_done();
         if self.machine.carried.killed {
-            let node = self.link.as_ref().map_or(NodeAddr::UNKNOWN, |link| link.node);
-            return Err(End::Killed { node });
+            return Err(End::Killed { node: self.last_node() });
         }
         Ok((command == Command::ResetConnection).then_some(Next::ReportState))
     }

@@ -145,9 +145,14 @@ impl Session {
     }
 
     pub(super) fn stuck(&self, stuck: Stuck, cause: &'static str) -> End {
+        End::Stuck { node: self.last_node(), cause, stuck }
+    }
+
+    /// The node that the session has lost and not recovered from, or else its own.
+    pub(super) fn last_node(&self) -> NodeAddr {
         let node = self.link.as_ref().map(|link| link.node);
         let node = self.loss.map(|loss| loss.node).or(node);
-        End::Stuck { node: node.unwrap_or(NodeAddr::UNKNOWN), cause, stuck }
+        node.unwrap_or(NodeAddr::UNKNOWN)
     }
 
     /// Until when the session may be without a link that works.
