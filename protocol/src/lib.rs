@@ -25,6 +25,7 @@ pub mod capabilities;
 pub mod command;
 pub mod eof;
 pub mod err;
+pub mod error_code;
 mod flags;
 pub mod fuzz;
 pub mod greeting;

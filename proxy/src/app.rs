@@ -151,6 +151,7 @@ impl App {
                 galera: config.topology == ConfiguredTopology::Galera,
                 failovers: Arc::clone(&failovers),
                 owed: Arc::default(),
+                readings: Arc::default(),
                 own_kills: Arc::new(OwnKills::new()),
                 journals: Arc::clone(&journals),
                 limits: Limits {

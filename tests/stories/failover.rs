@@ -8,6 +8,7 @@ mod doubt;
 mod gone;
 mod icinga;
 mod loss;
+mod ordinary;
 mod outage;
 mod paths;
 mod random;

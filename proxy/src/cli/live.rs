@@ -17,7 +17,7 @@ use crate::cluster::settings::MonitorSettings;
 use crate::cluster::tls::NodeTls;
 use crate::cluster::verdict::Verdict;
 use crate::cluster::{ClusterKind, NodeAddr};
-use crate::session::fence::FENCELESS;
+use crate::session::fence::is_without_fence;
 
 /// Asks name servers and nodes, and logs in as each user. Prints a line for each; returns whether all is
 /// as it should be.
@@ -145,7 +145,7 @@ async fn fence(
     });
     match tried.await {
         Ok(Ok(())) => said(true, &format!("user {user} may log in and write the fence")),
-        Ok(Err(Error::Server(error))) if FENCELESS.contains(&error.code) => {
+        Ok(Err(Error::Server(error))) if is_without_fence(error.code) => {
             let what = match kind {
                 ClusterKind::Galera => "a COMMIT whose reply is lost would end in error 1180",
                 ClusterKind::Single => "a COMMIT whose reply is lost ends in error 1180",

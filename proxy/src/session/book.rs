@@ -5,9 +5,9 @@
 //! SQL. A transaction that is to be done again must begin in the state that it began in, not in the one
 //! that it led to; so that state is kept beside the present one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use ido_proxy_protocol::capabilities::Capabilities;
 use ido_proxy_protocol::session_state::Change;
@@ -34,6 +34,26 @@ pub(crate) struct Book {
     server: ServerVersion,
     /// Whether several statements may be in one text: negotiated, or set by COM_SET_OPTION.
     multi: bool,
+    /// The statement that was prepared last, by the number that the client knows.
+    last_statement: Option<u32>,
+    /// Statements were prepared anew, so that the link's last one is not the client's.
+    restored: bool,
+    /// Variables that the server reports, and that nobody can set.
+    readings: Arc<Readings>,
+}
+
+/// Variables that servers report as if a client had set them, and refuse to have set. `last_gtid` is one.
+#[derive(Debug, Default)]
+pub(crate) struct Readings(RwLock<BTreeSet<Vec<u8>>>);
+
+impl Readings {
+    fn contains(&self, name: &[u8]) -> bool {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).contains(name)
+    }
+
+    fn insert(&self, name: &[u8]) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(name.to_vec());
+    }
 }
 
 /// What the next statement depends on. Cheap to clone.
@@ -75,6 +95,8 @@ pub(crate) struct Prepared {
     /// The types of the parameters as last sent; none on a new link, until they are sent there.
     types: Vec<u8>,
     types_known_to_link: bool,
+    /// The state of the session when it was prepared: its names and its text are read by that.
+    pub(crate) setup: State,
 }
 
 impl Book {
@@ -90,7 +112,15 @@ impl Book {
             login_charset: Charset::from_collation(collation.into()),
             server: ServerVersion::default(),
             multi: capabilities.contains(Capabilities::MULTI_STATEMENTS),
+            last_statement: None,
+            restored: false,
+            readings: Arc::default(),
         }
+    }
+
+    /// The same, in a daemon that knows what servers report and refuse to have set.
+    pub(crate) fn knowing(self, readings: Arc<Readings>) -> Self {
+        Self { readings, ..self }
     }
 
     /// Takes in what a first link is like: the server's version, the flags of its welcome, and whether
@@ -160,9 +190,26 @@ impl Book {
         if name == b"timestamp" {
             return self.reasons.insert(Reason::Timestamp);
         }
-        if !MOMENTARY.contains(&name) {
+        if !MOMENTARY.contains(&name) && !self.readings.contains(name) {
             self.now.setup_mut().variables.insert(name.to_vec(), value.to_vec());
         }
+    }
+
+    /// A server refuses to have this variable set: it is a reading, and no setting.
+    pub(crate) fn forget_variable(&mut self, name: &[u8]) {
+        self.readings.insert(name);
+        let closed = self.closed.values_mut().chain(self.statements.values_mut());
+        let setups = closed.map(|statement| &mut statement.setup);
+        setups
+            .chain(&mut self.begun)
+            .chain([&mut self.now])
+            .for_each(|state| state.forget_variable(name));
+    }
+
+    /// Whether the client wants its reads to wait for what other nodes have committed.
+    pub(crate) fn reads_causally(&self) -> bool {
+        let value = self.now.variables.get(&b"wsrep_sync_wait"[..]);
+        value.is_some_and(|value| value != b"0")
     }
 
     /// How the server reads a text now.
@@ -257,6 +304,9 @@ impl Book {
             login_charset: self.login_charset,
             server: self.server,
             multi: self.multi,
+            last_statement: None,
+            restored: false,
+            readings: Arc::clone(&self.readings),
         };
         if untracked.first() == Some(Reason::Untracked) {
             self.reasons.insert(Reason::Untracked);
@@ -269,6 +319,17 @@ impl Book {
     /// The client prepared a statement and was told its number on the link.
     pub(crate) fn prepared(&mut self, id: u32, statement: Prepared) {
         self.statements.insert(id, statement);
+        self.last_statement = Some(id);
+    }
+
+    /// The client prepares another statement: should that fail, there is no last one.
+    pub(crate) fn forget_last(&mut self) {
+        self.last_statement = None;
+    }
+
+    /// The number of the statement that a client names by [`LAST_STATEMENT`]. `None`: the link knows what it is.
+    pub(crate) fn last_statement(&self) -> Option<u32> {
+        self.last_statement.or_else(|| self.restored.then_some(NO_STATEMENT))
     }
 
     /// A number that no other statement has for the client: the link's own, if possible.
@@ -287,6 +348,9 @@ impl Book {
 
     /// The client closed it; `keep` it, if the open transaction may have used it.
     pub(crate) fn close(&mut self, id: u32, keep: bool) {
+        if self.last_statement == Some(id) {
+            self.last_statement = None;
+        }
         if let Some(statement) = self.statements.remove(&id)
             && keep
         {
@@ -306,6 +370,7 @@ impl Book {
             statement.link_id = link_id;
             statement.types_known_to_link = false;
         }
+        self.restored = true;
     }
 
     /// A COM_STMT_EXECUTE as the link must get it: with its own number of the statement, and with the
@@ -345,8 +410,17 @@ pub(crate) fn statement_id(payload: &[u8]) -> Option<u32> {
 impl Prepared {
     /// A statement that the link knows as `link_id`.
     pub(crate) fn new(sql: Vec<u8>, kind: Kind, open_ended: bool, link_id: u32) -> Self {
-        let (types, parameters) = (Vec::new(), 0);
-        Self { sql, kind, open_ended, link_id, parameters, types, types_known_to_link: false }
+        let (types, parameters, setup) = (Vec::new(), 0, State::default());
+        Self {
+            sql,
+            kind,
+            open_ended,
+            link_id,
+            parameters,
+            types,
+            types_known_to_link: false,
+            setup,
+        }
     }
 }
 
@@ -354,6 +428,13 @@ impl State {
     fn of_login(schema: Option<Vec<u8>>) -> Self {
         let setup = Arc::new(Setup { schema, ..Setup::default() });
         Self { setup, autocommit: true, last_insert_id: 0, insert_id_is_hidden: false }
+    }
+
+    /// The variable of this name is none that is set.
+    pub(crate) fn forget_variable(&mut self, name: &[u8]) {
+        if self.variables.contains_key(name) {
+            self.setup_mut().variables.remove(name);
+        }
     }
 
     fn setup_mut(&mut self) -> &mut Setup {
@@ -392,28 +473,39 @@ impl Setup {
         self.variables.contains_key(&b"autocommit"[..])
     }
 
-    /// The statements that bring a new link into this state, one after the other. `backslashes` says
-    /// that the new link takes a backslash in a string for an escape.
-    pub(crate) fn statements(&self, backslashes: bool) -> Vec<Vec<u8>> {
-        let mut statements = Vec::new();
-        if !self.variables.is_empty() {
-            let mut set = b"SET ".to_vec();
-            for (index, (name, value)) in self.variables.iter().enumerate() {
-                if index > 0 {
-                    set.extend_from_slice(b", ");
-                }
-                set.extend_from_slice(name);
-                set.push(b'=');
-                put_value(&mut set, name, value, backslashes);
+    /// The statement that gives a new link the values of all variables, if there are any. `backslashes` says that the
+    /// link takes a backslash in a string for an escape.
+    pub(crate) fn set_variables(&self, backslashes: bool) -> Option<Vec<u8>> {
+        let mut set = b"SET ".to_vec();
+        for (index, (name, value)) in self.variables.iter().enumerate() {
+            if index > 0 {
+                set.extend_from_slice(b", ");
             }
-            statements.push(set);
+            put_assignment(&mut set, name, value, backslashes);
         }
-        if !self.characteristics.is_empty() {
-            let sql = self.characteristics.split(|&byte| byte == b';');
-            statements.extend(sql.filter(|sql| !sql.trim_ascii().is_empty()).map(<[u8]>::to_vec));
-        }
-        statements
+        (!self.variables.is_empty()).then_some(set)
     }
+
+    /// The same, variable by variable, with their names.
+    pub(crate) fn set_each(&self, backslashes: bool) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
+        self.variables.iter().map(move |(name, value)| {
+            let mut set = b"SET ".to_vec();
+            put_assignment(&mut set, name, value, backslashes);
+            (name.clone(), set)
+        })
+    }
+
+    /// What was set for the next transaction alone.
+    pub(crate) fn set_characteristics(&self) -> impl Iterator<Item = &[u8]> {
+        let sql = self.characteristics.split(|&byte| byte == b';');
+        sql.filter(|sql| !sql.trim_ascii().is_empty())
+    }
+}
+
+fn put_assignment(set: &mut Vec<u8>, name: &[u8], value: &[u8], backslashes: bool) {
+    set.extend_from_slice(name);
+    set.push(b'=');
+    put_value(set, name, value, backslashes);
 }
 
 /// A number as a number, since the server takes no string for one; no value as NULL, which only
@@ -437,6 +529,14 @@ fn put_value(set: &mut Vec<u8>, name: &[u8], value: &[u8], backslashes: bool) {
     set.push(b'\'');
 }
 
+/// The number by which a client names the statement that it prepared last.
+///
+/// Source: MariaDB documentation, "COM_STMT_EXECUTE".
+pub(crate) const LAST_STATEMENT: u32 = u32::MAX;
+
+/// The number of no statement: to use it is error 1243.
+pub(crate) const NO_STATEMENT: u32 = 0;
+
 /// Variables that are not a state: they hold for one statement, or say what happened.
 const MOMENTARY: [&[u8]; 7] = [
     b"gtid_seq_no",
@@ -457,7 +557,9 @@ mod tests {
     }
 
     fn set(book: &Book, again: bool) -> Vec<String> {
-        texts(state(book, again).statements(true))
+        let state = state(book, again);
+        let characteristics = state.set_characteristics().map(<[u8]>::to_vec);
+        texts(state.set_variables(true).into_iter().chain(characteristics).collect())
     }
 
     fn state(book: &Book, again: bool) -> State {

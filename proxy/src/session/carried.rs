@@ -45,8 +45,6 @@ pub(crate) struct Carried {
     reads: bool,
     /// What is read on the link may be waited for too long: its node may be behind the primary.
     pub(crate) may_lag: bool,
-    /// The client was told that its connection was killed.
-    pub(crate) killed: bool,
     /// Why the transaction cannot be done again, if so.
     unreplayable: Option<Reason>,
 }
@@ -84,7 +82,6 @@ impl Carried {
             tally: Tally::default(),
             reads: false,
             may_lag: false,
-            killed: false,
             unreplayable: None,
         }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::book::Readings;
 use super::clock::Clock;
 use super::facade::Facade;
 use super::failover::Failovers;
@@ -48,6 +49,8 @@ pub(crate) struct SessionContext {
     pub(crate) galera: bool,
     /// The ids of rows that are not there yet.
     pub(crate) owed: Arc<OwedIds>,
+    /// What servers report and refuse to have set.
+    pub(crate) readings: Arc<Readings>,
     /// What the journals of all sessions may take.
     pub(crate) journals: Arc<Budget>,
     /// What clients are greeted with.

@@ -17,6 +17,7 @@ use std::time::{self, Duration, SystemTime, UNIX_EPOCH};
 use ido_proxy_protocol::auth::Scramble;
 use ido_proxy_protocol::command::Command;
 use ido_proxy_protocol::err::ErrPacket;
+use ido_proxy_protocol::error_code::ERROR_DURING_COMMIT;
 use ido_proxy_protocol::packet::HEADER_LEN;
 use tokio::task;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -26,7 +27,7 @@ use self::loss::END_OF_STREAM;
 use self::wires::{Event, MOST_UNREAD, Wires};
 use super::carried::Tally;
 use super::context::SessionContext;
-use super::end::{ERROR_DURING_COMMIT, End};
+use super::end::End;
 use super::exchange::queue_packet;
 use super::failover::Loss;
 use super::journal::store::Cursor;
@@ -449,13 +450,9 @@ impl Session {
         self.entry.begin_command(command);
     }
 
-    /// The client has the whole reply to a command. One that was told that its connection is killed finds it
-    /// closed, as at the node: whether its next command would still reach the node is a matter of luck.
+    /// The client has the whole reply to a command.
     fn reply_done(&mut self, command: Command) -> Result<Option<Next>, End> {
         self.command_done();
-        if self.machine.carried.killed {
-            return Err(End::Killed { node: self.last_node() });
-        }
         Ok((command == Command::ResetConnection).then_some(Next::ReportState))
     }
 

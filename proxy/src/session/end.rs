@@ -5,6 +5,10 @@ use std::time::Duration;
 
 use ido_proxy_protocol::Violation;
 use ido_proxy_protocol::err::ErrPacket;
+use ido_proxy_protocol::error_code::{
+    CONNECTION_KILLED, ERROR_DURING_COMMIT, MALFORMED_PACKET, PACKET_TOO_LARGE, SERVER_SHUTDOWN,
+    UNKNOWN_COMMAND,
+};
 use thiserror::Error;
 
 use super::link::LinkError;
@@ -38,7 +42,12 @@ pub(crate) enum End {
     HoldExpired { held: Duration },
     /// Somebody killed the connection at the node. The client is told, as the node would have.
     #[error("the connection was killed at {node}")]
-    Killed { node: NodeAddr },
+    Killed {
+        /// Where.
+        node: NodeAddr,
+        /// What the node said of it, if anything.
+        said: Option<ErrPacket>,
+    },
     /// A node did not let the client in. It is told what the node said.
     #[error(transparent)]
     LinkRefused(LinkError),
@@ -104,11 +113,12 @@ impl End {
     pub(crate) fn error(&self) -> Option<ErrPacket> {
         let (code, state) = match self {
             Self::ClientFailed(_) | Self::ClientGone | Self::ClientQuit => return None,
-            Self::LinkRefused(LinkError::Refused { error, .. }) => return Some(error.clone()),
-            Self::ClientViolation(Violation::TooLong { .. }) => (NET_PACKET_TOO_LARGE, *b"08S01"),
+            Self::LinkRefused(LinkError::Refused { error, .. })
+            | Self::Killed { said: Some(error), .. } => return Some(error.clone()),
+            Self::ClientViolation(Violation::TooLong { .. }) => (PACKET_TOO_LARGE, *b"08S01"),
             Self::ClientViolation(_) => (MALFORMED_PACKET, *b"HY000"),
             Self::Drained | Self::DrainTimedOut => (SERVER_SHUTDOWN, *b"08S01"),
-            Self::HoldExpired { .. } => (NOT_READY, *b"08S01"),
+            Self::HoldExpired { .. } => (UNKNOWN_COMMAND, *b"08S01"),
             Self::Killed { .. } | Self::LinkRefused(_) => (CONNECTION_KILLED, *b"70100"),
             Self::Stuck { stuck: Stuck::Doubt(_), .. } => (ERROR_DURING_COMMIT, *b"HY000"),
             Self::Stuck { .. } => (CONNECTION_KILLED, *b"70100"),
@@ -135,18 +145,3 @@ impl End {
         }
     }
 }
-
-// Error codes of the MariaDB documentation, "MariaDB Error Codes".
-/// ER_UNKNOWN_COM_ERROR; Galera's own answer where a node is not ready ("WSREP has not yet prepared
-/// node for application use"), so what clients of Galera already know.
-const NOT_READY: u16 = 1047;
-/// ER_SERVER_SHUTDOWN.
-const SERVER_SHUTDOWN: u16 = 1053;
-/// ER_ERROR_DURING_COMMIT: what Galera says when it cannot tell either.
-pub(super) const ERROR_DURING_COMMIT: u16 = 1180;
-/// ER_NET_PACKET_TOO_LARGE.
-const NET_PACKET_TOO_LARGE: u16 = 1153;
-/// ER_MALFORMED_PACKET.
-const MALFORMED_PACKET: u16 = 1835;
-/// ER_CONNECTION_KILLED: by somebody, or because the node rejects all (`wsrep_reject_queries=ALL_KILL`).
-pub(super) const CONNECTION_KILLED: u16 = 1927;

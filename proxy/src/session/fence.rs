@@ -10,11 +10,15 @@
 //! when the outcome of all that was sent with it is known: else a ghost could commit in another
 //! session's name. Rows are named anew at each start of the daemon, for the same reason.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use ido_proxy_protocol::err::ErrPacket;
 use rand::Rng as _;
+
+use super::machine::fault::Fault;
 
 /// Where fences are kept and lent out.
 #[derive(Debug)]
@@ -23,14 +27,12 @@ pub(crate) struct FencePool {
     table: String,
     /// Of this run of the daemon.
     instance: String,
-    /// None are.
-    closed: bool,
     next: AtomicU64,
     free: Mutex<Vec<Slot>>,
     /// All times count from here.
     start: Instant,
-    /// When the table was last found to be missing, in milliseconds since `start`; 0: never.
-    missed: AtomicU64,
+    /// By name: each has rights of its own.
+    accounts: Mutex<HashMap<Vec<u8>, Arc<Account>>>,
 }
 
 /// One row, and what is known of it.
@@ -41,6 +43,13 @@ struct Slot {
     seq: u64,
 }
 
+/// Whether an account can write fences.
+#[derive(Debug, Default)]
+struct Account {
+    /// When it could not, in milliseconds since the start of the pool; 0: never.
+    missed: AtomicU64,
+}
+
 impl FencePool {
     /// The pool of the table `fence` in `schema`, which is a plain name.
     pub(crate) fn new(schema: &str) -> Self {
@@ -48,26 +57,19 @@ impl FencePool {
         Self {
             table: format!("`{schema}`.`fence`"),
             instance: format!("{id:016x}"),
-            closed: false,
             next: AtomicU64::new(1),
             free: Mutex::default(),
             start: Instant::now(),
-            missed: AtomicU64::new(0),
+            accounts: Mutex::default(),
         }
     }
 
-    /// Whether fences can be written, as far as is known. One that was missing is tried again after a while:
-    /// somebody may have run `ido-proxy setup`.
-    pub(crate) fn is_available(&self) -> bool {
-        let missed = self.missed.load(Ordering::Relaxed);
-        let missing =
-            missed != 0 && self.now().saturating_sub(missed) <= TRIED_AGAIN.as_millis() as u64;
-        !missing && !self.closed
-    }
-
-    /// The table is missing. Returns whether that is news.
-    fn is_missing(&self) -> bool {
-        self.missed.swap(self.now().max(1), Ordering::Relaxed) == 0
+    fn account(&self, name: &[u8]) -> Arc<Account> {
+        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        match accounts.get(name) {
+            Some(account) => Arc::clone(account),
+            None => Arc::clone(accounts.entry(name.to_vec()).or_default()),
+        }
     }
 
     fn now(&self) -> u64 {
@@ -87,22 +89,38 @@ impl FencePool {
     }
 }
 
-/// The errors that say that an account has no fence: ER_DBACCESS_DENIED_ERROR, ER_BAD_DB_ERROR,
-/// ER_TABLEACCESS_DENIED_ERROR, ER_NO_SUCH_TABLE (MariaDB documentation, "MariaDB Error Codes").
-pub(crate) const FENCELESS: [u16; 4] = [1044, 1049, 1142, 1146];
+/// Whether an error with this number says that an account has no fence: no table, or no right.
+pub(crate) fn is_without_fence(code: u16) -> bool {
+    Fault::of(&ErrPacket::new(code, *b"HY000", "")) == Fault::Missing
+}
 
-/// After how long a table that was missing is tried again.
+/// After how long an account that had no fence tries again.
 const TRIED_AGAIN: Duration = Duration::from_secs(10);
 
 /// The fence of one session.
 #[derive(Debug)]
 pub(crate) struct Fence {
     pool: Arc<FencePool>,
+    /// Whose session it is; none of one that never writes.
+    account: Option<Arc<Account>>,
     slot: Option<Slot>,
-    /// The open transaction has set it.
-    set: bool,
+    state: FenceState,
     /// A COMMIT was sent, and its outcome is not known yet.
     in_doubt: bool,
+    /// A link was lost since the last COMMIT: its transaction may still come.
+    haunted: bool,
+}
+
+/// What the open transaction has done with the fence.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum FenceState {
+    /// Nothing.
+    #[default]
+    Unset,
+    /// It has set it.
+    Set,
+    /// It has set it, and may have undone that since (`ROLLBACK TO SAVEPOINT`).
+    Unsure,
 }
 
 /// What the row says after a COMMIT in doubt.
@@ -117,24 +135,31 @@ pub(crate) enum Outcome {
 }
 
 impl Fence {
-    /// The fence of a session that has not written yet.
-    pub(crate) fn new(pool: Arc<FencePool>) -> Self {
-        Self { pool, slot: None, set: false, in_doubt: false }
+    /// The fence of a session of `account` that has not written yet.
+    pub(crate) fn new(pool: Arc<FencePool>, account: &[u8]) -> Self {
+        let account = Some(pool.account(account));
+        let (state, in_doubt, haunted) = (FenceState::Unset, false, false);
+        Self { pool, account, slot: None, state, in_doubt, haunted }
     }
 
     /// The fence of a session that never writes: it cannot be used.
     pub(crate) fn none() -> Self {
-        Self::new(Arc::new(FencePool { closed: true, ..FencePool::new("") }))
+        let mut fence = Self::new(Arc::new(FencePool::new("")), b"");
+        fence.account = None;
+        fence
     }
 
-    /// Whether it can be used.
+    /// Whether it can be used, as far as is known. An account that could not write it tries again after a while:
+    /// somebody may have run `ido-proxy setup`.
     pub(crate) fn is_available(&self) -> bool {
-        self.pool.is_available()
+        let Some(account) = &self.account else { return false };
+        let missed = account.missed.load(Ordering::Relaxed);
+        missed == 0 || self.pool.now().saturating_sub(missed) > TRIED_AGAIN.as_millis() as u64
     }
 
     /// Whether the open transaction has set it already.
     pub(crate) fn is_set(&self) -> bool {
-        self.set
+        self.state == FenceState::Set
     }
 
     /// Whether a COMMIT was sent whose outcome is not known yet.
@@ -142,17 +167,33 @@ impl Fence {
         self.in_doubt
     }
 
-    /// The statement that sets it; one affected row, or the transaction must not be committed.
+    /// The statement that sets it. [`Self::matches`] says of its reply whether the transaction may be committed.
     pub(crate) fn statement(&mut self) -> String {
+        let sets_again = self.sets_again();
         let table = &self.pool.table;
         let Slot { name, seq } = self.slot.get_or_insert_with(|| self.pool.take());
+        let next = *seq + 1;
+        if sets_again {
+            // Whether the row has the old number or the new one, this transaction made it so. Any other is an error.
+            return format!(
+                "INSERT INTO {table} (session, seq) VALUES ('{name}', {next}) ON DUPLICATE KEY UPDATE \
+                 seq=IF(seq IN ({seq}, {next}), {next}, (SELECT 1 UNION SELECT 2))"
+            );
+        }
         match seq {
             0 => format!("INSERT INTO {table} (session, seq) VALUES ('{name}', 1)"),
-            seq => {
-                let next = *seq + 1;
-                format!("UPDATE {table} SET seq={next} WHERE session='{name}' AND seq={seq}")
-            }
+            seq => format!("UPDATE {table} SET seq={next} WHERE session='{name}' AND seq={seq}"),
         }
+    }
+
+    /// Whether it is set by an OK reply to [`Self::statement`] with so many affected rows.
+    pub(crate) fn matches(&self, affected: u64) -> bool {
+        affected == 1 || self.sets_again()
+    }
+
+    /// Whether the open transaction may have set it before, and nobody else can have.
+    fn sets_again(&self) -> bool {
+        self.state != FenceState::Unset && !self.haunted
     }
 
     /// The statement that reads it, if there is anything to be read.
@@ -163,34 +204,46 @@ impl Fence {
 
     /// It was set, in the open transaction.
     pub(crate) fn was_set(&mut self) {
-        self.set = true;
+        self.state = FenceState::Set;
+    }
+
+    /// The open transaction may have undone a part of what it did.
+    pub(crate) fn unsettle(&mut self) {
+        if self.state == FenceState::Set {
+            self.state = FenceState::Unsure;
+        }
     }
 
     /// A COMMIT is about to be sent.
     pub(crate) fn committing(&mut self) {
-        self.in_doubt |= self.set;
+        self.in_doubt |= self.is_set();
     }
 
     /// The transaction was committed.
     pub(crate) fn committed(&mut self) {
-        if (self.set || self.in_doubt)
+        if (self.state != FenceState::Unset || self.in_doubt)
             && let Some(slot) = &mut self.slot
         {
             slot.seq += 1;
         }
-        self.set = false;
-        self.in_doubt = false;
+        self.haunted = false;
+        self.rolled_back();
     }
 
     /// The transaction was rolled back, and nothing of it can come back.
     pub(crate) fn rolled_back(&mut self) {
-        self.set = false;
+        self.state = FenceState::Unset;
         self.in_doubt = false;
     }
 
-    /// The transaction is to be done again elsewhere, and will set it again.
+    /// The transaction is to be done again, and will set it again.
     pub(crate) fn undone(&mut self) {
-        self.set = false;
+        self.state = FenceState::Unset;
+    }
+
+    /// The link is lost: what was sent there may still be committed.
+    pub(crate) fn haunt(&mut self) {
+        self.haunted |= self.in_doubt;
     }
 
     /// What the number that was read says of the transaction in doubt; `None`: there is no row.
@@ -206,13 +259,14 @@ impl Fence {
     /// Gives its row up: somebody else has changed it.
     pub(crate) fn discard(&mut self) {
         self.slot = None;
-        self.set = false;
+        self.state = FenceState::Unset;
     }
 
-    /// The table is missing, or may not be written. Returns whether that is news.
-    pub(crate) fn is_missing(&mut self) -> bool {
-        self.set = false;
-        self.pool.is_missing()
+    /// The table is missing, or the account may not write it. Returns whether that is news.
+    pub(crate) fn mark_missing(&mut self) -> bool {
+        self.state = FenceState::Unset;
+        let now = self.pool.now().max(1);
+        self.account.as_ref().is_some_and(|own| own.missed.swap(now, Ordering::Relaxed) == 0)
     }
 }
 
@@ -237,7 +291,7 @@ mod tests {
     /// A transaction would be taken for committed, and lost; or for lost, and doubled.
     #[test]
     fn the_row_tells_whether_the_transaction_was_committed() {
-        let mut fence = Fence::new(pool());
+        let mut fence = Fence::new(pool(), b"icinga");
         assert!(fence.statement().starts_with("INSERT INTO `ido_proxy`.`fence`"));
         fence.was_set();
         fence.committing();
@@ -253,7 +307,7 @@ mod tests {
     /// A transaction that did not set it must not count.
     #[test]
     fn a_commit_of_what_was_not_fenced_changes_nothing() {
-        let mut fence = Fence::new(pool());
+        let mut fence = Fence::new(pool(), b"icinga");
         fence.committing();
         fence.committed();
         assert!(fence.statement().starts_with("INSERT"));
@@ -263,21 +317,49 @@ mod tests {
     #[test]
     fn a_slot_in_doubt_is_not_lent_again() {
         let pool = pool();
-        let mut known = Fence::new(Arc::clone(&pool));
+        let mut known = Fence::new(Arc::clone(&pool), b"icinga");
         known.statement();
         known.was_set();
         known.committing();
         known.committed();
         let name = known.query();
         drop(known);
-        let mut again = Fence::new(Arc::clone(&pool));
+        let mut again = Fence::new(Arc::clone(&pool), b"icinga");
         assert!(again.statement().contains("AND seq=1"), "it goes on where it was");
         assert_eq!(again.query(), name);
         again.was_set();
         again.committing();
         drop(again);
-        let mut other = Fence::new(pool);
+        let mut other = Fence::new(pool, b"icinga");
         other.statement();
         assert_ne!(other.query(), name);
+    }
+
+    /// Otherwise one account without rights would take every other account's proof of its COMMITs away.
+    #[test]
+    fn a_fence_that_one_account_lacks_is_there_for_another() {
+        let pool = pool();
+        let mut denied = Fence::new(Arc::clone(&pool), b"denied");
+        let allowed = Fence::new(Arc::clone(&pool), b"allowed");
+        assert!(denied.mark_missing(), "news");
+        assert!(!denied.mark_missing());
+        assert!(!denied.is_available() && allowed.is_available());
+        assert!(!Fence::new(pool, b"denied").is_available(), "known to the next session too");
+    }
+
+    /// Otherwise a transaction that went back to a savepoint would commit without its fence.
+    #[test]
+    fn a_fence_that_may_be_undone_is_set_again_by_its_own_transaction_alone() {
+        let mut fence = Fence::new(pool(), b"icinga");
+        fence.statement();
+        fence.was_set();
+        fence.unsettle();
+        assert!(!fence.is_set());
+        assert!(fence.statement().contains("IF(seq IN (0, 1), 1, (SELECT 1 UNION SELECT 2))"));
+        assert!(fence.matches(0) && fence.matches(2));
+        fence.was_set();
+        fence.committing();
+        fence.haunt();
+        assert!(fence.statement().starts_with("INSERT") && !fence.matches(0), "a ghost may have");
     }
 }

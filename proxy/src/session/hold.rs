@@ -178,7 +178,7 @@ impl Session {
         if let Some(link) = self.link.take() {
             link.quit().await;
         }
-        Err(End::Killed { node })
+        Err(End::Killed { node, said: None })
     }
 
     /// As [`Self::open_link`], and gives up as soon as the session is to go elsewhere: a frozen node

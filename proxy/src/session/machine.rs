@@ -30,15 +30,15 @@ use ido_proxy_protocol::Violation;
 use ido_proxy_protocol::capabilities::Capabilities;
 use ido_proxy_protocol::command::{Command, CommandStep, CommandStream};
 use ido_proxy_protocol::err::ErrPacket;
+use ido_proxy_protocol::error_code::ACTIVE_TRANSACTION;
 use ido_proxy_protocol::packet::{self, HEADER_LEN, Header};
 
 use self::edits::Edits;
 use self::exchange::{Exchange, NUMBERED, translate};
 use self::recovery::{Recovery, Task};
-pub(crate) use self::replies::LOCK_WAIT_TIMEOUT;
 use self::replies::Replies;
 use self::running::{Behind, Job};
-use super::book::statement_id;
+use super::book::{LAST_STATEMENT, statement_id};
 use super::carried::{Carried, Tally};
 use super::digest::Delivered;
 use super::guard::Guard;
@@ -48,8 +48,10 @@ use super::read_only;
 use super::reason::Reason;
 use crate::telemetry::metrics::RecoveryPhase;
 
+mod asking;
 mod edits;
 mod exchange;
+pub(crate) mod fault;
 mod recovery;
 mod replies;
 mod running;
@@ -262,18 +264,22 @@ impl Machine {
             self.refusal = exchange.refusal.take().or_else(|| self.refusal.take());
             self.state = State::Idle;
         }
+        if let State::Busy(exchange) = &mut self.state {
+            exchange.forget_question();
+        }
         let State::Busy(exchange) = &mut self.state else {
             let stuck = self.carried.stuck().map(Stuck::Reason);
             return stuck.map_or(Ok(()), Err);
         };
         exchange.set_untold = false;
+        self.carried.fence.haunt();
         if std::mem::take(&mut exchange.leaving) {
             exchange.left = true;
         } else {
             exchange.lost = true;
         }
         exchange.behind = Behind::Nothing;
-        let step = exchange.running.as_ref().filter(|running| !matches!(running.job, Job::Task(_)));
+        let step = exchange.running.as_ref().filter(|running| running.is_step());
         let cut = step.map_or(0, |running| running.cut);
         let risk = exchange.step().map(|step| step.risk).filter(|_| step.is_some());
         // What may have been committed is said first: a client that took it for rolled back would do it
@@ -347,8 +353,20 @@ impl Machine {
         let sequence = self.commands.last_sequence();
         let mut request = whole_payload(input);
         let limited = request.as_ref().and_then(|request| limited(request, self.packet_limit?));
-        let changed = limited.is_some();
+        let mut changed = limited.is_some();
         request = limited.or(request);
+        if command == Command::StmtPrepare {
+            carried.book.forget_last();
+        }
+        if NUMBERED.contains(&command)
+            && let Some(payload) = &mut request
+            && statement_id(payload) == Some(LAST_STATEMENT)
+            && let Some(last) = carried.book.last_statement()
+        {
+            // The link's own last statement is another one after a failover.
+            payload[1..5].copy_from_slice(&last.to_le_bytes());
+            changed = true;
+        }
         let scene = carried.scene();
         let plan = match (&request, command) {
             (None, _) => Plan::of_long_command(),
@@ -431,6 +449,9 @@ impl Machine {
         if !exchange.sent || exchange.as_is || exchange.expects_reply() {
             return Sending::Nothing;
         }
+        if exchange.ask(self.carried.book.multi(), link.capabilities, out) {
+            return Sending::Request;
+        }
         if let Some(mut recovery) = exchange.recovery.take() {
             let sending = recovery.next_request(exchange, &mut self.carried, link, out);
             if matches!(sending, Sending::Nothing) {
@@ -469,6 +490,7 @@ impl Machine {
             carried: &mut self.carried,
             link: link.capabilities,
             client: self.client_capabilities,
+            backslashes: link.backslashes,
             input,
             taken: 0,
             edits: Edits::default(),
@@ -560,13 +582,19 @@ impl Machine {
         match &self.state {
             State::Busy(exchange) => match exchange.running.as_ref().map(|running| &running.job) {
                 Some(Job::Task(Task::Attempt | Task::Barrier)) => RecoveryPhase::Wait,
-                Some(Job::Task(Task::Must | Task::Guard | Task::Prepare(_))) => {
-                    RecoveryPhase::Restore
-                }
                 Some(Job::Task(Task::Replay { .. })) => RecoveryPhase::Replay,
-                Some(Job::Step { .. }) | None => RecoveryPhase::Commit,
+                Some(Job::Task(_)) => RecoveryPhase::Restore,
+                Some(Job::Ask | Job::Step { .. }) | None => RecoveryPhase::Commit,
             },
             State::Idle | State::Answering { .. } => RecoveryPhase::Commit,
+        }
+    }
+
+    /// The error of the command in hand of which the server is asked what it means.
+    pub(crate) fn asked_about(&self) -> Option<&ErrPacket> {
+        match &self.state {
+            State::Busy(exchange) => exchange.asked_about(),
+            State::Idle | State::Answering { .. } => None,
         }
     }
 
@@ -775,9 +803,6 @@ const OURS: u16 = 0;
 
 /// COM_QUERY.
 const COM_QUERY: u8 = 0x03;
-
-/// ER_LOCK_OR_ACTIVE_TRANSACTION of the MariaDB documentation, "MariaDB Error Codes".
-const ACTIVE_TRANSACTION: u16 = 1192;
 
 const NO_AUTOCOMMIT: &str = "ido-proxy: autocommit cannot be set within this transaction, which is kept \
     from being done in part: commit it first";

@@ -143,6 +143,8 @@ pub(crate) enum PieceKind {
     Implicit,
     /// None of all.
     Plain,
+    /// Sets a savepoint, or goes back to one.
+    Savepoint,
     /// Anything may happen, inside.
     Unknown,
     /// May write.
@@ -313,6 +315,7 @@ impl Plan {
             | Class::Implicit
             | Class::Off
             | Class::Plain
+            | Class::Savepoint
             | Class::Unknown
             | Class::Write => {}
         }
@@ -382,6 +385,7 @@ enum Class {
     Off,
     Plain,
     Rollback,
+    Savepoint,
     /// Anything may happen.
     Unknown,
     Write,
@@ -406,6 +410,7 @@ impl Class {
             Kind::Ddl | Kind::LockTables | Kind::UnlockTables => Self::Implicit,
             Kind::Dml => Self::Write,
             Kind::Rollback(_) => Self::Rollback,
+            Kind::Savepoint => Self::Savepoint,
             Kind::Set(targets)
                 if targets.contains(SetTargets::AUTOCOMMIT)
                     || targets.contains(SetTargets::OTHER) =>
@@ -422,6 +427,7 @@ impl Class {
             Self::Commit | Self::Rollback => PieceKind::End,
             Self::Implicit | Self::Off => PieceKind::Implicit,
             Self::Plain => PieceKind::Plain,
+            Self::Savepoint => PieceKind::Savepoint,
             Self::Unknown => PieceKind::Unknown,
             Self::Write => PieceKind::Write,
         }
@@ -496,6 +502,7 @@ impl Planner {
             | Class::Implicit
             | Class::Off
             | Class::Plain
+            | Class::Savepoint
             | Class::Unknown
             | Class::Write => {
                 self.push(statement, class);
@@ -528,7 +535,9 @@ impl Planner {
             }
             Some(PieceKind::End | PieceKind::Implicit) => class != Class::Begin,
             Some(PieceKind::Unknown) => true,
-            Some(PieceKind::Plain | PieceKind::Write) => class == Class::Unknown,
+            Some(PieceKind::Plain | PieceKind::Savepoint | PieceKind::Write) => {
+                class == Class::Unknown
+            }
         }
     }
 

@@ -4,12 +4,12 @@
 
 use std::future::{Future, pending};
 
+use ido_proxy_protocol::error_code::LOCK_WAIT_TIMEOUT;
 use tokio::time::{Instant, timeout};
 
 use super::driver::{Cause, Session};
 use super::end::End;
 use super::link::{Link, LinkError};
-use super::machine::LOCK_WAIT_TIMEOUT;
 use super::orders::Orders;
 use super::replica::{Reader, is_mute};
 use crate::cluster::{NodeAddr, Topology};

@@ -112,10 +112,11 @@ async fn log_in(
 
 /// The machine of a client that has logged in like this, and maybe only `reads`.
 pub(super) fn new_machine(context: &SessionContext, profile: &Profile, reads: bool) -> Machine {
-    let Profile { capabilities, collation, database, .. } = profile;
+    let Profile { user, capabilities, collation, database, .. } = profile;
     let book = Book::new(*capabilities, *collation, database.clone());
+    let book = book.knowing(Arc::clone(&context.readings));
     let journal = Store::new(Arc::clone(&context.journals));
-    let fence = Fence::new(Arc::clone(&context.fences));
+    let fence = Fence::new(Arc::clone(&context.fences), user);
     let carried = Carried::new(book, journal, fence).beside(Arc::clone(&context.owed));
     Machine::new(*capabilities, if reads { carried.reading() } else { carried })
 }

@@ -82,6 +82,7 @@ impl Stage {
             failovers: Arc::default(),
             fences: Arc::new(FencePool::new("ido_proxy")),
             owed: Arc::default(),
+            readings: Arc::default(),
             own_kills: Arc::new(OwnKills::new()),
             galera: true,
             journals: Arc::new(Budget::new(1 << 30, 0, None)),

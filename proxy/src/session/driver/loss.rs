@@ -4,9 +4,10 @@ use std::fmt;
 use std::io;
 
 use ido_proxy_protocol::err::ErrPacket;
+use ido_proxy_protocol::error_code::CONNECTION_KILLED;
 use tokio::time::Instant;
 
-use super::super::end::{CONNECTION_KILLED, End};
+use super::super::end::End;
 use super::super::failover::Loss;
 use super::super::machine::Stuck;
 use super::super::orders::Phase;
@@ -94,12 +95,16 @@ impl Session {
             Cause::Socket(_) => self.context.cluster.suspect(node),
         }
         self.entry.set_node(None);
+        // The link was closed under the question what this error meant.
+        let said =
+            self.machine.asked_about().filter(|_| matches!(cause, Cause::Socket(_))).cloned();
+        let killed = said.as_ref().is_some_and(|error| error.code == CONNECTION_KILLED);
         let reason = self.reason(&cause);
         self.context.metrics.links_lost.of(reason).increment(1);
         let thread = link.greeting.connection_id;
         let closed = match &cause {
             Cause::Said(error) => error.code == CONNECTION_KILLED,
-            Cause::Socket(error) => error.kind() == END_OF_STREAM && !link.reset,
+            Cause::Socket(error) => killed || error.kind() == END_OF_STREAM && !link.reset,
             Cause::Left(_) | Cause::Moved | Cause::Silent => false,
         };
         let kills = self.orders.latest().topology.kills(node);
@@ -123,6 +128,11 @@ impl Session {
         // It may have been told more since it was to move.
         self.debt = None;
         self.owe_ids();
+        if lost.is_err() && killed {
+            // The node said so, and closed the link: the client cannot go on elsewhere, and hears what it would have.
+            self.debt = None;
+            return Err(End::Killed { node, said });
+        }
         lost.or_else(|stuck| self.cannot_go_on(node, "was lost", stuck))
     }
 

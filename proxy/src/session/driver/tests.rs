@@ -1,4 +1,5 @@
 use ido_proxy_protocol::capabilities::Capabilities;
+use ido_proxy_protocol::eof::EofPacket;
 use ido_proxy_protocol::err::ErrPacket;
 use ido_proxy_protocol::ok::OkPacket;
 use ido_proxy_protocol::status::StatusFlags;
@@ -219,6 +220,9 @@ async fn who_is_told_that_its_connection_was_killed_finds_it_closed() {
     assert_eq!(node.read().await.payload, kill);
     let killed = ErrPacket::new(1927, *b"70100", "Connection was killed").encode();
     node.send(&killed, 1).await;
+    // Anybody can raise that error: only a node that closes the connection has meant it.
+    assert!(node.read().await.payload.ends_with(b"SELECT @@global.read_only"));
+    drop(node);
     assert_eq!(client.read().await.payload, killed);
     client.closed().await;
     session.await.unwrap();
@@ -358,6 +362,9 @@ async fn an_error_at_the_beginning_of_a_long_batch_is_told() {
             node.send(&ok(StatusFlags::IN_TRANS | StatusFlags::MORE_RESULTS), sequence).await;
         }
         node.send(&ErrPacket::new(1048, *b"23000", "may not be null").encode(), told + 1).await;
+        // An error does not tell whether the transaction is still there.
+        assert_eq!(node.read().await.payload, b"\x1b\0\0");
+        node.send(&EofPacket { warnings: 0, status: StatusFlags::IN_TRANS }.encode(), 1).await;
         for sequence in 1..=told {
             assert_eq!(client.read().await.sequence, sequence);
         }

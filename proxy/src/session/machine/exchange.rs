@@ -10,6 +10,7 @@ use ido_proxy_protocol::packet::{self, HEADER_LEN};
 use ido_proxy_protocol::status::StatusFlags;
 
 use super::COM_QUERY;
+use super::asking::Asked;
 use super::recovery::Recovery;
 use super::running::{Behind, Job, Running};
 use crate::session::book::{Book, State, statement_id};
@@ -40,6 +41,10 @@ pub(super) struct Exchange {
     pub(super) running: Option<Running>,
     /// What was sent behind it.
     pub(super) behind: Behind,
+    /// An error that nobody was told yet, since the server is asked what it means.
+    pub(super) asked: Option<Box<Asked>>,
+    /// How often the command was sent again for an error that condemned a node, wrongly.
+    pub(super) hearsay: u32,
     /// The state of the session before what has to be done again, should the link be lost now.
     pub(super) state: State,
     /// Of the next packet for the client.
@@ -90,6 +95,8 @@ pub(super) struct Exchange {
     pending_in: u64,
     /// What is pending could not be done again as it was: its steps are sent anew.
     pub(super) anew: bool,
+    /// The conflict for which the transaction was replayed first.
+    pub(super) conflict: Option<ErrPacket>,
     /// It is too long to wait until the guard is off, and no transaction is open: what it opens is ours to commit.
     pub(super) outside: bool,
     /// The client sets `autocommit` in a transaction: the link is not guarded meanwhile.
@@ -154,6 +161,8 @@ impl Exchange {
             sent: false,
             running: None,
             behind: Behind::Nothing,
+            asked: None,
+            hearsay: 0,
             state: carried.book.now(),
             sequence: sequence.wrapping_add(1),
             held: Vec::new(),
@@ -180,6 +189,7 @@ impl Exchange {
             pending: Vec::new(),
             pending_in: 0,
             anew: false,
+            conflict: None,
             sets_autocommit: plan.sets_autocommit,
         }
     }
@@ -334,6 +344,12 @@ impl Exchange {
                 self.ghost = None;
             }
         }
+        let unfenced = matches!(step.risk, Risk::Commit { .. }) && !carried.fence.is_set();
+        if unfenced && carried.transaction.is_dirty() && !carried.fence.is_in_doubt() {
+            // The fence that was planned could not be set, and will tell nothing.
+            self.steps[self.at].risk = Risk::Doubtful(Doubt::Unfenced);
+        }
+        let step = &self.steps[self.at];
         if matches!(step.risk, Risk::Commit { .. } | Risk::Doubtful(_)) {
             carried.fence.committing();
         }
@@ -365,9 +381,9 @@ impl Exchange {
         }
         out.push(COM_QUERY);
         match &step.what {
-            What::Begin => out.extend_from_slice(b"BEGIN"),
-            What::Commit => out.extend_from_slice(b"COMMIT"),
-            What::Rollback => out.extend_from_slice(b"ROLLBACK"),
+            What::Begin => out.extend_from_slice(BEGIN),
+            What::Commit => out.extend_from_slice(COMMIT),
+            What::Rollback => out.extend_from_slice(ROLLBACK),
             What::Fence => out.extend_from_slice(carried.fence.statement().as_bytes()),
             What::Guard(true) => out.extend_from_slice(GUARD_ON),
             What::Guard(false) => out.extend_from_slice(GUARD_OFF),
@@ -377,7 +393,8 @@ impl Exchange {
                 out.extend_from_slice(part(range));
             }
             What::Wrapped(range) => {
-                out.extend_from_slice(b"BEGIN;");
+                out.extend_from_slice(BEGIN);
+                out.push(b';');
                 out.extend_from_slice(carried.fence.statement().as_bytes());
                 out.push(b';');
                 out.extend_from_slice(part(range));
@@ -676,7 +693,7 @@ impl Exchange {
     /// Takes back what the request in hand told of the transaction that must be done again.
     pub(super) fn take_back(&mut self) {
         let Some(running) = self.running.take() else { return };
-        if matches!(running.job, Job::Task(_)) {
+        if !running.is_step() {
             return;
         }
         let (held, sequence) = running.mark;
@@ -707,6 +724,14 @@ impl Exchange {
         }
     }
 }
+
+/// Our own words. `completion_type` gives COMMIT and ROLLBACK another meaning, but not these; and in `sql_mode` ORACLE,
+/// BEGIN begins a block.
+///
+/// Source: MariaDB documentation, "COMMIT" and "SQL_MODE=ORACLE".
+pub(super) const BEGIN: &[u8] = b"START TRANSACTION";
+const COMMIT: &[u8] = b"COMMIT AND NO CHAIN NO RELEASE";
+pub(super) const ROLLBACK: &[u8] = b"ROLLBACK AND NO CHAIN NO RELEASE";
 
 /// Turns the guard on. A transaction that is open stays so.
 ///

@@ -25,7 +25,7 @@ use ido_proxy_protocol::capabilities::Capabilities;
 use ido_proxy_protocol::command::Command;
 use ido_proxy_protocol::packet::{self};
 
-use super::exchange::{Exchange, GUARD_ON, translate};
+use super::exchange::{Exchange, GUARD_ON, ROLLBACK, translate};
 use super::running::{Job, Running};
 use super::{COM_QUERY, LinkFacts, Sending, Stuck};
 use crate::session::book::State;
@@ -88,6 +88,12 @@ pub(super) enum Task {
     Barrier,
     /// It must succeed.
     Must,
+    /// Gives the link the variables of this state, all in one statement.
+    Settings(State),
+    /// Gives it this one variable.
+    Setting(Vec<u8>),
+    /// Brings the link into the state in which the client's statement of this number was prepared.
+    Stage(u32),
     /// Turns the guard on.
     Guard,
     /// The client's prepared statement of this number.
@@ -118,7 +124,7 @@ impl Recovery {
         recovery.pause = true;
         // A replay that was broken off has set it.
         recovery.push(Task::Attempt, query("SET timestamp=DEFAULT, insert_id=0"));
-        recovery.push(Task::Attempt, query("ROLLBACK"));
+        recovery.push(Task::Attempt, query(ROLLBACK));
         recovery
     }
 
@@ -186,7 +192,7 @@ impl Recovery {
                     self.barrier(carried, link);
                     if !self.fresh {
                         // Without autocommit, the client's or ours, it has opened a transaction with what it read.
-                        self.push(Task::Attempt, query("ROLLBACK"));
+                        self.push(Task::Attempt, query(ROLLBACK));
                     }
                     if !self.reads_barrier() {
                         if carried.fence.is_in_doubt() {
@@ -234,17 +240,14 @@ impl Recovery {
         // What is done again may have begun with other settings than those it has made since.
         let begun = if exchange.failed { now.clone() } else { exchange.beginning(carried) };
         let moved = *begun != *now || begun.is_for_one_transaction();
+        let mut schema = link.schema.clone().filter(|_| self.fresh);
+        if self.fresh {
+            self.prepare(&begun, carried, link, &mut schema);
+        }
         if self.fresh || self.unsettled || moved {
-            let schema = link.schema.as_deref().filter(|_| self.fresh);
-            self.push_setup(&begun, carried, link, schema);
+            self.push_setup(&begun, carried, link, schema.as_deref());
         }
         if self.fresh {
-            for id in carried.book.statement_ids() {
-                if let Some(statement) = carried.book.statement(id) {
-                    let payload = [&[STMT_PREPARE], &statement.sql[..]].concat();
-                    self.push(Task::Prepare(id), payload);
-                }
-            }
             self.multi = Some(link.capabilities.contains(Capabilities::MULTI_STATEMENTS));
         } else if !self.unsettled {
             self.multi = Some(carried.book.multi());
@@ -300,13 +303,62 @@ impl Recovery {
         {
             self.push(Task::Must, [&[INIT_DB], &schema[..]].concat());
         }
-        for sql in setup.statements(link.backslashes) {
+        if let Some(sql) = setup.set_variables(link.backslashes) {
+            self.push(Task::Settings(setup.clone()), query(sql));
+        }
+        for sql in setup.set_characteristics() {
             self.push(Task::Must, query(sql));
         }
         if setup.sets_autocommit() {
             // To the client's own, whatever it is now.
             carried.guard.turned(false);
         }
+    }
+
+    /// Prepares the client's statements anew, each in the state of the session that it was prepared in, where that is
+    /// not the state that the link is set up in. `schema` is the link's database.
+    fn prepare(
+        &mut self,
+        begun: &State,
+        carried: &Carried,
+        link: &LinkFacts,
+        schema: &mut Option<Vec<u8>>,
+    ) {
+        let statements = || {
+            let ids = carried.book.statement_ids().into_iter();
+            ids.filter_map(|id| Some((id, carried.book.statement(id)?)))
+        };
+        let differs = statements().any(|(_, statement)| *statement.setup != **begun);
+        let mut staged: Option<&State> = None;
+        for (id, statement) in statements() {
+            let setup = &statement.setup;
+            if differs && staged.is_none_or(|staged| **staged != **setup) {
+                if setup.schema != *schema
+                    && let Some(name) = &setup.schema
+                {
+                    self.push(Task::Stage(id), [&[INIT_DB], &name[..]].concat());
+                    *schema = Some(name.clone());
+                }
+                if let Some(sql) = setup.set_variables(link.backslashes) {
+                    self.push(Task::Settings(setup.clone()), query(sql));
+                }
+                staged = Some(setup);
+            }
+            let payload = [&[STMT_PREPARE], &statement.sql[..]].concat();
+            self.push(Task::Prepare(id), payload);
+        }
+    }
+
+    /// The variables of `setup` could not be set in one statement: each is tried by itself, before anything else.
+    pub(super) fn set_each(&mut self, setup: &State, backslashes: bool) {
+        for (name, sql) in Vec::from_iter(setup.set_each(backslashes)).into_iter().rev() {
+            self.queue.push_front(Request { task: Task::Setting(name), payload: query(sql) });
+        }
+    }
+
+    /// The state for the client's statement of this number cannot be brought about: it is not prepared.
+    pub(super) fn leave_out(&mut self, id: u32) {
+        self.queue.retain(|request| !matches!(request.task, Task::Prepare(other) if other == id));
     }
 
     fn set_multi(&mut self, multi: bool) {

@@ -7,8 +7,7 @@ use ido_proxy_protocol::command::Command;
 use ido_proxy_protocol::err::ErrPacket;
 use ido_proxy_protocol::reply::{ReplyStep, ReplyTracker};
 
-pub(crate) use self::errors::LOCK_WAIT_TIMEOUT;
-pub(super) use self::errors::{DUPLICATE_ENTRY, MOST_TRIES, ROLLED_BACK, is_loss};
+pub(super) use self::errors::MOST_TRIES;
 use self::errors::{given_up, owed};
 use super::Stuck;
 use super::edits::Edits;
@@ -29,6 +28,8 @@ pub(super) struct Replies<'a> {
     pub(super) carried: &'a mut Carried,
     pub(super) link: Capabilities,
     pub(super) client: Capabilities,
+    /// The link takes a backslash in a string for an escape, after its login.
+    pub(super) backslashes: bool,
     pub(super) input: &'a [u8],
     pub(super) taken: usize,
     pub(super) edits: Edits,

@@ -61,6 +61,8 @@ pub(super) enum Job {
         /// None of the results is the client's.
         ours: bool,
     },
+    /// A question about an error that nobody was told yet.
+    Ask,
     /// A part of the way back after a loss.
     Task(Task),
 }
@@ -108,7 +110,7 @@ impl Running {
     /// Whose the result at hand is.
     pub(super) fn owner(&self) -> Owner {
         match &self.job {
-            Job::Task(_) => Owner::Proxy,
+            Job::Ask | Job::Task(_) => Owner::Proxy,
             Job::Step { ours: true, fence_after, .. } => match fence_after {
                 Some(_) => Owner::Fence,
                 None => Owner::Proxy,
@@ -130,8 +132,13 @@ impl Running {
     pub(super) fn piece(&self) -> usize {
         match self.job {
             Job::Step { prefix, .. } => self.result.saturating_sub(prefix),
-            Job::Task(_) => self.result,
+            Job::Ask | Job::Task(_) => self.result,
         }
+    }
+
+    /// Whether it is a step of the client's command.
+    pub(super) fn is_step(&self) -> bool {
+        matches!(self.job, Job::Step { .. })
     }
 }
 

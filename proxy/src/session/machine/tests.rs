@@ -18,6 +18,7 @@ mod cuts;
 mod fake_node;
 mod guarded;
 mod losses;
+mod ordinary;
 mod programs;
 mod reading;
 mod run;
@@ -102,7 +103,7 @@ impl Play {
 fn machine(client: Capabilities) -> Machine {
     let book = Book::new(client, 8, None);
     let journal = Store::new(Arc::new(Budget::new(1 << 30, 0, None)));
-    let fence = Fence::new(Arc::new(FencePool::new("ido_proxy")));
+    let fence = Fence::new(Arc::new(FencePool::new("ido_proxy")), b"icinga");
     Machine::new(client, Carried::new(book, journal, fence))
 }
 
@@ -121,7 +122,8 @@ fn facts(client: Capabilities) -> LinkFacts {
 fn texts(mut packets: &[u8]) -> Vec<String> {
     let mut texts = Vec::new();
     while let Some((header, payload)) = packet::whole(packets, 1 << 20).expect("packets") {
-        texts.push(String::from_utf8_lossy(&payload[1..]).into_owned());
+        let text = String::from_utf8_lossy(&payload[1..]);
+        texts.push(Vec::from_iter(text.split(';').map(fake_node::short)).join(";"));
         packets = &packets[HEADER_LEN + header.payload_len..];
     }
     assert!(packets.is_empty(), "half a packet");

@@ -161,7 +161,7 @@ async fn a_transaction_that_reads_something_else_at_the_next_node_ends_with_an_e
     }
     assert_eq!(node.read().await.payload, b"\x03SET timestamp=DEFAULT, insert_id=0");
     node.send(&ok(open), 1).await;
-    assert_eq!(node.read().await.payload, b"\x03ROLLBACK");
+    assert_eq!(node.read().await.payload, b"\x03ROLLBACK AND NO CHAIN NO RELEASE");
     node.send(&ok(StatusFlags::AUTOCOMMIT), 1).await;
     assert_eq!(node.read().await.payload, b"\x1b\0\0", "several statements, as before");
     node.send(&EofPacket { warnings: 0, status: StatusFlags::AUTOCOMMIT }.encode(), 1).await;

@@ -2,18 +2,19 @@
 
 use ido_proxy_protocol::Violation;
 use ido_proxy_protocol::err::ErrPacket;
+use ido_proxy_protocol::error_code::{DEADLOCK, INCORRECT_VARIABLE_SCOPE};
 use ido_proxy_protocol::ok::OkPacket;
 use ido_proxy_protocol::packet::{self, HEADER_LEN};
 use ido_proxy_protocol::prepare::PrepareOk;
 use ido_proxy_protocol::reply::ReplyStep;
 
 use super::{Phase, Recovery, Task};
+use crate::session::book::{NO_STATEMENT, State};
 use crate::session::digest::PayloadDigest;
-use crate::session::fence::{FENCELESS, Outcome};
+use crate::session::fence::Outcome;
 use crate::session::journal::record::Told;
-use crate::session::machine::replies::{
-    DUPLICATE_ENTRY, LOCK_WAIT_TIMEOUT, MOST_TRIES, ROLLED_BACK, Replies, is_loss,
-};
+use crate::session::machine::fault::Fault;
+use crate::session::machine::replies::{MOST_TRIES, Replies};
 use crate::session::machine::running::{Job, Running};
 use crate::session::machine::{OURS, Stuck};
 use crate::session::plan::Doubt;
@@ -35,6 +36,24 @@ impl Replies<'_> {
             Task::Must => {
                 if let ReplyStep::Err { .. } = step {
                     self.task_failed(ErrPacket::decode(payload)?);
+                }
+            }
+            Task::Settings(setup) => {
+                if let ReplyStep::Err { .. } = step {
+                    self.settings_failed(&setup, ErrPacket::decode(payload)?);
+                }
+            }
+            Task::Setting(name) => {
+                if let ReplyStep::Err { .. } = step {
+                    self.setting_failed(&name, ErrPacket::decode(payload)?);
+                }
+            }
+            Task::Stage(id) => {
+                if let ReplyStep::Err { .. } = step {
+                    self.prepare_failed(id, ErrPacket::decode(payload)?);
+                    if let Some(recovery) = &mut self.exchange.recovery {
+                        recovery.leave_out(id);
+                    }
                 }
             }
             Task::Guard => match step {
@@ -123,13 +142,13 @@ impl Replies<'_> {
     }
 
     fn barrier_failed(&mut self, error: ErrPacket) {
-        if !FENCELESS.contains(&error.code) {
+        if Fault::of(&error) != Fault::Missing {
             // Not ready, or a causal wait that took too long: another node may do better.
             self.lost = Some(error);
         } else if self.carried.fence.is_in_doubt() {
             self.stuck(Stuck::Doubt(Doubt::Unfenced));
         } else {
-            self.carried.fence.is_missing();
+            self.carried.fence.mark_missing();
             // Asked again, it is a causal read of nothing.
             if let Some(recovery) = &mut self.exchange.recovery {
                 recovery.phase = Phase::Barrier;
@@ -173,11 +192,14 @@ impl Replies<'_> {
     }
 
     fn replay_failed(&mut self, error: ErrPacket, known: bool) {
-        if is_loss(&error) {
-            self.lost = Some(error);
-        } else if ROLLED_BACK.contains(&error.code) || error.code == LOCK_WAIT_TIMEOUT {
+        let fault = Fault::of(&error);
+        if fault.doubts_node() && self.exchange.hearsay < MOST_HEARSAY {
+            // Another node is tried, but not for ever: a statement may raise such an error itself.
+            self.exchange.hearsay += 1;
+            self.lost = Some(ErrPacket::new(OURS, *b"HY000", error.to_string()));
+        } else if matches!(fault, Fault::Conflict | Fault::LockWait) {
             self.again(Recovery::rolled_back(), error);
-        } else if !known && error.code == DUPLICATE_ENTRY {
+        } else if !known && fault == Fault::Duplicate {
             // The row that is there is the ghost's, as the fence will tell; or another one, which keeps the
             // ghost from being committed too. The client knows no id of ours yet, so it may be another.
             self.exchange.anew = true;
@@ -205,9 +227,13 @@ impl Replies<'_> {
             return;
         }
         self.carried.tally.mismatches += 1;
+        if let Some(conflict) = self.exchange.conflict.clone().filter(|_| !self.exchange.lost) {
+            // No node failed: the client hears what it would have heard from the server.
+            return self.give_up(&conflict);
+        }
         let message = "ido-proxy: the node failed, and on the next one the transaction did not \
             give the same results; it was rolled back";
-        self.give_up(&ErrPacket::new(1213, *b"40001", message));
+        self.give_up(&ErrPacket::new(DEADLOCK, *b"40001", message));
     }
 
     /// The transaction is rolled back, and the client is told why.
@@ -227,19 +253,40 @@ impl Replies<'_> {
 
     /// Its table may be gone. Most clients keep statements that they never use again, and must not end for one.
     fn prepare_failed(&mut self, id: u32, error: ErrPacket) {
-        if !GONE.contains(&error.code) {
+        if Fault::of(&error) != Fault::Missing {
             return self.task_failed(error);
         }
         tracing::warn!(%error, "a prepared statement is not to be had on another node");
         self.carried.book.learn_link_id(id, NO_STATEMENT);
     }
 
+    /// One of the variables cannot be set: which one, and whether that matters, is found out one by one.
+    fn settings_failed(&mut self, setup: &State, error: ErrPacket) {
+        if Fault::of(&error) != Fault::Statement {
+            return self.task_failed(error);
+        }
+        if let Some(recovery) = &mut self.exchange.recovery {
+            recovery.set_each(setup, self.backslashes);
+        }
+    }
+
+    /// What nobody can set, the client has not set either: the server reports it of its own accord.
+    fn setting_failed(&mut self, name: &[u8], error: ErrPacket) {
+        if error.code != INCORRECT_VARIABLE_SCOPE {
+            return self.task_failed(error);
+        }
+        tracing::debug!(name = %String::from_utf8_lossy(name), "a variable is reported, and cannot be set");
+        self.carried.book.forget_variable(name);
+        self.exchange.state.forget_variable(name);
+    }
+
     fn task_failed(&mut self, error: ErrPacket) {
-        if is_loss(&error) {
+        let fault = Fault::of(&error);
+        if fault.doubts_node() {
             self.lost = Some(error);
             return;
         }
-        if ROLLED_BACK.contains(&error.code) {
+        if fault == Fault::Conflict {
             // Between two statements of a replay: something else was committed meanwhile, maybe the
             // ghost of this very transaction.
             let anew = Recovery::in_doubt_or_not(self.carried);
@@ -254,17 +301,8 @@ impl Replies<'_> {
     }
 }
 
-/// What a statement names is not there any more, or not for this account.
-///
-/// Source: MariaDB documentation, "MariaDB Error Codes": ER_DBACCESS_DENIED_ERROR, ER_BAD_DB_ERROR, ER_BAD_FIELD_ERROR,
-/// ER_TABLEACCESS_DENIED_ERROR, ER_COLUMNACCESS_DENIED_ERROR, ER_NO_SUCH_TABLE, ER_KEY_DOES_NOT_EXITS,
-/// ER_SP_DOES_NOT_EXIST, ER_VIEW_INVALID, ER_PROCACCESS_DENIED_ERROR.
-const GONE: [u16; 10] = [1044, 1049, 1054, 1142, 1143, 1146, 1176, 1305, 1356, 1370];
-
-/// The number of no statement: to use it is error 1243. (The highest one would be the last that was prepared.)
-///
-/// Source: MariaDB documentation, "COM_STMT_EXECUTE".
-const NO_STATEMENT: u32 = 0;
+/// How often a replay is taken to another node for an error that condemns the node.
+const MOST_HEARSAY: u32 = 8;
 
 /// The number in the first column of the first row, if there is one. One column, as text.
 fn number_read(mut packets: &[u8]) -> Option<u64> {

@@ -213,7 +213,9 @@ impl Replies<'_> {
         match kind {
             // Neither ends a transaction, and one that comes alone is told an error. For the client it is
             // open still.
-            Some(PieceKind::Plain | PieceKind::Write) if closed && several => {
+            Some(PieceKind::Plain | PieceKind::Savepoint | PieceKind::Write)
+                if closed && several =>
+            {
                 running.given_up = true;
                 carried.transaction = before;
             }
@@ -221,7 +223,15 @@ impl Replies<'_> {
             _ if closed => carried.committed(),
             _ => {}
         }
-        if !matches!(kind, Some(PieceKind::Begin | PieceKind::End | PieceKind::Plain)) {
+        if !matches!(
+            kind,
+            Some(PieceKind::Begin | PieceKind::End | PieceKind::Plain | PieceKind::Write)
+        ) {
+            // It may have gone back to before the fence.
+            carried.fence.unsettle();
+        }
+        let only_reads = [PieceKind::Begin, PieceKind::End, PieceKind::Plain, PieceKind::Savepoint];
+        if kind.is_none_or(|kind| !only_reads.contains(&kind)) {
             carried.transaction.may_have_written();
         }
         if *keeps {
@@ -283,6 +293,7 @@ impl Replies<'_> {
         let link_id = ok.statement_id;
         let mut statement = Prepared::new(sql.clone(), single.kind, single.open_ended, link_id);
         statement.parameters = ok.parameters.into();
+        statement.setup = self.exchange.state.clone();
         // After a change of the link its numbers may be those of older statements.
         let id = self.carried.book.free_statement_id(link_id);
         self.carried.book.prepared(id, statement);

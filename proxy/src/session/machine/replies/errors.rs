@@ -3,62 +3,92 @@
 use ido_proxy_protocol::Violation;
 use ido_proxy_protocol::command::Command;
 use ido_proxy_protocol::err::ErrPacket;
+use ido_proxy_protocol::error_code::DEADLOCK;
 use ido_proxy_protocol::statement::{Kind, Statement};
 
 use super::Replies;
 use super::client::sql_of;
-use crate::session::end::CONNECTION_KILLED;
 use crate::session::journal::record::Told;
 use crate::session::machine::OURS;
+use crate::session::machine::asking::Answer;
+use crate::session::machine::fault::Fault;
 use crate::session::machine::recovery::Recovery;
 use crate::session::machine::running::Running;
 use crate::session::plan::{PieceKind, Risk, Step};
-use crate::session::reason::Reason;
 
 impl Replies<'_> {
     /// The server refuses one of the client's statements.
     pub(super) fn error(&mut self, bytes: &[u8], payload: &[u8]) -> Result<(), Violation> {
         let error = ErrPacket::decode(payload)?;
-        let risk = self.exchange.step().map_or(Risk::Repeatable, |step| step.risk);
-        let first = self.exchange.running.as_ref().is_some_and(|running| running.piece() == 0);
-        let doubtful = matches!(risk, Risk::Doubtful(_)) && error.code != NOT_READY;
+        let fault = Fault::of(&error);
+        let doubtful = matches!(self.risk(), Risk::Doubtful(_));
         // The read waited for a node that is too far behind: the primary is not.
-        let lags = self.carried.may_lag && error.code == LOCK_WAIT_TIMEOUT;
-        if (is_loss(&error) || lags) && self.may_move() && !doubtful {
+        let lags = self.carried.may_lag && fault == Fault::LockWait;
+        if lags && self.may_move() && !doubtful {
             self.swallow(bytes.len());
             self.lost = Some(error);
-            return Ok(());
-        }
-        if matches!(risk, Risk::Commit { .. }) && first && self.carried.fence.is_set() {
+        } else if fault.doubts_node() {
+            self.ask_about(error, bytes);
+        } else if self.is_in_doubt() {
             self.swallow(bytes.len());
             self.again(Recovery::in_doubt(), error);
-            return Ok(());
-        }
-        if self.exchange.running.as_ref().is_some_and(|running| running.given_up) {
+        } else if self.exchange.running.as_ref().is_some_and(|running| running.given_up) {
             // It ends a reply that nobody is told.
             self.swallow(bytes.len());
             self.exchange.set_untold |= self.is_at_a_set();
-            return Ok(());
+        } else if self.must_ask(fault) {
+            self.ask_about(error, bytes);
+        } else {
+            self.judge(error, Packet::Here(bytes), None);
         }
-        if ROLLED_BACK.contains(&error.code)
+        Ok(())
+    }
+
+    /// The server was asked about an error of the client's, and answered.
+    pub(in crate::session::machine) fn answered(
+        &mut self,
+        error: ErrPacket,
+        packet: &[u8],
+        answer: Answer,
+    ) {
+        let doubtful = matches!(self.risk(), Risk::Doubtful(_));
+        if answer.works && !doubtful && self.try_hearsay(&error) {
+            return;
+        }
+        if self.is_in_doubt() {
+            return self.again(Recovery::in_doubt(), error);
+        }
+        self.judge(error, Packet::Kept(packet), Some(answer.open));
+    }
+
+    /// What becomes of an error of the client's. `open` is the server's word whether a transaction is, if it was asked.
+    fn judge(&mut self, error: ErrPacket, packet: Packet<'_>, open: Option<bool>) {
+        let risk = self.risk();
+        let fault = Fault::of(&error);
+        let was_open = self.carried.transaction.is_open();
+        let aborted = match open {
+            Some(open) => was_open && !open,
+            None => fault == Fault::Conflict,
+        };
+        let doubtful = matches!(risk, Risk::Doubtful(_));
+        if fault == Fault::Conflict
+            && aborted
             && self.exchange.keeps
             && self.may_move()
             && self.exchange.tries < self.most_tries()
-            && !matches!(risk, Risk::Doubtful(_))
+            && !doubtful
         {
-            self.swallow(bytes.len());
+            self.drop_packet(packet);
             self.exchange.set_untold |= self.is_at_a_set();
-            self.again(Recovery::rolled_back(), error);
-            return Ok(());
+            self.exchange.conflict.get_or_insert_with(|| error.clone());
+            return self.again(Recovery::rolled_back(), error);
         }
         // A write alone: what commits by itself, in part or in full, may have done so before it failed.
-        let place = self.exchange.running.as_ref().map_or(0, Running::piece);
-        let piece = self.exchange.step().and_then(|step| step.pieces.get(place));
-        let kind = piece.map(|piece| piece.kind);
+        let kind = self.piece_kind();
         let only_writes = kind == Some(PieceKind::Write)
-            && !matches!(risk, Risk::Doubtful(_))
+            && !doubtful
             && self.exchange.transaction.first().is_none();
-        if error.code == DUPLICATE_ENTRY
+        if fault == Fault::Duplicate
             && only_writes
             && self.exchange.keeps
             && !self.exchange.begun
@@ -67,28 +97,61 @@ impl Replies<'_> {
             && self.carried.owed.is_named_in(&error.message)
         {
             // Of an id that the server chose, maybe. Done again, it chooses another one.
-            self.swallow(bytes.len());
-            self.again(Recovery::in_doubt_or_not(self.carried), error);
-            return Ok(());
+            self.drop_packet(packet);
+            return self.again(Recovery::in_doubt_or_not(self.carried), error);
         }
-        if ROLLED_BACK.contains(&error.code) {
+        let commits = matches!(kind, Some(PieceKind::Implicit | PieceKind::Begin));
+        if aborted && commits && fault != Fault::Conflict {
+            // It committed what was open, and failed then.
+            self.carried.committed();
             self.carried.transaction.gone();
+        } else if aborted {
             self.carried.rolled_back();
+            self.carried.transaction.gone();
         }
-        if matches!(kind, Some(PieceKind::Implicit | PieceKind::Begin))
-            && self.carried.transaction.is_open()
-        {
-            // It may have committed before it failed, and an error has no flags that tell.
-            self.carried.cannot_replay(Reason::Ddl);
+        match packet {
+            Packet::Here(bytes) => self.tell(bytes),
+            Packet::Kept(packet) => self.tell_kept(packet),
         }
-        self.carried.killed |= error.code == CONNECTION_KILLED;
-        self.tell(bytes);
-        self.give_up_rest(error.code);
-        Ok(())
+        self.give_up_rest(error.code, aborted);
+    }
+
+    fn drop_packet(&mut self, packet: Packet<'_>) {
+        if let Packet::Here(bytes) = packet {
+            self.swallow(bytes.len());
+        }
+    }
+
+    /// What a lost reply to the step in hand would mean.
+    fn risk(&self) -> Risk {
+        self.exchange.step().map_or(Risk::Repeatable, |step| step.risk)
+    }
+
+    /// Whether the error is that of a COMMIT, of which the fence tells whether it was done all the same.
+    fn is_in_doubt(&self) -> bool {
+        let first = self.exchange.running.as_ref().is_some_and(|running| running.piece() == 0);
+        matches!(self.risk(), Risk::Commit { .. }) && first && self.carried.fence.is_set()
+    }
+
+    /// Whether the server must be asked if the transaction is still there. A transaction of ours is rolled back anyway.
+    fn must_ask(&self, fault: Fault) -> bool {
+        let ours = self.exchange.step().is_some_and(|step| step.restart.is_some());
+        (self.carried.transaction.is_open() && !ours) || self.may_be_leaving(fault)
+    }
+
+    /// Whether a causal read of the client's may have been broken off by a node that leaves.
+    pub(in crate::session::machine) fn may_be_leaving(&self, fault: Fault) -> bool {
+        fault == Fault::LockWait && self.carried.book.reads_causally()
+    }
+
+    fn piece_kind(&self) -> Option<PieceKind> {
+        let place = self.exchange.running.as_ref().map_or(0, Running::piece);
+        let piece = self.exchange.step().and_then(|step| step.pieces.get(place));
+        piece.map(|piece| piece.kind)
     }
 
     /// An error ends a batch: nothing behind it is sent.
-    pub(super) fn give_up_rest(&mut self, code: u16) {
+    pub(super) fn give_up_rest(&mut self, code: u16, aborted: bool) {
         let exchange = &mut *self.exchange;
         if let Some(running) = &mut exchange.running {
             running.told.push(Told::Error { code });
@@ -96,13 +159,13 @@ impl Replies<'_> {
         let wrapped = exchange.step().is_some_and(|step| step.restart.is_some());
         exchange.steps.truncate(exchange.at + 1);
         // Under the guard, what came behind the transaction that was given up is open still.
-        let guarded = self.carried.guard.is_on() && ROLLED_BACK.contains(&code);
+        let guarded = self.carried.guard.is_on() && aborted;
         if wrapped || guarded {
             exchange.steps.push(Step::rollback());
         }
     }
 
-    pub(super) fn may_move(&self) -> bool {
+    pub(in crate::session::machine) fn may_move(&self) -> bool {
         let told = self.exchange.is_partly_told();
         self.carried.stuck().is_none() && !self.exchange.request.is_empty() && !told
     }
@@ -150,31 +213,23 @@ impl Replies<'_> {
     }
 }
 
-/// Whether an error says that the node cannot be worked with, rather than that a statement is wrong.
-pub(in crate::session::machine) fn is_loss(error: &ErrPacket) -> bool {
-    match error.code {
-        // The same number stands for an unknown command.
-        NOT_READY => error.message.starts_with(b"WSREP"),
-        CONNECTION_KILLED | SERVER_SHUTDOWN | READ_ONLY_MODE => true,
-        // The same number stands for other options that forbid something.
-        OPTION_PREVENTS => error.message.windows(11).any(|words| words == b"--read-only"),
-        _ => false,
-    }
+/// Where an error packet is.
+enum Packet<'a> {
+    /// In the input.
+    Here(&'a [u8]),
+    /// It came before.
+    Kept(&'a [u8]),
 }
 
 /// What the server would have said, had it said anything.
 pub(super) fn given_up() -> ErrPacket {
     let message = "Deadlock found when trying to get lock; try restarting transaction";
-    ErrPacket::new(ROLLED_BACK[0], *b"40001", message)
+    ErrPacket::new(DEADLOCK, *b"40001", message)
 }
 
 pub(super) fn owed() -> ErrPacket {
     ErrPacket::new(OURS, *b"HY000", "an id that belongs to a row of another session")
 }
-
-/// The whole transaction was rolled back with these: ER_LOCK_DEADLOCK, which also is what Galera says
-/// of a conflict, and ER_ERROR_DURING_COMMIT.
-pub(in crate::session::machine) const ROLLED_BACK: [u16; 2] = [1213, 1180];
 
 /// How often a transaction that the server rolled back is done again before the client is told.
 pub(in crate::session::machine) const MOST_TRIES: u32 = 10;
@@ -182,17 +237,3 @@ pub(in crate::session::machine) const MOST_TRIES: u32 = 10;
 /// The same where the link was lost under it: many sessions do their transactions again at the same time,
 /// and meet each other's locks. With the pauses between them this is some seconds.
 pub(super) const MOST_TRIES_AFTER_A_LOSS: u32 = 100;
-
-// Error codes of the MariaDB documentation, "MariaDB Error Codes".
-/// ER_UNKNOWN_COM_ERROR; with a message that begins with WSREP, Galera's "not ready".
-pub(super) const NOT_READY: u16 = 1047;
-/// ER_SERVER_SHUTDOWN.
-pub(super) const SERVER_SHUTDOWN: u16 = 1053;
-/// ER_DUP_ENTRY.
-pub(in crate::session::machine) const DUPLICATE_ENTRY: u16 = 1062;
-/// ER_LOCK_WAIT_TIMEOUT.
-pub(crate) const LOCK_WAIT_TIMEOUT: u16 = 1205;
-/// ER_OPTION_PREVENTS_STATEMENT.
-pub(super) const OPTION_PREVENTS: u16 = 1290;
-/// ER_READ_ONLY_MODE.
-pub(super) const READ_ONLY_MODE: u16 = 1836;

@@ -7,9 +7,8 @@ use ido_proxy_protocol::packet::HEADER_LEN;
 use ido_proxy_protocol::reply::ReplyStep;
 
 use super::Replies;
-use super::errors::{DUPLICATE_ENTRY, LOCK_WAIT_TIMEOUT, ROLLED_BACK, is_loss};
-use crate::session::fence::FENCELESS;
 use crate::session::machine::OURS;
+use crate::session::machine::fault::Fault;
 use crate::session::machine::recovery::Recovery;
 use crate::session::machine::running::{Job, Owner, Running};
 use crate::session::plan::What;
@@ -27,6 +26,9 @@ impl Replies<'_> {
         if let Some(Running { job: Job::Task(_), .. }) = &self.exchange.running {
             return self.task_packet(step, bytes, ended);
         }
+        if let Some(Running { job: Job::Ask, .. }) = &self.exchange.running {
+            return self.answer_packet(step, bytes, ended);
+        }
         match (owner, step) {
             (_, ReplyStep::Err { .. }) => self.own_error(owner, ErrPacket::decode(payload)?),
             (Owner::Fence, ReplyStep::Ok { status, state_changed, .. }) => {
@@ -42,7 +44,7 @@ impl Replies<'_> {
                     self.carried.transaction = before;
                     return Ok(());
                 }
-                if packet.affected_rows == 1 {
+                if self.carried.fence.matches(packet.affected_rows) {
                     self.carried.fence.was_set();
                     return Ok(());
                 }
@@ -95,41 +97,37 @@ impl Replies<'_> {
         Ok(())
     }
 
+    /// One of our own statements was refused. The account's grants and triggers cannot forge such an error: it is the
+    /// node's own word.
     pub(super) fn own_error(&mut self, owner: Owner, error: ErrPacket) -> Result<(), Violation> {
         let what = self.exchange.step().map(|step| step.what.clone());
-        match (owner, what) {
-            _ if is_loss(&error) => self.lost = Some(error),
-            // With what is kept of it, only a part would be done again.
-            (Owner::Fence, _)
-                if self.carried.stuck().is_some() && !FENCELESS.contains(&error.code) =>
-            {
-                self.give_up(&error);
-            }
-            // It can be done again by nobody: a procedure, or a long command.
-            (_, Some(What::Commit))
+        let fault = Fault::of(&error);
+        match (owner, what, fault) {
+            (_, _, fault) if fault.doubts_node() => self.lost = Some(error),
+            // Nothing that outlives the transaction can be written in it: it needs no fence.
+            (Owner::Fence, _, Fault::Missing | Fault::ReadOnly) => self.without_fence(&error),
+            // With what is kept of the transaction, only a part would be replayed.
+            (Owner::Fence, ..) if self.carried.stuck().is_some() => self.give_up(&error),
+            (Owner::Fence, _, Fault::Duplicate) => self.again(Recovery::in_doubt(), error),
+            // Whether the transaction is still there, the error does not say. A COMMIT follows a fence that was set, or
+            // none.
+            (Owner::Fence, ..) => self.again(Recovery::rolled_back(), error),
+            // Nobody can replay it: a procedure, or a long command.
+            (_, Some(What::Commit), _)
                 if self.exchange.step().is_some_and(|step| step.restart.is_none()) =>
             {
                 self.give_up(&error);
             }
-            (_, Some(What::Commit)) => self.again(Recovery::in_doubt(), error),
-            (_, Some(What::Guard(_))) if ROLLED_BACK.contains(&error.code) && self.may_move() => {
+            (_, Some(What::Commit), _) => self.again(Recovery::in_doubt(), error),
+            (_, Some(What::Guard(_)), Fault::Conflict) if self.may_move() => {
                 self.again(Recovery::rolled_back(), error);
             }
-            (_, Some(What::Guard(_))) if ROLLED_BACK.contains(&error.code) => self.give_up(&error),
+            (_, Some(What::Guard(_)), Fault::Conflict) => self.give_up(&error),
             // There is no transaction any more, and so it is done.
-            (_, Some(What::Rollback)) if ROLLED_BACK.contains(&error.code) => {
+            (_, Some(What::Rollback), Fault::Conflict) => {
                 self.carried.rolled_back();
                 self.carried.transaction.gone();
             }
-            (Owner::Fence, _) if error.code == DUPLICATE_ENTRY => {
-                self.again(Recovery::in_doubt(), error);
-            }
-            (Owner::Fence, _)
-                if ROLLED_BACK.contains(&error.code) || error.code == LOCK_WAIT_TIMEOUT =>
-            {
-                self.again(Recovery::rolled_back(), error);
-            }
-            (Owner::Fence, _) => self.without_fence(&error),
             // BEGIN and ROLLBACK do not fail on a link that lives.
             _ => self.lost = Some(error),
         }
@@ -138,10 +136,10 @@ impl Replies<'_> {
 
     /// The fence cannot be written: the transaction goes on without.
     pub(super) fn without_fence(&mut self, error: &ErrPacket) {
-        if FENCELESS.contains(&error.code) && self.carried.fence.is_missing() {
+        if Fault::of(error) == Fault::Missing && self.carried.fence.mark_missing() {
             tracing::warn!(
                 %error,
-                "there is no fence: a COMMIT whose reply is lost will end in an error \
+                "the account has no fence: a COMMIT whose reply is lost will end in an error \
                  (ido-proxy setup prints the SQL that creates it)"
             );
         }

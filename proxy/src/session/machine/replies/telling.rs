@@ -80,6 +80,15 @@ impl Replies<'_> {
         self.tell_payload(bytes, bytes.get(HEADER_LEN..).unwrap_or_default());
     }
 
+    /// A packet with which a result ends, and which came before what is at hand.
+    pub(super) fn tell_kept(&mut self, packet: &[u8]) {
+        self.exchange.hold = true;
+        let got = packet.get(HEADER_LEN - 1).copied().unwrap_or_default();
+        let sequence = got.wrapping_add(self.offset());
+        let payload = packet.get(HEADER_LEN..).unwrap_or_default();
+        self.exchange.sequence = packet::frame(payload, sequence, &mut self.exchange.held);
+    }
+
     /// The same with another payload than that of the packet `bytes`.
     pub(super) fn tell_payload(&mut self, bytes: &[u8], payload: &[u8]) {
         let got = bytes.get(HEADER_LEN - 1).copied().unwrap_or_default();

@@ -30,6 +30,8 @@ pub(super) struct Cluster {
     /// The next statement that begins so is refused with this, once. The transaction goes on, but for
     /// errors that say otherwise.
     pub(super) refusals: VecDeque<(&'static str, ErrPacket)>,
+    /// The error for which the server rolls back, beside those that are known for it.
+    pub(super) rolls_back_for: Option<u16>,
     /// Ids that were rolled back are not given again, as on a real node.
     pub(super) counts_on: bool,
     /// A connection of the node was killed.
@@ -140,6 +142,12 @@ fn number(fences: &[(String, u64)], name: &str) -> u64 {
     fences.iter().rfind(|(other, _)| other == name).map_or(0, |(_, seq)| *seq)
 }
 
+/// Our own words for what clients say in a word.
+pub(super) fn short(sql: &str) -> &str {
+    let sql = sql.strip_suffix(" AND NO CHAIN NO RELEASE").unwrap_or(sql);
+    if sql == "START TRANSACTION" { "BEGIN" } else { sql }
+}
+
 /// How a statement was answered.
 enum Answer {
     Ok { affected: u64, id: u64 },
@@ -230,6 +238,7 @@ impl Connection {
         let (mut sequence, mut rest) = (1, text.split(';').peekable());
         while let Some(sql) = rest.next() {
             let more = rest.peek().is_some();
+            let sql = short(sql);
             cluster.log.push(sql.to_owned());
             match self.statement(cluster, sql) {
                 Ok(_) if self.must_tell_error(cluster, more) => {
@@ -276,7 +285,8 @@ impl Connection {
         {
             let error = error.clone();
             cluster.refusals.pop_front();
-            if [1180, 1213].contains(&error.code) {
+            let code = error.code;
+            if [1020, 1180, 1213].contains(&code) || cluster.rolls_back_for == Some(code) {
                 self.open = None;
                 self.reported = NONE;
             }
@@ -322,6 +332,10 @@ impl Connection {
                 return Ok(Answer::Rows(vec![self.last_insert_id.to_string()]));
             }
             "SELECT 1" => return Ok(Answer::Rows(vec!["1".to_owned()])),
+            // The node works.
+            "SELECT @@global.read_only" => {
+                return Ok(Answer::Rows(vec!["0".to_owned()]));
+            }
             // Tells an id that it did not generate.
             "UPDATE u SET a=LAST_INSERT_ID(99)" => {
                 self.write(cluster, |_| {})?;
@@ -372,6 +386,21 @@ impl Connection {
                 return Ok(Answer::Rows(vec![id.to_string()]));
             }
             Ok(Answer::Ok { affected: 1, id })
+        } else if sql.starts_with("INSERT INTO `ido_proxy`.`fence`")
+            && sql.contains(" ON DUPLICATE")
+        {
+            // Set again, by the transaction that has set it before.
+            self.fence_exists(cluster)?;
+            let (_, numbers) = sql.split_once("IF(seq IN (").expect("numbers");
+            let (before, numbers) = numbers.split_once(", ").expect("two numbers");
+            let (after, _) = numbers.split_once(')').expect("two numbers");
+            let numbers = [before, after].map(|text| text.parse().expect("a number"));
+            if !numbers.contains(&number(&fences, quoted[0])) {
+                return Err(ErrPacket::new(1242, *b"21000", "Subquery returns more than 1 row"));
+            }
+            let fence = Some((quoted[0].to_owned(), numbers[0], numbers[1]));
+            self.write(cluster, |work| work.fence = fence)?;
+            Ok(Answer::Ok { affected: 0, id: 0 })
         } else if sql.starts_with("INSERT INTO `ido_proxy`.`fence`") {
             self.fence_exists(cluster)?;
             if number(&fences, quoted[0]) > 0 {

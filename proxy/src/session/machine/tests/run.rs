@@ -32,6 +32,8 @@ pub(super) struct Run {
     /// There must not be so many.
     pub(super) most_links: u32,
     cuts: VecDeque<Cut>,
+    /// The link is lost when this statement is done, before its reply.
+    lost_after: Option<&'static str>,
     /// Nodes that do later what they were told.
     ghosts: Vec<(Connection, usize)>,
     /// Sizes of the pieces in which bytes come to the machine.
@@ -68,6 +70,7 @@ impl Run {
             links: 0,
             most_links: MOST_LINKS,
             cuts: cuts.into_iter().collect(),
+            lost_after: None,
             ghosts: Vec::new(),
             pieces: (vec![usize::MAX], 0),
             from_client: Vec::new(),
@@ -89,6 +92,11 @@ impl Run {
     pub(super) fn in_pieces(mut self, sizes: Vec<usize>) -> Self {
         self.pieces = (sizes, 0);
         self
+    }
+
+    /// The node does this statement, and its reply is lost.
+    pub(super) fn lose_reply_to(&mut self, sql: &'static str) {
+        self.lost_after = Some(sql);
     }
 
     /// Sends these commands, each after the reply to the one before.
@@ -209,7 +217,16 @@ impl Run {
             return self.cut();
         }
         let answered = link.answered;
+        let before = self.cluster.log.len();
         self.from_node.extend(link.work(&mut self.cluster));
+        if self
+            .lost_after
+            .is_some_and(|sql| self.cluster.log[before..].iter().any(|done| done == sql))
+        {
+            self.lost_after = None;
+            return self.cut();
+        }
+        let link = self.link.as_mut().expect("nothing is sent without a link");
         let answers = link.answered;
         if answers > answered {
             self.wake_ghosts(answers);

@@ -1,0 +1,158 @@
+//! A question to the server between an error and the client that hears of it.
+//!
+//! An error packet has no status flags. So after an error within a transaction the server is asked whether the
+//! transaction is still open; and after an error that would condemn the node, whether that is so. The questions leave
+//! what a client can read about its last statement as they find it: warnings, and ROW_COUNT() at -1.
+
+use ido_proxy_protocol::Violation;
+use ido_proxy_protocol::capabilities::Capabilities;
+use ido_proxy_protocol::command::Command;
+use ido_proxy_protocol::err::ErrPacket;
+use ido_proxy_protocol::error_code::{OPTION_PREVENTS_STATEMENT, READ_ONLY_MODE};
+use ido_proxy_protocol::packet::{self, HEADER_LEN};
+use ido_proxy_protocol::reply::ReplyStep;
+use ido_proxy_protocol::status::StatusFlags;
+
+use super::exchange::Exchange;
+use super::fault::Fault;
+use super::replies::Replies;
+use super::running::{Job, Running};
+use super::{COM_QUERY, recovery::Recovery};
+
+/// An error that nobody was told yet.
+#[derive(Debug)]
+pub(super) struct Asked {
+    /// The request that ended with it.
+    pub(super) running: Running,
+    /// The packet, with its header.
+    packet: Vec<u8>,
+    error: ErrPacket,
+    question: Question,
+    /// The answer, as far as it has come: whether the node is read-only.
+    read_only: bool,
+    /// The request of the question was sent.
+    sent: bool,
+}
+
+/// What is asked.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Question {
+    /// Is the transaction still open?
+    Transaction,
+    /// Does the node work? Its answer has the transaction's state too.
+    Node,
+}
+
+/// What the server answered.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Answer {
+    /// A transaction is open.
+    pub(super) open: bool,
+    /// The node was asked whether it works, and does.
+    pub(super) works: bool,
+}
+
+impl Exchange {
+    /// Appends the question that is due, if one is.
+    pub(super) fn ask(&mut self, multi: bool, link: Capabilities, out: &mut Vec<u8>) -> bool {
+        let mark = (self.held.len(), self.sequence);
+        let Some(asked) = self.asked.as_mut().filter(|asked| !asked.sent) else { return false };
+        asked.sent = true;
+        let (command, payload) = match asked.question {
+            // Sets what is set already. Its reply has flags, and leaves ROW_COUNT() at -1.
+            Question::Transaction => (Command::SetOption, vec![SET_OPTION, u8::from(!multi), 0]),
+            Question::Node => (Command::Query, [&[COM_QUERY], NODE].concat()),
+        };
+        packet::frame(&payload, 0, out);
+        self.running = Some(Running::new(command, link, Job::Ask, mark));
+        true
+    }
+
+    /// The error that the server is asked about now.
+    pub(super) fn asked_about(&self) -> Option<&ErrPacket> {
+        self.asked.as_ref().map(|asked| &asked.error)
+    }
+
+    /// The link is lost before the answer came: the request that ended with the error has no reply.
+    pub(super) fn forget_question(&mut self) {
+        if let Some(asked) = self.asked.take() {
+            self.running = Some(asked.running);
+        }
+    }
+}
+
+impl Replies<'_> {
+    /// Keeps the error packet `bytes` back, and asks the server what it means.
+    pub(super) fn ask_about(&mut self, error: ErrPacket, bytes: &[u8]) {
+        let Some(running) = self.exchange.running.take() else { return };
+        let fault = Fault::of(&error);
+        let question = match fault.doubts_node() || self.may_be_leaving(fault) {
+            true => Question::Node,
+            false => Question::Transaction,
+        };
+        self.swallow(bytes.len());
+        let (packet, read_only, sent) = (bytes.to_vec(), false, false);
+        let asked = Asked { running, packet, error, question, read_only, sent };
+        self.exchange.asked = Some(Box::new(asked));
+    }
+
+    /// Takes in a packet of the answer.
+    pub(super) fn answer_packet(
+        &mut self,
+        step: ReplyStep,
+        bytes: &[u8],
+        ended: bool,
+    ) -> Result<(), Violation> {
+        let Some(asked) = &mut self.exchange.asked else { return Ok(()) };
+        let status = match step {
+            ReplyStep::Pass(_) => {
+                // The last row packet is that of the one value.
+                asked.read_only = bytes.last() == Some(&b'1');
+                return Ok(());
+            }
+            ReplyStep::Err { .. } => {
+                let error = ErrPacket::decode(bytes.get(HEADER_LEN..).unwrap_or_default())?;
+                self.exchange.forget_question();
+                self.lost = Some(error);
+                return Ok(());
+            }
+            ReplyStep::Eof { status, .. } | ReplyStep::Ok { status, .. } if ended => status,
+            _ => return Ok(()),
+        };
+        let Some(asked) = self.exchange.asked.take() else { return Ok(()) };
+        let Asked { running, packet, error, question, read_only, .. } = *asked;
+        self.exchange.running = Some(running);
+        let read_only_error = [OPTION_PREVENTS_STATEMENT, READ_ONLY_MODE].contains(&error.code);
+        if question == Question::Node && read_only && read_only_error {
+            self.lost = Some(error);
+            return Ok(());
+        }
+        let open = status.contains(StatusFlags::IN_TRANS);
+        let works = question == Question::Node;
+        self.answered(error, &packet, Answer { open, works });
+        Ok(())
+    }
+
+    /// The node works, although the reply to a statement said otherwise: a node that comes and goes, or a client
+    /// that raises such errors itself. The statement is tried again, but not for ever.
+    pub(super) fn try_hearsay(&mut self, error: &ErrPacket) -> bool {
+        let again = self.exchange.hearsay < MOST_HEARSAY && self.may_move();
+        if again {
+            self.exchange.hearsay += 1;
+            let recovery = Recovery::in_doubt_or_not(self.carried);
+            self.again(recovery, error.clone());
+        }
+        again
+    }
+}
+
+/// How often a statement is tried again on a node that works, for an error that says otherwise.
+const MOST_HEARSAY: u32 = 2;
+
+/// COM_SET_OPTION.
+///
+/// Source: MariaDB documentation, "COM_SET_OPTION".
+const SET_OPTION: u8 = 0x1B;
+
+/// A node that is not ready refuses a statement that names no table, and one that ends closes the connection.
+const NODE: &[u8] = b"SELECT @@global.read_only";

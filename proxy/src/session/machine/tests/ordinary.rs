@@ -1,0 +1,158 @@
+//! What servers and clients do that a default server and Icinga never do.
+
+use super::fake_node::deadlock;
+use super::losses::packets;
+use super::run::{Cut, Run};
+use super::*;
+use crate::session::book::LAST_STATEMENT;
+
+fn refusal(code: u16, message: &str) -> ErrPacket {
+    ErrPacket::new(code, *b"HY000", message)
+}
+
+/// The codes of the errors that the client was told.
+fn errors(run: &Run) -> Vec<u16> {
+    let (mut codes, mut rest) = (Vec::new(), &run.to_client[..]);
+    while let Some((header, payload)) = packet::whole(rest, 1 << 20).expect("packets") {
+        if payload.first() == Some(&0xFF) {
+            codes.push(ErrPacket::decode(payload).expect("an error").code);
+        }
+        rest = &rest[HEADER_LEN + header.payload_len..];
+    }
+    codes
+}
+
+/// The tokens that are committed.
+fn tokens(run: &Run) -> Vec<String> {
+    run.cluster.tokens().into_iter().map(|(_, token)| token).collect()
+}
+
+/// Otherwise an error that SQL raises would cost everybody the primary.
+#[test]
+fn an_error_that_condemns_a_node_that_works_is_told_after_a_few_tries() {
+    let unready = "WSREP has not yet prepared node for application use";
+    for (code, message) in [(1053, "Server shutdown"), (1047, unready), (1836, "read-only")] {
+        let mut run = Run::new(icinga(), []);
+        run.most_links = 2;
+        let refusals = [(); 3].map(|()| ("SELECT token", refusal(code, message)));
+        run.cluster.refusals = refusals.into();
+        let program = ["BEGIN", "INSERT INTO t VALUES ('a')", "SELECT token FROM t", "COMMIT"];
+        run.all(&program.map(query)).expect("nothing is lost");
+        assert_eq!(errors(&run), [code], "{:?}", packets(&run.to_client));
+        assert_eq!(tokens(&run), ["a"]);
+    }
+}
+
+/// The same in one text with the BEGIN of its transaction.
+#[test]
+fn an_error_that_condemns_a_node_is_told_behind_what_was_done_before_it() {
+    let mut run = Run::new(icinga(), []);
+    run.most_links = 2;
+    let refusals = [(); 3].map(|()| ("SIGNAL", refusal(1053, "Server shutdown")));
+    run.cluster.refusals = refusals.into();
+    run.all(&["BEGIN;SIGNAL", "ROLLBACK"].map(query)).expect("nothing is lost");
+    assert_eq!(errors(&run), [1053], "{:?}", run.cluster.log);
+}
+
+/// A text that set something for the first time is tried on a new link each time.
+#[test]
+fn an_error_that_condemns_a_node_is_told_on_whichever_link() {
+    let mut run = Run::new(icinga(), []);
+    let refusals = [(); 3].map(|()| ("SIGNAL", refusal(1053, "Server shutdown")));
+    run.cluster.refusals = refusals.into();
+    run.all(&["BEGIN;SET mode=1;SIGNAL", "ROLLBACK"].map(query)).expect("nothing is lost");
+    assert_eq!(errors(&run), [1053], "{:?} {:?}", run.cluster.log, packets(&run.to_client));
+}
+
+/// Otherwise the client would go on in a transaction that is gone, and end with its next COMMIT.
+#[test]
+fn a_transaction_is_over_when_the_server_says_so_whatever_the_error() {
+    let mut run = Run::new(icinga(), []);
+    let program = ["BEGIN", "INSERT INTO t VALUES ('a')", "SELECT nothing", "COMMIT"].map(query);
+    run.all(&program[..2]).expect("nothing is lost");
+    // The server rolls back for an error that nobody knows.
+    run.cluster.refusals = [("SELECT nothing", refusal(1206, "too many locks"))].into();
+    run.cluster.rolls_back_for = Some(1206);
+    run.all(&program[2..]).expect("nothing is lost");
+    assert_eq!(errors(&run), [1206]);
+    assert_eq!(tokens(&run), [""; 0]);
+    run.all(&["BEGIN", "INSERT INTO t VALUES ('b')", "COMMIT"].map(query)).expect("it goes on");
+    assert_eq!((errors(&run).len(), tokens(&run)), (1, vec!["b".to_owned()]));
+}
+
+/// Error 1020 at the fence rolls everything back. A COMMIT behind it would be told OK, and what it was to commit be
+/// lost.
+#[test]
+fn no_commit_follows_a_fence_that_failed() {
+    for code in [1020, 1213, 1206, 1105] {
+        let mut run = Run::new(icinga(), []);
+        run.cluster.refusals = [("UPDATE `ido_proxy`", refusal(code, "no"))].into();
+        run.cluster.rolls_back_for = Some(code);
+        let program =
+            ["INSERT INTO t VALUES ('a')", "BEGIN", "INSERT INTO t VALUES ('b')", "COMMIT"];
+        run.all(&program.map(query)).expect("nothing is lost");
+        assert_eq!(errors(&run), [0; 0], "{code}");
+        assert_eq!(tokens(&run), ["a", "b"], "{code}");
+    }
+}
+
+/// Without the fence that was planned nobody can tell what became of a COMMIT. Replayed, it would be doubled.
+#[test]
+fn a_commit_whose_fence_went_missing_meanwhile_is_not_replayed() {
+    let mut run = Run::new(icinga(), []);
+    run.all(&["BEGIN", "INSERT INTO t VALUES ('a')"].map(query)).expect("nothing is lost");
+    // Found out by another command of the same account, between the plan and the request.
+    run.machine.carried.fence.mark_missing();
+    let commit = query("INSERT INTO t VALUES ('b');COMMIT");
+    run.cluster.fenceless = true;
+    run.lose_reply_to("COMMIT");
+    let stuck = run.command(&commit).expect_err("the outcome is not known");
+    assert!(matches!(stuck, Stuck::Doubt(Doubt::Unfenced)), "{stuck:?}");
+    assert_eq!(tokens(&run), ["a", "b"]);
+}
+
+fn prepare(sql: &str) -> Vec<u8> {
+    framed(&[b"\x16", sql.as_bytes()].concat(), 0)
+}
+
+fn execute(id: u32) -> Vec<u8> {
+    framed(&[&b"\x17"[..], &id.to_le_bytes(), b"\0\x01\0\0\0"].concat(), 0)
+}
+
+/// Drivers prepare and execute in one flight. On the next node the last statement is whichever was prepared anew last;
+/// the number -1 would run that.
+#[test]
+fn the_last_statement_stays_the_clients_last() {
+    let program = [
+        prepare("INSERT INTO t VALUES ('first')"),
+        prepare("INSERT INTO t VALUES ('last')"),
+        execute(LAST_STATEMENT),
+        query("BEGIN"),
+        execute(LAST_STATEMENT),
+        query("COMMIT"),
+    ];
+    let mut whole = Run::new(icinga(), []);
+    whole.all(&program).expect("nothing is lost");
+    assert_eq!(tokens(&whole), ["last", "last"]);
+    for at in 1..whole.up {
+        let mut run = Run::new(icinga(), [Cut::Up(at)]);
+        run.all(&program).expect("it goes on");
+        assert_eq!(tokens(&run), ["last", "last"], "cut at {at}");
+    }
+}
+
+/// A conflict is the server's to tell where no node has failed: in its own words.
+#[test]
+fn a_conflict_whose_replay_reads_other_rows_is_told_as_the_conflict_it_was() {
+    let mut run = Run::new(icinga(), []);
+    run.eager = true;
+    let program = ["BEGIN", "SELECT token FROM t", "INSERT INTO t VALUES ('a')"].map(query);
+    run.all(&program[..2]).expect("nothing is lost");
+    run.cluster.insert(77, "of somebody else");
+    run.cluster.refusals = [("INSERT INTO t", refusal(1020, "Record has changed"))].into();
+    run.all(&program[2..]).expect("nothing is lost");
+    assert_eq!(errors(&run), [1020]);
+    run.cluster.refusals = [("INSERT INTO t", deadlock())].into();
+    run.all(&["BEGIN", "INSERT INTO t VALUES ('b')", "COMMIT"].map(query)).expect("it goes on");
+    assert_eq!(tokens(&run), ["of somebody else", "b"]);
+}
