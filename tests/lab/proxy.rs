@@ -36,13 +36,22 @@ pub struct ProxySpec {
     pub replica: bool,
     /// The name servers it asks; it looks nothing up if there are none.
     pub nameservers: Vec<SocketAddr>,
+    /// The program that it runs, in place of [`binary`].
+    pub binary: Option<PathBuf>,
     settings: Vec<(String, Value)>,
 }
 
 impl ProxySpec {
     /// Proxy 1 with a socket of its own, and these name servers.
     pub fn new(nameservers: Vec<SocketAddr>) -> Self {
-        Self { index: 1, default_socket: false, replica: false, nameservers, settings: Vec::new() }
+        Self {
+            index: 1,
+            default_socket: false,
+            replica: false,
+            nameservers,
+            binary: None,
+            settings: Vec::new(),
+        }
     }
 
     /// Proxy 1 before plain servers (`topology = "single"`), of which there is usually one.
@@ -64,6 +73,7 @@ pub struct Proxy {
     part: Part,
     run: Arc<Run>,
     index: u8,
+    binary: PathBuf,
     config: PathBuf,
     socket: PathBuf,
     _default_socket: Option<Flock<fs::File>>,
@@ -121,14 +131,16 @@ impl Proxy {
         // It has passwords in it.
         fs::set_permissions(&config, fs::Permissions::from_mode(0o600))
             .context(|| format!("closing {}", config.display()))?;
-        let program = Program::new(name, binary()?)
+        let binary = spec.binary.clone().map_or_else(binary, Ok)?;
+        let program = Program::new(name, &binary)
             .args(["run", "--config"])
             .arg(&config)
             .group(group(spec.index))
             .env("RUST_BACKTRACE", "1");
         let part = Part::new(run, program);
         let run = Arc::clone(run);
-        Ok(Self { part, run, index: spec.index, config, socket, _default_socket: default_socket })
+        let (index, _default_socket) = (spec.index, default_socket);
+        Ok(Self { part, run, index, binary, config, socket, _default_socket })
     }
 
     /// Runs `ido-proxy setup` and what it prints, as root on a node that runs.
@@ -157,10 +169,9 @@ impl Proxy {
     /// # Errors
     /// When it fails: with what it wrote to standard error.
     pub async fn tool(&self, command: &[&str]) -> Result<String> {
-        let binary = binary()?;
         let mut arguments: Vec<&OsStr> = command.iter().map(OsStr::new).collect();
         arguments.extend([OsStr::new("--config"), self.config.as_os_str()]);
-        let output = run_tool(&binary.to_string_lossy(), &arguments, b"").await?;
+        let output = run_tool(&self.binary.to_string_lossy(), &arguments, b"").await?;
         Ok(String::from_utf8_lossy(&output).into_owned())
     }
 
