@@ -16,9 +16,9 @@ use ido_proxy_protocol::capabilities::Capabilities;
 use ido_proxy_protocol::packet::{self, HEADER_LEN};
 use lab::galera::{ICINGA_DATABASE, ICINGA_PASSWORD, ICINGA_USER};
 
-pub(crate) use self::command::query;
+pub(crate) use self::command::{Value, execute, prepare, query, set_statement};
 pub(crate) use self::replies::Reply;
-use self::replies::{Replies, Taken};
+use self::replies::{Replies, Taken, prepared};
 use crate::error::{BenchError, Context, Result};
 
 /// Where a server or a proxy listens.
@@ -55,7 +55,7 @@ impl Client {
     /// # Errors
     /// When nobody listens, the login is refused, or either takes longer than [`PATIENCE`].
     pub(crate) fn connect(endpoint: &Endpoint) -> Result<Self> {
-        Self::connect_with(endpoint, BUFFER, |_| Ok(()))
+        Self::connect_with(endpoint, AS_ICINGA, BUFFER, |_| Ok(()))
     }
 
     /// The same with a smaller buffer, for clients that come in thousands.
@@ -63,7 +63,16 @@ impl Client {
     /// # Errors
     /// As [`Client::connect`].
     pub(crate) fn connect_idle(endpoint: &Endpoint) -> Result<Self> {
-        Self::connect_with(endpoint, SMALL_BUFFER, |_| Ok(()))
+        Self::connect_with(endpoint, AS_ICINGA, SMALL_BUFFER, |_| Ok(()))
+    }
+
+    /// Connects as most clients do: with one statement in a command.
+    ///
+    /// # Errors
+    /// As [`Client::connect`].
+    pub(crate) fn connect_single(endpoint: &Endpoint) -> Result<Self> {
+        let single = AS_ICINGA.difference(Capabilities::MULTI_STATEMENTS);
+        Self::connect_with(endpoint, single, BUFFER, |_| Ok(()))
     }
 
     /// The same for a client that another thread may have to end. `hand_over` gets what ends it,
@@ -75,7 +84,7 @@ impl Client {
         endpoint: &Endpoint,
         hand_over: impl FnOnce(Cutter),
     ) -> Result<Self> {
-        Self::connect_with(endpoint, SMALL_BUFFER, |stream| {
+        Self::connect_with(endpoint, AS_ICINGA, SMALL_BUFFER, |stream| {
             hand_over(Cutter(stream.try_clone()?));
             Ok(())
         })
@@ -106,8 +115,42 @@ impl Client {
         }
     }
 
+    /// Prepares a statement (see [`prepare`]) and returns its id.
+    ///
+    /// # Errors
+    /// When the connection is lost, or the statement is refused.
+    pub(crate) fn prepare(&mut self, command: &[u8]) -> Result<u32> {
+        let sent = self.stream.write_all(command);
+        sent.map_err(|source| self.failed("sending", source))?;
+        let head = self.packet()?;
+        let (id, packets) = prepared(&head)
+            .map_err(|why| BenchError::Refused(format!("{}: {why}", self.endpoint)))?;
+        for _ in 0..packets {
+            self.packet()?;
+        }
+        Ok(id)
+    }
+
+    /// The payload of the next packet, which is a small one.
+    fn packet(&mut self) -> Result<Vec<u8>> {
+        loop {
+            let unread = &self.buffer[self.start..self.end];
+            let whole = packet::whole(unread, self.buffer.len() - HEADER_LEN);
+            let whole = whole.map_err(|why| {
+                BenchError::Refused(format!("a packet from {}: {why}", self.endpoint))
+            })?;
+            if let Some((header, payload)) = whole {
+                let payload = payload.to_vec();
+                self.used(HEADER_LEN + header.payload_len);
+                return Ok(payload);
+            }
+            self.read()?;
+        }
+    }
+
     fn connect_with(
         endpoint: &Endpoint,
+        wanted: Capabilities,
         buffer: usize,
         opened: impl FnOnce(&Stream) -> io::Result<()>,
     ) -> Result<Self> {
@@ -118,17 +161,17 @@ impl Client {
         let stream = stream.context(|| format!("connecting to {endpoint}"))?;
         let endpoint = endpoint.clone();
         let mut client = Self { stream, endpoint, buffer: vec![0; buffer], start: 0, end: 0 };
-        client.log_in()?;
+        client.log_in(wanted)?;
         Ok(client)
     }
 
-    fn log_in(&mut self) -> Result<()> {
+    fn log_in(&mut self, wanted: Capabilities) -> Result<()> {
         let mut login = Login::new(Request {
             user: ICINGA_USER.into(),
             password: ICINGA_PASSWORD.into(),
             database: Some(ICINGA_DATABASE.into()),
             collation: LATIN1,
-            wanted: AS_ICINGA,
+            wanted,
             max_packet: 1 << 30,
             attributes: Vec::new(),
         });

@@ -1,12 +1,14 @@
 //! Under which conditions numbers were made: without them they mean nothing.
 
 use std::fs;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread::available_parallelism;
 
 use serde::{Deserialize, Serialize};
 
 use crate::others::Since;
+use crate::wakes;
 
 /// The machine, the versions, and the load. Nothing that names the machine.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -21,13 +23,17 @@ pub(crate) struct Conditions {
     pub(crate) kernel: String,
     /// Program and version.
     pub(crate) versions: Vec<(String, String)>,
+    /// Nanoseconds for which an idle core looks for work before the host gets it back. `None` where the
+    /// machine has no such knob.
+    #[serde(default)]
+    pub(crate) guest_halt_poll_ns: Option<u64>,
     /// Cores that programs not of this benchmark kept busy meanwhile, on average.
     pub(crate) cores_of_others: f64,
 }
 
 impl Conditions {
-    /// As they are now, before a benchmark.
-    pub(crate) fn now(command: String) -> Self {
+    /// As they are now, before a benchmark in which the ido-proxy `old` may have a part.
+    pub(crate) fn now(command: String, old: Option<&Path>) -> Self {
         let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
         let proxy = lab::proxy::binary().unwrap_or_else(|_| "ido-proxy".into());
         let proxy = proxy.to_string_lossy();
@@ -38,7 +44,9 @@ impl Conditions {
             ("nginx", "nginx", "-v"),
             ("Icinga 2", "icinga2", "--version"),
         ];
-        let versions = versions.map(|(name, program, argument)| {
+        let old = old.map(|old| ("old ido-proxy", old.to_string_lossy(), "--version"));
+        let old = old.as_ref().map(|(name, program, argument)| (*name, &**program, *argument));
+        let versions = versions.into_iter().chain(old).map(|(name, program, argument)| {
             (name.to_owned(), version(&printed(program, argument)).to_owned())
         });
         Self {
@@ -46,7 +54,8 @@ impl Conditions {
             begun: printed("date", "--utc").trim().to_owned(),
             cores: available_parallelism().map_or(1, usize::from),
             kernel: release(&kernel).to_owned(),
-            versions: versions.to_vec(),
+            versions: versions.collect(),
+            guest_halt_poll_ns: wakes::now(),
             cores_of_others: 0.0,
         }
     }

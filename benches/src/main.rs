@@ -13,6 +13,7 @@ mod rounds;
 mod schedule;
 mod series;
 mod stand;
+mod wakes;
 mod workload;
 
 use std::process::ExitCode;

@@ -2,6 +2,7 @@
 //! made anew from all the JSON there is.
 
 mod bars;
+mod commit;
 mod curves;
 mod failover;
 mod markdown;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::conditions::Conditions;
 use crate::error::{BenchError, Context, Result};
 use crate::series::Series;
+use crate::workload::commit::Commits;
 use crate::workload::dump::Dumps;
 use crate::workload::failover::Failovers;
 use crate::workload::latency::Latency;
@@ -51,6 +53,8 @@ pub(crate) struct Everything {
     pub(crate) throughput: Option<Part<Throughput>>,
     /// `sessions.json`.
     pub(crate) sessions: Option<Part<Vec<Sessions>>>,
+    /// `commit.json`.
+    pub(crate) commit: Option<Part<Commits>>,
     /// `icinga.json`.
     pub(crate) icinga: Option<Part<Dumps>>,
     /// `failover.json`.
@@ -89,6 +93,7 @@ impl Folder {
             latency: self.kept("latency")?,
             throughput: self.kept("throughput")?,
             sessions: self.kept("sessions")?,
+            commit: self.kept("commit")?,
             icinga: self.kept("icinga")?,
             failover: self.kept("failover")?,
         };

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
-use crate::client::Client;
+use crate::client::{Client, Reply, set_statement};
 use crate::error::{BenchError, Result};
 use crate::schedule;
 use crate::stand::{Target, Way};
@@ -18,11 +18,11 @@ use crate::stand::{Target, Way};
 pub(crate) struct Plan {
     /// Rounds. Rounded up so that every order of targets comes equally often.
     pub(crate) rounds: usize,
-    /// Commands in one turn.
+    /// Units in one turn.
     pub(crate) turn: usize,
-    /// Commands at the start of a turn that do not count.
+    /// Units at the start of a turn that do not count.
     pub(crate) warm_up: usize,
-    /// What every reply must hold, or the run is refused.
+    /// What the replies of every unit must hold, or the run is refused.
     pub(crate) expect: Expect,
 }
 
@@ -31,16 +31,23 @@ pub(crate) struct Plan {
 pub(crate) struct Script {
     /// Sent once on every new connection, not measured.
     pub(crate) at_login: Vec<Vec<u8>>,
-    /// Sent one after the other, across targets, over and over.
-    pub(crate) commands: Vec<Vec<u8>>,
+    /// Prepared on every new connection, not measured. Executes in units are given its id.
+    pub(crate) prepared: Option<Vec<u8>>,
+    /// Limits the client to one statement in a command.
+    pub(crate) single_statements: bool,
+    /// Measured one after the other, across targets, over and over.
+    pub(crate) units: Vec<Unit>,
 }
 
-/// What a reply must hold.
+/// Commands that are timed as one, each sent after the reply to the one before.
+pub(crate) type Unit = Vec<Vec<u8>>;
+
+/// What the replies of a unit must hold.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Expect {
-    /// Results of one command.
+    /// Results of one unit.
     pub(crate) results: u32,
-    /// Rows of one command.
+    /// Rows of one unit.
     pub(crate) rows: u64,
 }
 
@@ -49,15 +56,15 @@ pub(crate) struct Expect {
 pub(crate) struct Measured {
     /// Which way.
     pub(crate) way: Way,
-    /// Every command's time, in nanoseconds.
+    /// Every unit's time, in nanoseconds.
     pub(crate) times: Histogram<u64>,
     /// The median of each round's turn, in nanoseconds.
     pub(crate) turns: Vec<u64>,
     /// CPU time of the program in between, warm-up included.
     pub(crate) cpu: Duration,
-    /// Commands that this CPU time was for, warm-up included.
+    /// Units that this CPU time was for, warm-up included.
     pub(crate) commands: u64,
-    /// Bytes of one reply.
+    /// Bytes of the replies of one unit.
     pub(crate) reply_bytes: u64,
     /// The most memory of the program in between during any turn, in bytes, as the kernel counts it:
     /// no instant is missed.
@@ -82,28 +89,44 @@ pub(crate) fn run(
     mut after_round: impl FnMut(),
 ) -> Result<Vec<Measured>> {
     let mut measured: Vec<_> = targets.iter().map(|target| Measured::none(target.way)).collect();
-    let mut commands = script.commands.iter().cycle();
+    let mut units = script.units.clone();
+    let mut sent = 0;
     let mut turn = Vec::with_capacity(plan.turn);
     for round in 0..plan.rounds_for(targets.len()) {
         for index in schedule::order(round, targets.len()) {
             let (target, measured) = (&targets[index], &mut measured[index]);
             // A connection of its own for each turn: no target keeps a lucky or an unlucky one.
-            let mut client = Client::connect(&target.endpoint)?;
-            for command in &script.at_login {
-                client.run(command)?;
-            }
-            take_turn(target, client, plan, &mut commands, &mut turn, measured)?;
+            let client = connected(target, script, &mut units)?;
+            let coming = units.iter().cycle().skip(sent % units.len().max(1));
+            take_turn(target, client, plan, coming, &mut turn, measured)?;
+            sent += plan.warm_up + plan.turn;
         }
         after_round();
     }
     Ok(measured)
 }
 
+/// A client that is ready to be measured.
+fn connected(target: &Target, script: &Script, units: &mut [Unit]) -> Result<Client> {
+    let connect = if script.single_statements { Client::connect_single } else { Client::connect };
+    let mut client = connect(&target.endpoint)?;
+    for command in &script.at_login {
+        client.run(command)?;
+    }
+    if let Some(prepare) = &script.prepared {
+        let id = client.prepare(prepare)?;
+        for command in units.iter_mut().flatten() {
+            set_statement(command, id);
+        }
+    }
+    Ok(client)
+}
+
 fn take_turn<'a>(
     target: &Target,
     mut client: Client,
     plan: &Plan,
-    commands: &mut impl Iterator<Item = &'a Vec<u8>>,
+    mut units: impl Iterator<Item = &'a Unit>,
     turn: &mut Vec<u64>,
     measured: &mut Measured,
 ) -> Result<()> {
@@ -113,11 +136,14 @@ fn take_turn<'a>(
     });
     turn.clear();
     for number in 0..plan.warm_up + plan.turn {
-        let Some(command) = commands.next() else {
+        let Some(unit) = units.next() else {
             return Err(BenchError::Refused("no command to send".into()));
         };
+        let mut reply = Reply::default();
         let begun = Instant::now();
-        let reply = client.run(command)?;
+        for command in unit {
+            reply += client.run(command)?;
+        }
         let took = begun.elapsed();
         if (reply.results, reply.rows) != (plan.expect.results, plan.expect.rows) {
             let (expected, at) = (plan.expect, &target.endpoint);

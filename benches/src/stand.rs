@@ -3,8 +3,10 @@
 
 mod haproxy;
 mod nginx;
+mod relay;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +18,7 @@ use lab::wait::{Look, wait_until};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::haproxy::CHECK_USER;
+pub(crate) use self::relay::Relay;
 use crate::client::Endpoint;
 use crate::error::Result;
 use crate::procfs::ProcessTree;
@@ -38,6 +41,8 @@ pub(crate) enum Way {
     HaproxyUnix,
     /// Through nginx's stream module.
     Nginx,
+    /// Through another ido-proxy, that of `--old`, at its address.
+    Old,
 }
 
 impl Way {
@@ -54,6 +59,7 @@ impl Way {
             Self::Haproxy => "HAProxy, TCP",
             Self::HaproxyUnix => "HAProxy, Unix socket",
             Self::Nginx => "nginx stream, TCP",
+            Self::Old => "old ido-proxy, TCP",
         }
     }
 
@@ -64,6 +70,7 @@ impl Way {
             Self::Proxy | Self::ProxyUnix => Some(Self::IDO_PROXY),
             Self::Haproxy | Self::HaproxyUnix => Some("HAProxy"),
             Self::Nginx => Some("nginx"),
+            Self::Old => Some("old ido-proxy"),
         }
     }
 }
@@ -83,34 +90,39 @@ pub(crate) struct Target {
 pub(crate) struct Stand {
     server: Plain,
     proxy: Proxy,
+    old: Option<Proxy>,
     haproxy: Part,
     nginx: Part,
     run: Arc<Run>,
 }
 
 impl Stand {
-    /// Brings everything up and waits until each way leads to the server.
+    /// Brings everything up, and the ido-proxy `old` if there is one. Waits until each way leads to the
+    /// server.
     ///
     /// # Errors
     /// When a program is missing or does not come up.
-    pub(crate) async fn start() -> Result<Self> {
+    pub(crate) async fn start(old: Option<&Path>) -> Result<Self> {
         let run = Arc::new(Run::begin()?);
         let server = Plain::start(&run, &SERVER).await?;
         let to = server.address();
         let spec = ProxySpec::single(&[to]);
         let proxy = Proxy::start_single(&run, &server, &spec).await?;
+        let old = match old {
+            Some(old) => Some(Proxy::start_single(&run, &server, &of_binary(spec, old)).await?),
+            None => None,
+        };
         let (haproxy, _) = haproxy_before(&run, to).await?;
         let (nginx, _) = nginx_before(&run, to).await?;
-        Ok(Self { server, proxy, haproxy, nginx, run })
+        Ok(Self { server, proxy, old, haproxy, nginx, run })
     }
 
     /// Every way there is.
     pub(crate) fn targets(&self) -> Vec<Target> {
-        let tree = |part: &Part| part.id().map(ProcessTree::of);
         let target = |way, endpoint, process| Target { way, endpoint, process };
         let unix = Endpoint::Unix(self.run.data("plain").join("mysqld.sock"));
         let haproxy_unix = Endpoint::Unix(haproxy::socket(&self.run));
-        vec![
+        let mut targets = vec![
             target(Way::Direct, Endpoint::Tcp(self.server.address()), None),
             target(Way::DirectUnix, unix, None),
             target(Way::Proxy, Endpoint::Tcp(self.proxy.tcp()), tree(self.proxy.part())),
@@ -122,14 +134,30 @@ impl Stand {
             target(Way::Haproxy, Endpoint::Tcp(haproxy_address(&self.run)), tree(&self.haproxy)),
             target(Way::HaproxyUnix, haproxy_unix, tree(&self.haproxy)),
             target(Way::Nginx, Endpoint::Tcp(nginx_address(&self.run)), tree(&self.nginx)),
-        ]
+        ];
+        let old = self.old.iter();
+        targets.extend(old.map(|old| target(Way::Old, Endpoint::Tcp(old.tcp()), tree(old.part()))));
+        targets
     }
 
     /// Every program that runs, the server too.
     pub(crate) fn processes(&self) -> impl Iterator<Item = ProcessTree> {
         let parts = [self.server.part(), self.proxy.part(), &self.haproxy, &self.nginx];
-        parts.into_iter().filter_map(|part| part.id().map(ProcessTree::of))
+        let parts = parts.into_iter().chain(self.old.as_ref().map(Proxy::part));
+        parts.filter_map(|part| part.id().map(ProcessTree::of))
     }
+}
+
+/// The processes of a part that runs.
+pub(crate) fn tree(part: &Part) -> Option<ProcessTree> {
+    part.id().map(ProcessTree::of)
+}
+
+/// The same proxy as of `spec`, beside that, and of another binary.
+pub(crate) fn of_binary(mut spec: ProxySpec, binary: &Path) -> ProxySpec {
+    spec.index += 1;
+    spec.binary = Some(binary.to_owned());
+    spec
 }
 
 /// HAProxy before the server at `to`, and where it listens.

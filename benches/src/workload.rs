@@ -1,6 +1,7 @@
 //! What is measured: one workload a file.
 
 pub(crate) mod batch;
+pub(crate) mod commit;
 pub(crate) mod dump;
 pub(crate) mod failover;
 pub(crate) mod latency;
@@ -30,5 +31,5 @@ fn measured(
 
 /// One statement, over and over.
 fn repeated(sql: &str) -> Script {
-    Script { at_login: Vec::new(), commands: vec![query(sql)] }
+    Script { units: vec![vec![query(sql)]], ..Script::default() }
 }

@@ -3,6 +3,8 @@
 //! Sans-IO, and deliberately no part of the proxy's own code: a measuring client that shared the
 //! proxy's reply tracker would share its mistakes.
 
+use std::ops::AddAssign;
+
 use ido_proxy_protocol::packet::{HEADER_LEN, Header};
 use ido_proxy_protocol::status::StatusFlags;
 
@@ -15,6 +17,14 @@ pub(crate) struct Reply {
     pub(crate) rows: u64,
     /// Bytes on the wire, headers included.
     pub(crate) bytes: u64,
+}
+
+impl AddAssign for Reply {
+    fn add_assign(&mut self, next: Self) {
+        self.results += next.results;
+        self.rows += next.rows;
+        self.bytes += next.bytes;
+    }
 }
 
 /// What one call of [`Replies::take`] came to.
@@ -127,6 +137,25 @@ impl Replies {
     }
 }
 
+/// The id of a statement, from the first packet of the reply to its preparation, and how many packets
+/// follow that one: the parameters and the columns, each list with an EOF.
+pub(super) fn prepared(head: &[u8]) -> Result<(u32, u32), String> {
+    if head.first() == Some(&ERR) {
+        let text = String::from_utf8_lossy(head.get(9..).unwrap_or_default());
+        return Err(format!("a statement is not prepared: {text}"));
+    }
+    let &[OK, a, b, c, d, columns, more_columns, parameters, more_parameters, _, _, _, ..] = head
+    else {
+        return Err("a reply to a preparation that is cut short".into());
+    };
+    let list = |low, high| match u32::from(u16::from_le_bytes([low, high])) {
+        0 => 0,
+        some => some + 1,
+    };
+    let packets = list(columns, more_columns) + list(parameters, more_parameters);
+    Ok((u32::from_le_bytes([a, b, c, d]), packets))
+}
+
 /// The status flags of an OK packet: after its header byte and two length-encoded numbers.
 fn ok_status(ok: &[u8]) -> Option<u16> {
     let (_affected_rows, rest) = length(ok.get(1..)?)?;
@@ -219,6 +248,21 @@ mod tests {
         let two = [one.as_slice(), one.as_slice()].concat();
         let reply = Reply { results: 1, rows: 0, bytes: one.len() as u64 };
         assert_eq!(fed(&two, two.len()), Taken::Done(one.len(), reply));
+    }
+
+    /// An id that belongs to another statement, or a packet left over, spoils all that follows.
+    #[test]
+    fn a_preparation_names_its_statement_and_what_follows() {
+        let head = |columns: u8, parameters: u8| {
+            [0, 5, 1, 0, 0, columns, 0, parameters, 1, 0, 0, 0].to_vec()
+        };
+        assert_eq!(prepared(&head(0, 2)), Ok((261, 259)));
+        assert_eq!(prepared(&head(3, 0)), Ok((261, 4 + 257)));
+        let none = [0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        assert_eq!(prepared(&none), Ok((1, 0)));
+        assert!(prepared(&none[..11]).is_err());
+        let refused = prepared(b"\xFF\x28\x04#42000You have an error");
+        assert_eq!(refused, Err("a statement is not prepared: You have an error".into()));
     }
 
     /// A benchmark that counts errors as quick answers is worth nothing.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::table::Table;
 use super::verdict::{dump_ratio, verdicts};
-use super::{Everything, Part, failover};
+use super::{Everything, Part, commit, failover};
 use crate::conditions::Conditions;
 use crate::series::{Paired, Series, find};
 use crate::stand::Way;
@@ -67,6 +67,10 @@ pub(super) fn page(everything: &Everything) -> String {
         page.push_str(IDLE);
         page.push_str(&idle(&sessions.numbers));
         page.push_str(&conditions(sessions));
+    }
+    if let Some(commit) = &everything.commit {
+        page.push_str(&commit::section(&commit.numbers));
+        page.push_str(&conditions(commit));
     }
     if let Some(icinga) = &everything.icinga {
         page.push_str(&dumps(&icinga.numbers));
@@ -248,12 +252,15 @@ fn megabytes(bytes: u64) -> String {
 }
 
 fn conditions<T>(part: &Part<T>) -> String {
-    let Conditions { command, begun, cores, kernel, versions, cores_of_others } = &part.conditions;
+    let Conditions { command, begun, cores, kernel, versions, .. } = &part.conditions;
+    let cores_of_others = part.conditions.cores_of_others;
+    let idle = part.conditions.guest_halt_poll_ns;
+    let idle = idle.map_or_else(String::new, |nanos| format!("guest_halt_poll_ns {nanos}; "));
     let versions: Vec<_> =
         versions.iter().map(|(name, version)| format!("{name} {version}")).collect();
     format!(
         "\nMade by `{command}`, {begun}; Linux {kernel}; {cores} cores, of which other programs kept \
-         {cores_of_others:.1} busy on average; {}.\n",
+         {cores_of_others:.1} busy on average; {idle}{}.\n",
         versions.join(", ")
     )
 }

@@ -96,6 +96,7 @@ fn colour(way: Way) -> &'static str {
         Way::Proxy | Way::ProxyUnix => "#0b84d8",
         Way::Haproxy | Way::HaproxyUnix => "#d9822b",
         Way::Nginx => "#2f9e5b",
+        Way::Old => "#8e5bb5",
     }
 }
 

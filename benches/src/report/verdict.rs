@@ -1,6 +1,6 @@
 //! What the project promises of its speed and size, held against what was measured.
 
-use super::Everything;
+use super::{Everything, commit};
 use crate::series::{Paired, Series, find};
 use crate::stand::Way;
 use crate::workload::dump::Dumps;
@@ -38,6 +38,9 @@ pub(super) fn verdicts(everything: &Everything) -> Vec<Verdict> {
             let what = format!("memory with 1,000 idle sessions, {}", sessions.way.label());
             below(what, "MB", 1, 100.0, sessions.idle as f64 / 1e6)
         }));
+    }
+    if let Some(commit) = &everything.commit {
+        verdicts.extend(commit::verdicts(&commit.numbers));
     }
     if let Some(icinga) = &everything.icinga {
         verdicts.extend(PROXY.iter().filter_map(|way| dump(&icinga.numbers, *way)));
@@ -112,13 +115,13 @@ fn carried_through(failovers: &Failovers) -> Verdict {
     }
 }
 
-fn at_most(what: String, unit: &str, digits: usize, goal: f64, value: f64) -> Verdict {
+pub(super) fn at_most(what: String, unit: &str, digits: usize, goal: f64, value: f64) -> Verdict {
     let outcome = if value <= goal { MET.into() } else { missed(value - goal, unit, digits) };
     let goal = format!("at most {}", number(goal, unit, digits));
     Verdict { what, goal, measured: number(value, unit, digits), outcome }
 }
 
-fn below(what: String, unit: &str, digits: usize, goal: f64, value: f64) -> Verdict {
+pub(super) fn below(what: String, unit: &str, digits: usize, goal: f64, value: f64) -> Verdict {
     let outcome = if value < goal { MET.into() } else { missed(value - goal, unit, digits) };
     let goal = format!("below {}", number(goal, unit, digits));
     Verdict { what, goal, measured: number(value, unit, digits), outcome }
@@ -133,8 +136,9 @@ fn number(value: f64, unit: &str, digits: usize) -> String {
     format!("{value:.digits$}{space}{unit}")
 }
 
-const PROXY: [Way; 2] = [Way::Proxy, Way::ProxyUnix];
-const MET: &str = "met";
+/// The ways that promises are about.
+pub(super) const PROXY: [Way; 2] = [Way::Proxy, Way::ProxyUnix];
+pub(super) const MET: &str = "met";
 
 #[cfg(test)]
 mod tests {

@@ -22,28 +22,40 @@ pub(crate) fn measure(targets: &[Target], quick: bool, progress: &Progress) -> R
     let expect = Expect { results: STATEMENTS, rows: 0 };
     let plan = Plan { rounds: if quick { 12 } else { 60 }, turn: 10, warm_up: 2, expect };
     let mut client = Client::connect(&targets[0].endpoint)?;
-    for statement in statuses() {
-        client.run(&query(&statement))?;
-    }
-    measured("Icinga's batch", targets, &plan, &script(), progress)
+    prepare(&mut client, RESULTS)?;
+    measured("Icinga's batch", targets, &plan, &script(RESULTS), progress)
 }
 
-fn script() -> Script {
+/// Writes the rows that batches of so many check results change.
+///
+/// # Errors
+/// When the connection is lost or the server refuses.
+pub(super) fn prepare(client: &mut Client, results: u32) -> Result<()> {
+    for statement in statuses(results) {
+        client.run(&query(&statement))?;
+    }
+    Ok(())
+}
+
+/// Batches of so many check results.
+pub(super) fn script(results: u32) -> Script {
     let at_login =
         ["SET SESSION TIME_ZONE='+00:00'", "SET SESSION SQL_MODE='NO_AUTO_VALUE_ON_ZERO'", "BEGIN"];
     // An UPDATE that changes nothing is cheap: each group of objects alternates between two results.
-    let batches = (0..2).flat_map(|version| (0..GROUPS).map(move |group| batch(group, version)));
+    let batches =
+        (0..2).flat_map(|version| (0..GROUPS).map(move |group| batch(group, version, results)));
     Script {
         at_login: at_login.map(query).to_vec(),
-        commands: batches.map(|batch| query(&batch)).collect(),
+        units: batches.map(|batch| vec![query(&batch)]).collect(),
+        ..Script::default()
     }
 }
 
 /// One command of Icinga's, without header.
-fn batch(group: u32, version: u32) -> String {
+fn batch(group: u32, version: u32, results: u32) -> String {
     let mut batch = String::with_capacity(256 << 10);
-    for result in 0..RESULTS {
-        let object = Object { id: 1 + group * RESULTS + result };
+    for result in 0..results {
+        let object = Object { id: 1 + group * results + result };
         let _ = write!(batch, "{};{};", object.status(version), object.history(version));
     }
     batch.push_str("COMMIT;BEGIN");
@@ -51,9 +63,9 @@ fn batch(group: u32, version: u32) -> String {
 }
 
 /// The rows that the batches will change.
-fn statuses() -> impl Iterator<Item = String> {
-    ["host", "service"].into_iter().map(|kind| {
-        let objects = (1..=GROUPS * RESULTS).map(|id| Object { id });
+fn statuses(results: u32) -> impl Iterator<Item = String> {
+    ["host", "service"].into_iter().map(move |kind| {
+        let objects = (1..=GROUPS * results).map(|id| Object { id });
         let rows = objects.filter(|object| object.kind() == kind);
         let rows: Vec<_> = rows.map(|object| format!("({},1)", object.id)).collect();
         let rows = rows.join(",");
@@ -126,6 +138,11 @@ impl Object {
     }
 }
 
+/// Statements of a batch of so many check results, with COMMIT and BEGIN.
+pub(super) const fn statements(results: u32) -> u32 {
+    2 * results + 2
+}
+
 fn output(version: u32) -> String {
     format!(
         "Hello from lab. Icinga 2 has been running for {} milliseconds. Version: r2.13.6-1",
@@ -135,8 +152,7 @@ fn output(version: u32) -> String {
 
 /// Check results in a batch; each is two statements.
 const RESULTS: u32 = 124;
-/// With COMMIT and BEGIN.
-const STATEMENTS: u32 = 2 * RESULTS + 2;
+const STATEMENTS: u32 = statements(RESULTS);
 /// So many batches pass before an object has its next result: 992 objects in all.
 const GROUPS: u32 = 8;
 /// Some Unix time.
@@ -149,7 +165,7 @@ mod tests {
     /// The figure is about batches of this size and shape.
     #[test]
     fn a_batch_is_as_large_as_icingas() {
-        let batch = batch(0, 0);
+        let batch = batch(0, 0, RESULTS);
         assert_eq!(batch.split(';').count() as u32, STATEMENTS);
         assert_eq!(STATEMENTS, 250);
         assert!((240_000..260_000).contains(&batch.len()), "{} bytes", batch.len());
@@ -159,11 +175,11 @@ mod tests {
     /// MariaDB writes nothing for an UPDATE that changes nothing: it would be quicker than Icinga's.
     #[test]
     fn every_batch_changes_its_rows() {
-        let commands = script().commands;
-        assert_eq!(commands.len() as u32, 2 * GROUPS);
-        for (index, command) in commands.iter().enumerate() {
-            let same_rows = &commands[(index + GROUPS as usize) % commands.len()];
-            assert_ne!(command, same_rows);
+        let units = script(RESULTS).units;
+        assert_eq!(units.len() as u32, 2 * GROUPS);
+        for (index, unit) in units.iter().enumerate() {
+            let same_rows = &units[(index + GROUPS as usize) % units.len()];
+            assert_ne!(unit, same_rows);
         }
     }
 }
