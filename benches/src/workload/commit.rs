@@ -156,13 +156,17 @@ struct Work {
 impl Work {
     fn measure(&self, ways: &Ways, wakes: Wakes, quick: bool, progress: &Progress) -> Result<Cell> {
         let Self { nodes, distance, workload } = *self;
-        let (place, label) = (counted(nodes), wakes.label());
-        let what = format!("{place}, {distance} ms: {} {label}", workload.label());
+        let wakes_label = match wakes.label() {
+            "" => String::new(),
+            label => format!(", {label}"),
+        };
+        let place = counted(nodes);
+        let what = format!("{place}, {distance} ms: {}{wakes_label}", workload.label());
         let (script, expect) = script::of(workload);
         let amount = Amount::of(workload, distance, quick);
         let (rounds, turn) = amount.turns(ways.targets().len());
         let plan = Plan { rounds, turn, warm_up: 2, expect };
-        let mut series = measured(what.trim_end(), ways.targets(), &plan, &script, progress)?;
+        let mut series = measured(&what, ways.targets(), &plan, &script, progress)?;
         for series in &mut series {
             // Percentiles of a few hundred commands say as much as their curve.
             series.curve.clear();
@@ -183,11 +187,12 @@ impl Amount {
     fn of(workload: Workload, distance: u32, quick: bool) -> Self {
         let (rounds, samples) = match (distance, workload) {
             (0, Workload::Batch) => (20, 200),
+            (0, Workload::Upsert) => (40, 480),
             (0, _) => (40, 1_200),
             (1..=2, Workload::Batch) => (20, 160),
             (1..=2, _) => (20, 400),
             (_, Workload::Batch) => (12, 96),
-            (..) => (12, 200),
+            (..) => (12, 144),
         };
         if quick { Self { rounds: 4, samples: samples / 8 } } else { Self { rounds, samples } }
     }
