@@ -14,6 +14,7 @@ use ido_proxy_protocol::session_state::Change;
 use ido_proxy_protocol::statement::{Charset, Dialect, Kind, ServerVersion, SqlMode};
 use ido_proxy_protocol::status::StatusFlags;
 
+use super::diagnostics::Diagnostics;
 use super::reason::{Reason, Reasons};
 
 /// The state of one session.
@@ -34,6 +35,8 @@ pub(crate) struct Book {
     server: ServerVersion,
     /// Whether several statements may be in one text: negotiated, or set by COM_SET_OPTION.
     multi: bool,
+    /// What the client can read about its last statement.
+    diagnostics: Diagnostics,
     /// The statement that was prepared last, by the number that the client knows.
     last_statement: Option<u32>,
     /// Statements were prepared anew, so that the link's last one is not the client's.
@@ -112,6 +115,7 @@ impl Book {
             login_charset: Charset::from_collation(collation.into()),
             server: ServerVersion::default(),
             multi: capabilities.contains(Capabilities::MULTI_STATEMENTS),
+            diagnostics: Diagnostics::default(),
             last_statement: None,
             restored: false,
             readings: Arc::default(),
@@ -204,6 +208,17 @@ impl Book {
             .chain(&mut self.begun)
             .chain([&mut self.now])
             .for_each(|state| state.forget_variable(name));
+    }
+
+    /// What the client can read about its last statement.
+    pub(crate) fn diagnostics(&mut self) -> &mut Diagnostics {
+        &mut self.diagnostics
+    }
+
+    /// Whether the next transaction, and only that one, may not write.
+    pub(crate) fn next_is_read_only(&self) -> bool {
+        let sql = &self.now.characteristics;
+        sql.windows(b"READ ONLY".len()).any(|words| words == b"READ ONLY")
     }
 
     /// Whether the client wants its reads to wait for what other nodes have committed.
@@ -304,6 +319,7 @@ impl Book {
             login_charset: self.login_charset,
             server: self.server,
             multi: self.multi,
+            diagnostics: Diagnostics::default(),
             last_statement: None,
             restored: false,
             readings: Arc::clone(&self.readings),

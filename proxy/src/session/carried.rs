@@ -100,7 +100,9 @@ impl Carried {
             chains: self.book.chains(),
             open: self.transaction.is_open(),
             dirty: self.transaction.is_dirty() && !self.reads,
-            fence: self.fence.is_available() && self.book.unmovable().is_none(),
+            fence: self.fence.is_available()
+                && self.book.unmovable().is_none()
+                && !self.book.next_is_read_only(),
             guards: self.guard.is_available() && self.book.autocommit(),
         }
     }

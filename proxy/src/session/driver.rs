@@ -80,6 +80,8 @@ pub(crate) struct Session {
     pub(super) waiting: Option<u8>,
     /// To end at the next boundary.
     pub(super) leaving: bool,
+    /// The client sends nothing more. What it has sent is done, and answered.
+    pub(super) half_closed: bool,
     /// Whether what is to be written to the client waits for more of the same reply.
     pub(super) withhold: Withhold,
     /// Whether a single reply wakes the session.
@@ -125,6 +127,9 @@ impl Session {
         loop {
             match self.apply()? {
                 Next::Wait => {
+                    if self.half_closed && self.machine.is_idle() {
+                        return Err(End::ClientGone);
+                    }
                     if self.leaving {
                         Box::pin(self.leave_at_boundary()).await?;
                     }
@@ -169,6 +174,7 @@ impl Session {
                 None => pending().await,
             }
         };
+        let half_closed = self.half_closed;
         let Self { client, link, machine, orders, leaving, withhold, low_water, polling, .. } =
             self;
         let mut link = link.as_mut();
@@ -176,7 +182,8 @@ impl Session {
         let due = machine.replies_due();
         let many = link.as_mut().is_some_and(|link| low_water.decide(due, &mut link.wire));
         let mut wait = polling.begin(awaited(machine, sends && !many), time::Instant::now());
-        let mut wires = Wires { client, link, machine, leaving: *leaving, withhold, low_water };
+        let leaving = *leaving;
+        let mut wires = Wires { client, link, machine, leaving, half_closed, withhold, low_water };
         let mut happens = pin!(async {
             tokio::select! {
                 biased;
@@ -210,7 +217,10 @@ impl Session {
     fn take_in(&mut self, event: Event) -> Result<(), End> {
         match event {
             Event::Flushed => Ok(()),
-            Event::Client(Ok(0)) => Err(End::ClientGone),
+            Event::Client(Ok(0)) => {
+                self.half_closed = true;
+                Ok(())
+            }
             Event::Client(Err(error)) => Err(End::ClientFailed(error)),
             Event::Client(Ok(len)) => {
                 self.entry.add_received(len);

@@ -67,7 +67,7 @@ impl Guard {
 /// that is does not matter: a read may write, in a function.
 fn goes_on(step: &Step) -> bool {
     let later = step.pieces.iter().skip(1);
-    step.fenced
+    step.fence_at.is_some()
         || later.into_iter().any(|piece| !matches!(piece.kind, PieceKind::Begin | PieceKind::End))
 }
 

@@ -43,7 +43,7 @@ use super::carried::{Carried, Tally};
 use super::digest::Delivered;
 use super::guard::Guard;
 use super::journal::store::Cursor;
-use super::plan::{Doubt, Plan, Risk};
+use super::plan::{Doubt, Plan, Risk, Step};
 use super::read_only;
 use super::reason::Reason;
 use crate::telemetry::metrics::RecoveryPhase;
@@ -394,6 +394,9 @@ impl Machine {
         let mut exchange =
             Exchange::new(command, request.unwrap_or_default(), plan, sequence, carried);
         exchange.came = now;
+        if carried.book.diagnostics().is_row_count_lost() && exchange.reads_diagnostics(carried) {
+            exchange.insert_step(0, Step::put_row_count_back());
+        }
         let facts = link.as_ref();
         let capabilities = facts.map_or(*client_capabilities, |facts| facts.capabilities);
         if std::mem::take(&mut self.fresh) {

@@ -25,6 +25,7 @@ mod carried;
 mod change_user;
 pub(crate) mod clock;
 pub(crate) mod context;
+mod diagnostics;
 mod digest;
 mod driver;
 mod end;

@@ -60,8 +60,8 @@ pub(crate) struct Plan {
 pub(crate) struct Step {
     /// What is sent.
     pub(crate) what: What,
-    /// Whether the fence follows in the same request.
-    pub(crate) fenced: bool,
+    /// Before which of the client's statements the fence goes in the same request, if in any.
+    pub(crate) fence_at: Option<usize>,
     /// What a lost reply means.
     pub(crate) risk: Risk,
     /// The statements of the client in it, in order; empty where it is one, or nobody knows.
@@ -78,6 +78,12 @@ pub(crate) enum What {
     Begin,
     /// COMMIT, of our own.
     Commit,
+    /// Keeps the warnings of the client's last statement, if there are any and a fence would clear them.
+    KeepWarnings,
+    /// Gives the link back the warnings that were kept.
+    PutWarningsBack,
+    /// Makes ROW_COUNT() what the client's last statement left.
+    PutRowCountBack,
     /// The fence, if the transaction wrote.
     Fence,
     /// Turns the guard on or off.
@@ -153,7 +159,8 @@ pub(crate) enum PieceKind {
 
 impl Step {
     fn new(what: What) -> Self {
-        Self { what, fenced: false, risk: Risk::Repeatable, pieces: SmallVec::new(), restart: None }
+        let (fence_at, risk, restart) = (None, Risk::Repeatable, None);
+        Self { what, fence_at, risk, pieces: SmallVec::new(), restart }
     }
 
     /// What comes before a statement that is to be committed by us, where it begins at `restart`.
@@ -164,6 +171,11 @@ impl Step {
     /// The fence alone.
     pub(crate) fn fence() -> Self {
         Self::new(What::Fence)
+    }
+
+    /// Makes ROW_COUNT() what the client expects.
+    pub(crate) fn put_row_count_back() -> Self {
+        Self::new(What::PutRowCountBack)
     }
 
     /// Turns the guard on or off.
@@ -185,7 +197,14 @@ impl Step {
     pub(crate) fn is_ours(&self) -> bool {
         matches!(
             self.what,
-            What::Begin | What::Commit | What::Fence | What::Guard(_) | What::Rollback
+            What::Begin
+                | What::Commit
+                | What::Fence
+                | What::Guard(_)
+                | What::KeepWarnings
+                | What::PutRowCountBack
+                | What::PutWarningsBack
+                | What::Rollback
         )
     }
 }
@@ -245,6 +264,7 @@ impl Plan {
         apart: bool,
     ) -> Self {
         let mut planner = Planner::new(scene, apart);
+        planner.frames_show = reads_diagnostics(sql);
         for statement in statements {
             if loads_file(&statement) {
                 return Self::of_load(sql.len());
@@ -295,7 +315,8 @@ impl Plan {
                 let resume = if class == Class::Commit { len } else { 0 };
                 step.risk = commit_risk(kind, scene, resume);
                 if scene.fence {
-                    plan.steps.insert(0, Step::fence());
+                    plan.steps.insert_many(0, [Step::new(What::KeepWarnings), Step::fence()]);
+                    plan.steps.push(Step::new(What::PutWarningsBack));
                 }
             }
             Class::Implicit if kind == Kind::Ddl => {
@@ -330,6 +351,24 @@ impl Plan {
 fn step_of(plan: &mut Plan) -> &mut Step {
     let place = plan.steps.iter().position(|step| step.what == What::Whole);
     &mut plan.steps[place.unwrap_or_default()]
+}
+
+/// Whether a SET holds for the next transaction alone.
+fn is_for_one_transaction(kind: Kind) -> bool {
+    let scopes = [SetTargets::SESSION, SetTargets::GLOBAL];
+    matches!(kind, Kind::Set(targets) if targets.contains(SetTargets::TRANSACTION)
+        && !scopes.into_iter().any(|scope| targets.contains(scope)))
+}
+
+/// Whether a text reads what a statement before it has left besides its reply: its count of rows, or its warnings.
+pub(crate) fn reads_diagnostics(sql: &[u8]) -> bool {
+    let names: [([u8; 3], &[u8]); 4] = [
+        (*b"w_c", b"ROW_COUNT"),
+        (*b"gno", b"DIAGNOSTICS"),
+        (*b"rni", b"WARNING"),
+        (*b"rro", b"ERROR"),
+    ];
+    names.into_iter().any(|(three, name)| may_name(sql, three, name))
 }
 
 fn sets_autocommit(kind: Kind) -> bool {
@@ -449,6 +488,11 @@ struct Planner {
     dirty: bool,
     /// Each statement is a step of its own.
     apart: bool,
+    /// The first statement of the step at hand that may write.
+    first_write: Option<usize>,
+    /// A frame around a statement would be seen: by what the next one reads of the last one, or since it uses up what
+    /// was set for the next transaction.
+    frames_show: bool,
 }
 
 impl Planner {
@@ -462,6 +506,8 @@ impl Planner {
             autocommit: scene.autocommit,
             dirty: scene.dirty,
             apart,
+            first_write: None,
+            frames_show: false,
             scene,
         }
     }
@@ -490,7 +536,9 @@ impl Planner {
                 self.push(statement, class);
                 self.open = true;
             }
-            Class::Write if !self.open && self.scene.fence => self.wrap(statement),
+            Class::Write if !self.open && self.scene.fence && !self.frames_show => {
+                self.wrap(statement);
+            }
             Class::Write | Class::Unknown if !self.open => {
                 let doubt = if class == Class::Write { Doubt::Unfenced } else { Doubt::Statement };
                 self.alone(statement, class, Risk::Doubtful(doubt));
@@ -506,11 +554,16 @@ impl Planner {
             | Class::Unknown
             | Class::Write => {
                 self.push(statement, class);
-                self.wrote |= class == Class::Write;
+                if class == Class::Write {
+                    let last = self.body.as_ref().map_or(0, |body| body.pieces.len() - 1);
+                    self.first_write.get_or_insert(last);
+                    self.wrote = true;
+                }
                 self.dirty |= matches!(class, Class::Unknown | Class::Write);
                 self.simple &= class != Class::Unknown;
             }
         }
+        self.frames_show |= is_for_one_transaction(statement.kind);
         match autocommit_set_to(statement) {
             Some(true) if self.autocommit => {}
             Some(on) => (self.autocommit, self.open) = (on, !on),
@@ -554,11 +607,17 @@ impl Planner {
                         && !is_long(&body.what)
                         && matches!(body.risk, Risk::Repeatable | Risk::Rollback) =>
                 {
-                    body.fenced = true;
+                    // Ahead of what is written: it would clear the warnings of the last statement.
+                    body.fence_at = self.first_write;
+                    if body.pieces.iter().any(|piece| piece.kind == PieceKind::Savepoint) {
+                        // It may have been undone by then.
+                        self.flush();
+                        self.plan.steps.push(Step::fence());
+                    }
                 }
                 _ => {
                     self.flush();
-                    self.plan.steps.push(Step::fence());
+                    self.plan.steps.extend([Step::new(What::KeepWarnings), Step::fence()]);
                 }
             }
         }
@@ -635,10 +694,17 @@ impl Planner {
         self.plan.steps.extend(self.body.take());
         self.simple = true;
         self.wrote = false;
+        self.first_write = None;
     }
 
     fn finish(mut self) -> Plan {
         self.flush();
+        let keeps = self.plan.steps.iter().any(|step| step.what == What::KeepWarnings);
+        let last = self.plan.steps.last().and_then(|step| step.pieces.last());
+        if keeps && last.is_some_and(|last| matches!(last.kind, PieceKind::Begin | PieceKind::End))
+        {
+            self.plan.steps.push(Step::new(What::PutWarningsBack));
+        }
         if let [step] = &mut self.plan.steps[..]
             && matches!(step.what, What::Part(_))
         {

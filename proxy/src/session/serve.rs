@@ -107,6 +107,7 @@ async fn log_in(
         seat: None,
         waiting: Some(sequence.wrapping_sub(1)),
         leaving: false,
+        half_closed: false,
     }))
 }
 

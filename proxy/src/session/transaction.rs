@@ -14,6 +14,8 @@ pub(crate) struct Transaction {
     dirty: bool,
     /// A statement began it, with autocommit off.
     implicit: bool,
+    /// What was written in it was written to tables that know no transactions, and to no others.
+    unsafe_only: bool,
 }
 
 impl Transaction {
@@ -37,6 +39,7 @@ impl Transaction {
         self.untouched =
             !(state.read || state.read_unsafe || state.wrote_anything() || state.locked_tables);
         self.dirty |= self.open && state.wrote_anything();
+        self.unsafe_only = state.wrote_unsafe && !state.wrote;
         self.implicit = state.implicit;
     }
 
@@ -49,6 +52,7 @@ impl Transaction {
     /// It ended. Another one may have begun in the same moment.
     pub(crate) fn end(&mut self) {
         self.dirty = false;
+        self.unsafe_only = false;
     }
 
     /// It is gone, and the server said so by an error, which has no flags.
@@ -61,9 +65,9 @@ impl Transaction {
         self.open
     }
 
-    /// Whether something may have been written in it.
+    /// Whether something may have been written in it that a COMMIT would commit.
     pub(crate) fn is_dirty(&self) -> bool {
-        self.dirty
+        self.dirty && !self.unsafe_only
     }
 
     /// Whether a statement began it, with autocommit off, as far as the server has said so.

@@ -32,6 +32,8 @@ pub(super) struct Wires<'a> {
     pub(super) link: Option<&'a mut Link>,
     pub(super) machine: &'a Machine,
     pub(super) leaving: bool,
+    /// The client sends nothing more.
+    pub(super) half_closed: bool,
     pub(super) withhold: &'a mut Withhold,
     pub(super) low_water: &'a mut LowWater,
 }
@@ -40,7 +42,7 @@ impl Wires<'_> {
     /// Writes what is pending, then reads where there is room. One poll of both sockets; every branch
     /// that returns `Pending` has left its waker.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
-        let Self { client, link, machine, leaving, withhold, low_water } = self;
+        let Self { client, link, machine, leaving, half_closed, withhold, low_water } = self;
         withhold.poll(cx);
         let mut flushed = false;
         if !client.output.is_empty()
@@ -52,7 +54,7 @@ impl Wires<'_> {
                 Err(error) => return Poll::Ready(Event::Client(Err(error))),
             }
         }
-        let may_move_up = client.output.len() < MOST_UNREAD;
+        let may_move_up = client.output.len() < MOST_UNREAD && !*half_closed;
         let Some(link) = link else {
             if flushed && (!client.input.is_empty() || *leaving) {
                 return Poll::Ready(Event::Flushed);

@@ -17,7 +17,7 @@ use crate::session::book::{Book, State, statement_id};
 use crate::session::carried::Carried;
 use crate::session::digest::{Delivered, Splice};
 use crate::session::journal::record::{Record, Told};
-use crate::session::plan::{Doubt, PieceKind, Plan, Risk, Step, Steps, What};
+use crate::session::plan::{Doubt, PieceKind, Plan, Risk, Step, Steps, What, reads_diagnostics};
 use crate::session::reason::{Reason, Reasons};
 
 /// The command in hand.
@@ -43,6 +43,8 @@ pub(super) struct Exchange {
     pub(super) behind: Behind,
     /// An error that nobody was told yet, since the server is asked what it means.
     pub(super) asked: Option<Box<Asked>>,
+    /// Rows of a reply to a statement of ours.
+    pub(super) rows: Vec<u8>,
     /// How often the command was sent again for an error that condemned a node, wrongly.
     pub(super) hearsay: u32,
     /// The state of the session before what has to be done again, should the link be lost now.
@@ -162,6 +164,7 @@ impl Exchange {
             running: None,
             behind: Behind::Nothing,
             asked: None,
+            rows: Vec::new(),
             hearsay: 0,
             state: carried.book.now(),
             sequence: sequence.wrapping_add(1),
@@ -191,6 +194,18 @@ impl Exchange {
             anew: false,
             conflict: None,
             sets_autocommit: plan.sets_autocommit,
+        }
+    }
+
+    /// Whether it reads what the client's last statement has left besides its reply.
+    pub(super) fn reads_diagnostics(&self, carried: &Carried) -> bool {
+        match (self.command, statement_id(&self.request)) {
+            (Command::Query, _) => reads_diagnostics(self.request.get(1..).unwrap_or_default()),
+            (Command::StmtExecute, Some(id)) => carried
+                .book
+                .statement(id)
+                .is_some_and(|statement| reads_diagnostics(&statement.sql)),
+            _ => false,
         }
     }
 
@@ -262,6 +277,14 @@ impl Exchange {
                     carried.transaction.is_dirty() && fence.is_available() && !fence.is_set()
                 }
                 What::Guard(on) => on != carried.guard.is_on(),
+                What::KeepWarnings => {
+                    let fence = &carried.fence;
+                    let fenced =
+                        carried.transaction.is_dirty() && fence.is_available() && !fence.is_set();
+                    fenced && carried.book.diagnostics().has_warnings()
+                }
+                What::PutWarningsBack => carried.book.diagnostics().keeps_warnings(),
+                What::PutRowCountBack => carried.book.diagnostics().is_row_count_lost(),
                 _ => true,
             };
             if wanted {
@@ -285,7 +308,10 @@ impl Exchange {
     /// commits in passing what the COMMIT has left open: so there must be a fence, which tells of that.
     fn leads_on(&self, carried: &Carried) -> bool {
         let part = |at: usize, kind: PieceKind| {
-            let step = self.steps.get(at).filter(|step| !step.fenced && step.restart.is_none())?;
+            let step = self
+                .steps
+                .get(at)
+                .filter(|step| step.fence_at.is_none() && step.restart.is_none())?;
             let alone = matches!(&step.pieces[..], [piece] if piece.kind == kind);
             (alone && matches!(step.what, What::Part(_))).then_some(step)
         };
@@ -390,7 +416,24 @@ impl Exchange {
             What::Part(range) => {
                 // A fence is shorter.
                 out.reserve(range.len() + 256);
-                out.extend_from_slice(part(range));
+                let fence_at = step.fence_at.filter(|_| carried.fence.is_available());
+                let place = fence_at.and_then(|at| step.pieces.get(at));
+                let place = place.map_or(range.start, |piece| piece.start);
+                out.extend_from_slice(part(&(range.start..place)));
+                if fence_at.is_some() {
+                    out.extend_from_slice(carried.fence.statement().as_bytes());
+                    out.push(b';');
+                }
+                out.extend_from_slice(part(&(place..range.end)));
+                // The fence may have turned out to be missing since the command was planned.
+                self.steps[at].fence_at = fence_at;
+            }
+            What::KeepWarnings => out.extend_from_slice(b"SHOW WARNINGS"),
+            What::PutWarningsBack => {
+                out.extend_from_slice(&carried.book.diagnostics().raise_warnings())
+            }
+            What::PutRowCountBack => {
+                out.extend_from_slice(&carried.book.diagnostics().count_rows())
             }
             What::Wrapped(range) => {
                 out.extend_from_slice(BEGIN);
@@ -400,13 +443,6 @@ impl Exchange {
                 out.extend_from_slice(part(range));
             }
             What::Whole => {}
-        }
-        if step.fenced && carried.fence.is_available() {
-            out.push(b';');
-            out.extend_from_slice(carried.fence.statement().as_bytes());
-        } else if step.fenced {
-            // It turned out to be missing since the command was planned.
-            self.steps[at].fenced = false;
         }
     }
 
@@ -516,7 +552,7 @@ impl Exchange {
     }
 
     /// Puts a step in front of the one in hand.
-    fn insert_step(&mut self, at: usize, step: Step) {
+    pub(super) fn insert_step(&mut self, at: usize, step: Step) {
         self.shift_restarts(|restart| restart + usize::from(restart >= at));
         self.steps.insert(at, step);
     }
@@ -628,9 +664,35 @@ impl Exchange {
         self.steps.insert_many(restart, ours);
     }
 
+    /// The text of the step in hand has stopped at its fence, in front of the statement at `place`: the rest of it becomes
+    /// a step of its own.
+    fn part_at_fence(&mut self, place: usize) {
+        let Some(step) = self.steps.get_mut(self.at) else { return };
+        let mut rest = step.clone();
+        (rest.fence_at, step.fence_at) = (None, None);
+        rest.pieces.drain(..place.min(rest.pieces.len()));
+        step.pieces.truncate(place);
+        if let (What::Part(range), Some(next)) = (&mut rest.what, rest.pieces.first()) {
+            range.start = next.start;
+        }
+        match step.pieces.last() {
+            Some(last) => {
+                if let What::Part(range) = &mut step.what {
+                    range.end = last.end;
+                }
+                step.risk = Risk::Repeatable;
+            }
+            None => *step = Step::fence(),
+        }
+        self.insert_step(self.at + 1, rest);
+    }
+
     /// The fence cannot be written, as the step in hand has shown: what is to come goes without.
     pub(super) fn go_unfenced(&mut self) {
         let unfenced = Risk::Doubtful(Doubt::Unfenced);
+        if let Some(place) = self.step().and_then(|step| step.fence_at) {
+            self.part_at_fence(place);
+        }
         let wrapped = self.step().and_then(|step| step.restart);
         if let Some(restart) = wrapped {
             // The statement itself was not reached. It goes by itself, as it came.
@@ -716,6 +778,7 @@ impl Exchange {
         {
             let end = step.pieces.last().map_or(0, |piece| piece.end);
             step.pieces.drain(..cut.min(step.pieces.len()));
+            step.fence_at = step.fence_at.and_then(|at| at.checked_sub(cut));
             step.risk = Risk::Repeatable;
             match step.pieces.first() {
                 Some(next) => step.what = What::Part(next.start..end),

@@ -57,7 +57,7 @@ pub(super) enum Job {
         /// How many results of ours come first.
         prefix: usize,
         /// How many of the client's come before that of our fence; `None`: the fence is not in it.
-        fence_after: Option<usize>,
+        fence_at: Option<usize>,
         /// None of the results is the client's.
         ours: bool,
     },
@@ -111,19 +111,16 @@ impl Running {
     pub(super) fn owner(&self) -> Owner {
         match &self.job {
             Job::Ask | Job::Task(_) => Owner::Proxy,
-            Job::Step { ours: true, fence_after, .. } => match fence_after {
+            Job::Step { ours: true, fence_at, .. } => match fence_at {
                 Some(_) => Owner::Fence,
                 None => Owner::Proxy,
             },
-            Job::Step { prefix, fence_after, .. } => {
+            Job::Step { prefix, fence_at, .. } => {
                 if self.result < *prefix {
                     // BEGIN, then the fence.
                     return if self.result == 1 { Owner::Fence } else { Owner::Proxy };
                 }
-                match fence_after {
-                    Some(count) if self.result - prefix >= *count => Owner::Fence,
-                    _ => Owner::Client,
-                }
+                if *fence_at == Some(self.result - prefix) { Owner::Fence } else { Owner::Client }
             }
         }
     }
@@ -131,7 +128,11 @@ impl Running {
     /// The place of the result at hand among the client's.
     pub(super) fn piece(&self) -> usize {
         match self.job {
-            Job::Step { prefix, .. } => self.result.saturating_sub(prefix),
+            Job::Step { prefix, fence_at, ours } => {
+                let result = self.result.saturating_sub(prefix);
+                let behind = !ours && fence_at.is_some_and(|at| result > at);
+                result - usize::from(behind)
+            }
             Job::Ask | Job::Task(_) => self.result,
         }
     }
@@ -147,9 +148,9 @@ impl Job {
     pub(super) fn of_step(step: &Step) -> Self {
         Self::Step {
             prefix: if matches!(step.what, What::Wrapped(_)) { 2 } else { 0 },
-            fence_after: match step.what {
+            fence_at: match step.what {
                 What::Fence => Some(0),
-                _ => step.fenced.then_some(step.pieces.len()),
+                _ => step.fence_at,
             },
             ours: step.is_ours(),
         }

@@ -166,8 +166,9 @@ fn up_to_its_commit(batch: &str) -> Play {
     assert_eq!(play.requests().len(), 1, "the INSERT and the fence");
     let more = StatusFlags::IN_TRANS | StatusFlags::MORE_RESULTS;
     let fence = OkPacket { affected_rows: 1, status: StatusFlags::IN_TRANS, ..OkPacket::default() };
-    let fence = framed(&fence.encode(Capabilities::SESSION_TRACK), 2);
-    play.node_sends(&[ok(1, more, WROTE), fence].concat());
+    let fence = OkPacket { status: more, ..fence };
+    let fence = framed(&fence.encode(Capabilities::SESSION_TRACK), 1);
+    play.node_sends(&[fence, ok(2, StatusFlags::IN_TRANS, WROTE)].concat());
     play
 }
 

@@ -9,11 +9,16 @@ fn icinga(open: bool) -> Scene {
 fn shown(sql: &str, scene: Scene) -> Vec<String> {
     let plan = Plan::of_query(sql.as_bytes(), scene);
     let text = |range: &Range<usize>| sql[range.clone()].to_owned();
+    let seen = |step: &&Step| !matches!(step.what, What::KeepWarnings | What::PutWarningsBack);
     plan.steps
         .iter()
+        .filter(seen)
         .map(|step| {
             let what = match &step.what {
                 What::Begin => "^".to_owned(),
+                What::KeepWarnings => "(".to_owned(),
+                What::PutWarningsBack => ")".to_owned(),
+                What::PutRowCountBack => "=".to_owned(),
                 What::Commit => "$".to_owned(),
                 What::Fence => "#".to_owned(),
                 What::Guard(on) => format!("guard {on}"),
@@ -28,7 +33,10 @@ fn shown(sql: &str, scene: Scene) -> Vec<String> {
                 Risk::Repeatable => "",
                 Risk::Rollback => "~",
             };
-            format!("{risk}{what}{}", if step.fenced { "#" } else { "" })
+            let fence = step.fence_at.and_then(|at| step.pieces.get(at));
+            let start = fence.map(|piece| piece.start - step.pieces[0].start);
+            let (before, behind) = what.split_at(start.unwrap_or_default());
+            format!("{risk}{before}{}{behind}", if start.is_some() { "#" } else { "" })
         })
         .collect()
 }
@@ -38,10 +46,10 @@ fn shown(sql: &str, scene: Scene) -> Vec<String> {
 #[test]
 fn icingas_batch_is_split_around_its_commit() {
     let batch = "UPDATE a SET b=1;INSERT INTO c VALUES (';');COMMIT;BEGIN";
-    let steps = ["UPDATE a SET b=1;INSERT INTO c VALUES (';')#", "!COMMIT", "BEGIN"];
+    let steps = ["#UPDATE a SET b=1;INSERT INTO c VALUES (';')", "!COMMIT", "BEGIN"];
     assert_eq!(shown(batch, icinga(true)), steps);
     let older = "UPDATE a SET b=1;COMMIT;BEGIN;DELETE FROM d;INSERT INTO d VALUES (1)";
-    let steps = ["UPDATE a SET b=1#", "!COMMIT", "BEGIN;DELETE FROM d;INSERT INTO d VALUES (1)"];
+    let steps = ["#UPDATE a SET b=1", "!COMMIT", "BEGIN;DELETE FROM d;INSERT INTO d VALUES (1)"];
     assert_eq!(shown(older, icinga(true)), steps);
 }
 
@@ -84,7 +92,7 @@ fn what_a_text_sets_autocommit_to_holds_for_what_comes_behind_it() {
     assert_eq!(shown(told, Scene { open: true, ..guards }), [told]);
     // A quoted name is not looked at, and what a transaction is followed by is wrapped as ever.
     let quoted = "SET `sql_mode`='';BEGIN;DELETE FROM t;COMMIT;INSERT INTO t VALUES (1)";
-    let begun = "SET `sql_mode`='';BEGIN;DELETE FROM t#";
+    let begun = "SET `sql_mode`='';BEGIN;#DELETE FROM t";
     let steps = [begun, "!COMMIT", wrapped[0], wrapped[1]];
     assert_eq!(shown(quoted, icinga(false)), steps);
     let global = "SET GLOBAL autocommit=1;INSERT INTO t VALUES (1)";
@@ -115,7 +123,7 @@ fn a_rollback_begins_a_step() {
 #[test]
 fn a_whole_transaction_in_one_batch_is_split() {
     let batch = "BEGIN;INSERT INTO t VALUES (1);COMMIT";
-    assert_eq!(shown(batch, icinga(false)), ["BEGIN;INSERT INTO t VALUES (1)#", "!COMMIT"]);
+    assert_eq!(shown(batch, icinga(false)), ["BEGIN;#INSERT INTO t VALUES (1)", "!COMMIT"]);
     let read = "BEGIN;SELECT 1;COMMIT";
     assert_eq!(shown(read, icinga(false)), [read]);
 }
@@ -124,8 +132,8 @@ fn a_whole_transaction_in_one_batch_is_split() {
 #[test]
 fn a_transaction_behind_another_begins_when_that_one_is_known_to_be_committed() {
     let batch = "INSERT INTO t VALUES (1);COMMIT;BEGIN;INSERT INTO t VALUES (2);COMMIT";
-    let second = "BEGIN;INSERT INTO t VALUES (2)#";
-    let steps = ["INSERT INTO t VALUES (1)#", "!COMMIT", second, "!COMMIT"];
+    let second = "BEGIN;#INSERT INTO t VALUES (2)";
+    let steps = ["#INSERT INTO t VALUES (1)", "!COMMIT", second, "!COMMIT"];
     assert_eq!(shown(batch, icinga(true)), steps);
 }
 

@@ -161,7 +161,7 @@ impl Replies<'_> {
         let place = running.piece();
         let piece = step.pieces.get(place).copied();
         let kind = piece.map(|piece| piece.kind);
-        let several = step.pieces.len() > 1 || step.fenced;
+        let several = step.pieces.len() > 1 || step.fence_at.is_some();
         if running.given_up {
             // All of it is done again.
             return match end {
@@ -188,6 +188,13 @@ impl Replies<'_> {
                 running.cut_at(place, (held.len(), *sequence));
             }
             _ => {}
+        }
+        match end {
+            PieceEnd::Ok { .. } => {
+                let packet = OkPacket::decode(payload, self.link)?;
+                carried.book.diagnostics().counted(packet.affected_rows, packet.warnings);
+            }
+            PieceEnd::Rows(_) => carried.book.diagnostics().returned_rows(),
         }
         match end {
             PieceEnd::Ok { status, state_changed } => {

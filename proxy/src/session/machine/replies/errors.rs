@@ -1,9 +1,12 @@
 //! Errors: which of them a client is told, and which mean that something is done again.
 
+use std::ops::Range;
+
 use ido_proxy_protocol::Violation;
 use ido_proxy_protocol::command::Command;
 use ido_proxy_protocol::err::ErrPacket;
-use ido_proxy_protocol::error_code::DEADLOCK;
+use ido_proxy_protocol::error_code::{DEADLOCK, PARSE_ERROR};
+use ido_proxy_protocol::packet::HEADER_LEN;
 use ido_proxy_protocol::statement::{Kind, Statement};
 
 use super::Replies;
@@ -14,7 +17,7 @@ use crate::session::machine::asking::Answer;
 use crate::session::machine::fault::Fault;
 use crate::session::machine::recovery::Recovery;
 use crate::session::machine::running::Running;
-use crate::session::plan::{PieceKind, Risk, Step};
+use crate::session::plan::{PieceKind, Risk, Step, What};
 
 impl Replies<'_> {
     /// The server refuses one of the client's statements.
@@ -109,11 +112,34 @@ impl Replies<'_> {
             self.carried.rolled_back();
             self.carried.transaction.gone();
         }
-        match packet {
-            Packet::Here(bytes) => self.tell(bytes),
-            Packet::Kept(packet) => self.tell_kept(packet),
+        self.carried.book.diagnostics().failed();
+        let words = self.own_words_of(&error);
+        match (packet, words) {
+            (Packet::Here(bytes), None) => self.tell(bytes),
+            (Packet::Here(bytes), Some(error)) => {
+                self.hold_if_wrapped();
+                self.tell_payload(bytes, &error.encode());
+            }
+            (Packet::Kept(packet), None) => self.tell_kept(packet),
+            (Packet::Kept(packet), Some(mut error)) => {
+                let head = packet.get(..HEADER_LEN).unwrap_or_default();
+                error.message.truncate(MOST_MESSAGE);
+                self.tell_kept(&[head, &error.encode()].concat());
+            }
         }
         self.give_up_rest(error.code, aborted);
+    }
+
+    /// A syntax error as the server would have told it, had it got the client's text as it came: it quotes what stands
+    /// behind the error, which may be words of ours, or cut off.
+    fn own_words_of(&self, error: &ErrPacket) -> Option<ErrPacket> {
+        let place = self.exchange.running.as_ref().map_or(0, Running::piece);
+        let step = self.exchange.step().filter(|step| step.what != What::Whole)?;
+        let piece = step.pieces.get(place).filter(|_| error.code == PARSE_ERROR)?;
+        let sql =
+            self.exchange.request.get(1..).filter(|_| self.exchange.command == Command::Query)?;
+        let message = quote_again(&error.message, sql, piece.start..piece.end)?;
+        Some(ErrPacket { message, ..error.clone() })
     }
 
     fn drop_packet(&mut self, packet: Packet<'_>) {
@@ -213,6 +239,32 @@ impl Replies<'_> {
     }
 }
 
+/// The message of a syntax error in this part of `sql`, with what the whole of it has behind the error. `None`: there is
+/// nothing to be changed.
+fn quote_again(message: &[u8], sql: &[u8], part: Range<usize>) -> Option<Vec<u8>> {
+    let find =
+        |text: &[u8], words: &[u8]| text.windows(words.len()).position(|window| window == words);
+    let start = find(message, b"near '")? + b"near '".len();
+    let end = message.iter().rposition(|byte| *byte == b'\'').filter(|end| *end >= start)?;
+    let quoted = message.get(start..end).filter(|quoted| !quoted.is_empty())?;
+    let text = sql.get(part.clone())?;
+    // The first place from which on the quotation is that of the text, as far as both go.
+    let fits = |at: &usize| {
+        let rest = &text[*at..];
+        quoted.starts_with(rest) || rest.starts_with(quoted)
+    };
+    let at = part.start + (0..text.len()).find(fits)?;
+    let whole = sql.get(at..)?;
+    let whole = whole.get(..MOST_QUOTED).unwrap_or(whole);
+    (whole != quoted).then(|| [&message[..start], whole, &message[end..]].concat())
+}
+
+/// Characters of a text that the server quotes in a syntax error.
+const MOST_QUOTED: usize = 80;
+
+/// Bytes of the longest message of an error.
+const MOST_MESSAGE: usize = 512;
+
 /// Where an error packet is.
 enum Packet<'a> {
     /// In the input.
@@ -237,3 +289,27 @@ pub(in crate::session::machine) const MOST_TRIES: u32 = 10;
 /// The same where the link was lost under it: many sessions do their transactions again at the same time,
 /// and meet each other's locks. With the pauses between them this is some seconds.
 pub(super) const MOST_TRIES_AFTER_A_LOSS: u32 = 100;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Otherwise people would be shown words that they have not written.
+    #[test]
+    fn a_syntax_error_quotes_the_clients_own_text() {
+        let sql = b"INSERT INTO t VALU (2);COMMIT";
+        let told = |quoted: &str, sql: &[u8], part| {
+            let message = format!("right syntax to use near '{quoted}' at line 1");
+            let words = quote_again(message.as_bytes(), sql, part);
+            words.map(|words| String::from_utf8(words).unwrap())
+        };
+        let whole = Some("right syntax to use near 'VALU (2);COMMIT' at line 1".to_owned());
+        assert_eq!(told("VALU (2);UPDATE `ido_proxy`.`fence` SET", sql, 0..22), whole);
+        assert_eq!(told("VALU (2)", sql, 0..22), whole);
+        assert_eq!(told("VALU (2)", &sql[..22], 0..22), None, "as the server said it");
+        let long = [&b"SELECT 1;SELEC "[..], &[b'x'; 100]].concat();
+        let quoted = String::from_utf8(long[9..89].to_vec()).unwrap();
+        assert_eq!(told(&quoted, &long, 9..long.len()), None);
+        assert_eq!(told("no such thing", sql, 0..5), None);
+    }
+}

@@ -12,6 +12,7 @@ use crate::session::machine::fault::Fault;
 use crate::session::machine::recovery::Recovery;
 use crate::session::machine::running::{Job, Owner, Running};
 use crate::session::plan::What;
+use crate::session::reason::Reason;
 
 impl Replies<'_> {
     pub(super) fn own_packet(
@@ -28,6 +29,14 @@ impl Replies<'_> {
         }
         if let Some(Running { job: Job::Ask, .. }) = &self.exchange.running {
             return self.answer_packet(step, bytes, ended);
+        }
+        if ended {
+            self.carried.book.diagnostics().disturb();
+            self.leave_out_packet();
+        }
+        if let Some(What::KeepWarnings) = self.exchange.step().map(|step| &step.what) {
+            self.warnings_packet(step, bytes, ended);
+            return Ok(());
         }
         match (owner, step) {
             (_, ReplyStep::Err { .. }) => self.own_error(owner, ErrPacket::decode(payload)?),
@@ -85,6 +94,20 @@ impl Replies<'_> {
         }
     }
 
+    /// Takes in a packet of the client's warnings.
+    fn warnings_packet(&mut self, step: ReplyStep, bytes: &[u8], ended: bool) {
+        match step {
+            ReplyStep::Pass(_) => self.exchange.rows.extend_from_slice(bytes),
+            // What cannot be read is not put back.
+            ReplyStep::Err { .. } => self.exchange.rows.clear(),
+            _ if ended => {
+                let rows = std::mem::take(&mut self.exchange.rows);
+                self.carried.book.diagnostics().keep_warnings(&rows);
+            }
+            _ => {}
+        }
+    }
+
     /// Takes in the flags, and the report, of an OK packet of ours.
     pub(in crate::session::machine) fn learn_own(
         &mut self,
@@ -112,6 +135,15 @@ impl Replies<'_> {
             // Whether the transaction is still there, the error does not say. A COMMIT follows a fence that was set, or
             // none.
             (Owner::Fence, ..) => self.again(Recovery::rolled_back(), error),
+            // A table that knows no transactions was written: nothing of that can be rolled back, and Galera refuses to
+            // commit the fence together with it.
+            (_, Some(What::Commit), Fault::Conflict)
+                if self.carried.unreplayable() == Some(Reason::UnsafeWrite) =>
+            {
+                self.carried.rolled_back();
+                self.carried.transaction.gone();
+                self.exchange.settle();
+            }
             // Nobody can replay it: a procedure, or a long command.
             (_, Some(What::Commit), _)
                 if self.exchange.step().is_some_and(|step| step.restart.is_none()) =>
@@ -123,6 +155,8 @@ impl Replies<'_> {
                 self.again(Recovery::rolled_back(), error);
             }
             (_, Some(What::Guard(_)), Fault::Conflict) => self.give_up(&error),
+            // Warnings and counts are then as our statements left them.
+            (_, Some(What::PutRowCountBack | What::PutWarningsBack), _) => {}
             // There is no transaction any more, and so it is done.
             (_, Some(What::Rollback), Fault::Conflict) => {
                 self.carried.rolled_back();

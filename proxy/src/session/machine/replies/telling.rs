@@ -18,6 +18,15 @@ impl Replies<'_> {
         }
     }
 
+    /// A packet of ours stands between two of the client's: the numbers behind it are one too high.
+    pub(super) fn leave_out_packet(&mut self) {
+        if let Some(running) = &mut self.exchange.running
+            && let Some((_, offset)) = &mut running.renumber
+        {
+            *offset = offset.wrapping_sub(1);
+        }
+    }
+
     pub(super) fn offset(&self) -> u8 {
         let running = self.exchange.running.as_ref();
         running.and_then(|running| running.renumber.as_ref()).map_or(0, |(_, offset)| *offset)
@@ -66,10 +75,7 @@ impl Replies<'_> {
 
     /// A whole packet with which a result ends.
     pub(super) fn tell(&mut self, bytes: &[u8]) {
-        if self.exchange.step().is_some_and(|step| step.restart.is_some()) {
-            // It is not done before our COMMIT is.
-            self.exchange.hold = true;
-        }
+        self.hold_if_wrapped();
         let offset = self.offset();
         if offset == 0 && !self.exchange.hold {
             self.exchange.begun = true;
@@ -78,6 +84,13 @@ impl Replies<'_> {
             return;
         }
         self.tell_payload(bytes, bytes.get(HEADER_LEN..).unwrap_or_default());
+    }
+
+    /// A wrapped statement is not done before our COMMIT is.
+    pub(super) fn hold_if_wrapped(&mut self) {
+        if self.exchange.step().is_some_and(|step| step.restart.is_some()) {
+            self.exchange.hold = true;
+        }
     }
 
     /// A packet with which a result ends, and which came before what is at hand.

@@ -1,0 +1,182 @@
+//! What a client can read about its last statement, besides the reply: ROW_COUNT() and the list of warnings.
+//!
+//! Statements of ours overwrite both. Where a client is about to read them, the server is brought to what it would say
+//! without us.
+
+use ido_proxy_protocol::packet::{self, HEADER_LEN};
+
+/// The diagnostics of one session.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Diagnostics {
+    /// ROW_COUNT() as of the client's last statement; -1: it returned rows, or failed.
+    rows: i64,
+    /// How many warnings that statement had.
+    warnings: u16,
+    /// A statement of ours ran since.
+    disturbed: bool,
+    /// Warnings to be raised again.
+    kept: Vec<Warning>,
+}
+
+/// An entry of the list of warnings.
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct Warning {
+    code: u16,
+    message: Vec<u8>,
+}
+
+impl Diagnostics {
+    /// A statement of the client's changed so many rows, with so many warnings.
+    pub(crate) fn counted(&mut self, rows: u64, warnings: u16) {
+        self.learn(rows.try_into().unwrap_or(i64::MAX), warnings);
+    }
+
+    /// A statement of the client's returned rows.
+    pub(crate) fn returned_rows(&mut self) {
+        self.learn(-1, 0);
+    }
+
+    /// A statement of the client's failed.
+    pub(crate) fn failed(&mut self) {
+        self.learn(-1, 0);
+    }
+
+    fn learn(&mut self, rows: i64, warnings: u16) {
+        (self.rows, self.warnings, self.disturbed) = (rows, warnings, false);
+    }
+
+    /// A statement of ours was run.
+    pub(crate) fn disturb(&mut self) {
+        self.disturbed = true;
+    }
+
+    /// Whether ROW_COUNT() is not what the client expects.
+    pub(crate) fn is_row_count_lost(&self) -> bool {
+        self.disturbed && self.rows <= MOST_ROWS
+    }
+
+    /// The statement that makes ROW_COUNT() what the client expects.
+    ///
+    /// A block counts the rows of all statements in it. Seen on MariaDB 10.11.
+    pub(crate) fn count_rows(&self) -> Vec<u8> {
+        match self.rows {
+            ..0 => b"SELECT 1".to_vec(),
+            0 => b"DO 0".to_vec(),
+            rows => format!(
+                "BEGIN NOT ATOMIC DECLARE i INT DEFAULT {rows}; DECLARE x INT; WHILE i > 0 DO \
+                 SELECT 1 INTO x; SET i = i - 1; END WHILE; END"
+            )
+            .into_bytes(),
+        }
+    }
+
+    /// Whether the client's last statement had warnings that can still be read.
+    pub(crate) fn has_warnings(&self) -> bool {
+        self.warnings > 0
+    }
+
+    /// Whether warnings are kept that the server has lost.
+    pub(crate) fn keeps_warnings(&self) -> bool {
+        !self.kept.is_empty()
+    }
+
+    /// Keeps the warnings in the packets of a reply to SHOW WARNINGS, but for the last packet.
+    pub(crate) fn keep_warnings(&mut self, packets: &[u8]) {
+        self.kept = rows(packets).filter_map(Warning::read).collect();
+    }
+
+    /// The statement that raises the kept warnings again, once.
+    pub(crate) fn raise_warnings(&mut self) -> Vec<u8> {
+        let mut sql = b"BEGIN NOT ATOMIC ".to_vec();
+        for Warning { code, message } in std::mem::take(&mut self.kept) {
+            let head = format!("SIGNAL SQLSTATE '01000' SET MYSQL_ERRNO={code}, MESSAGE_TEXT=0x");
+            sql.extend_from_slice(head.as_bytes());
+            message.iter().for_each(|byte| sql.extend_from_slice(format!("{byte:02x}").as_bytes()));
+            sql.extend_from_slice(b"; ");
+        }
+        sql.extend_from_slice(b"END");
+        sql
+    }
+}
+
+impl Warning {
+    /// From a row: level, code, message.
+    fn read(row: &[u8]) -> Option<Self> {
+        let (_level, rest) = value(row)?;
+        let (code, rest) = value(rest)?;
+        let (message, _) = value(rest)?;
+        let code = std::str::from_utf8(code).ok()?.parse().ok()?;
+        Some(Self { code, message: message.to_vec() })
+    }
+}
+
+/// The first value of a row, and the rest of it.
+fn value(row: &[u8]) -> Option<(&[u8], &[u8])> {
+    match *row {
+        [len @ ..=0xFA, ref rest @ ..] => rest.split_at_checked(len.into()),
+        [0xFC, low, high, ref rest @ ..] => {
+            rest.split_at_checked(u16::from_le_bytes([low, high]).into())
+        }
+        _ => None,
+    }
+}
+
+/// The payloads of rows: behind the number of columns, three columns, and perhaps an EOF packet.
+fn rows(mut packets: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let all = std::iter::from_fn(move || {
+        let (header, payload) = packet::whole(packets, MOST_PACKET).ok()??;
+        packets = &packets[HEADER_LEN + header.payload_len..];
+        Some(payload)
+    });
+    all.skip(1 + COLUMNS).filter(|payload| payload.first() != Some(&EOF))
+}
+
+/// Level, code, message.
+const COLUMNS: usize = 3;
+
+const EOF: u8 = 0xFE;
+
+/// Bytes of the longest packet of a list of warnings.
+const MOST_PACKET: usize = 1 << 20;
+
+/// Rows up to which a count is put back: it takes the server about a microsecond each.
+const MOST_ROWS: i64 = 100_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Otherwise a client that reads the warnings of its transaction behind the COMMIT would find none.
+    #[test]
+    fn kept_warnings_are_raised_again_once() {
+        let row = b"\x07Warning\x041264\x07it's a%";
+        let payloads: [&[u8]; 5] = [b"\x03", b"\x03def1", b"\x03def2", b"\x03def3", row];
+        let mut packets = Vec::new();
+        payloads.iter().zip(1..).for_each(|(payload, id)| {
+            packet::frame(payload, id, &mut packets);
+        });
+        let mut diagnostics = Diagnostics::default();
+        diagnostics.keep_warnings(&packets);
+        assert!(diagnostics.keeps_warnings());
+        let raised = "BEGIN NOT ATOMIC SIGNAL SQLSTATE '01000' SET MYSQL_ERRNO=1264, \
+            MESSAGE_TEXT=0x69742773206125; END";
+        assert_eq!(String::from_utf8(diagnostics.raise_warnings()).unwrap(), raised);
+        assert!(!diagnostics.keeps_warnings());
+    }
+
+    /// Otherwise an ORM would take its UPDATE for one that found nothing.
+    #[test]
+    fn the_count_of_rows_is_put_back_where_a_statement_of_ours_came_between() {
+        let mut diagnostics = Diagnostics::default();
+        diagnostics.counted(3, 0);
+        assert!(!diagnostics.is_row_count_lost());
+        diagnostics.disturb();
+        assert!(diagnostics.is_row_count_lost());
+        assert!(diagnostics.count_rows().starts_with(b"BEGIN NOT ATOMIC DECLARE i INT DEFAULT 3;"));
+        diagnostics.failed();
+        assert_eq!(diagnostics.count_rows(), b"SELECT 1");
+        diagnostics.counted(1 << 40, 0);
+        diagnostics.disturb();
+        assert!(!diagnostics.is_row_count_lost(), "it would take the server minutes");
+    }
+}
