@@ -6,7 +6,7 @@
 //! Tracking of Client Session State".
 
 use crate::violation::Violation;
-use crate::wire::Reader;
+use crate::wire::{Reader, put_lenenc_bytes};
 
 /// Reads [`OkPacket::session_state`](crate::ok::OkPacket::session_state). Ends after the first
 /// violation.
@@ -22,6 +22,27 @@ pub fn changes(block: &[u8]) -> impl Iterator<Item = Result<Change<'_>, Violatio
         }
         Some(change)
     })
+}
+
+/// The block without the changes that are not wanted.
+///
+/// # Errors
+/// It cannot be read.
+pub fn retained(
+    block: &[u8],
+    mut wanted: impl FnMut(&Change<'_>) -> bool,
+) -> Result<Vec<u8>, Violation> {
+    let mut out = Vec::with_capacity(block.len());
+    let mut reader = Reader::new(block, PACKET);
+    while !reader.is_empty() {
+        let kind = reader.u8()?;
+        let data = reader.lenenc_bytes()?;
+        if wanted(&Change::decode(kind, data)?) {
+            out.push(kind);
+            put_lenenc_bytes(&mut out, data);
+        }
+    }
+    Ok(out)
 }
 
 /// One change.
@@ -53,7 +74,10 @@ pub enum Change<'a> {
 impl<'a> Change<'a> {
     fn read(reader: &mut Reader<'a>) -> Result<Self, Violation> {
         let kind = reader.u8()?;
-        let data = reader.lenenc_bytes()?;
+        Self::decode(kind, reader.lenenc_bytes()?)
+    }
+
+    fn decode(kind: u8, data: &'a [u8]) -> Result<Self, Violation> {
         let mut inner = Reader::new(data, PACKET);
         Ok(match kind {
             SYSTEM_VARIABLES => Self::SystemVariable(inner.lenenc_bytes()?, inner.lenenc_bytes()?),
@@ -163,6 +187,16 @@ mod tests {
             ]
         );
         assert!(state.is_open() && state.wrote_anything());
+    }
+
+    /// Otherwise a client would hear of changes that it has not asked for, or not of those that it has.
+    #[test]
+    fn what_is_not_wanted_is_taken_out_and_the_rest_stays_as_it_was() {
+        let block = b"\x00\x0f\x0aautocommit\x03OFF\x01\x05\x04test\x02\x011";
+        assert_eq!(retained(block, |_| true).as_deref(), Ok(&block[..]));
+        let schema = retained(block, |change| matches!(change, Change::Schema(_)));
+        assert_eq!(schema.as_deref(), Ok(&b"\x01\x05\x04test"[..]));
+        assert!(retained(&block[..5], |_| true).is_err());
     }
 
     #[test]

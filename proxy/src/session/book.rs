@@ -16,6 +16,7 @@ use ido_proxy_protocol::status::StatusFlags;
 
 use super::diagnostics::Diagnostics;
 use super::reason::{Reason, Reasons};
+use super::reports::Reports;
 
 /// The state of one session.
 #[derive(Debug)]
@@ -37,6 +38,10 @@ pub(crate) struct Book {
     multi: bool,
     /// What the client can read about its last statement.
     diagnostics: Diagnostics,
+    /// What the client is told of changes, if that is not what its link says.
+    reports: Option<Arc<Reports>>,
+    /// The client looks at what it is told, or changes it.
+    shows_reports: bool,
     /// The statement that was prepared last, by the number that the client knows.
     last_statement: Option<u32>,
     /// Statements were prepared anew, so that the link's last one is not the client's.
@@ -116,6 +121,8 @@ impl Book {
             server: ServerVersion::default(),
             multi: capabilities.contains(Capabilities::MULTI_STATEMENTS),
             diagnostics: Diagnostics::default(),
+            reports: None,
+            shows_reports: false,
             last_statement: None,
             restored: false,
             readings: Arc::default(),
@@ -182,6 +189,9 @@ impl Book {
     }
 
     fn learn_variable(&mut self, name: &[u8], value: &[u8]) {
+        if name.starts_with(b"session_track_") && self.shows_reports {
+            return;
+        }
         if name.starts_with(b"session_track_") {
             // Ours were turned over: from here on nothing is sure to be told.
             return self.reasons.insert(Reason::Untracked);
@@ -208,6 +218,28 @@ impl Book {
             .chain(&mut self.begun)
             .chain([&mut self.now])
             .for_each(|state| state.forget_variable(name));
+    }
+
+    /// Takes in what a link reports to a client that asks for nothing else.
+    pub(crate) fn meet_reports(&mut self, reports: Option<Arc<Reports>>) {
+        if self.reports.is_none() {
+            self.reports = reports;
+        }
+    }
+
+    /// The client has chosen what it is told.
+    pub(crate) fn choose_reports(&mut self, reports: Reports) {
+        self.reports = Some(Arc::new(reports));
+    }
+
+    /// What the client is told, where that is known.
+    pub(crate) fn reports(&self) -> Option<&Reports> {
+        self.reports.as_deref()
+    }
+
+    /// The client looks at what it is told, or changes it, or has done.
+    pub(crate) fn show_reports(&mut self, shows: bool) {
+        self.shows_reports = shows;
     }
 
     /// What the client can read about its last statement.
@@ -320,6 +352,8 @@ impl Book {
             server: self.server,
             multi: self.multi,
             diagnostics: Diagnostics::default(),
+            reports: None,
+            shows_reports: false,
             last_statement: None,
             restored: false,
             readings: Arc::clone(&self.readings),

@@ -50,6 +50,11 @@ impl Diagnostics {
         self.disturbed = true;
     }
 
+    /// The server says again what the client expects.
+    pub(crate) fn restored(&mut self) {
+        self.disturbed = false;
+    }
+
     /// Whether ROW_COUNT() is not what the client expects.
     pub(crate) fn is_row_count_lost(&self) -> bool {
         self.disturbed && self.rows <= MOST_ROWS

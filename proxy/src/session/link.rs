@@ -8,9 +8,12 @@ use std::time::Duration;
 use ido_proxy_protocol::Violation;
 use ido_proxy_protocol::auth::client::{ClientLoginStep, Login, Request};
 use ido_proxy_protocol::capabilities::Capabilities;
+use ido_proxy_protocol::command::Command;
 use ido_proxy_protocol::err::ErrPacket;
 use ido_proxy_protocol::greeting::Greeting;
 use ido_proxy_protocol::ok::OkPacket;
+use ido_proxy_protocol::packet;
+use ido_proxy_protocol::reply::ReplyTracker;
 use ido_proxy_protocol::status::StatusFlags;
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
@@ -18,6 +21,7 @@ use tokio::time::{Instant, timeout};
 
 use super::exchange::{ReadError, queue_packet, read_packet, send_packet};
 use super::machine::LinkFacts;
+use super::reports::{self, Reports};
 use super::stream::Stream;
 use super::wire::{Buffers, Wire};
 use crate::cluster::NodeAddr;
@@ -67,6 +71,8 @@ pub(crate) struct Link {
     pub(crate) greeting: Greeting,
     /// The payload of the OK that ended the login.
     pub(crate) welcome: Vec<u8>,
+    /// What the server reports if nobody asks for more, where it said so.
+    pub(crate) reports: Option<Arc<Reports>>,
     /// How often somebody has killed a connection at the node, where that was asked.
     pub(crate) kills: Option<u64>,
     /// The node takes no more from us; what it still has to say is read.
@@ -179,13 +185,16 @@ impl Link {
         if !self.capabilities.contains(Capabilities::SESSION_TRACK) {
             return Ok(());
         }
-        let mut query = vec![COM_QUERY];
-        query.extend_from_slice(REPORT_STATE);
-        let lost = |source| LinkError::Io { node: self.node, source };
-        send_packet(&mut self.wire, &query, 0).await.map_err(lost)?;
+        let node = self.node;
+        let lost = |source| LinkError::Io { node, source };
+        // One after the other, in one write.
+        queue_packet(&mut self.wire, &[&[COM_QUERY], reports::ASK].concat(), 0);
+        queue_packet(&mut self.wire, &[&[COM_QUERY], reports::ALL].concat(), 0);
+        self.wire.flush().await.map_err(lost)?;
+        self.reports = self.read_reports().await?.map(Arc::new);
         let reply = read_packet(&mut self.wire, LOGIN_PACKET_LIMIT)
             .await
-            .map_err(|error| LinkError::from_read(self.node, error))?;
+            .map_err(|error| LinkError::from_read(node, error))?;
         if let Ok(error) = ErrPacket::decode(&reply.payload) {
             if RETRIED_REFUSALS.contains(&error.code) {
                 return Err(LinkError::Refused { node: self.node, error });
@@ -193,6 +202,24 @@ impl Link {
             tracing::warn!(node = %self.node, %error, "the node does not report session state");
         }
         Ok(())
+    }
+
+    /// Reads what the server reports if nobody asks for more.
+    async fn read_reports(&mut self) -> Result<Option<Reports>, LinkError> {
+        let node = self.node;
+        let mut tracker = ReplyTracker::new(Command::Query, self.capabilities);
+        let mut packets = Vec::new();
+        while !tracker.is_done() {
+            let packet = read_packet(&mut self.wire, LOGIN_PACKET_LIMIT)
+                .await
+                .map_err(|error| LinkError::from_read(node, error))?;
+            let start = packets.len();
+            packet::frame(&packet.payload, packet.sequence, &mut packets);
+            tracker
+                .step(packets.get(start..).unwrap_or_default())
+                .map_err(|violation| LinkError::Violation { node, violation })?;
+        }
+        Ok(Reports::read(&packets))
     }
 
     /// Sends a statement without rows that must succeed.
@@ -260,6 +287,7 @@ impl Link {
             schema,
             galera,
             ghost,
+            reports: self.reports.clone(),
             behind: false,
             may_lag: false,
         }
@@ -329,6 +357,7 @@ impl Link {
             capabilities,
             greeting,
             welcome,
+            reports: None,
             kills: None,
             deaf: false,
             reset: false,
@@ -387,11 +416,6 @@ const LAYOUT: Capabilities = Capabilities::DEPRECATE_EOF
 
 /// ER_HANDSHAKE_ERROR.
 const HANDSHAKE_ERROR: u16 = 1043;
-
-/// One statement turns all reports on (seen on MariaDB 10.11: every variable set, the schema and
-/// the transaction's state are then told in the OK packet of the statement that changed them).
-const REPORT_STATE: &[u8] = b"SET session_track_system_variables='*', session_track_schema=1, \
-    session_track_state_change=1, session_track_transaction_info='CHARACTERISTICS'";
 
 /// COM_QUERY.
 const COM_QUERY: u8 = 0x03;

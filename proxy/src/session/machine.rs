@@ -25,6 +25,7 @@
 //! - [`recovery`] — the way back after a loss.
 
 use std::fmt;
+use std::sync::Arc;
 
 use ido_proxy_protocol::Violation;
 use ido_proxy_protocol::capabilities::Capabilities;
@@ -43,9 +44,10 @@ use super::carried::{Carried, Tally};
 use super::digest::Delivered;
 use super::guard::Guard;
 use super::journal::store::Cursor;
-use super::plan::{Doubt, Plan, Risk, Step};
+use super::plan::{Doubt, Plan, Risk};
 use super::read_only;
 use super::reason::Reason;
+use super::reports::Reports;
 use crate::telemetry::metrics::RecoveryPhase;
 
 mod asking;
@@ -96,6 +98,8 @@ pub(crate) struct LinkFacts {
     pub(crate) galera: bool,
     /// The thread of the link before, if that was to the same node.
     pub(crate) ghost: Option<u32>,
+    /// What it reports to a client that asks for nothing else.
+    pub(crate) reports: Option<Arc<Reports>>,
     /// It may not have applied yet what other nodes have committed, and said so to a client.
     pub(crate) behind: bool,
     /// Reads on it wait for what other nodes have committed, and may give up.
@@ -232,6 +236,7 @@ impl Machine {
     pub(crate) fn link_up(&mut self, facts: LinkFacts) {
         let tracks = facts.capabilities.contains(Capabilities::SESSION_TRACK);
         self.carried.book.meet(&facts.version, tracks);
+        self.carried.book.meet_reports(facts.reports.clone());
         // A command that is at the door brings the way back with it.
         if self.is_idle() && self.commands.is_idle() && self.carried.has_journal() {
             let mut exchange = Exchange::restoring(&mut self.carried);
@@ -394,9 +399,6 @@ impl Machine {
         let mut exchange =
             Exchange::new(command, request.unwrap_or_default(), plan, sequence, carried);
         exchange.came = now;
-        if carried.book.diagnostics().is_row_count_lost() && exchange.reads_diagnostics(carried) {
-            exchange.insert_step(0, Step::put_row_count_back());
-        }
         let facts = link.as_ref();
         let capabilities = facts.map_or(*client_capabilities, |facts| facts.capabilities);
         if std::mem::take(&mut self.fresh) {
@@ -412,8 +414,11 @@ impl Machine {
                 translate(command, &mut sent, &mut carried.book);
                 sent != exchange.request
             };
-            exchange.as_is = !translated && exchange.guard_turns(carried).is_none();
+            exchange.as_is = !translated
+                && exchange.guard_turns(carried).is_none()
+                && !exchange.lacks_row_count(carried);
         }
+        exchange.show_reports(carried);
         self.settle_statement(&exchange);
         if exchange.as_is {
             exchange.run(&mut self.carried, capabilities);
@@ -675,6 +680,7 @@ impl Machine {
     /// The command is over.
     fn finish(&mut self) {
         self.restore_tries = 0;
+        self.carried.book.show_reports(false);
         if let State::Busy(exchange) = std::mem::replace(&mut self.state, State::Idle) {
             self.settle_finished(&exchange);
         }

@@ -51,6 +51,7 @@ mod reading;
 mod reason;
 pub(crate) mod registry;
 mod replica;
+mod reports;
 pub(crate) mod role;
 mod route;
 mod serve;

@@ -84,6 +84,12 @@ pub(crate) enum What {
     PutWarningsBack,
     /// Makes ROW_COUNT() what the client's last statement left.
     PutRowCountBack,
+    /// Lets the link report to the client as it has asked for.
+    ShowReports,
+    /// Reads what the client has asked for.
+    AskReports,
+    /// Lets the link report all to us.
+    ReportAll,
     /// The fence, if the transaction wrote.
     Fence,
     /// Turns the guard on or off.
@@ -173,6 +179,16 @@ impl Step {
         Self::new(What::Fence)
     }
 
+    /// Lets the link report to the client as it has asked for.
+    pub(crate) fn show_reports() -> Self {
+        Self::new(What::ShowReports)
+    }
+
+    /// What follows that: what the client asks for now is read, and all is reported to us again.
+    pub(crate) fn hide_reports() -> [Self; 2] {
+        [What::AskReports, What::ReportAll].map(Self::new)
+    }
+
     /// Makes ROW_COUNT() what the client expects.
     pub(crate) fn put_row_count_back() -> Self {
         Self::new(What::PutRowCountBack)
@@ -204,6 +220,9 @@ impl Step {
                 | What::KeepWarnings
                 | What::PutRowCountBack
                 | What::PutWarningsBack
+                | What::ShowReports
+                | What::AskReports
+                | What::ReportAll
                 | What::Rollback
         )
     }
@@ -264,7 +283,7 @@ impl Plan {
         apart: bool,
     ) -> Self {
         let mut planner = Planner::new(scene, apart);
-        planner.frames_show = reads_diagnostics(sql);
+        planner.sql = sql;
         for statement in statements {
             if loads_file(&statement) {
                 return Self::of_load(sql.len());
@@ -358,6 +377,11 @@ fn is_for_one_transaction(kind: Kind) -> bool {
     let scopes = [SetTargets::SESSION, SetTargets::GLOBAL];
     matches!(kind, Kind::Set(targets) if targets.contains(SetTargets::TRANSACTION)
         && !scopes.into_iter().any(|scope| targets.contains(scope)))
+}
+
+/// Whether a text names the variables that say what is reported.
+pub(crate) fn names_reports(sql: &[u8]) -> bool {
+    sql.len() < LONG && may_name(sql, *b"n_t", b"SESSION_TRACK_")
 }
 
 /// Whether a text reads what a statement before it has left besides its reply: its count of rows, or its warnings.
@@ -474,7 +498,7 @@ impl Class {
 }
 
 /// Puts the steps of a batch together.
-struct Planner {
+struct Planner<'a> {
     scene: Scene,
     plan: Plan,
     /// The step that is being filled.
@@ -490,12 +514,14 @@ struct Planner {
     apart: bool,
     /// The first statement of the step at hand that may write.
     first_write: Option<usize>,
-    /// A frame around a statement would be seen: by what the next one reads of the last one, or since it uses up what
-    /// was set for the next transaction.
-    frames_show: bool,
+    /// The whole text.
+    sql: &'a [u8],
+    /// Whether a frame around a statement would be seen, once that is known: by what the next one reads of the last
+    /// one, or since it uses up what was set for the next transaction.
+    frames_show: Option<bool>,
 }
 
-impl Planner {
+impl<'a> Planner<'a> {
     fn new(scene: Scene, apart: bool) -> Self {
         Self {
             plan: Plan::default(),
@@ -507,7 +533,8 @@ impl Planner {
             dirty: scene.dirty,
             apart,
             first_write: None,
-            frames_show: false,
+            sql: &[],
+            frames_show: None,
             scene,
         }
     }
@@ -536,7 +563,7 @@ impl Planner {
                 self.push(statement, class);
                 self.open = true;
             }
-            Class::Write if !self.open && self.scene.fence && !self.frames_show => {
+            Class::Write if !self.open && self.scene.fence && self.may_wrap() => {
                 self.wrap(statement);
             }
             Class::Write | Class::Unknown if !self.open => {
@@ -563,7 +590,9 @@ impl Planner {
                 self.simple &= class != Class::Unknown;
             }
         }
-        self.frames_show |= is_for_one_transaction(statement.kind);
+        if is_for_one_transaction(statement.kind) {
+            self.frames_show = Some(true);
+        }
         match autocommit_set_to(statement) {
             Some(true) if self.autocommit => {}
             Some(on) => (self.autocommit, self.open) = (on, !on),
@@ -592,6 +621,11 @@ impl Planner {
                 class == Class::Unknown
             }
         }
+    }
+
+    /// Whether nobody would see a frame around a statement.
+    fn may_wrap(&mut self) -> bool {
+        !*self.frames_show.get_or_insert_with(|| reads_diagnostics(self.sql))
     }
 
     /// A statement that ends the open transaction begins a step of its own, behind the fence.

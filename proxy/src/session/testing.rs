@@ -306,13 +306,21 @@ impl Peer {
         self.read().await
     }
 
+    /// Does not know what it is asked about reports, and reports all.
+    pub(super) async fn reports_all(&mut self) {
+        let asked = self.read().await;
+        assert!(asked.payload.starts_with(b"\x03SELECT @@session_track"), "{asked:?}");
+        self.send(&ErrPacket::new(1193, *b"HY000", "unknown system variable").encode(), 1).await;
+        let reports = self.read().await;
+        assert!(reports.payload.starts_with(b"\x03SET session_track"), "{reports:?}");
+        self.send(&ok(StatusFlags::AUTOCOMMIT), 1).await;
+    }
+
     /// Lets a link in, as a node.
     pub(super) async fn let_in(&mut self) {
         let login = self.ask_to_log_in().await;
         self.send(&ok(StatusFlags::AUTOCOMMIT), login.sequence + 1).await;
-        let reports = self.read().await;
-        assert!(reports.payload.starts_with(b"\x03SET session_track"), "{reports:?}");
-        self.send(&ok(StatusFlags::AUTOCOMMIT), 1).await;
+        self.reports_all().await;
     }
 
     /// Is told, as a node, that a link is for reading.

@@ -17,8 +17,11 @@ use crate::session::book::{Book, State, statement_id};
 use crate::session::carried::Carried;
 use crate::session::digest::{Delivered, Splice};
 use crate::session::journal::record::{Record, Told};
-use crate::session::plan::{Doubt, PieceKind, Plan, Risk, Step, Steps, What, reads_diagnostics};
+use crate::session::plan::{
+    Doubt, PieceKind, Plan, Risk, Step, Steps, What, names_reports, reads_diagnostics,
+};
 use crate::session::reason::{Reason, Reasons};
+use crate::session::reports::{self, Reports};
 
 /// The command in hand.
 #[derive(Debug)]
@@ -43,6 +46,8 @@ pub(super) struct Exchange {
     pub(super) behind: Behind,
     /// An error that nobody was told yet, since the server is asked what it means.
     pub(super) asked: Option<Box<Asked>>,
+    /// The client looks at what it is told of changes, or chooses that.
+    pub(super) shows_reports: bool,
     /// Rows of a reply to a statement of ours.
     pub(super) rows: Vec<u8>,
     /// How often the command was sent again for an error that condemned a node, wrongly.
@@ -164,6 +169,7 @@ impl Exchange {
             running: None,
             behind: Behind::Nothing,
             asked: None,
+            shows_reports: false,
             rows: Vec::new(),
             hearsay: 0,
             state: carried.book.now(),
@@ -197,16 +203,41 @@ impl Exchange {
         }
     }
 
-    /// Whether it reads what the client's last statement has left besides its reply.
-    pub(super) fn reads_diagnostics(&self, carried: &Carried) -> bool {
-        match (self.command, statement_id(&self.request)) {
-            (Command::Query, _) => reads_diagnostics(self.request.get(1..).unwrap_or_default()),
-            (Command::StmtExecute, Some(id)) => carried
-                .book
-                .statement(id)
-                .is_some_and(|statement| reads_diagnostics(&statement.sql)),
-            _ => false,
+    /// Where the client looks at what it is told of changes, or chooses that, it finds its own settings and not ours.
+    pub(super) fn show_reports(&mut self, carried: &mut Carried) {
+        let names = self.command == Command::Query
+            && carried.book.reports().is_some()
+            && names_reports(self.request.get(1..).unwrap_or_default());
+        if !names {
+            return;
         }
+        self.as_is = false;
+        self.shows_reports = true;
+        carried.book.show_reports(true);
+        self.insert_step(0, Step::show_reports());
+        self.steps.extend(Step::hide_reports());
+    }
+
+    /// Whether its first statement reads what the client's last one has left besides its reply.
+    fn reads_last_statement(&self, carried: &Carried) -> bool {
+        let sql = match (self.command, statement_id(&self.request)) {
+            (Command::Query, _) => {
+                let first = self.steps.iter().find_map(|step| step.pieces.first());
+                let end = first.map_or(usize::MAX, |piece| piece.end);
+                let sql = self.request.get(1..).unwrap_or_default();
+                sql.get(..end).unwrap_or(sql)
+            }
+            (Command::StmtExecute, Some(id)) => {
+                carried.book.statement(id).map_or(&[][..], |statement| &statement.sql)
+            }
+            _ => &[],
+        };
+        reads_diagnostics(sql.get(..MOST_READ).unwrap_or(sql))
+    }
+
+    /// Whether ROW_COUNT() must be put back before the step in hand.
+    pub(super) fn lacks_row_count(&self, carried: &mut Carried) -> bool {
+        carried.book.diagnostics().is_row_count_lost() && self.reads_last_statement(carried)
     }
 
     /// No command at all: only the way back is gone.
@@ -270,6 +301,11 @@ impl Exchange {
                 self.insert_step(self.at, Step::guard(on));
                 continue;
             }
+            let first = !self.begun && self.held.is_empty() && self.pending.is_empty();
+            if first && !step.is_ours() && self.lacks_row_count(carried) {
+                self.insert_step(self.at, Step::put_row_count_back());
+                continue;
+            }
             let wanted = match step.what {
                 What::Fence if step.restart.is_some() => true,
                 What::Fence => {
@@ -284,7 +320,6 @@ impl Exchange {
                     fenced && carried.book.diagnostics().has_warnings()
                 }
                 What::PutWarningsBack => carried.book.diagnostics().keeps_warnings(),
-                What::PutRowCountBack => carried.book.diagnostics().is_row_count_lost(),
                 _ => true,
             };
             if wanted {
@@ -428,6 +463,12 @@ impl Exchange {
                 // The fence may have turned out to be missing since the command was planned.
                 self.steps[at].fence_at = fence_at;
             }
+            What::ShowReports => {
+                let reports = carried.book.reports();
+                out.extend(reports.map_or_else(|| b"DO 0".to_vec(), Reports::statement));
+            }
+            What::AskReports => out.extend_from_slice(reports::ASK),
+            What::ReportAll => out.extend_from_slice(reports::ALL),
             What::KeepWarnings => out.extend_from_slice(b"SHOW WARNINGS"),
             What::PutWarningsBack => {
                 out.extend_from_slice(&carried.book.diagnostics().raise_warnings())
@@ -795,6 +836,9 @@ impl Exchange {
 pub(super) const BEGIN: &[u8] = b"START TRANSACTION";
 const COMMIT: &[u8] = b"COMMIT AND NO CHAIN NO RELEASE";
 pub(super) const ROLLBACK: &[u8] = b"ROLLBACK AND NO CHAIN NO RELEASE";
+
+/// Bytes of a statement that are searched for what reads the last statement's diagnostics.
+const MOST_READ: usize = 4096;
 
 /// Turns the guard on. A transaction that is open stays so.
 ///

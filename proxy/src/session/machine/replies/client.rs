@@ -8,6 +8,7 @@ use ido_proxy_protocol::ok::{self, OkPacket};
 use ido_proxy_protocol::packet::HEADER_LEN;
 use ido_proxy_protocol::prepare::PrepareOk;
 use ido_proxy_protocol::reply::ReplyStep;
+use ido_proxy_protocol::session_state;
 use ido_proxy_protocol::statement::Statement;
 use ido_proxy_protocol::status::StatusFlags;
 use smallvec::SmallVec;
@@ -96,7 +97,16 @@ impl Replies<'_> {
         }
         let wanted = self.shaped(status);
         let strip = state_changed && !self.client.contains(Capabilities::SESSION_TRACK);
-        if wanted == status && !strip {
+        let chosen = self.chosen_reports(payload, wanted, state_changed)?;
+        if let Some(reports) = chosen {
+            let mut packet = OkPacket::decode(payload, self.link)?;
+            packet.status = wanted;
+            packet.session_state = &reports;
+            if reports.is_empty() {
+                packet.status.remove(StatusFlags::SESSION_STATE_CHANGED);
+            }
+            self.tell_payload(bytes, &packet.encode(self.client));
+        } else if wanted == status && !strip {
             self.tell(bytes);
         } else if !strip && wanted.contains(REPORTS) == status.contains(REPORTS) {
             self.tell_with(bytes, ok::status_at(payload)?, wanted);
@@ -111,6 +121,28 @@ impl Replies<'_> {
         self.after_cut();
         self.continues = !last && !self.exchange.hold;
         Ok(())
+    }
+
+    /// What the client is told of the changes that an OK packet reports, if that is not all of them.
+    fn chosen_reports(
+        &self,
+        payload: &[u8],
+        wanted: StatusFlags,
+        state_changed: bool,
+    ) -> Result<Option<Vec<u8>>, Violation> {
+        let tells = state_changed && wanted.contains(REPORTS);
+        let Some(reports) = self.carried.book.reports().filter(|_| {
+            // Meanwhile the link reports as the client has asked for.
+            tells
+                && !self.exchange.shows_reports
+                && self.client.contains(Capabilities::SESSION_TRACK)
+        }) else {
+            return Ok(None);
+        };
+        let packet = OkPacket::decode(payload, self.link)?;
+        let retained =
+            session_state::retained(packet.session_state, |change| reports.keeps(change))?;
+        Ok((retained != packet.session_state).then_some(retained))
     }
 
     /// Whether an INSERT was given an id that another session must have. After some tries it may keep it:

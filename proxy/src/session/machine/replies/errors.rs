@@ -184,6 +184,9 @@ impl Replies<'_> {
         }
         let wrapped = exchange.step().is_some_and(|step| step.restart.is_some());
         exchange.steps.truncate(exchange.at + 1);
+        if exchange.shows_reports {
+            exchange.steps.extend(Step::hide_reports());
+        }
         // Under the guard, what came behind the transaction that was given up is open still.
         let guarded = self.carried.guard.is_on() && aborted;
         if wrapped || guarded {

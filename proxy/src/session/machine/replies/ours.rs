@@ -13,6 +13,7 @@ use crate::session::machine::recovery::Recovery;
 use crate::session::machine::running::{Job, Owner, Running};
 use crate::session::plan::What;
 use crate::session::reason::Reason;
+use crate::session::reports::Reports;
 
 impl Replies<'_> {
     pub(super) fn own_packet(
@@ -30,12 +31,17 @@ impl Replies<'_> {
         if let Some(Running { job: Job::Ask, .. }) = &self.exchange.running {
             return self.answer_packet(step, bytes, ended);
         }
+        let what = self.exchange.step().map(|step| step.what.clone());
         if ended {
-            self.carried.book.diagnostics().disturb();
+            let diagnostics = self.carried.book.diagnostics();
+            match what {
+                Some(What::PutRowCountBack) => diagnostics.restored(),
+                _ => diagnostics.disturb(),
+            }
             self.leave_out_packet();
         }
-        if let Some(What::KeepWarnings) = self.exchange.step().map(|step| &step.what) {
-            self.warnings_packet(step, bytes, ended);
+        if let Some(What::KeepWarnings | What::AskReports) = what {
+            self.rows_packet(step, bytes, ended);
             return Ok(());
         }
         match (owner, step) {
@@ -94,15 +100,24 @@ impl Replies<'_> {
         }
     }
 
-    /// Takes in a packet of the client's warnings.
-    fn warnings_packet(&mut self, step: ReplyStep, bytes: &[u8], ended: bool) {
+    /// Takes in a packet of rows that a statement of ours asked for.
+    fn rows_packet(&mut self, step: ReplyStep, bytes: &[u8], ended: bool) {
         match step {
             ReplyStep::Pass(_) => self.exchange.rows.extend_from_slice(bytes),
             // What cannot be read is not put back.
             ReplyStep::Err { .. } => self.exchange.rows.clear(),
             _ if ended => {
                 let rows = std::mem::take(&mut self.exchange.rows);
-                self.carried.book.diagnostics().keep_warnings(&rows);
+                match self.exchange.step().map(|step| &step.what) {
+                    Some(What::KeepWarnings) => {
+                        self.carried.book.diagnostics().keep_warnings(&rows);
+                    }
+                    _ => {
+                        if let Some(reports) = Reports::read(&rows) {
+                            self.carried.book.choose_reports(reports);
+                        }
+                    }
+                }
             }
             _ => {}
         }
@@ -156,7 +171,11 @@ impl Replies<'_> {
             }
             (_, Some(What::Guard(_)), Fault::Conflict) => self.give_up(&error),
             // Warnings and counts are then as our statements left them.
-            (_, Some(What::PutRowCountBack | What::PutWarningsBack), _) => {}
+            (_, Some(What::PutRowCountBack | What::PutWarningsBack | What::ShowReports), _) => {}
+            // From here on nothing is sure to be told.
+            (_, Some(What::ReportAll), _) => {
+                self.carried.book.reasons_mut().insert(Reason::Untracked);
+            }
             // There is no transaction any more, and so it is done.
             (_, Some(What::Rollback), Fault::Conflict) => {
                 self.carried.rolled_back();
