@@ -1,0 +1,185 @@
+//! Many programs, by several workers side by side.
+
+use std::cell::{Cell, RefCell};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use lab::error::Result;
+use tokio::task::LocalSet;
+
+use crate::compare::{Difference, difference};
+use crate::generate::{self, Limits};
+use crate::known::Known;
+use crate::ledger::Ledger;
+use crate::program::Program;
+use crate::run::{Pair, Transcript};
+use crate::shrink::{shrunk, tried};
+use crate::stand::Stand;
+
+/// How much is to be done, and how.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) first_seed: u64,
+    pub(crate) programs: Option<u64>,
+    pub(crate) time: Option<Duration>,
+    pub(crate) workers: usize,
+    pub(crate) limits: Limits,
+    pub(crate) report: Option<PathBuf>,
+}
+
+/// What all workers share.
+struct Shared {
+    plan: Plan,
+    known: Known,
+    ledger: RefCell<Ledger>,
+    next: Cell<u64>,
+    begin: Instant,
+}
+
+/// Runs all of it, and returns what was found.
+///
+/// # Errors
+/// When a worker cannot go on.
+pub(crate) async fn run(stand: &Stand, plan: Plan, known: Known) -> Result<Ledger> {
+    let next = Cell::new(plan.first_seed);
+    let workers = plan.workers;
+    let (ledger, begin) = (RefCell::default(), Instant::now());
+    let shared = Rc::new(Shared { plan, known, ledger, next, begin });
+    let local = LocalSet::new();
+    let mut tasks = Vec::new();
+    for worker in 0..workers {
+        let shared = Rc::clone(&shared);
+        let pair = Pair::make(&stand.root, &stand.direct, &stand.proxy, worker).await?;
+        tasks.push(local.spawn_local(async move { work(&shared, pair).await }));
+    }
+    let progress = {
+        let shared = Rc::clone(&shared);
+        local.spawn_local(async move { tell(&shared).await })
+    };
+    let ended = local.run_until(async {
+        for task in tasks {
+            task.await.unwrap_or_else(|error| panic!("a worker failed: {error}"))?;
+        }
+        Ok(())
+    });
+    let ended = ended.await;
+    progress.abort();
+    drop(local);
+    let ledger = shared.ledger.take();
+    ended.map(|()| ledger)
+}
+
+impl Shared {
+    fn seed(&self) -> Option<u64> {
+        let (seed, plan) = (self.next.get(), &self.plan);
+        let done = seed - plan.first_seed;
+        let enough = plan.programs.is_some_and(|programs| done >= programs)
+            || plan.time.is_some_and(|time| self.begin.elapsed() >= time);
+        self.next.set(seed + u64::from(!enough));
+        (!enough).then_some(seed)
+    }
+}
+
+async fn work(shared: &Shared, mut pair: Pair) -> Result<()> {
+    let mut failures = 0;
+    while let Some(seed) = shared.seed() {
+        let program = generate::program(seed, &shared.plan.limits);
+        match one(shared, &mut pair, &program).await {
+            Ok(()) => failures = 0,
+            Err(error) => {
+                eprintln!("oracle: seed {seed}: {error}");
+                failures += 1;
+                if failures > 5 {
+                    return Err(error);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn one(shared: &Shared, pair: &mut Pair, program: &Program) -> Result<()> {
+    let (direct, proxy) = pair.run(program, false).await?;
+    let mut passed = Vec::new();
+    let found = difference(program, &direct, &proxy, |found| {
+        let entry = shared.known.entry(program, found);
+        passed.extend(entry.map(|entry| entry.reason.clone()));
+        shared.known.passes(program, found)
+    });
+    {
+        let mut ledger = shared.ledger.borrow_mut();
+        ledger.programs += 1;
+        let (errors, all) = errors(&direct);
+        ledger.errors.0 += errors;
+        ledger.errors.1 += all;
+        passed.dedup();
+        passed.iter().for_each(|reason| ledger.know(reason));
+    }
+    let Some(found) = found else { return Ok(()) };
+    if shared.known.entry(program, &found).is_some() {
+        return Ok(());
+    }
+    if !shared.ledger.borrow_mut().see(&found.signature()) {
+        return Ok(());
+    }
+    examine(shared, pair, program, found).await
+}
+
+/// Makes it smaller, and sees how steady it is.
+async fn examine(
+    shared: &Shared,
+    pair: &mut Pair,
+    program: &Program,
+    found: Difference,
+) -> Result<()> {
+    let known = &shared.known;
+    pair.refresh().await?;
+    let again = tried(pair, program, known, true).await?;
+    let (smallest, found) = match again {
+        Some(again) => shrunk(pair, program, &again, known).await?,
+        None => (program.clone(), found),
+    };
+    let mut steady = (0, RUNS);
+    for _ in 0..RUNS {
+        let again = tried(pair, &smallest, known, true).await?;
+        steady.0 += u32::from(again.is_some_and(|again| again.signature() == found.signature()));
+    }
+    if let Some(entry) = known.entry(&smallest, &found) {
+        shared.ledger.borrow_mut().know(&entry.reason);
+        return Ok(());
+    }
+    let mut ledger = shared.ledger.borrow_mut();
+    let text = format!("seed {}, {} of {RUNS} runs\n{smallest}{found}", program.seed, steady.0);
+    if ledger.find(smallest, found, steady) {
+        eprintln!("\n{text}\n");
+    }
+    if let Some(path) = &shared.plan.report {
+        ledger.write(path)?;
+    }
+    Ok(())
+}
+
+fn errors(transcript: &Transcript) -> (u64, u64) {
+    let packets = transcript.steps.iter().flatten().filter(|packet| packet.ends);
+    packets
+        .fold((0, 0), |(errors, all), packet| (errors + u64::from(packet.kind == "error"), all + 1))
+}
+
+async fn tell(shared: &Shared) {
+    loop {
+        tokio::time::sleep(EVERY).await;
+        let ledger = shared.ledger.borrow();
+        let seconds = shared.begin.elapsed().as_secs_f64();
+        eprintln!(
+            "oracle: {seconds:.0} s, {} programs, {:.0}/s, {} unknown differences",
+            ledger.programs,
+            ledger.programs as f64 / seconds,
+            ledger.unknown()
+        );
+    }
+}
+
+const RUNS: u32 = 3;
+
+const EVERY: Duration = Duration::from_secs(10);

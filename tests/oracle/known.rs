@@ -1,0 +1,85 @@
+//! Differences that are known and documented.
+
+use std::path::Path;
+
+use lab::error::{LabError, Result};
+use serde::Deserialize;
+
+use crate::compare::Difference;
+use crate::program::Program;
+
+/// The list.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Known {
+    #[serde(default)]
+    known: Vec<Entry>,
+}
+
+/// One of them. `*` in a pattern stands for anything.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Entry {
+    /// A pattern of signatures.
+    differs: String,
+    /// Patterns of tags; each must be in the program.
+    #[serde(default)]
+    needs: Vec<String>,
+    /// Whether what comes behind it in the same program is compared.
+    #[serde(default)]
+    goes_on: bool,
+    /// Why it is so, and where that is documented.
+    pub(crate) reason: String,
+}
+
+impl Known {
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is not as it should be.
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        let wrong = |error: &dyn std::fmt::Display| {
+            LabError::Refused(format!("{}: {error}", path.display()))
+        };
+        let text = std::fs::read_to_string(path).map_err(|error| wrong(&error))?;
+        toml::from_str(&text).map_err(|error| wrong(&error))
+    }
+
+    /// The entry that a difference is.
+    pub(crate) fn entry(&self, program: &Program, found: &Difference) -> Option<&Entry> {
+        let signature = found.signature();
+        let tags = program.tags();
+        self.known.iter().find(|entry| {
+            let needed = |pattern: &String| tags.iter().any(|tag| matches(pattern, tag));
+            matches(&entry.differs, &signature) && entry.needs.iter().all(needed)
+        })
+    }
+
+    /// Whether a difference is known, and what comes behind it is to be compared.
+    pub(crate) fn passes(&self, program: &Program, found: &Difference) -> bool {
+        self.entry(program, found).is_some_and(|entry| entry.goes_on)
+    }
+}
+
+/// Whether `text` is as the pattern has it.
+fn matches(pattern: &str, text: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == text,
+        Some((head, rest)) => {
+            let Some(tail) = text.strip_prefix(head) else { return false };
+            let mut ends = (0..=tail.len()).filter(|end| tail.is_char_boundary(*end));
+            ends.any(|end| matches(rest, &tail[end..]))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_stands_for_anything() {
+        assert!(matches("a*c", "abbc") && matches("*", "") && matches("a*", "a"));
+        assert!(!matches("a*c", "abbd") && !matches("a", "ab"));
+    }
+}

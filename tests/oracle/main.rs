@@ -1,0 +1,32 @@
+//! The `oracle` command: random programs, run directly and through the proxy, and compared.
+//!
+//! - [`program`] is what clients say, [`grammar`] and [`generate`] make it from a number.
+//! - [`packet`] is what a client sees, [`wire`] a connection that shows all of it, [`client`] who speaks.
+//! - [`scratch`] is where programs work, [`run`] runs them, [`compare`] finds what differs.
+//! - [`shrink`] makes a program smaller, [`known`] lists what is documented, [`ledger`] counts.
+//! - [`stand`] are the servers, [`campaign`] runs many programs, [`cli`] is the command line.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+mod campaign;
+mod cli;
+mod client;
+mod compare;
+mod generate;
+mod grammar;
+mod known;
+mod ledger;
+mod packet;
+mod program;
+mod run;
+mod scratch;
+mod shrink;
+mod stand;
+mod wire;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    cli::Cli::parse().execute().await
+}

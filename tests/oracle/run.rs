@@ -1,0 +1,147 @@
+//! Runs a program on one side, and keeps what was seen.
+
+use std::time::Duration;
+
+use lab::error::Result;
+use tokio::time::sleep;
+
+use crate::client::Client;
+use crate::packet::Packet;
+use crate::program::Program;
+use crate::scratch::{Contents, Scratch};
+use crate::wire::Account;
+
+/// Both sides of one worker.
+#[derive(Debug)]
+pub(crate) struct Pair {
+    pub(crate) direct: Side,
+    pub(crate) proxy: Side,
+    serial: u64,
+}
+
+impl Pair {
+    /// The sides of worker `worker`: clients log in at `direct` and `proxy`, root at the direct one.
+    ///
+    /// # Errors
+    /// When the scratch databases cannot be made.
+    pub(crate) async fn make(
+        root: &Account,
+        direct: &Account,
+        proxy: &Account,
+        worker: usize,
+    ) -> Result<Self> {
+        let side = async |account: &Account, letter| -> Result<Side> {
+            let scratch = Scratch::make(root, worker, letter).await?;
+            Ok(Side { account: account.clone(), scratch })
+        };
+        let (direct, proxy) = (side(direct, 'd').await?, side(proxy, 'p').await?);
+        Ok(Self { direct, proxy, serial: 0 })
+    }
+
+    /// Runs the program on both, and makes both scratch databases as they were: the next ids too, if that
+    /// is to be `exact`, and else only roughly.
+    ///
+    /// # Errors
+    /// When a scratch database can neither be read nor made anew.
+    pub(crate) async fn run(
+        &mut self,
+        program: &Program,
+        exact: bool,
+    ) -> Result<(Transcript, Transcript)> {
+        let (one, other) = tokio::join!(self.direct.run(program), self.proxy.run(program));
+        let (one, other) = match (one, other) {
+            (Ok(one), Ok(other)) => (one, other),
+            (Err(error), _) | (_, Err(error)) => {
+                tokio::try_join!(self.direct.scratch.rebuild(), self.proxy.scratch.rebuild())?;
+                return Err(error);
+            }
+        };
+        self.serial += 1;
+        let xa = program.tags().iter().any(|tag| tag.starts_with("xa"));
+        // Ids that have gone apart would make every later program differ.
+        let exact = exact || one.contents != other.contents;
+        let (serial, direct, proxy) =
+            (self.serial, &mut self.direct.scratch, &mut self.proxy.scratch);
+        tokio::try_join!(direct.next(serial, xa), proxy.next(serial, xa))?;
+        tokio::try_join!(direct.reset(&one.contents, exact), proxy.reset(&other.contents, exact))?;
+        Ok((one, other))
+    }
+
+    /// Makes both scratch databases exactly as when they were new.
+    ///
+    /// # Errors
+    /// When one can neither be read nor made anew.
+    pub(crate) async fn refresh(&mut self) -> Result<()> {
+        for scratch in [&mut self.direct.scratch, &mut self.proxy.scratch] {
+            let contents = scratch.contents().await?;
+            scratch.reset(&contents, true).await?;
+        }
+        Ok(())
+    }
+}
+
+/// One side: where its clients log in, and where they work.
+#[derive(Debug)]
+pub(crate) struct Side {
+    pub(crate) account: Account,
+    pub(crate) scratch: Scratch,
+}
+
+/// What was seen on one side.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Transcript {
+    /// Of each login.
+    pub(crate) logins: Vec<Vec<Packet>>,
+    /// Of each step.
+    pub(crate) steps: Vec<Vec<Packet>>,
+    /// What was in the tables at the end.
+    pub(crate) contents: Contents,
+}
+
+impl Side {
+    /// Runs it, and looks at what is in the tables then.
+    ///
+    /// # Errors
+    /// When the scratch database cannot be read.
+    pub(crate) async fn run(&mut self, program: &Program) -> Result<Transcript> {
+        let mut transcript = Transcript::default();
+        let mut clients = Vec::new();
+        for login in &program.logins {
+            let (client, seen) = Client::log_in(&self.account, login, self.scratch.names()).await;
+            transcript.logins.push(seen);
+            clients.push(client);
+        }
+        transcript.steps.resize(program.steps.len(), Vec::new());
+        for (index, step) in program.steps.iter().enumerate() {
+            let Some(client) = clients.get_mut(step.session) else { continue };
+            let mut told = client.act(index, &step.action).await;
+            if step.background {
+                // Long enough to reach the lock that it waits for.
+                sleep(HEADWAY).await;
+            } else {
+                told.extend(client.drain().await);
+            }
+            transcript.add(told);
+        }
+        for client in &mut clients {
+            transcript.add(client.drain().await);
+        }
+        for client in clients {
+            client.quit().await;
+        }
+        transcript.contents = self.scratch.contents().await?;
+        Ok(transcript)
+    }
+}
+
+impl Transcript {
+    fn add(&mut self, told: Vec<(usize, Vec<Packet>)>) {
+        for (step, packets) in told {
+            if let Some(seen) = self.steps.get_mut(step) {
+                seen.extend(packets);
+            }
+        }
+    }
+}
+
+const HEADWAY: Duration = Duration::from_millis(25);

@@ -1,0 +1,425 @@
+//! Where programs work: one database for each side, equal in everything but its name.
+
+use std::time::Duration;
+
+use lab::error::{LabError, Result};
+use tokio::time::timeout;
+
+use crate::packet::Packet;
+use crate::program::{Flag, Login};
+use crate::wire::{Account, Neutral, Shape, Wire};
+
+/// What texts of a program say differently on each side.
+#[derive(Clone, Debug)]
+pub(crate) struct Names {
+    /// The database of the side.
+    pub(crate) database: String,
+    /// What no other program has.
+    pub(crate) run: String,
+    shared: String,
+}
+
+impl Names {
+    /// Those of side `letter` of worker `worker`.
+    fn new(worker: usize, letter: char) -> Self {
+        Self {
+            database: format!("orc_{letter}{worker:02}"),
+            run: "000000".into(),
+            shared: "orc_x00".into(),
+        }
+    }
+
+    /// The text as it is sent.
+    pub(crate) fn expanded(&self, text: &str) -> Vec<u8> {
+        let text = text.replace("{db}", &self.database).replace("{run}", &self.run);
+        let mut out = Vec::new();
+        let mut rest = text.as_str();
+        while let Some(at) = rest.find(HEX) {
+            out.extend_from_slice(&rest.as_bytes()[..at]);
+            let tail = &rest[at + HEX.len()..];
+            let end = tail.find('}').unwrap_or(tail.len());
+            let digits: Vec<_> = tail[..end].chars().filter_map(|c| c.to_digit(16)).collect();
+            out.extend(digits.chunks(2).map(|pair| pair.iter().fold(0, |a, b| a << 4 | *b as u8)));
+            rest = tail.get(end + 1..).unwrap_or_default();
+        }
+        out.extend_from_slice(rest.as_bytes());
+        out
+    }
+
+    /// What makes both sides' names one.
+    pub(crate) fn neutral(&self) -> Neutral {
+        Neutral { own: self.database.clone().into(), shared: self.shared.clone().into() }
+    }
+}
+
+/// The database of one side, and root's connection to it.
+#[derive(Debug)]
+pub(crate) struct Scratch {
+    root: Account,
+    names: Names,
+    wire: Option<Wire>,
+    /// What each table looks like when it is new.
+    fresh: Vec<Vec<Packet>>,
+    serial: u64,
+}
+
+impl Scratch {
+    /// Makes the database anew.
+    ///
+    /// # Errors
+    /// When root is not let in, or a statement fails.
+    pub(crate) async fn make(root: &Account, worker: usize, letter: char) -> Result<Self> {
+        let names = Names::new(worker, letter);
+        let mut scratch =
+            Self { root: root.clone(), names, wire: None, fresh: Vec::new(), serial: 0 };
+        scratch.rebuild().await?;
+        Ok(scratch)
+    }
+
+    /// The names of the side.
+    pub(crate) fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// Makes the database anew.
+    ///
+    /// # Errors
+    /// As [`Self::make`].
+    pub(crate) async fn rebuild(&mut self) -> Result<()> {
+        let database = self.names.database.clone();
+        self.run(&format!("DROP DATABASE IF EXISTS {database}; CREATE DATABASE {database}"))
+            .await?;
+        self.run(&format!("USE {database}")).await?;
+        for table in &TABLES {
+            self.run(&table.create()).await?;
+        }
+        for statement in ROUTINES {
+            self.run(statement).await?;
+        }
+        self.fresh.clear();
+        for table in &TABLES {
+            let content = self.ask(&table.dump()).await?;
+            self.fresh.push(content);
+        }
+        Ok(())
+    }
+
+    /// Everything that is in the database now, one answer for each table, and what was created behind them.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub(crate) async fn contents(&mut self) -> Result<Contents> {
+        let mut text: Vec<_> = TABLES.iter().map(Table::dump).collect();
+        text.push("SHOW TABLES".into());
+        let all = self.ask(&text.join("; ")).await?;
+        let mut tables = Vec::new();
+        let mut rest = all.as_slice();
+        for table in &TABLES {
+            let (own, tail) = split_results(rest, table.results());
+            tables.push(own.to_vec());
+            rest = tail;
+        }
+        let own: Vec<_> = TABLES.iter().map(|table| table.name).collect();
+        let others = rest.iter().filter(|packet| packet.kind == "row");
+        let others = others.filter_map(|packet| packet.field("values"));
+        let others: Vec<_> =
+            others.filter(|name| !own.contains(name) && *name != VIEW).map(str::to_owned).collect();
+        let mut extra = Vec::new();
+        for name in &others {
+            let show = format!("SHOW CREATE TABLE `{name}`; SELECT * FROM `{name}` ORDER BY 1, 2");
+            extra.extend(self.ask_anyhow(&show).await?);
+        }
+        Ok(Contents { tables, others, extra })
+    }
+
+    /// Makes the database as it was when it was new, as cheaply as that can be done.
+    ///
+    /// # Errors
+    /// When a statement fails.
+    pub(crate) async fn reset(&mut self, contents: &Contents, exact: bool) -> Result<()> {
+        let mut text = Vec::new();
+        for ((table, fresh), now) in TABLES.iter().zip(&self.fresh).zip(&contents.tables) {
+            text.extend(table.reset(fresh, now, exact));
+        }
+        text.extend(contents.others.iter().map(|name| format!("DROP TABLE IF EXISTS `{name}`")));
+        if text.is_empty() {
+            return Ok(());
+        }
+        text.insert(0, "SET foreign_key_checks=0".into());
+        if self.run(&text.join("; ")).await.is_ok() {
+            return Ok(());
+        }
+        self.rebuild().await
+    }
+
+    /// Rolls back what XA has left prepared, and takes a new number for the next program.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub(crate) async fn next(&mut self, serial: u64, xa: bool) -> Result<()> {
+        let before = self.names.run.clone();
+        self.serial = serial;
+        self.names.run = format!("{:06}", serial % 1_000_000);
+        if xa {
+            self.ask_anyhow(&format!("XA ROLLBACK '{}{before}'", self.names.database)).await?;
+        }
+        Ok(())
+    }
+
+    async fn run(&mut self, text: &str) -> Result<()> {
+        self.ask(text).await.map(drop)
+    }
+
+    async fn ask(&mut self, text: &str) -> Result<Vec<Packet>> {
+        let seen = self.ask_anyhow(text).await?;
+        match seen.iter().find(|packet| packet.kind == "error") {
+            Some(error) => {
+                let text: String = text.chars().take(90).collect();
+                Err(LabError::Refused(format!("{text}: {error}")))
+            }
+            None => Ok(seen),
+        }
+    }
+
+    /// The answer, errors too.
+    async fn ask_anyhow(&mut self, text: &str) -> Result<Vec<Packet>> {
+        if self.wire.is_none() {
+            self.connect().await?;
+        }
+        let Some(wire) = &mut self.wire else {
+            return Err(LabError::Refused("root is not connected".into()));
+        };
+        wire.send(&[&[0x03], text.as_bytes()].concat()).await;
+        let answer = wire.answer(Shape::Results { binary: false });
+        match timeout(PATIENCE, answer).await {
+            Ok((seen, _)) if seen.last().is_some_and(|last| last.kind != "closed") => Ok(seen),
+            _ => {
+                self.wire = None;
+                Err(LabError::Refused(format!("{}: no answer to root", self.root.server)))
+            }
+        }
+    }
+
+    async fn connect(&mut self) -> Result<()> {
+        let flags = [Flag::MultiStatements].into();
+        let login = Login { flags, collation: 45, database: false };
+        let (wire, seen) = Wire::log_in(&self.root, &login, "", &self.names.neutral()).await;
+        let Some(mut wire) = wire else {
+            let said = seen.last().map(ToString::to_string).unwrap_or_default();
+            return Err(LabError::Refused(format!("root at {}: {said}", self.root.server)));
+        };
+        let set = format!(
+            "SET innodb_lock_wait_timeout=20, lock_wait_timeout=20; USE {}",
+            self.names.database
+        );
+        wire.send(&[&[0x03], set.as_bytes()].concat()).await;
+        let _ = wire.answer(Shape::Results { binary: false }).await;
+        self.wire = Some(wire);
+        Ok(())
+    }
+}
+
+/// What is in a database.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Contents {
+    /// One for each table that is always there.
+    pub(crate) tables: Vec<Vec<Packet>>,
+    /// What a program has created.
+    pub(crate) others: Vec<String>,
+    extra: Vec<Packet>,
+}
+
+impl Contents {
+    /// Each table by its name, with its rows and its next id.
+    pub(crate) fn named(&self) -> Vec<(String, &[Packet])> {
+        let own = TABLES.iter().zip(&self.tables);
+        let mut named: Vec<_> =
+            own.map(|(table, now)| (table.name.to_owned(), now.as_slice())).collect();
+        named.push((format!("created: {}", self.others.join(", ")), self.extra.as_slice()));
+        named
+    }
+}
+
+/// A table that is always there.
+struct Table {
+    name: &'static str,
+    columns: &'static str,
+    rows: &'static str,
+    /// Whether it chooses ids.
+    counts: bool,
+    engine: &'static str,
+}
+
+impl Table {
+    fn create(&self) -> String {
+        let Self { name, columns, engine, .. } = self;
+        let insert = self.insert();
+        format!("CREATE OR REPLACE TABLE {name} ({columns}) ENGINE={engine}; {insert}")
+    }
+
+    fn insert(&self) -> String {
+        let Self { name, rows, .. } = self;
+        if rows.is_empty() { "DO 0".into() } else { format!("INSERT INTO {name} VALUES {rows}") }
+    }
+
+    fn dump(&self) -> String {
+        let name = self.name;
+        let show = if self.counts { format!("; SHOW CREATE TABLE {name}") } else { String::new() };
+        format!("SELECT * FROM {name} ORDER BY 1, 2{show}")
+    }
+
+    fn results(&self) -> usize {
+        if self.counts { 2 } else { 1 }
+    }
+
+    /// The statements that make it new again.
+    fn reset(&self, fresh: &[Packet], now: &[Packet], exact: bool) -> Option<String> {
+        if fresh == now {
+            return None;
+        }
+        if self.name == TRIGGERED {
+            // A new one would have no trigger.
+            return Some(format!("TRUNCATE {}", self.name));
+        }
+        let shape = |packets: &[Packet]| {
+            let rows = packets.iter().filter(|packet| packet.kind == "row");
+            let values = rows.filter_map(|packet| packet.field("values"));
+            let shown = values.filter(|value| value.contains("CREATE TABLE")).last();
+            let text = shown.unwrap_or_default().to_owned();
+            let counter = text.split("AUTO_INCREMENT=").nth(1);
+            let counter = counter.and_then(|tail| tail.split(' ').next()?.parse().ok());
+            let bare = text.split(") ENGINE").next().unwrap_or_default().to_owned();
+            (bare, counter.unwrap_or(0u64))
+        };
+        let ((before, _), (after, counter)) = (shape(fresh), shape(now));
+        let columns = |packets: &[Packet]| -> Vec<Packet> {
+            packets.iter().filter(|packet| packet.kind == "column").cloned().collect()
+        };
+        let same = before == after && columns(fresh) == columns(now);
+        if !same || (self.counts && (exact || counter > FAR)) {
+            return Some(self.create());
+        }
+        Some(format!("DELETE FROM {}; {}", self.name, self.insert()))
+    }
+}
+
+/// The first `count` results, and the rest.
+fn split_results(packets: &[Packet], count: usize) -> (&[Packet], &[Packet]) {
+    let ends = packets.iter().enumerate().filter(|(_, packet)| packet.ends);
+    let at = ends.map(|(at, _)| at + 1).nth(count.saturating_sub(1)).unwrap_or(packets.len());
+    packets.split_at(at)
+}
+
+const TABLES: [Table; 11] = [
+    Table {
+        name: "t",
+        columns: "id INT PRIMARY KEY AUTO_INCREMENT, v INT, s VARCHAR(20), UNIQUE KEY v (v)",
+        rows: "(1, 10, 'a'), (2, 20, 'b'), (3, 30, 'c')",
+        counts: true,
+        engine: "InnoDB",
+    },
+    Table {
+        name: "u",
+        columns: "id INT PRIMARY KEY, n INT NOT NULL DEFAULT 0, at DATETIME",
+        rows: "(1, 0, NULL), (2, 0, NULL), (3, 0, NULL), (4, 0, NULL)",
+        counts: false,
+        engine: "InnoDB",
+    },
+    Table {
+        name: "c",
+        columns: "id INT PRIMARY KEY AUTO_INCREMENT, t_id INT, \
+                  CONSTRAINT c_t FOREIGN KEY (t_id) REFERENCES t (id)",
+        rows: "(1, 3)",
+        counts: true,
+        engine: "InnoDB",
+    },
+    Table {
+        name: "w",
+        columns: "id INT PRIMARY KEY AUTO_INCREMENT, b TINYINT, a VARBINARY(60)",
+        rows: "",
+        counts: true,
+        engine: "InnoDB",
+    },
+    Table {
+        name: "g",
+        columns: "id INT PRIMARY KEY AUTO_INCREMENT, a VARCHAR(30) CHARACTER SET gbk",
+        rows: "",
+        counts: true,
+        engine: "InnoDB",
+    },
+    Table {
+        name: "l",
+        columns: "id INT PRIMARY KEY AUTO_INCREMENT, what VARCHAR(20)",
+        rows: "(50, 'first')",
+        counts: true,
+        engine: "InnoDB",
+    },
+    Table {
+        name: TRIGGERED,
+        columns: "id INT PRIMARY KEY AUTO_INCREMENT, v INT",
+        rows: "",
+        counts: true,
+        engine: "InnoDB",
+    },
+    Table {
+        name: "m",
+        columns: "id INT PRIMARY KEY, v INT",
+        rows: "(1, 1), (2, 2)",
+        counts: false,
+        engine: "MyISAM",
+    },
+    Table {
+        name: "a",
+        columns: "id INT PRIMARY KEY, v INT",
+        rows: "(1, 1), (2, 2)",
+        counts: false,
+        engine: "Aria",
+    },
+    Table {
+        name: "h",
+        columns: "id INT PRIMARY KEY, v INT",
+        rows: "(1, 1), (2, 2)",
+        counts: false,
+        engine: "MEMORY",
+    },
+    Table {
+        name: "wide",
+        columns: "k VARCHAR(10) PRIMARY KEY, d LONGBLOB",
+        rows: "('k1', 'one')",
+        counts: false,
+        engine: "InnoDB",
+    },
+];
+
+/// The table that has a trigger.
+const TRIGGERED: &str = "r";
+
+const VIEW: &str = "vw";
+
+const ROUTINES: [&str; 14] = [
+    "CREATE TRIGGER r_l AFTER INSERT ON r FOR EACH ROW INSERT INTO l (what) VALUES ('trigger')",
+    "CREATE VIEW vw AS SELECT id, v FROM t",
+    "CREATE PROCEDURE p_write(x INT) UPDATE u SET n = n + x WHERE id = 1",
+    "CREATE PROCEDURE p_trx(x INT) BEGIN START TRANSACTION; UPDATE u SET n = x WHERE id = 2; COMMIT; END",
+    "CREATE PROCEDURE p_open(x INT) BEGIN START TRANSACTION; UPDATE u SET n = x WHERE id = 3; END",
+    "CREATE PROCEDURE p_end() BEGIN UPDATE u SET n = n + 100 WHERE id = 4; COMMIT; END",
+    "CREATE PROCEDURE p_roll() BEGIN UPDATE u SET n = n + 1000 WHERE id = 4; ROLLBACK; END",
+    "CREATE PROCEDURE p_rows() BEGIN SELECT id FROM t ORDER BY id LIMIT 2; \
+     INSERT INTO l (what) VALUES ('p_rows'); SELECT COUNT(*) FROM l; END",
+    "CREATE PROCEDURE p_out(IN a INT, OUT b INT, INOUT c INT) \
+     BEGIN SET b = a * 2; INSERT INTO l (what) VALUES (a); SET c = LAST_INSERT_ID() * 0 + c + 1; END",
+    "CREATE PROCEDURE p_fail() BEGIN INSERT INTO l (what) VALUES ('p_fail'); \
+     SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'p_fail', MYSQL_ERRNO = 30001; END",
+    "CREATE PROCEDURE p_hand() BEGIN DECLARE CONTINUE HANDLER FOR 1062 INSERT INTO l (what) VALUES ('caught'); \
+     INSERT INTO t (v) VALUES (10); END",
+    "CREATE PROCEDURE p_auto(x INT) SET autocommit = x",
+    "CREATE FUNCTION f_write(x VARCHAR(20)) RETURNS INT BEGIN INSERT INTO l (what) VALUES (x); RETURN 7; END",
+    "CREATE FUNCTION f_pure(x INT) RETURNS INT DETERMINISTIC RETURN x * 2",
+];
+
+const HEX: &str = "{hex:";
+
+/// Ids beyond are far from those that programs name.
+const FAR: u64 = 400;
+
+const PATIENCE: Duration = Duration::from_secs(60);

@@ -1,0 +1,115 @@
+//! The servers: a lab of our own, or some that run.
+
+use std::net::SocketAddr;
+
+use lab::error::{Context, LabError, Result};
+use lab::{Lab, sql};
+use mysql_async::prelude::Queryable;
+use toml::Value;
+
+use crate::wire::Account;
+
+/// Where clients and root log in.
+pub(crate) struct Stand {
+    pub(crate) root: Account,
+    pub(crate) direct: Account,
+    pub(crate) proxy: Account,
+    /// Kept alive for as long as its servers are used.
+    lab: Option<Lab>,
+}
+
+/// Servers that run, as the command line names them.
+#[derive(Clone, Debug)]
+pub(crate) struct Running {
+    pub(crate) direct: SocketAddr,
+    pub(crate) proxy: SocketAddr,
+    pub(crate) user: String,
+    pub(crate) password: String,
+    pub(crate) root: String,
+    pub(crate) root_password: String,
+}
+
+impl Stand {
+    /// A lab of `nodes` nodes and a proxy.
+    ///
+    /// # Errors
+    /// When a part does not come up.
+    pub(crate) async fn lab(nodes: u8) -> Result<Self> {
+        let user = [("name", USER), ("password", USER)];
+        let user = user.into_iter().map(|(key, value)| (key.to_owned(), Value::from(value)));
+        let users = Value::Array(vec![Value::Table(user.collect())]);
+        let lab = Lab::builder()
+            .nodes(nodes)
+            .fixed_nodes()
+            .proxy()
+            .node_argument("--innodb-lock-wait-timeout=1")
+            .node_argument("--lock-wait-timeout=2")
+            .node_argument("--local-infile=ON")
+            .node_argument("--max-connections=2000")
+            .proxy_setting("users", users)
+            .start()
+            .await?;
+        let direct = lab.proxy().primary().await?;
+        let direct = direct.ok_or_else(|| LabError::Refused("there is no primary".into()))?;
+        let running = Running {
+            direct,
+            proxy: lab.proxy().tcp(),
+            user: USER.into(),
+            password: USER.into(),
+            root: "root".into(),
+            root_password: String::new(),
+        };
+        Ok(Self { lab: Some(lab), ..Self::running(&running).await? })
+    }
+
+    /// Servers that run. The account must be known to the proxy, and have the grants of `ido-proxy setup`.
+    ///
+    /// # Errors
+    /// When root may not grant what the account needs.
+    pub(crate) async fn running(running: &Running) -> Result<Self> {
+        let Running { direct, proxy, user, password, root, root_password } = running;
+        let account = |server: &SocketAddr, user: &str, password: &str| Account {
+            server: *server,
+            user: user.into(),
+            password: password.into(),
+        };
+        let mut conn = sql::connect(sql::account(*direct, root, root_password)).await?;
+        for statement in [
+            format!("GRANT ALL ON `orc\\_%`.* TO {user}@'%'"),
+            format!("CREATE ROLE IF NOT EXISTS {ROLE}"),
+            format!("GRANT SELECT ON `orc\\_%`.* TO {ROLE}"),
+            format!("GRANT {ROLE} TO {user}@'%'"),
+        ] {
+            conn.query_drop(&statement).await.context(|| statement.clone())?;
+        }
+        let _ = conn.disconnect().await;
+        Ok(Self {
+            root: account(direct, root, root_password),
+            direct: account(direct, user, password),
+            proxy: account(proxy, user, password),
+            lab: None,
+        })
+    }
+
+    /// What is known of the servers, for the head of a report.
+    pub(crate) fn name(&self) -> String {
+        let whose = if self.lab.is_some() { "own lab" } else { "running servers" };
+        format!("{whose}: direct {}, proxy {}", self.direct.server, self.proxy.server)
+    }
+
+    /// Ends what was started.
+    ///
+    /// # Errors
+    /// When a part does not end well.
+    pub(crate) async fn end(self) -> Result<()> {
+        match self.lab {
+            Some(lab) => lab.end().await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// The account of programs.
+const USER: &str = "oracle";
+
+const ROLE: &str = "orc_role";
