@@ -14,7 +14,7 @@ use crate::known::Known;
 use crate::ledger::Ledger;
 use crate::program::Program;
 use crate::run::{Pair, Transcript};
-use crate::shrink::{shrunk, tried};
+use crate::shrink::{is_same, shrunk, tried};
 use crate::stand::Stand;
 
 /// How much is to be done, and how.
@@ -143,7 +143,7 @@ async fn examine(
     let mut steady = (0, RUNS);
     for _ in 0..RUNS {
         let again = tried(pair, &smallest, known, true).await?;
-        steady.0 += u32::from(again.is_some_and(|again| again.signature() == found.signature()));
+        steady.0 += u32::from(again.is_some_and(|again| is_same(&again, &found)));
     }
     if let Some(entry) = known.entry(&smallest, &found) {
         shared.ledger.borrow_mut().know(&entry.reason);

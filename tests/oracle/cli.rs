@@ -56,7 +56,7 @@ pub(crate) struct Cli {
     /// Print programs and run nothing
     #[arg(long)]
     print: bool,
-    /// Leave out these groups or kinds of statements
+    /// Leave out these groups, kinds of statements or flags of a login
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     without: Vec<String>,
     /// One session a program

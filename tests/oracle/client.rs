@@ -1,6 +1,6 @@
 //! A client of a program: turns actions into commands, and knows its prepared statements.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use ido_proxy_protocol::capabilities::Capabilities;
 use ido_proxy_protocol::packet;
@@ -8,7 +8,7 @@ use ido_proxy_protocol::packet;
 use crate::packet::Packet;
 use crate::program::{Action, LAST, Login, Param, Slot, joined};
 use crate::scratch::Names;
-use crate::wire::{Account, Prepared, Shape, Wire};
+use crate::wire::{Account, Shape, Wire};
 
 /// A client, logged in or not.
 #[derive(Debug)]
@@ -18,16 +18,24 @@ pub(crate) struct Client {
     names: Names,
     wire: Option<Wire>,
     slots: HashMap<Slot, Statement>,
+    /// The slot that was prepared last.
+    latest: Option<Slot>,
     /// Answers that are not read yet: the step, and what each of its commands is answered by.
     pending: VecDeque<(usize, Vec<Awaited>)>,
 }
 
 /// A prepared statement.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Statement {
-    prepared: Prepared,
+    id: u32,
+    parameters: usize,
     /// Whether the types of its parameters are known to the server.
     bound: bool,
+    types: Vec<u8>,
+    /// Whether it is a SELECT: MariaDB 10.11.19 crashes at a cursor for DELETE … RETURNING.
+    selects: bool,
+    /// The parameters that were sent as long data.
+    long: BTreeSet<usize>,
 }
 
 /// An answer to come.
@@ -53,8 +61,8 @@ impl Client {
         let neutral = names.neutral();
         let (wire, seen) = Wire::log_in(account, login, &names.database, &neutral).await;
         let (account, login, names) = (account.clone(), login.clone(), names.clone());
-        let (slots, pending) = (HashMap::new(), VecDeque::new());
-        (Self { account, login, names, wire, slots, pending }, seen)
+        let (slots, pending, latest) = (HashMap::new(), VecDeque::new(), None);
+        (Self { account, login, names, wire, slots, latest, pending }, seen)
     }
 
     /// Does one action. What answers are read by then belong to the steps that are named.
@@ -98,8 +106,8 @@ impl Client {
                 };
                 let (packets, prepared) = wire.answer(shape).await;
                 seen.extend(packets);
-                if let (Some(slot), Some(prepared)) = (slot, prepared) {
-                    self.slots.insert(slot, Statement { prepared, bound: false });
+                if let Some(statement) = slot.and_then(|slot| self.slots.get_mut(&slot)) {
+                    statement.id = prepared.unwrap_or(NO_STATEMENT);
                 }
                 let end = seen.last().map(|packet| packet.kind);
                 if matches!(end, Some("closed" | "silence")) {
@@ -127,6 +135,11 @@ impl Client {
                 (text_command(0x03, &self.names.expanded(&joined(text))), results(false))
             }
             Action::Prepare { slot, statement } => {
+                let parameters = statement.sql.matches('?').count();
+                self.latest = Some(*slot);
+                let selects = statement.sql.starts_with("SELECT");
+                let new = Statement { parameters, selects, ..Statement::default() };
+                self.slots.insert(*slot, new);
                 let awaited = Some(Awaited { shape: Shape::Prepared, slot: Some(*slot) });
                 (text_command(0x16, &self.names.expanded(&statement.sql)), awaited)
             }
@@ -138,6 +151,9 @@ impl Client {
                 let mut out = self.statement_command(0x18, *slot);
                 out.extend_from_slice(&param.to_le_bytes());
                 out.extend_from_slice(data.as_bytes());
+                let statement = self.slots.get_mut(slot);
+                let statement = statement.filter(|one| usize::from(*param) < one.parameters);
+                statement?.long.insert(usize::from(*param));
                 (out, None)
             }
             Action::Fetch { slot, rows } => {
@@ -145,8 +161,15 @@ impl Client {
                 out.extend_from_slice(&rows.to_le_bytes());
                 (out, of(Shape::Fetched))
             }
-            Action::Close { slot } => (self.statement_command(0x19, *slot), None),
-            Action::Reset { slot } => (self.statement_command(0x1A, *slot), results(false)),
+            Action::Close { slot } => {
+                let payload = self.statement_command(0x19, *slot);
+                self.slots.remove(slot);
+                (payload, None)
+            }
+            Action::Reset { slot } => {
+                self.slots.entry(*slot).and_modify(|one| one.long.clear());
+                (self.statement_command(0x1A, *slot), results(false))
+            }
             Action::Ping => (vec![0x0E], results(false)),
             Action::InitDb { database } => {
                 (text_command(0x02, &self.names.expanded(database)), results(false))
@@ -173,7 +196,7 @@ impl Client {
     fn id(&self, slot: Slot) -> u32 {
         match self.slots.get(&slot) {
             _ if slot == LAST => u32::MAX,
-            Some(statement) => statement.prepared.id,
+            Some(statement) => statement.id,
             None => NO_STATEMENT,
         }
     }
@@ -186,28 +209,39 @@ impl Client {
 
     fn execute(&mut self, slot: Slot, params: &[Param], types: bool, cursor: bool) -> Vec<u8> {
         let mut out = self.statement_command(0x17, slot);
-        out.push(u8::from(cursor));
+        let slot = if slot == LAST { self.latest.unwrap_or(LAST) } else { slot };
+        let selects = self.slots.get(&slot).is_some_and(|statement| statement.selects);
+        out.push(u8::from(cursor && selects));
         out.extend_from_slice(&1u32.to_le_bytes());
-        let known = self.slots.get(&slot).copied().filter(|_| slot != LAST);
-        let count = known.map_or(params.len(), |known| usize::from(known.prepared.parameters));
+        let Some(statement) = self.slots.get_mut(&slot) else { return out };
+        let count = statement.parameters;
         if count == 0 {
             return out;
         }
-        let params: Vec<_> =
-            params.iter().chain(std::iter::repeat(&Param::Null)).take(count).collect();
+        // What was sent before is not sent again, and what was not is no long data.
+        let long = std::mem::take(&mut statement.long);
+        let given = params.iter().chain(std::iter::repeat(&Param::Null)).take(count);
+        let params = given.enumerate().map(|(index, param)| match param {
+            _ if long.contains(&index) => &Param::Long,
+            Param::Long => &Param::Null,
+            param => param,
+        });
+        let params: Vec<_> = params.collect();
         let mut nulls = vec![0u8; count.div_ceil(8)];
         for (index, _) in params.iter().enumerate().filter(|(_, one)| ***one == Param::Null) {
             nulls[index / 8] |= 1 << (index % 8);
         }
         out.extend_from_slice(&nulls);
-        // The server knows the types only if they were sent once.
-        let types = types || !known.is_some_and(|known| known.bound);
+        // The server knows types only if they were sent once, and then they are the same.
+        let now: Vec<_> = params.iter().map(|one| type_of(one)).collect();
+        let same = statement.types.iter().zip(&now).zip(&params);
+        let same = same.filter(|((known, new), param)| known != new && ***param != Param::Null);
+        let types = types || !statement.bound || !long.is_empty() || same.count() > 0;
+        statement.bound = long.is_empty();
         out.push(u8::from(types));
         if types {
-            params.iter().for_each(|one| out.extend_from_slice(&[type_of(one), 0]));
-            if let Some(statement) = self.slots.get_mut(&slot) {
-                statement.bound = true;
-            }
+            now.iter().for_each(|one| out.extend_from_slice(&[*one, 0]));
+            statement.types = now;
         }
         params.iter().for_each(|one| put_value(&mut out, one));
         out
@@ -218,6 +252,8 @@ impl Client {
         if !wire.capabilities.contains(Capabilities::STMT_BULK) {
             return None;
         }
+        let statement = self.slots.get(&slot).filter(|_| slot != LAST);
+        statement.filter(|statement| statement.parameters == 1)?;
         let mut out = self.statement_command(0xFA, slot);
         out.extend_from_slice(&BULK_TYPES.to_le_bytes());
         out.extend_from_slice(&[TYPE_LONGLONG, 0]);

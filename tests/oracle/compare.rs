@@ -18,12 +18,19 @@ pub(crate) struct Difference {
     pub(crate) step: Option<usize>,
     pub(crate) direct: String,
     pub(crate) proxy: String,
+    /// What differs in the tables at the end, where that is not the first difference.
+    pub(crate) after: Vec<String>,
 }
 
 impl Difference {
     /// A short name under which it is counted.
     pub(crate) fn signature(&self) -> String {
         format!("{} | {}", self.at, self.what)
+    }
+
+    /// Whether rows are lost, doubled or others.
+    pub(crate) fn is_grave(&self) -> bool {
+        self.step.is_some() && !self.after.is_empty() || self.at.starts_with("table ")
     }
 }
 
@@ -32,7 +39,8 @@ impl fmt::Display for Difference {
         let step = self.step.map_or_else(String::new, |step| format!(" of step {step}"));
         writeln!(f, "  differs: {}{step}", self.signature())?;
         writeln!(f, "    direct: {}", self.direct)?;
-        write!(f, "    proxy:  {}", self.proxy)
+        write!(f, "    proxy:  {}", self.proxy)?;
+        self.after.iter().try_for_each(|after| write!(f, "\n    then:   {after}"))
     }
 }
 
@@ -44,6 +52,7 @@ pub(crate) fn difference(
     mut passed: impl FnMut(&Difference) -> bool,
 ) -> Option<Difference> {
     let mut is_new = |found: &Difference| !passed(found);
+    let tables = of_tables(direct, proxy);
     let logins = direct.logins.iter().zip(&proxy.logins);
     for (direct, proxy) in logins {
         let found = of_packets(direct, proxy, None, |_| "login".into());
@@ -55,10 +64,14 @@ pub(crate) fn difference(
     for (index, ((direct, proxy), step)) in steps {
         let found = of_packets(direct, proxy, Some(index), |at| step.action.tag(at));
         if let Some(found) = found.into_iter().find(&mut is_new) {
-            return Some(found);
+            let after = tables.iter().map(|table| {
+                let (direct, proxy) = (&table.direct, &table.proxy);
+                format!("{}: direct {direct}, proxy {proxy}", table.signature())
+            });
+            return Some(Difference { after: after.collect(), ..found });
         }
     }
-    of_tables(direct, proxy).into_iter().find(is_new)
+    tables.into_iter().find(is_new)
 }
 
 /// The differences between the answers to one step: those within packets, up to the first one in their
@@ -72,7 +85,14 @@ fn of_packets(
     let mut found = Vec::new();
     let mut answered = 0;
     for (one, other) in direct.iter().zip(proxy) {
-        let new = |what, direct, proxy| Difference { at: tag(answered), what, step, direct, proxy };
+        let new = |what, direct, proxy| Difference {
+            at: tag(answered),
+            what,
+            step,
+            direct,
+            proxy,
+            after: Vec::new(),
+        };
         if one.title() != other.title() {
             let what = format!("{} -> {}", one.title(), other.title());
             found.push(new(what, clipped(&one.to_string()), clipped(&other.to_string())));
@@ -98,6 +118,7 @@ fn of_packets(
             step,
             direct: listed(direct),
             proxy: listed(proxy),
+            after: Vec::new(),
         });
     }
     found
@@ -109,16 +130,16 @@ fn of_tables(direct: &Transcript, proxy: &Transcript) -> Vec<Difference> {
     let found = tables.map(|((name, one), (_, other))| {
         let rows = |packets: &[Packet]| -> Vec<String> {
             let rows = packets.iter().filter(|packet| packet.kind == "row");
-            rows.filter_map(|row| row.field("values")).map(str::to_owned).collect()
+            rows.filter_map(|row| row.field("values")).map(shortened).collect()
         };
         let (one, other) = (rows(one), rows(other));
         let lost = one.iter().filter(|row| !other.contains(row)).count();
         let more = other.iter().filter(|row| !one.contains(row)).count();
-        let is_counter = |row: &&String| row.contains("CREATE TABLE");
+        let is_counter = |row: &&String| row.starts_with(NEXT_ID);
         let differing = one.iter().filter(|row| !other.contains(row));
         let only_counter = lost == 1 && more == 1 && differing.filter(is_counter).count() == 1;
         let what = match (one.len(), other.len()) {
-            _ if only_counter => "definition or next id",
+            _ if only_counter => "next id",
             (one, other) if one > other => "rows lost",
             (one, other) if one < other => "rows more",
             _ => "rows differ",
@@ -130,6 +151,7 @@ fn of_tables(direct: &Transcript, proxy: &Transcript) -> Vec<Difference> {
             step: None,
             direct: clipped(&one.join(" / ")),
             proxy: clipped(&other.join(" / ")),
+            after: Vec::new(),
         }
     });
     found.collect()
@@ -152,6 +174,18 @@ fn which(name: &str, direct: &str, proxy: &str) -> String {
     }
 }
 
+/// A row, or what is left of a definition that is not new: the next id.
+fn shortened(row: &str) -> String {
+    match row.split_once("CREATE TABLE") {
+        Some((_, rest)) if rest.contains("PRIMARY KEY") => {
+            let id = rest.split_once("AUTO_INCREMENT=").map(|(_, id)| id);
+            let digits = id.map(|id| id.split(' ').next().unwrap_or_default());
+            format!("{NEXT_ID} {}", digits.unwrap_or("none"))
+        }
+        _ => row.to_owned(),
+    }
+}
+
 fn listed(packets: &[Packet]) -> String {
     let packets = packets.iter().filter(|packet| packet.kind != "column");
     let all: Vec<_> = packets.map(ToString::to_string).collect();
@@ -161,5 +195,7 @@ fn listed(packets: &[Packet]) -> String {
 fn clipped(text: &str) -> String {
     text.chars().take(MOST).collect()
 }
+
+const NEXT_ID: &str = "next id";
 
 const MOST: usize = 500;

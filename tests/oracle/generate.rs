@@ -98,7 +98,7 @@ impl<'a> Generator<'a> {
                 Flag::DeprecateEof => 40,
                 Flag::Bulk | Flag::CacheMetadata | Flag::ExtendedMetadata => 20,
             };
-            if self.chance(percent) {
+            if self.chance(percent) && !self.limits.without.contains(flag.name()) {
                 flags.insert(flag);
             }
         }

@@ -74,7 +74,8 @@ impl Ledger {
     ) -> bool {
         let mut tags = program.tags();
         tags.dedup();
-        let key = format!("{} [{}]", difference.signature(), tags.join(", "));
+        let grave = if difference.is_grave() { " + tables" } else { "" };
+        let key = format!("{}{grave} [{}]", difference.signature(), tags.join(", "));
         let new = !self.found.contains_key(&key);
         let finding = Finding { count: 0, program, difference, steady };
         let entry = self.found.entry(key).or_insert_with(|| finding.clone());
@@ -106,9 +107,14 @@ impl Ledger {
             groups.entry(finding.difference.signature()).or_default().push(finding);
         }
         let mut groups: Vec<_> = groups.into_iter().collect();
-        groups.sort_by_key(|(signature, _)| std::cmp::Reverse(self.seen.get(signature)));
+        // Lost and doubled rows first.
+        groups.sort_by_key(|(signature, findings)| {
+            let grave = findings.iter().any(|finding| finding.difference.is_grave());
+            (std::cmp::Reverse(grave), std::cmp::Reverse(self.seen.get(signature)))
+        });
         for (signature, mut findings) in groups {
-            findings.sort_by_key(|finding| finding.program.size());
+            findings
+                .sort_by_key(|finding| (!finding.difference.is_grave(), finding.program.size()));
             let seen = self.seen.get(&signature).copied().unwrap_or_default();
             let variants = findings.len();
             let _ = writeln!(out, "\n=== {seen} x {signature} ({variants} smallest programs)");

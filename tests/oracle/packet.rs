@@ -51,9 +51,9 @@ impl Packet {
     pub(crate) fn error(payload: &[u8]) -> Self {
         let Ok(error) = ErrPacket::decode(payload) else { return Self::malformed(payload) };
         let mut message = shown(&error.message);
-        if error.code == UNKNOWN_STATEMENT {
+        if [UNKNOWN_STATEMENT, NO_CURSOR].contains(&error.code) {
             // The number of a statement is the server's own affair.
-            message = message.replace(|c: char| c.is_ascii_digit(), "#");
+            message.retain(|c| !c.is_ascii_digit());
         }
         let fields = vec![
             ("code", error.code.to_string()),
@@ -188,9 +188,11 @@ fn reports(block: &[u8]) -> String {
     changes.collect::<Vec<_>>().join("; ")
 }
 
-/// Flags by name, without the one that depends on the time a statement took.
+/// Flags by name, without those that depend on the time a statement took and on what the optimizer chose.
 fn status(flags: StatusFlags) -> String {
-    let flags = flags.difference(StatusFlags::QUERY_WAS_SLOW);
+    let left_out =
+        StatusFlags::QUERY_WAS_SLOW | StatusFlags::NO_GOOD_INDEX_USED | StatusFlags::NO_INDEX_USED;
+    let flags = flags.difference(left_out);
     let text = format!("{flags:?}");
     text.trim_start_matches("StatusFlags(").trim_end_matches(')').to_owned()
 }
@@ -217,3 +219,6 @@ const NULL: u8 = 0xFB;
 
 /// ER_UNKNOWN_STMT_HANDLER.
 const UNKNOWN_STATEMENT: u16 = 1243;
+
+/// ER_STMT_HAS_NO_OPEN_CURSOR.
+const NO_CURSOR: u16 = 1421;

@@ -59,6 +59,23 @@ impl Flag {
     ];
 }
 
+impl Flag {
+    /// As it is written in JSON.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Bulk => "bulk",
+            Self::CacheMetadata => "cache-metadata",
+            Self::DeprecateEof => "deprecate-eof",
+            Self::ExtendedMetadata => "extended-metadata",
+            Self::FoundRows => "found-rows",
+            Self::IgnoreSpace => "ignore-space",
+            Self::MultiStatements => "multi-statements",
+            Self::NoSchema => "no-schema",
+            Self::SessionTrack => "session-track",
+        }
+    }
+}
+
 /// One thing that one client does.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub(crate) struct Step {

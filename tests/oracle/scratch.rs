@@ -99,7 +99,7 @@ impl Scratch {
         self.fresh.clear();
         for table in &TABLES {
             let content = self.ask(&table.dump()).await?;
-            self.fresh.push(content);
+            self.fresh.push(told(&content));
         }
         Ok(())
     }
@@ -116,7 +116,7 @@ impl Scratch {
         let mut rest = all.as_slice();
         for table in &TABLES {
             let (own, tail) = split_results(rest, table.results());
-            tables.push(own.to_vec());
+            tables.push(told(own));
             rest = tail;
         }
         let own: Vec<_> = TABLES.iter().map(|table| table.name).collect();
@@ -127,7 +127,7 @@ impl Scratch {
         let mut extra = Vec::new();
         for name in &others {
             let show = format!("SHOW CREATE TABLE `{name}`; SELECT * FROM `{name}` ORDER BY 1, 2");
-            extra.extend(self.ask_anyhow(&show).await?);
+            extra.extend(told(&self.ask_anyhow(&show).await?));
         }
         Ok(Contents { tables, others, extra })
     }
@@ -145,7 +145,6 @@ impl Scratch {
         if text.is_empty() {
             return Ok(());
         }
-        text.insert(0, "SET foreign_key_checks=0".into());
         if self.run(&text.join("; ")).await.is_ok() {
             return Ok(());
         }
@@ -209,7 +208,7 @@ impl Scratch {
             return Err(LabError::Refused(format!("root at {}: {said}", self.root.server)));
         };
         let set = format!(
-            "SET innodb_lock_wait_timeout=20, lock_wait_timeout=20; USE {}",
+            "SET innodb_lock_wait_timeout=20, lock_wait_timeout=20, foreign_key_checks=0; USE {}",
             self.names.database
         );
         wire.send(&[&[0x03], set.as_bytes()].concat()).await;
@@ -274,33 +273,53 @@ impl Table {
 
     /// The statements that make it new again.
     fn reset(&self, fresh: &[Packet], now: &[Packet], exact: bool) -> Option<String> {
-        if fresh == now {
-            return None;
+        let (fresh, now) = (Look::of(fresh), Look::of(now));
+        let far = now.counter > FAR || exact && now.counter != fresh.counter;
+        if fresh.columns != now.columns || fresh.definition != now.definition || far {
+            // Made anew, the one with the trigger would have none.
+            let triggered = self.name == TRIGGERED;
+            return Some(if triggered { "TRUNCATE r".into() } else { self.create() });
         }
-        if self.name == TRIGGERED {
-            // A new one would have no trigger.
-            return Some(format!("TRUNCATE {}", self.name));
-        }
-        let shape = |packets: &[Packet]| {
-            let rows = packets.iter().filter(|packet| packet.kind == "row");
-            let values = rows.filter_map(|packet| packet.field("values"));
-            let shown = values.filter(|value| value.contains("CREATE TABLE")).last();
-            let text = shown.unwrap_or_default().to_owned();
-            let counter = text.split("AUTO_INCREMENT=").nth(1);
-            let counter = counter.and_then(|tail| tail.split(' ').next()?.parse().ok());
-            let bare = text.split(") ENGINE").next().unwrap_or_default().to_owned();
-            (bare, counter.unwrap_or(0u64))
-        };
-        let ((before, _), (after, counter)) = (shape(fresh), shape(now));
-        let columns = |packets: &[Packet]| -> Vec<Packet> {
-            packets.iter().filter(|packet| packet.kind == "column").cloned().collect()
-        };
-        let same = before == after && columns(fresh) == columns(now);
-        if !same || (self.counts && (exact || counter > FAR)) {
-            return Some(self.create());
-        }
-        Some(format!("DELETE FROM {}; {}", self.name, self.insert()))
+        let same = fresh.rows == now.rows;
+        (!same).then(|| format!("DELETE FROM {}; {}", self.name, self.insert()))
     }
+}
+
+/// What the dump of a table tells.
+#[derive(Default)]
+struct Look<'a> {
+    columns: Vec<&'a Packet>,
+    rows: Vec<&'a str>,
+    /// Its definition, up to the engine.
+    definition: &'a str,
+    /// The next id, 0 for none.
+    counter: u64,
+}
+
+impl<'a> Look<'a> {
+    fn of(packets: &'a [Packet]) -> Self {
+        let mut look = Self::default();
+        for packet in packets {
+            match (packet.kind, packet.field("values")) {
+                ("row", Some(values)) if values.contains("CREATE TABLE") => {
+                    let (definition, options) = values.split_once(") ENGINE").unwrap_or_default();
+                    look.definition = definition;
+                    let counter = options.split_once("AUTO_INCREMENT=");
+                    let digits = counter.and_then(|(_, rest)| rest.split(' ').next());
+                    look.counter = digits.and_then(|digits| digits.parse().ok()).unwrap_or(0);
+                }
+                ("row", Some(values)) => look.rows.push(values),
+                _ => look.columns.push(packet),
+            }
+        }
+        look
+    }
+}
+
+/// Rows, columns and errors; the rest depends on how they were asked for.
+fn told(packets: &[Packet]) -> Vec<Packet> {
+    let kinds = ["row", "column", "error"];
+    packets.iter().filter(|packet| kinds.contains(&packet.kind)).cloned().collect()
 }
 
 /// The first `count` results, and the rest.

@@ -43,7 +43,7 @@ pub(crate) async fn shrunk(
                 break 'again;
             }
             let seen = tried(pair, &candidate, known, true).await?;
-            if let Some(seen) = seen.filter(|seen| seen.signature() == found.signature()) {
+            if let Some(seen) = seen.filter(|seen| is_same(seen, found)) {
                 best = (candidate, seen);
                 continue 'again;
             }
@@ -51,6 +51,11 @@ pub(crate) async fn shrunk(
         break;
     }
     Ok(best)
+}
+
+/// Whether two differences are taken for one.
+pub(crate) fn is_same(one: &Difference, other: &Difference) -> bool {
+    one.signature() == other.signature() && one.is_grave() == other.is_grave()
 }
 
 /// Programs that are a little smaller, the boldest first.
@@ -145,4 +150,4 @@ const USUAL: u8 = 45;
 
 const TRIES: usize = 400;
 
-const BUDGET: Duration = Duration::from_secs(90);
+const BUDGET: Duration = Duration::from_secs(40);

@@ -79,13 +79,6 @@ pub(crate) enum Shape {
     Login,
 }
 
-/// What the answer to a COM_STMT_PREPARE says.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(crate) struct Prepared {
-    pub(crate) id: u32,
-    pub(crate) parameters: u16,
-}
-
 impl Wire {
     /// Connects and logs in. The packets are what the login said.
     pub(crate) async fn log_in(
@@ -200,7 +193,7 @@ impl Wire {
     }
 
     /// Reads the answer to a command.
-    pub(crate) async fn answer(&mut self, shape: Shape) -> (Vec<Packet>, Option<Prepared>) {
+    pub(crate) async fn answer(&mut self, shape: Shape) -> (Vec<Packet>, Option<u32>) {
         let mut seen = Vec::new();
         self.expected = 1;
         let ended = match shape {
@@ -302,7 +295,7 @@ impl Wire {
         }
     }
 
-    async fn prepared(&mut self, seen: &mut Vec<Packet>) -> Result<Option<Prepared>, Gone> {
+    async fn prepared(&mut self, seen: &mut Vec<Packet>) -> Result<Option<u32>, Gone> {
         let (_, payload) = self.packet(seen).await?;
         let [0, i0, i1, i2, i3, c0, c1, p0, p1, _, w0, w1, ..] = payload[..] else {
             seen.push(Packet::error(&payload));
@@ -324,7 +317,7 @@ impl Wire {
                 seen.push(self.end(&payload).0);
             }
         }
-        Ok(Some(Prepared { id, parameters }))
+        Ok(Some(id))
     }
 
     async fn columns(&mut self, count: u64, seen: &mut Vec<Packet>) -> Result<(), Gone> {
@@ -475,7 +468,7 @@ fn capability(flag: Flag) -> Capabilities {
     }
 }
 
-const PATIENCE: Duration = Duration::from_secs(8);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 const COM_QUIT: u8 = 0x01;
 const COM_CHANGE_USER: u8 = 0x11;
