@@ -9,10 +9,12 @@ use lab::error::Result;
 use tokio::task::LocalSet;
 
 use crate::compare::{Difference, difference};
+use crate::faulty::{self, Outcome};
 use crate::generate::{self, Limits};
 use crate::known::Known;
 use crate::ledger::Ledger;
 use crate::program::Program;
+use crate::relay::{Cut, Fault, Plans};
 use crate::run::{Pair, Transcript};
 use crate::shrink::{is_same, shrunk, tried};
 use crate::stand::Stand;
@@ -26,11 +28,14 @@ pub(crate) struct Plan {
     pub(crate) workers: usize,
     pub(crate) limits: Limits,
     pub(crate) report: Option<PathBuf>,
+    /// How many faults are tried on each program that is equal without.
+    pub(crate) faults: usize,
 }
 
 /// What all workers share.
 struct Shared {
     plan: Plan,
+    plans: Option<Plans>,
     known: Known,
     ledger: RefCell<Ledger>,
     next: Cell<u64>,
@@ -45,7 +50,7 @@ pub(crate) async fn run(stand: &Stand, plan: Plan, known: Known) -> Result<Ledge
     let next = Cell::new(plan.first_seed);
     let workers = plan.workers;
     let (ledger, begin) = (RefCell::default(), Instant::now());
-    let shared = Rc::new(Shared { plan, known, ledger, next, begin });
+    let shared = Rc::new(Shared { plan, plans: stand.plans.clone(), known, ledger, next, begin });
     let local = LocalSet::new();
     let mut tasks = Vec::new();
     for worker in 0..workers {
@@ -100,6 +105,10 @@ async fn work(shared: &Shared, mut pair: Pair) -> Result<()> {
 }
 
 async fn one(shared: &Shared, pair: &mut Pair, program: &Program) -> Result<()> {
+    let database = pair.proxy.scratch.names().database.clone();
+    if let Some(plans) = &shared.plans {
+        plans.begin(&database, None);
+    }
     let (direct, proxy) = pair.run(program, false).await?;
     let mut passed = Vec::new();
     let found = difference(program, &direct, &proxy, |found| {
@@ -116,7 +125,12 @@ async fn one(shared: &Shared, pair: &mut Pair, program: &Program) -> Result<()> 
         passed.dedup();
         passed.iter().for_each(|reason| ledger.know(reason));
     }
-    let Some(found) = found else { return Ok(()) };
+    let Some(found) = found else {
+        return match &shared.plans {
+            Some(plans) => with_faults(shared, pair, plans, program, &proxy).await,
+            None => Ok(()),
+        };
+    };
     if shared.known.entry(program, &found).is_some() {
         return Ok(());
     }
@@ -124,6 +138,61 @@ async fn one(shared: &Shared, pair: &mut Pair, program: &Program) -> Result<()> 
         return Ok(());
     }
     examine(shared, pair, program, found).await
+}
+
+/// Runs the program again with faults at random requests.
+async fn with_faults(
+    shared: &Shared,
+    pair: &mut Pair,
+    plans: &Plans,
+    program: &Program,
+    unhurt: &Transcript,
+) -> Result<()> {
+    let mut wrong = Vec::new();
+    let requests = plans.requests(&pair.proxy.scratch.names().database);
+    for fault in faulty::faults(program.seed, requests, shared.plan.faults) {
+        let outcome = faulty::tried(pair, plans, program, unhurt, fault).await?;
+        let name = fault_name(&fault);
+        let mut ledger = shared.ledger.borrow_mut();
+        match outcome {
+            Outcome::Healed => ledger.know(&format!("fault {name}: nothing seen of it")),
+            Outcome::Told(words) => {
+                let words: String = words.chars().filter(|c| !c.is_ascii_digit()).collect();
+                ledger.know(&format!("fault {name}: told {words}"));
+            }
+            Outcome::Wrong(found) => wrong.push((fault, found)),
+        }
+    }
+    for (fault, found) in wrong {
+        let signature = format!("fault {}: {}", fault_name(&fault), found.signature());
+        if !shared.ledger.borrow_mut().see(&signature) {
+            continue;
+        }
+        let (smallest, fault, found) = faulty::shrunk(pair, plans, program, (fault, found)).await?;
+        let at = format!("fault {}: {}", fault_name(&fault), found.at);
+        let found = Difference { at, ..found };
+        let request = fault.request;
+        let text = format!("seed {}, request {request}\n{smallest}{found}", program.seed);
+        let mut ledger = shared.ledger.borrow_mut();
+        if ledger.find(smallest, found, (1, 1)) {
+            eprintln!("\n{text}\n");
+        }
+        if let Some(path) = &shared.plan.report {
+            ledger.write(path)?;
+        }
+    }
+    plans.begin(&pair.proxy.scratch.names().database, None);
+    // Direct and proxied programs have used up different numbers of ids.
+    pair.refresh().await
+}
+
+fn fault_name(fault: &Fault) -> &'static str {
+    match fault.cut {
+        Cut::Before => "before",
+        Cut::During => "during",
+        Cut::After => "after",
+        Cut::Within(_) => "within",
+    }
 }
 
 /// Makes it smaller, and sees how steady it is.

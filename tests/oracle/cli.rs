@@ -28,7 +28,8 @@ use crate::stand::{Running, Stand};
     oracle --minutes 3                        as many programs as that allows\n  \
     oracle --programs 1000 --seed 7           the programs 7 to 1006\n  \
     oracle --seed 1234 --programs 1 --show    one of them, and what both sides answered\n  \
-    oracle --program FILE --show              one that was kept as JSON\n\n\
+    oracle --program FILE --show              one that was kept as JSON\n  \
+    oracle --minutes 10 --faults 5            links break, and nobody may lose a row by it\n\n\
     Exit code 1: a difference that tests/oracle/known.toml does not list."
 )]
 pub(crate) struct Cli {
@@ -65,6 +66,9 @@ pub(crate) struct Cli {
     /// Nodes of the lab
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=3))]
     nodes: u8,
+    /// Faults to try on each program: its link between proxy and node breaks
+    #[arg(long, default_value_t = 0, value_name = "N", conflicts_with = "direct")]
+    faults: u8,
     /// The node that is the primary, if servers run
     #[arg(long, value_name = "HOST:PORT", requires = "proxy")]
     direct: Option<SocketAddr>,
@@ -118,7 +122,7 @@ impl Cli {
             }
             return Ok(true);
         }
-        let stand = match (self.direct, self.proxy) {
+        let mut stand = match (self.direct, self.proxy) {
             (Some(direct), Some(proxy)) => {
                 let running = Running {
                     direct,
@@ -132,6 +136,9 @@ impl Cli {
             }
             _ => Stand::lab(self.nodes).await?,
         };
+        if self.faults > 0 {
+            stand.break_links().await?;
+        }
         eprintln!("oracle: {}, first seed {}", stand.name(), plan.first_seed);
         let well = match &self.program {
             Some(path) => {
@@ -193,8 +200,13 @@ impl Cli {
             programs: self.programs.or(time.is_none().then_some(1000)),
             time,
             workers: usize::from(self.jobs),
-            limits: Limits { without, alone: self.alone, database: false },
+            limits: Limits {
+                without,
+                alone: self.alone || self.faults > 0,
+                database: self.faults > 0,
+            },
             report: self.report.clone(),
+            faults: usize::from(self.faults),
         }
     }
 }

@@ -74,6 +74,15 @@ pub(crate) fn difference(
     tables.into_iter().find(is_new)
 }
 
+/// The first difference between two answers to one step, with ids `masked` or not.
+pub(crate) fn of_step(direct: &[Packet], proxy: &[Packet], masked: bool) -> Option<Difference> {
+    let of = |packets: &[Packet]| -> Vec<Packet> {
+        packets.iter().map(|one| if masked { one.masked() } else { one.clone() }).collect()
+    };
+    let found = of_packets(&of(direct), &of(proxy), None, |_| String::new());
+    found.into_iter().find(|found| found.what != "ok.id" && found.what != "row.bytes")
+}
+
 /// The differences between the answers to one step: those within packets, up to the first one in their
 /// order.
 fn of_packets(

@@ -7,6 +7,7 @@ use std::path::Path;
 use lab::error::{Context, Result};
 
 use crate::compare::Difference;
+use crate::grammar::family;
 use crate::program::Program;
 
 /// Everything that was found.
@@ -16,7 +17,7 @@ pub(crate) struct Ledger {
     pub(crate) programs: u64,
     /// Answers of the direct server that were errors, and all of them.
     pub(crate) errors: (u64, u64),
-    /// Known differences, by their reasons.
+    /// What may be, by its reasons.
     known: BTreeMap<String, u64>,
     found: BTreeMap<String, Finding>,
     /// How often each signature was seen before it was made smaller.
@@ -45,7 +46,7 @@ impl Finding {
 }
 
 impl Ledger {
-    /// A known difference was seen.
+    /// Something was seen that may be.
     pub(crate) fn know(&mut self, reason: &str) {
         *self.known.entry(reason.to_owned()).or_default() += 1;
     }
@@ -72,7 +73,8 @@ impl Ledger {
         difference: Difference,
         steady: (u32, u32),
     ) -> bool {
-        let mut tags = program.tags();
+        let tags = program.tags();
+        let mut tags: Vec<_> = tags.iter().map(|tag| family(tag)).collect();
         tags.dedup();
         let grave = if difference.is_grave() { " + tables" } else { "" };
         let key = format!("{}{grave} [{}]", difference.signature(), tags.join(", "));
@@ -100,7 +102,7 @@ impl Ledger {
             self.programs, self.errors.0, self.errors.1
         );
         for (reason, count) in &self.known {
-            let _ = writeln!(out, "known {count:>6}: {reason}");
+            let _ = writeln!(out, "passed {count:>6}: {reason}");
         }
         let mut groups: BTreeMap<String, Vec<&Finding>> = BTreeMap::new();
         for finding in self.found.values() {

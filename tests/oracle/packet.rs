@@ -109,7 +109,7 @@ impl Packet {
                 continue;
             }
             let Some(text) = take_text(&mut rest) else { return Self::malformed(payload) };
-            values.push(if is_duration(text) { "<time>".to_owned() } else { shown(text) });
+            values.push(neutral(text));
         }
         Self::with("row", "values", values.join(", "))
     }
@@ -127,6 +127,19 @@ impl Packet {
     /// The value of a field.
     pub(crate) fn field(&self, name: &str) -> Option<&str> {
         self.fields.iter().find(|(of, _)| *of == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The packet with `#` in place of ids that a server has chosen.
+    pub(crate) fn masked(&self) -> Self {
+        let fields = self.fields.iter().map(|(name, value)| {
+            let value = match *name {
+                "values" => value.split(", ").map(masked).collect::<Vec<_>>().join(", "),
+                "reports" | "message" => value.split(['=', ';', ' ']).map(masked).collect(),
+                _ => value.clone(),
+            };
+            (*name, value)
+        });
+        Self { fields: fields.collect(), ..self.clone() }
     }
 
     /// What it is, with the code of an error.
@@ -147,6 +160,12 @@ impl fmt::Display for Packet {
         }
         Ok(())
     }
+}
+
+/// `#` in place of an id of a new row.
+fn masked(value: &str) -> &str {
+    let id = value.parse().is_ok_and(|id: u64| NEW_IDS.contains(&id));
+    if id { "#" } else { value }
 }
 
 /// Reads a length-encoded integer from the front.
@@ -197,6 +216,15 @@ fn status(flags: StatusFlags) -> String {
     text.trim_start_matches("StatusFlags(").trim_end_matches(')').to_owned()
 }
 
+/// A value without what differs by nature.
+fn neutral(text: &[u8]) -> String {
+    let mut value = if is_duration(text) { "<time>".to_owned() } else { shown(text) };
+    if value.starts_with("The statement (") || value.starts_with("Unknown prepared statement") {
+        value.retain(|c| !c.is_ascii_digit());
+    }
+    value
+}
+
 /// A time in seconds as SHOW PROFILES has it.
 fn is_duration(text: &[u8]) -> bool {
     let (seconds, digits) = match text.iter().position(|byte| *byte == b'.') {
@@ -214,6 +242,9 @@ pub(crate) fn shown(bytes: &[u8]) -> String {
         _ => bytes.escape_ascii().to_string(),
     }
 }
+
+/// The ids that tables give; programs name none of them.
+pub(crate) const NEW_IDS: std::ops::Range<u64> = 2000..6000;
 
 const NULL: u8 = 0xFB;
 

@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::grammar::family;
+
 /// What one or two clients say, in one order.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub(crate) struct Program {
@@ -159,10 +161,10 @@ impl Action {
         match self {
             Self::Query(text) => {
                 let one = text.get(index.min(text.len().saturating_sub(1)));
-                one.map_or_else(String::new, |one| one.tag.clone())
+                one.map_or_else(String::new, |one| family(&one.tag).to_owned())
             }
             Self::Flight(all) => format!("flight {}", all.get(index).map_or("", Self::name)),
-            Self::Prepare { statement, .. } => format!("prepare {}", statement.tag),
+            Self::Prepare { statement, .. } => format!("prepare {}", family(&statement.tag)),
             other => other.name().to_owned(),
         }
     }

@@ -67,6 +67,30 @@ impl Pair {
         Ok((one, other))
     }
 
+    /// Runs the program through the proxy only, up to the first answer that `goes_on` does not like.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub(crate) async fn run_proxy(
+        &mut self,
+        program: &Program,
+        goes_on: &dyn Fn(usize, &[Packet]) -> bool,
+    ) -> Result<(Transcript, Option<usize>)> {
+        let seen = self.proxy.run_while(program, goes_on).await?;
+        self.proxy.scratch.reset(&seen.0.contents, false).await?;
+        Ok(seen)
+    }
+
+    /// Runs the program directly only.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub(crate) async fn run_direct(&mut self, program: &Program) -> Result<Transcript> {
+        let seen = self.direct.run(program).await?;
+        self.direct.scratch.reset(&seen.contents, false).await?;
+        Ok(seen)
+    }
+
     /// Makes both scratch databases exactly as when they were new.
     ///
     /// # Errors
@@ -104,6 +128,19 @@ impl Side {
     /// # Errors
     /// When the scratch database cannot be read.
     pub(crate) async fn run(&mut self, program: &Program) -> Result<Transcript> {
+        self.run_while(program, &|_, _| true).await.map(|(transcript, _)| transcript)
+    }
+
+    /// The same, up to the first step whose answer `goes_on` does not like: that one is returned, too.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub(crate) async fn run_while(
+        &mut self,
+        program: &Program,
+        goes_on: &dyn Fn(usize, &[Packet]) -> bool,
+    ) -> Result<(Transcript, Option<usize>)> {
+        let mut stopped = None;
         let mut transcript = Transcript::default();
         let mut clients = Vec::new();
         for login in &program.logins {
@@ -122,6 +159,10 @@ impl Side {
                 told.extend(client.drain().await);
             }
             transcript.add(told);
+            if !goes_on(index, &transcript.steps[index]) {
+                stopped = Some(index);
+                break;
+            }
         }
         for client in &mut clients {
             transcript.add(client.drain().await);
@@ -130,11 +171,28 @@ impl Side {
             client.quit().await;
         }
         transcript.contents = self.scratch.contents().await?;
-        Ok(transcript)
+        Ok((transcript, stopped))
     }
 }
 
 impl Transcript {
+    /// With `#` in place of new ids.
+    pub(crate) fn masked(&self) -> Self {
+        let all = |lists: &[Vec<Packet>]| -> Vec<Vec<Packet>> {
+            lists.iter().map(|list| list.iter().map(Packet::masked).collect()).collect()
+        };
+        Self {
+            logins: all(&self.logins),
+            steps: all(&self.steps),
+            contents: self.contents.masked(),
+        }
+    }
+
+    /// Whether the same rows are in the tables, in whatever order.
+    pub(crate) fn same_rows(&self, other: &Self) -> bool {
+        self.contents.rows() == other.contents.rows()
+    }
+
     fn add(&mut self, told: Vec<(usize, Vec<Packet>)>) {
         for (step, packets) in told {
             if let Some(seen) = self.steps.get_mut(step) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use lab::error::{LabError, Result};
 use tokio::time::timeout;
 
-use crate::packet::Packet;
+use crate::packet::{NEW_IDS, Packet};
 use crate::program::{Flag, Login};
 use crate::wire::{Account, Neutral, Shape, Wire};
 
@@ -48,7 +48,11 @@ impl Names {
 
     /// What makes both sides' names one.
     pub(crate) fn neutral(&self) -> Neutral {
-        Neutral { own: self.database.clone().into(), shared: self.shared.clone().into() }
+        Neutral {
+            own: self.database.clone().into(),
+            shared: self.shared.clone().into(),
+            run: self.run.clone().into(),
+        }
     }
 }
 
@@ -229,6 +233,24 @@ pub(crate) struct Contents {
 }
 
 impl Contents {
+    /// With `#` in place of new ids.
+    pub(crate) fn masked(&self) -> Self {
+        let all = |list: &[Packet]| list.iter().map(Packet::masked).collect();
+        let tables = self.tables.iter().map(|table| all(table)).collect();
+        Self { tables, others: self.others.clone(), extra: all(&self.extra) }
+    }
+
+    /// The rows of each table, sorted, without definitions.
+    pub(crate) fn rows(&self) -> Vec<Vec<&str>> {
+        let lists = self.tables.iter().chain(std::iter::once(&self.extra));
+        let rows = lists.map(|list| {
+            let mut rows = Look::of(list).rows;
+            rows.sort_unstable();
+            rows
+        });
+        rows.collect()
+    }
+
     /// Each table by its name, with its rows and its next id.
     pub(crate) fn named(&self) -> Vec<(String, &[Packet])> {
         let own = TABLES.iter().zip(&self.tables);
@@ -253,7 +275,9 @@ impl Table {
     fn create(&self) -> String {
         let Self { name, columns, engine, .. } = self;
         let insert = self.insert();
-        format!("CREATE OR REPLACE TABLE {name} ({columns}) ENGINE={engine}; {insert}")
+        let first = NEW_IDS.start;
+        let counter = if self.counts { format!(" AUTO_INCREMENT={first}") } else { String::new() };
+        format!("CREATE OR REPLACE TABLE {name} ({columns}) ENGINE={engine}{counter}; {insert}")
     }
 
     fn insert(&self) -> String {
@@ -278,7 +302,8 @@ impl Table {
         if fresh.columns != now.columns || fresh.definition != now.definition || far {
             // Made anew, the one with the trigger would have none.
             let triggered = self.name == TRIGGERED;
-            return Some(if triggered { "TRUNCATE r".into() } else { self.create() });
+            let again = format!("TRUNCATE r; ALTER TABLE r AUTO_INCREMENT={}", NEW_IDS.start);
+            return Some(if triggered { again } else { self.create() });
         }
         let same = fresh.rows == now.rows;
         (!same).then(|| format!("DELETE FROM {}; {}", self.name, self.insert()))
@@ -438,7 +463,7 @@ const ROUTINES: [&str; 14] = [
 
 const HEX: &str = "{hex:";
 
-/// Ids beyond are far from those that programs name.
-const FAR: u64 = 400;
+/// Beyond, the next program would run out of ids.
+const FAR: u64 = 4000;
 
 const PATIENCE: Duration = Duration::from_secs(60);

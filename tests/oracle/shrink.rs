@@ -59,7 +59,7 @@ pub(crate) fn is_same(one: &Difference, other: &Difference) -> bool {
 }
 
 /// Programs that are a little smaller, the boldest first.
-fn candidates(program: &Program) -> Vec<Program> {
+pub(crate) fn candidates(program: &Program) -> Vec<Program> {
     let mut all = Vec::new();
     let count = program.steps.len();
     let mut size = count / 2;

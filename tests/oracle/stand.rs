@@ -5,8 +5,10 @@ use std::net::SocketAddr;
 use lab::error::{Context, LabError, Result};
 use lab::{Lab, sql};
 use mysql_async::prelude::Queryable;
+use tokio_util::task::AbortOnDropHandle;
 use toml::Value;
 
+use crate::relay::{Plans, between};
 use crate::wire::Account;
 
 /// Where clients and root log in.
@@ -14,6 +16,9 @@ pub(crate) struct Stand {
     pub(crate) root: Account,
     pub(crate) direct: Account,
     pub(crate) proxy: Account,
+    /// What becomes of the links of programs, where they can be broken.
+    pub(crate) plans: Option<Plans>,
+    relays: Vec<AbortOnDropHandle<()>>,
     /// Kept alive for as long as its servers are used.
     lab: Option<Lab>,
 }
@@ -87,8 +92,28 @@ impl Stand {
             root: account(direct, root, root_password),
             direct: account(direct, user, password),
             proxy: account(proxy, user, password),
+            plans: None,
+            relays: Vec::new(),
             lab: None,
         })
+    }
+
+    /// Leads the proxy's links over relays that can break them.
+    ///
+    /// # Errors
+    /// Without a lab of our own, without root, or without nftables.
+    pub(crate) async fn break_links(&mut self) -> Result<()> {
+        let lab = self.lab.as_ref();
+        let lab = lab.ok_or_else(|| LabError::Refused("faults take a lab of our own".into()))?;
+        let plans = Plans::default();
+        for node in lab.galera.nodes() {
+            let relay = lab.run.socket(200 + node.index(), 3306);
+            let group = lab.proxy().group();
+            let led = between(&lab.faults, group, node.address(), relay, &plans);
+            self.relays.push(led.await?);
+        }
+        self.plans = Some(plans);
+        Ok(())
     }
 
     /// What is known of the servers, for the head of a report.
@@ -101,7 +126,11 @@ impl Stand {
     ///
     /// # Errors
     /// When a part does not end well.
-    pub(crate) async fn end(self) -> Result<()> {
+    pub(crate) async fn end(mut self) -> Result<()> {
+        if let Some(lab) = &self.lab {
+            lab.heal().await?;
+        }
+        self.relays.clear();
         match self.lab {
             Some(lab) => lab.end().await,
             None => Ok(()),

@@ -43,6 +43,8 @@ pub(crate) struct Wire {
 pub(crate) struct Neutral {
     pub(crate) own: Vec<u8>,
     pub(crate) shared: Vec<u8>,
+    /// The number of the run, which becomes zeros where it follows the name.
+    pub(crate) run: Vec<u8>,
 }
 
 /// Why nothing more comes.
@@ -432,6 +434,9 @@ impl Neutral {
             if payload[at..at + len] == self.own[..] {
                 payload[at..at + len].copy_from_slice(&self.shared);
                 at += len;
+                if payload[at..].starts_with(&self.run) {
+                    payload[at..at + self.run.len()].fill(b'0');
+                }
             } else {
                 at += 1;
             }
