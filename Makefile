@@ -1,7 +1,7 @@
 # What a newcomer types. `make` alone lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo lab test bench clean-lab
+.PHONY: help demo lab test bench oracle clean-lab
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -31,6 +31,15 @@ bench: ## Latency, throughput, memory and failover beside a direct connection, H
 	@tests/install.sh lab bench
 	cargo build --release --locked -p ido-proxy -p ido-proxy-benches
 	target/release/bench all
+
+# How long; `make oracle HOURS=0.05` is three minutes.
+HOURS ?= 1
+
+oracle: ## Random programs for HOURS, directly and through the proxy: whatever differs, without faults and with
+	@tests/install.sh lab
+	cargo build --release --locked -p ido-proxy -p ido-proxy-tests
+	target/release/oracle --hours $(HOURS)
+	target/release/oracle --hours $(HOURS) --faults 4
 
 clean-lab: ## End and remove what a crashed lab left behind
 	cargo run --locked -p ido-proxy-tests --bin lab -- clean

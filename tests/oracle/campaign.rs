@@ -160,7 +160,10 @@ async fn with_faults(
                 let words: String = words.chars().filter(|c| !c.is_ascii_digit()).collect();
                 ledger.know(&format!("fault {name}: told {words}"));
             }
-            Outcome::Wrong(found) => wrong.push((fault, found)),
+            Outcome::Wrong(found) => match shared.known.entry(program, &found) {
+                Some(entry) => ledger.know(&entry.reason),
+                None => wrong.push((fault, found)),
+            },
         }
     }
     for (fault, found) in wrong {

@@ -192,12 +192,12 @@ impl Cli {
 
     fn plan(&self) -> Plan {
         let clock = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let minutes = self.minutes.or(self.hours.map(|hours| hours * 60.0));
+        let minutes = self.minutes.or_else(|| self.hours.map(|hours| hours * 60.0));
         let time = minutes.map(|minutes| Duration::from_secs_f64(minutes * 60.0));
         let without = self.without.iter().cloned().collect();
         Plan {
             first_seed: self.seed.unwrap_or(clock.as_secs() * 1000),
-            programs: self.programs.or(time.is_none().then_some(1000)),
+            programs: self.programs.or_else(|| time.is_none().then_some(1000)),
             time,
             workers: usize::from(self.jobs),
             limits: Limits {

@@ -118,7 +118,9 @@ fn of_packets(
     }
     if direct.len() != proxy.len() {
         let [one, other] = [direct, proxy].map(|packets| {
-            packets.get(direct.len().min(proxy.len())).map_or("nothing".into(), Packet::title)
+            packets
+                .get(direct.len().min(proxy.len()))
+                .map_or_else(|| "nothing".into(), Packet::title)
         });
         let what = format!("{one} -> {other}");
         found.push(Difference {
@@ -208,3 +210,36 @@ fn clipped(text: &str) -> String {
 const NEXT_ID: &str = "next id";
 
 const MOST: usize = 500;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(values: &str) -> Packet {
+        Packet::with("row", "values", values)
+    }
+
+    #[test]
+    fn what_differs_is_named() {
+        let found = of_step(&[row("1")], &[row("2")], false).expect("they differ");
+        assert_eq!((found.what.as_str(), found.direct.as_str()), ("row.values", "1"));
+        let found = of_step(&[row("1")], &[], false).expect("one is missing");
+        assert_eq!(found.what, "row -> nothing");
+        let error = Packet { ends: true, ..Packet::with("error", "code", 1213) };
+        let found = of_step(&[row("1")], &[error], false).expect("another kind");
+        assert_eq!(found.what, "row -> error 1213");
+        let [one, other] = ["AUTOCOMMIT", "IN_TRANS | AUTOCOMMIT"];
+        let status = |flags| Packet::with("ok", "status", flags);
+        let found = of_step(&[status(one)], &[status(other)], false).expect("another flag");
+        assert_eq!(found.what, "ok.status +IN_TRANS");
+    }
+
+    /// What was done in vain uses ids up.
+    #[test]
+    fn new_ids_may_differ_where_they_are_masked() {
+        let (one, other) = ([row("2001, 50")], [row("2003, 50")]);
+        assert!(of_step(&one, &other, true).is_none());
+        assert!(of_step(&one, &other, false).is_some());
+        assert!(of_step(&one, &[row("2003, 60")], true).is_some());
+    }
+}

@@ -60,7 +60,7 @@ pub(crate) async fn tried(
     let unhurt = unhurt.masked();
     let proxy = proxy.masked();
     let Some(stopped) = reached else {
-        let found = difference(program, &unhurt, &proxy, |found| is_id(found));
+        let found = difference(program, &unhurt, &proxy, is_id);
         return Ok(found.map_or(Outcome::Healed, Outcome::Wrong));
     };
     let found = difference(program, &unhurt, &proxy, |found| is_id(found) || found.step.is_none());
@@ -119,10 +119,11 @@ async fn same(
     let (unhurt, _) = pair.run_proxy(program, &|_, _| true).await?;
     for request in (1..=plans.requests(&database)).rev().take(MOST_REQUESTS) {
         let fault = Fault { request, ..*fault };
-        if let Outcome::Wrong(seen) = tried(pair, plans, program, &unhurt, fault).await? {
-            if is_same(&seen, found) {
-                return Ok(Some((fault, seen)));
-            }
+        let seen = tried(pair, plans, program, &unhurt, fault).await?;
+        if let Outcome::Wrong(seen) = seen
+            && is_same(&seen, found)
+        {
+            return Ok(Some((fault, seen)));
         }
     }
     Ok(None)

@@ -134,7 +134,10 @@ impl Packet {
         let fields = self.fields.iter().map(|(name, value)| {
             let value = match *name {
                 "values" => value.split(", ").map(masked).collect::<Vec<_>>().join(", "),
-                "reports" | "message" => value.split(['=', ';', ' ']).map(masked).collect(),
+                "reports" | "message" => {
+                    let parts = value.split_inclusive(|c: char| !c.is_ascii_digit());
+                    parts.map(masked_part).collect()
+                }
                 _ => value.clone(),
             };
             (*name, value)
@@ -168,6 +171,12 @@ fn masked(value: &str) -> &str {
     if id { "#" } else { value }
 }
 
+/// The same of digits and the character behind them.
+fn masked_part(part: &str) -> String {
+    let digits = part.trim_end_matches(|c: char| !c.is_ascii_digit());
+    format!("{}{}", masked(digits), &part[digits.len()..])
+}
+
 /// Reads a length-encoded integer from the front.
 pub(crate) fn take_lenenc(rest: &mut &[u8]) -> Option<u64> {
     let (first, tail) = rest.split_first()?;
@@ -195,6 +204,9 @@ fn take_text<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
 
 fn reports(block: &[u8]) -> String {
     let changes = session_state::changes(block).map(|change| match change {
+        Ok(Change::SystemVariable(b"timestamp", now)) if now.contains(&b'.') => {
+            "timestamp=<now>".to_owned()
+        }
         Ok(Change::SystemVariable(name, value)) => format!("{}={}", shown(name), shown(value)),
         Ok(Change::Schema(name)) => format!("schema={}", shown(name)),
         Ok(Change::StateChange(changed)) => format!("state_change={changed}"),

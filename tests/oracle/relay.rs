@@ -159,3 +159,25 @@ const PREFIX: &[u8] = b"orc_p";
 
 /// As long as a lock may be waited for.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_comes_once_at_its_request() {
+        let plans = Plans::default();
+        plans.begin("orc_p01", Some(Fault { request: 2, cut: Cut::After }));
+        assert_eq!(plans.request("orc_p01"), None);
+        assert_eq!(plans.request("orc_p01"), Some(Cut::After));
+        assert_eq!(plans.request("orc_p01"), None);
+        assert_eq!(plans.request("orc_p02"), None, "another program's link");
+        assert_eq!(plans.requests("orc_p01"), 3);
+    }
+
+    #[test]
+    fn a_login_names_its_program() {
+        assert_eq!(login_database(b"..oracle\0orc_p07\0mysql"), Some("orc_p07".into()));
+        assert_eq!(login_database(b"..ido_proxy\0\0"), None);
+    }
+}

@@ -170,6 +170,7 @@ impl Side {
         for client in clients {
             client.quit().await;
         }
+        self.scratch.settle(&self.account.user).await?;
         transcript.contents = self.scratch.contents().await?;
         Ok((transcript, stopped))
     }

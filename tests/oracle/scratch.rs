@@ -108,6 +108,25 @@ impl Scratch {
         Ok(())
     }
 
+    /// Waits until nobody of `user` is at work in the database: a node may still do what it was asked for on a
+    /// link that is gone.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub(crate) async fn settle(&mut self, user: &str) -> Result<()> {
+        let mine = format!(", {user}, ");
+        let database = format!(", {}, ", self.names.shared);
+        for _ in 0..SETTLE_TRIES {
+            let seen = self.ask("SHOW PROCESSLIST").await?;
+            let mut rows = seen.iter().filter_map(|packet| packet.field("values"));
+            if !rows.any(|row| row.contains(&mine) && row.contains(&database)) {
+                return Ok(());
+            }
+            tokio::time::sleep(SETTLE_STEP).await;
+        }
+        Ok(())
+    }
+
     /// Everything that is in the database now, one answer for each table, and what was created behind them.
     ///
     /// # Errors
@@ -466,4 +485,20 @@ const HEX: &str = "{hex:";
 /// Beyond, the next program would run out of ids.
 const FAR: u64 = 4000;
 
+const SETTLE_TRIES: usize = 200;
+
+const SETTLE_STEP: Duration = Duration::from_millis(10);
+
 const PATIENCE: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_bytes_are_put_in() {
+        let names = Names::new(7, 'p');
+        let text = names.expanded("USE {db}; SELECT '{hex:955c}', '{run}'");
+        assert_eq!(text, b"USE orc_p07; SELECT '\x95\x5c', '000000'");
+    }
+}

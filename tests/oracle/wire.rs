@@ -224,8 +224,8 @@ impl Wire {
                     return Ok(());
                 }
                 Some(&FILE) => self.file(&payload, seen).await?,
-                Some(&EOF) if payload.len() < 9 => {
-                    // COM_SET_OPTION has no other end.
+                Some(&EOF) => {
+                    // COM_SET_OPTION has no other end, and no result that many columns.
                     let (packet, status) = self.end(&payload);
                     seen.push(Packet { ends: true, ..packet });
                     status
