@@ -55,7 +55,10 @@ pub(crate) async fn run(stand: &Stand, plan: Plan, known: Known) -> Result<Ledge
     let mut tasks = Vec::new();
     for worker in 0..workers {
         let shared = Rc::clone(&shared);
-        let pair = Pair::make(&stand.root, &stand.direct, &stand.proxy, worker).await?;
+        let mut pair = Pair::make(&stand.root, &stand.direct, &stand.proxy, worker).await?;
+        if shared.plans.is_some() {
+            pair.expect_faults();
+        }
         tasks.push(local.spawn_local(async move { work(&shared, pair).await }));
     }
     let progress = {

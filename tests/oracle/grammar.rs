@@ -73,7 +73,7 @@ const WRITE: &[Template] = &[
     (2, "insert default", "INSERT INTO t () VALUES ()"),
     (3, "insert returning", "INSERT INTO t (v) VALUES (<v>) RETURNING id, v"),
     (1, "replace returning", "REPLACE INTO t (v) VALUES (<v>) RETURNING id"),
-    (2, "delete returning", "DELETE FROM t WHERE v > 30 RETURNING id, v"),
+    (2, "delete returning", "DELETE FROM t WHERE v > 30 ORDER BY id RETURNING id, v"),
     (6, "update", "UPDATE u SET n = n + <n> WHERE id = <i>"),
     (3, "update all", "UPDATE u SET n = <n>"),
     (3, "update same", "UPDATE u SET n = n"),

@@ -32,10 +32,16 @@ impl Pair {
     ) -> Result<Self> {
         let side = async |account: &Account, letter| -> Result<Side> {
             let scratch = Scratch::make(root, worker, letter).await?;
-            Ok(Side { account: account.clone(), scratch })
+            Ok(Side { account: account.clone(), scratch, settles: false })
         };
         let (direct, proxy) = (side(direct, 'd').await?, side(proxy, 'p').await?);
         Ok(Self { direct, proxy, serial: 0 })
+    }
+
+    /// Links may break.
+    pub(crate) fn expect_faults(&mut self) {
+        self.direct.settles = true;
+        self.proxy.settles = true;
     }
 
     /// Runs the program on both, and makes both scratch databases as they were: the next ids too, if that
@@ -109,6 +115,8 @@ impl Pair {
 pub(crate) struct Side {
     pub(crate) account: Account,
     pub(crate) scratch: Scratch,
+    /// Whether links may break, so that a node may be at work when its client is gone.
+    settles: bool,
 }
 
 /// What was seen on one side.
@@ -170,7 +178,9 @@ impl Side {
         for client in clients {
             client.quit().await;
         }
-        self.scratch.settle(&self.account.user).await?;
+        if self.settles {
+            self.scratch.settle(&self.account.user).await?;
+        }
         transcript.contents = self.scratch.contents().await?;
         Ok((transcript, stopped))
     }
