@@ -104,7 +104,7 @@ async fn work(shared: &Shared, mut pair: Pair) -> Result<()> {
             }
         }
     }
-    Ok(())
+    pair.remove().await
 }
 
 async fn one(shared: &Shared, pair: &mut Pair, program: &Program) -> Result<()> {

@@ -183,6 +183,7 @@ impl Cli {
             }
         }
         let found = tried(&mut pair, program, known, true).await?;
+        pair.remove().await?;
         match &found {
             Some(found) => println!("{found}"),
             None => println!("  no difference"),

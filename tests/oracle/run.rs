@@ -38,6 +38,15 @@ impl Pair {
         Ok(Self { direct, proxy, serial: 0 })
     }
 
+    /// Removes what was made.
+    ///
+    /// # Errors
+    /// When a server does not answer.
+    pub(crate) async fn remove(mut self) -> Result<()> {
+        self.direct.scratch.remove().await?;
+        self.proxy.scratch.remove().await
+    }
+
     /// Links may break.
     pub(crate) fn expect_faults(&mut self) {
         self.direct.settles = true;

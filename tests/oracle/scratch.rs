@@ -188,6 +188,14 @@ impl Scratch {
         Ok(())
     }
 
+    /// Removes the database.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub(crate) async fn remove(&mut self) -> Result<()> {
+        self.run(&format!("DROP DATABASE {}", self.names.database)).await
+    }
+
     async fn run(&mut self, text: &str) -> Result<()> {
         self.ask(text).await.map(drop)
     }
