@@ -32,7 +32,7 @@ pub(crate) struct Plan {
     pub(crate) faults: usize,
 }
 
-/// What all workers share.
+/// State that all workers share.
 struct Shared {
     plan: Plan,
     plans: Option<Plans>,

@@ -81,7 +81,7 @@ pub(crate) struct Cli {
     /// Its password
     #[arg(long, default_value = "icinga")]
     password: String,
-    /// Who makes the databases, on the direct connection
+    /// The account that makes the databases, on the direct connection
     #[arg(long, default_value = "root")]
     root: String,
     /// Its password

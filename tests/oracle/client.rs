@@ -218,7 +218,7 @@ impl Client {
         if count == 0 {
             return out;
         }
-        // What was sent before is not sent again, and what was not is no long data.
+        // Long data is sent once; a parameter without any is NULL.
         let long = std::mem::take(&mut statement.long);
         let given = params.iter().chain(std::iter::repeat(&Param::Null)).take(count);
         let params = given.enumerate().map(|(index, param)| match param {

@@ -12,13 +12,13 @@ use crate::run::Transcript;
 pub(crate) struct Difference {
     /// The kind of step, or "login", or "tables".
     pub(crate) at: String,
-    /// What differs.
+    /// The difference: a field, or two kinds of packets.
     pub(crate) what: String,
     /// The step, if it is one.
     pub(crate) step: Option<usize>,
     pub(crate) direct: String,
     pub(crate) proxy: String,
-    /// What differs in the tables at the end, where that is not the first difference.
+    /// Differences of the tables at the end, where none of them is the first one.
     pub(crate) after: Vec<String>,
 }
 
@@ -168,7 +168,7 @@ fn of_tables(direct: &Transcript, proxy: &Transcript) -> Vec<Difference> {
     found.collect()
 }
 
-/// Of flags and codes: which.
+/// Names the flags and values that differ.
 fn which(name: &str, direct: &str, proxy: &str) -> String {
     match name {
         "status" => {
@@ -234,7 +234,7 @@ mod tests {
         assert_eq!(found.what, "ok.status +IN_TRANS");
     }
 
-    /// What was done in vain uses ids up.
+    /// Ids are used up by a statement that is done in vain.
     #[test]
     fn new_ids_may_differ_where_they_are_masked() {
         let (one, other) = ([row("2001, 50")], [row("2003, 50")]);

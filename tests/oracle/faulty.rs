@@ -14,7 +14,7 @@ use crate::relay::{Cut, Fault, Plans};
 use crate::run::{Pair, Transcript};
 use crate::shrink::{candidates, is_same};
 
-/// What became of a program with a fault.
+/// The outcome of a program with a fault.
 #[derive(Clone, Debug)]
 pub(crate) enum Outcome {
     /// The client saw nothing of it.
@@ -134,7 +134,7 @@ fn is_honest(packet: &Packet) -> bool {
     match packet.field("code") {
         Some("1213") => true,
         Some("1180" | "1927" | "1047") => packet.field("message").is_some_and(|words| {
-            // There is one here: nobody may be told so.
+            // A fence is there: nobody may be told otherwise.
             words.starts_with("ido-proxy:") && !words.contains("there is no fence")
         }),
         // An end while an open transaction is restored is a closed connection (docs/limits.md).
@@ -142,7 +142,7 @@ fn is_honest(packet: &Packet) -> bool {
     }
 }
 
-/// What a fault may change: ids are used up by what was done in vain.
+/// Tells what a fault may change: ids are used up by statements done in vain.
 fn is_id(found: &Difference) -> bool {
     found.what == "next id" || found.what == "ok.id" || found.what.ends_with("row.bytes")
 }

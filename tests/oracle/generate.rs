@@ -9,7 +9,7 @@ use rand::{Rng, SeedableRng};
 use crate::grammar::{GROUPS, Group, Template};
 use crate::program::{Action, Flag, LAST, Login, Param, Program, Slot, Statement, Step};
 
-/// What is left out of programs, by the names of groups and tags.
+/// Limits of programs: names of groups, tags and flags that are left out.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Limits {
     pub(crate) without: BTreeSet<String>,

@@ -1,4 +1,4 @@
-//! What clients may say, as templates in groups.
+//! Statements that clients may say, as templates in groups.
 //!
 //! Holes are filled by the generator: `<i>` an id of a row, `<v>` a value, `<n>` a small number, `<w>` a
 //! word, `<nt>` a table without transactions, `<sp>` a savepoint, `<ps>` a statement prepared in SQL,
@@ -39,8 +39,7 @@ pub(crate) const GROUPS: [Group; 19] = [
     Group { name: "block", weight: 3, templates: BLOCK },
 ];
 
-/// What a kind of statement is called in signatures: where it matters little which one of a group it is, the
-/// group.
+/// Names a kind of statement in signatures: by its group, where it matters little which one it is.
 pub(crate) fn family(tag: &str) -> &str {
     let of = |group: &&Group| group.templates.iter().any(|template| template.1 == tag);
     let group = GROUPS.iter().find(of).map(|group| group.name);

@@ -1,4 +1,4 @@
-//! What was found so far: one entry a signature, with a count and the smallest program.
+//! Findings so far: one entry a signature, with a count and the smallest program.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -17,7 +17,7 @@ pub(crate) struct Ledger {
     pub(crate) programs: u64,
     /// Answers of the direct server that were errors, and all of them.
     pub(crate) errors: (u64, u64),
-    /// What may be, by its reasons.
+    /// Differences that may be, by their reasons.
     known: BTreeMap<String, u64>,
     found: BTreeMap<String, Finding>,
     /// How often each signature was seen before it was made smaller.
@@ -30,7 +30,7 @@ struct Finding {
     count: u64,
     program: Program,
     difference: Difference,
-    /// Of how many runs of the smallest program how many showed it.
+    /// Runs of the smallest program that showed it, and all of them.
     steady: (u32, u32),
 }
 

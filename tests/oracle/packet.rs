@@ -1,4 +1,4 @@
-//! What a client saw: packets, taken apart so that two of them can be compared field by field.
+//! Packets as a client sees them, taken apart so that two of them can be compared field by field.
 
 use std::fmt;
 
@@ -11,9 +11,9 @@ use ido_proxy_protocol::status::StatusFlags;
 /// One packet, or another thing that a client notices.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Packet {
-    /// What it is: "ok", "row", "closed" and so on.
+    /// Its kind: "ok", "row", "closed" and so on.
     pub(crate) kind: &'static str,
-    /// What it says.
+    /// Its fields by name.
     pub(crate) fields: Vec<(&'static str, String)>,
     /// Whether the answer to one statement ends with it.
     pub(crate) ends: bool,
@@ -145,7 +145,7 @@ impl Packet {
         Self { fields: fields.collect(), ..self.clone() }
     }
 
-    /// What it is, with the code of an error.
+    /// Its kind, with the code of an error.
     pub(crate) fn title(&self) -> String {
         match (self.kind, self.field("code")) {
             ("error", Some(code)) => format!("error {code}"),
@@ -171,7 +171,7 @@ fn masked(value: &str) -> &str {
     if id { "#" } else { value }
 }
 
-/// The same of digits and the character behind them.
+/// Masks digits, and keeps the character behind them.
 fn masked_part(part: &str) -> String {
     let digits = part.trim_end_matches(|c: char| !c.is_ascii_digit());
     format!("{}{}", masked(digits), &part[digits.len()..])

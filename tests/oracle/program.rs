@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::grammar::family;
 
-/// What one or two clients say, in one order.
+/// Steps of one or two clients, in one order.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub(crate) struct Program {
     /// The number that the generator made it from.
@@ -15,7 +15,7 @@ pub(crate) struct Program {
     pub(crate) seed: u64,
     /// How each client logs in.
     pub(crate) logins: Vec<Login>,
-    /// What they say.
+    /// The steps.
     pub(crate) steps: Vec<Step>,
 }
 
@@ -62,7 +62,7 @@ impl Flag {
 }
 
 impl Flag {
-    /// As it is written in JSON.
+    /// Its name in JSON.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Bulk => "bulk",
@@ -87,7 +87,7 @@ pub(crate) struct Step {
     /// Whether the next step begins before the answer is there.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) background: bool,
-    /// What it does.
+    /// The command or commands.
     pub(crate) action: Action,
 }
 
@@ -156,7 +156,7 @@ pub(crate) enum Param {
 }
 
 impl Action {
-    /// What it is called in a signature: the command, or the statement that answers as number `index`.
+    /// Its name in a signature: the command, or the statement that answers as number `index`.
     pub(crate) fn tag(&self, index: usize) -> String {
         match self {
             Self::Query(text) => {

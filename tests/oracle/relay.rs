@@ -24,7 +24,7 @@ pub(crate) enum Cut {
     During,
     /// The node's answer is lost.
     After,
-    /// This many bytes of the answer arrive.
+    /// So many bytes of the answer arrive.
     Within(usize),
 }
 
@@ -35,7 +35,7 @@ pub(crate) struct Fault {
     pub(crate) cut: Cut,
 }
 
-/// What is to become of the links of each database.
+/// Faults to come on the links of each database.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Plans(Arc<Mutex<HashMap<String, Plan>>>);
 
@@ -157,7 +157,7 @@ fn login_database(login: &[u8]) -> Option<String> {
 
 const PREFIX: &[u8] = b"orc_p";
 
-/// As long as a lock may be waited for.
+/// Time for a lock to be waited for.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 #[cfg(test)]

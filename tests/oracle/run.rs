@@ -85,7 +85,7 @@ impl Pair {
     /// Runs the program through the proxy only, up to the first answer that `goes_on` does not like.
     ///
     /// # Errors
-    /// As [`Self::run`].
+    /// See [`Self::run`].
     pub(crate) async fn run_proxy(
         &mut self,
         program: &Program,
@@ -99,7 +99,7 @@ impl Pair {
     /// Runs the program directly only.
     ///
     /// # Errors
-    /// As [`Self::run`].
+    /// See [`Self::run`].
     pub(crate) async fn run_direct(&mut self, program: &Program) -> Result<Transcript> {
         let seen = self.direct.run(program).await?;
         self.direct.scratch.reset(&seen.contents, false).await?;
@@ -128,14 +128,14 @@ pub(crate) struct Side {
     settles: bool,
 }
 
-/// What was seen on one side.
+/// Packets and tables seen on one side.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Transcript {
-    /// Of each login.
+    /// Packets of each login.
     pub(crate) logins: Vec<Vec<Packet>>,
-    /// Of each step.
+    /// Packets of each step.
     pub(crate) steps: Vec<Vec<Packet>>,
-    /// What was in the tables at the end.
+    /// Tables at the end.
     pub(crate) contents: Contents,
 }
 
@@ -148,10 +148,10 @@ impl Side {
         self.run_while(program, &|_, _| true).await.map(|(transcript, _)| transcript)
     }
 
-    /// The same, up to the first step whose answer `goes_on` does not like: that one is returned, too.
+    /// Runs it up to the first step whose answer `goes_on` does not like, and returns that step.
     ///
     /// # Errors
-    /// As [`Self::run`].
+    /// See [`Self::run`].
     pub(crate) async fn run_while(
         &mut self,
         program: &Program,

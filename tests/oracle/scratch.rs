@@ -9,12 +9,12 @@ use crate::packet::{NEW_IDS, Packet};
 use crate::program::{Flag, Login};
 use crate::wire::{Account, Neutral, Shape, Wire};
 
-/// What texts of a program say differently on each side.
+/// Names that texts of a program have in them, others on each side.
 #[derive(Clone, Debug)]
 pub(crate) struct Names {
     /// The database of the side.
     pub(crate) database: String,
-    /// What no other program has.
+    /// Number that no other program has.
     pub(crate) run: String,
     shared: String,
 }
@@ -46,7 +46,7 @@ impl Names {
         out
     }
 
-    /// What makes both sides' names one.
+    /// Rule that makes both sides' names one.
     pub(crate) fn neutral(&self) -> Neutral {
         Neutral {
             own: self.database.clone().into(),
@@ -62,7 +62,7 @@ pub(crate) struct Scratch {
     root: Account,
     names: Names,
     wire: Option<Wire>,
-    /// What each table looks like when it is new.
+    /// Dumps of the tables when they are new.
     fresh: Vec<Vec<Packet>>,
     serial: u64,
 }
@@ -88,7 +88,7 @@ impl Scratch {
     /// Makes the database anew.
     ///
     /// # Errors
-    /// As [`Self::make`].
+    /// See [`Self::make`].
     pub(crate) async fn rebuild(&mut self) -> Result<()> {
         let database = self.names.database.clone();
         self.run(&format!("DROP DATABASE IF EXISTS {database}; CREATE DATABASE {database}"))
@@ -249,12 +249,12 @@ impl Scratch {
     }
 }
 
-/// What is in a database.
+/// Contents of a database.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Contents {
     /// One for each table that is always there.
     pub(crate) tables: Vec<Vec<Packet>>,
-    /// What a program has created.
+    /// Tables that a program has created.
     pub(crate) others: Vec<String>,
     extra: Vec<Packet>,
 }
@@ -337,7 +337,7 @@ impl Table {
     }
 }
 
-/// What the dump of a table tells.
+/// Dump of a table, taken apart.
 #[derive(Default)]
 struct Look<'a> {
     columns: Vec<&'a Packet>,

@@ -16,7 +16,7 @@ pub(crate) struct Stand {
     pub(crate) root: Account,
     pub(crate) direct: Account,
     pub(crate) proxy: Account,
-    /// What becomes of the links of programs, where they can be broken.
+    /// Faults of the links of programs, where they can be broken.
     pub(crate) plans: Option<Plans>,
     relays: Vec<AbortOnDropHandle<()>>,
     /// Kept alive for as long as its servers are used.
@@ -116,7 +116,7 @@ impl Stand {
         Ok(())
     }
 
-    /// What is known of the servers, for the head of a report.
+    /// Names the servers, for the head of a report.
     pub(crate) fn name(&self) -> String {
         let whose = if self.lab.is_some() { "own lab" } else { "running servers" };
         format!("{whose}: direct {}, proxy {}", self.direct.server, self.proxy.server)

@@ -64,7 +64,7 @@ impl Gone {
     }
 }
 
-/// What is known of the answer to a command.
+/// Shape of the answer to a command.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Shape {
     /// One packet that is not compared.
@@ -354,7 +354,7 @@ impl Wire {
         let next = packet::frame(FILE_CONTENT, self.expected, &mut bytes);
         self.expected = packet::frame(b"", next, &mut bytes);
         self.send_raw(&bytes).await;
-        // What comes then is the result of the same statement.
+        // The result of the statement follows.
         Ok(StatusFlags::MORE_RESULTS)
     }
 
@@ -445,7 +445,7 @@ impl Neutral {
     }
 }
 
-/// What a server offers, without what the proxy never agrees on.
+/// Capabilities that a server offers, without those that the proxy never agrees on.
 fn capabilities(offered: Capabilities) -> String {
     let left_out = Capabilities::NOT_FOLLOWED | Capabilities::SSL | Capabilities::PROGRESS;
     format!("{:?}", offered.difference(left_out))
@@ -481,5 +481,5 @@ const COM_CHANGE_USER: u8 = 0x11;
 /// A wish for a file, LOAD DATA LOCAL.
 const FILE: u8 = 0xFB;
 
-/// What every file is made of.
+/// Content of every file.
 const FILE_CONTENT: &[u8] = b"71\tone\n72\ttwo\n";
