@@ -38,7 +38,9 @@ pub(crate) struct Book {
     multi: bool,
     /// What the client can read about its last statement.
     diagnostics: Diagnostics,
-    /// What the client is told of changes, if that is not what its link says.
+    /// What its link reports to a client that asks for nothing else.
+    usual_reports: Option<Arc<Reports>>,
+    /// What the client has chosen to be told of changes.
     reports: Option<Arc<Reports>>,
     /// The client looks at what it is told, or changes it.
     shows_reports: bool,
@@ -121,6 +123,7 @@ impl Book {
             server: ServerVersion::default(),
             multi: capabilities.contains(Capabilities::MULTI_STATEMENTS),
             diagnostics: Diagnostics::default(),
+            usual_reports: None,
             reports: None,
             shows_reports: false,
             last_statement: None,
@@ -222,9 +225,7 @@ impl Book {
 
     /// Takes in what a link reports to a client that asks for nothing else.
     pub(crate) fn meet_reports(&mut self, reports: Option<Arc<Reports>>) {
-        if self.reports.is_none() {
-            self.reports = reports;
-        }
+        self.usual_reports = reports;
     }
 
     /// The client has chosen what it is told.
@@ -234,7 +235,7 @@ impl Book {
 
     /// What the client is told, where that is known.
     pub(crate) fn reports(&self) -> Option<&Reports> {
-        self.reports.as_deref()
+        self.reports.as_deref().or(self.usual_reports.as_deref())
     }
 
     /// The client looks at what it is told, or changes it, or has done.
@@ -281,6 +282,12 @@ impl Book {
     pub(crate) fn chains(&self) -> bool {
         let value = self.now.variables.get(&b"completion_type"[..]);
         value.is_some_and(|value| !matches!(&value[..], b"NO_CHAIN" | b"0"))
+    }
+
+    /// Whether each COMMIT and ROLLBACK closes the connection, unless it says otherwise.
+    pub(crate) fn releases(&self) -> bool {
+        let value = self.now.variables.get(&b"completion_type"[..]);
+        value.is_some_and(|value| matches!(&value[..], b"RELEASE" | b"2"))
     }
 
     /// Whether several statements may be in one text.
@@ -352,6 +359,7 @@ impl Book {
             server: self.server,
             multi: self.multi,
             diagnostics: Diagnostics::default(),
+            usual_reports: self.usual_reports.clone(),
             reports: None,
             shows_reports: false,
             last_statement: None,

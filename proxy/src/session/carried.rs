@@ -100,6 +100,7 @@ impl Carried {
             chains: self.book.chains(),
             open: self.transaction.is_open(),
             dirty: self.transaction.is_dirty() && !self.reads,
+            lacks_fence: !self.fence.is_available(),
             fence: self.fence.is_available()
                 && self.book.unmovable().is_none()
                 && !self.book.next_is_read_only(),

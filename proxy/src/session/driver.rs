@@ -622,6 +622,8 @@ impl Session {
         if let (Some(error), Some(sequence)) = (end.error().map(doubt), sequence) {
             self.client.push(&settled);
             queue_packet(&mut self.client, &error.encode(), sequence);
+        } else {
+            self.client.push(&settled);
         }
         if !self.client.output.is_empty() {
             drop(timeout(GOODBYE, self.client.flush()).await);

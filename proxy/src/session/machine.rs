@@ -187,6 +187,8 @@ pub(crate) enum Stuck {
     Reason(Reason),
     /// The next node refuses what the one before accepted.
     Refused(ErrPacket),
+    /// The client's COMMIT or ROLLBACK closed its connection (RELEASE). That is no failure.
+    Released,
     /// The client has a part of a reply that comes out differently now.
     Told,
 }
@@ -209,6 +211,7 @@ impl fmt::Display for Stuck {
             ),
             Self::Reason(reason) => write!(f, "the session cannot move: {reason}"),
             Self::Refused(error) => write!(f, "the session cannot be set up elsewhere: {error}"),
+            Self::Released => f.write_str("the client has released its connection"),
             Self::Told => f.write_str("a part of the reply was already sent"),
         }
     }
@@ -276,6 +279,10 @@ impl Machine {
             let stuck = self.carried.stuck().map(Stuck::Reason);
             return stuck.map_or(Ok(()), Err);
         };
+        if exchange.releases(&self.carried) {
+            exchange.settle();
+            return Err(Stuck::Released);
+        }
         exchange.set_untold = false;
         self.carried.fence.haunt();
         if std::mem::take(&mut exchange.leaving) {

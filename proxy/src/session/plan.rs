@@ -32,11 +32,20 @@ pub(crate) struct Scene {
     pub(crate) open: bool,
     /// Whether the open transaction may have written.
     pub(crate) dirty: bool,
-    /// Whether there is a fence.
+    /// Whether there is a fence that may be used.
     pub(crate) fence: bool,
+    /// Whether there is none at all.
+    pub(crate) lacks_fence: bool,
     /// Whether the link may be guarded (see [`super::guard`]): what ends a transaction, and what comes
     /// behind it, then are requests of their own.
     pub(crate) guards: bool,
+}
+
+impl Scene {
+    /// Why nobody can tell what became of a write that is not fenced.
+    fn doubt(&self) -> Doubt {
+        if self.lacks_fence { Doubt::Unfenced } else { Doubt::Statement }
+    }
 }
 
 /// Most commands are one step of one statement, and need no memory of their own for that.
@@ -258,12 +267,16 @@ impl Plan {
 
     /// The plan of a COM_QUERY with the text `sql`.
     pub(crate) fn of_query(sql: &[u8], scene: Scene) -> Self {
+        let mut statements = Statements::new(sql, scene.dialect);
+        let (first, second) = (statements.next(), statements.next());
         if !scene.multi {
+            if second.is_some_and(|second| second.kind != Kind::Empty) {
+                // The server refuses it as a whole.
+                return Self::whole(Risk::Repeatable, PieceKind::Plain, sql.len());
+            }
             let statement = Statement::single(sql, scene.dialect);
             return Self::of_statement(&statement, scene);
         }
-        let mut statements = Statements::new(sql, scene.dialect);
-        let (first, second) = (statements.next(), statements.next());
         match (first, second) {
             (Some(first), None) if !wants_wrap(&first, scene) => Self::of_statement(&first, scene),
             (first, second) => Self::of_several(
@@ -348,7 +361,7 @@ impl Plan {
                 plan.steps.push(Step { risk, ..Step::new(What::Commit) });
                 plan.steps.iter_mut().for_each(|step| step.restart = Some(0));
             }
-            Class::Write if !open => step.risk = Risk::Doubtful(Doubt::Unfenced),
+            Class::Write if !open => step.risk = Risk::Doubtful(scene.doubt()),
             Class::Unknown if !open => step.risk = Risk::Doubtful(Doubt::Statement),
             Class::Begin
             | Class::Commit
@@ -372,11 +385,14 @@ fn step_of(plan: &mut Plan) -> &mut Step {
     &mut plan.steps[place.unwrap_or_default()]
 }
 
-/// Whether a SET holds for the next transaction alone.
-fn is_for_one_transaction(kind: Kind) -> bool {
-    let scopes = [SetTargets::SESSION, SetTargets::GLOBAL];
-    matches!(kind, Kind::Set(targets) if targets.contains(SetTargets::TRANSACTION)
-        && !scopes.into_iter().any(|scope| targets.contains(scope)))
+/// Whether a SET changes what transactions are: `SET TRANSACTION`, `tx_read_only` and its like.
+fn may_change_frames(statement: &Statement<'_>) -> bool {
+    let Kind::Set(targets) = statement.kind else { return false };
+    targets.contains(SetTargets::TRANSACTION)
+        || may_name(statement.sql, *b"tx_", b"TX_")
+        || may_name(statement.sql, *b"tra", b"TRANSACTION")
+        || may_name(statement.sql, *b"com", b"COMPLETION_TYPE")
+        || (targets.contains(SetTargets::AUTOCOMMIT) && autocommit_set_to(statement).is_none())
 }
 
 /// Whether a text names the variables that say what is reported.
@@ -567,7 +583,8 @@ impl<'a> Planner<'a> {
                 self.wrap(statement);
             }
             Class::Write | Class::Unknown if !self.open => {
-                let doubt = if class == Class::Write { Doubt::Unfenced } else { Doubt::Statement };
+                let doubt =
+                    if class == Class::Write { self.scene.doubt() } else { Doubt::Statement };
                 self.alone(statement, class, Risk::Doubtful(doubt));
             }
             Class::Implicit if statement.kind == Kind::Ddl => {
@@ -590,7 +607,11 @@ impl<'a> Planner<'a> {
                 self.simple &= class != Class::Unknown;
             }
         }
-        if is_for_one_transaction(statement.kind) {
+        if matches!(class, Class::Commit | Class::Rollback) && self.chains(statement.kind) {
+            self.open = true;
+        }
+        if may_change_frames(statement) || class == Class::Unknown {
+            // What a frame would do is not known any more: a procedure may have begun a transaction, for one.
             self.frames_show = Some(true);
         }
         match autocommit_set_to(statement) {

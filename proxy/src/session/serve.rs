@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ido_proxy_protocol::capabilities::Capabilities;
 use ido_proxy_protocol::greeting::Greeting;
 use tokio::time::{Instant, timeout};
 
@@ -117,7 +118,11 @@ pub(super) fn new_machine(context: &SessionContext, profile: &Profile, reads: bo
     let book = Book::new(*capabilities, *collation, database.clone());
     let book = book.knowing(Arc::clone(&context.readings));
     let journal = Store::new(Arc::clone(&context.journals));
-    let fence = Fence::new(Arc::clone(&context.fences), user);
+    let fence = match capabilities.contains(Capabilities::NO_SCHEMA) {
+        // For such a client, the fence's table has no name.
+        true => Fence::none(),
+        false => Fence::new(Arc::clone(&context.fences), user),
+    };
     let carried = Carried::new(book, journal, fence).beside(Arc::clone(&context.owed));
     Machine::new(*capabilities, if reads { carried.reading() } else { carried })
 }

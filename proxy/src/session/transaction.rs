@@ -14,6 +14,8 @@ pub(crate) struct Transaction {
     dirty: bool,
     /// A statement began it, with autocommit off.
     implicit: bool,
+    /// A BEGIN began it, as far as the server has said so.
+    explicit: bool,
     /// What was written in it was written to tables that know no transactions, and to no others.
     unsafe_only: bool,
 }
@@ -41,6 +43,7 @@ impl Transaction {
         self.dirty |= self.open && state.wrote_anything();
         self.unsafe_only = state.wrote_unsafe && !state.wrote;
         self.implicit = state.implicit;
+        self.explicit = state.explicit;
     }
 
     /// A statement that may write was answered.
@@ -68,6 +71,11 @@ impl Transaction {
     /// Whether something may have been written in it that a COMMIT would commit.
     pub(crate) fn is_dirty(&self) -> bool {
         self.dirty && !self.unsafe_only
+    }
+
+    /// Whether a BEGIN began it, as far as the server has said so.
+    pub(crate) fn is_explicit(&self) -> bool {
+        self.open && self.explicit
     }
 
     /// Whether a statement began it, with autocommit off, as far as the server has said so.

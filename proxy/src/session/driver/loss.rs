@@ -133,7 +133,10 @@ impl Session {
             self.debt = None;
             return Err(End::Killed { node, said });
         }
-        lost.or_else(|stuck| self.cannot_go_on(node, "was lost", stuck))
+        lost.or_else(|stuck| match stuck {
+            Stuck::Released => Err(End::ClientQuit),
+            stuck => self.cannot_go_on(node, "was lost", stuck),
+        })
     }
 
     /// Ends the session, at once if a command waits for its reply, else with the next one: a client reads

@@ -7,10 +7,12 @@ use ido_proxy_protocol::command::Command;
 use ido_proxy_protocol::err::ErrPacket;
 use ido_proxy_protocol::ok::OkPacket;
 use ido_proxy_protocol::packet::{self, HEADER_LEN};
+use ido_proxy_protocol::statement::{Kind, Statement};
 use ido_proxy_protocol::status::StatusFlags;
 
 use super::COM_QUERY;
 use super::asking::Asked;
+use super::fault::Fault;
 use super::recovery::Recovery;
 use super::running::{Behind, Job, Running};
 use crate::session::book::{Book, State, statement_id};
@@ -102,6 +104,8 @@ pub(super) struct Exchange {
     pending_in: u64,
     /// What is pending could not be done again as it was: its steps are sent anew.
     pub(super) anew: bool,
+    /// The error with which the node refused the COMMIT last, and how often in a row.
+    refused: Option<(ErrPacket, u32)>,
     /// The conflict for which the transaction was replayed first.
     pub(super) conflict: Option<ErrPacket>,
     /// It is too long to wait until the guard is off, and no transaction is open: what it opens is ours to commit.
@@ -198,6 +202,7 @@ impl Exchange {
             pending: Vec::new(),
             pending_in: 0,
             anew: false,
+            refused: None,
             conflict: None,
             sets_autocommit: plan.sets_autocommit,
         }
@@ -216,6 +221,53 @@ impl Exchange {
         carried.book.show_reports(true);
         self.insert_step(0, Step::show_reports());
         self.steps.extend(Step::hide_reports());
+    }
+
+    /// Whether the statement in hand is to close the connection: the server does, without a reply.
+    pub(super) fn releases(&self, carried: &Carried) -> bool {
+        let place = self.running.as_ref().filter(|running| running.is_step()).map(Running::piece);
+        let piece = place.and_then(|place| self.step()?.pieces.get(place));
+        let Some(piece) = piece.filter(|piece| piece.kind == PieceKind::End) else { return false };
+        let sql = match (self.command, statement_id(&self.request)) {
+            (Command::Query, _) => self.request.get(1 + piece.start..1 + piece.end),
+            (_, id) => id.and_then(|id| Some(&carried.book.statement(id)?.sql[..])),
+        };
+        let single = Statement::single(sql.unwrap_or_default(), carried.book.dialect());
+        match single.kind {
+            Kind::Commit(completion) | Kind::Rollback(completion) => {
+                completion.release || (carried.book.releases() && !completion.chain)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the wrapped statement in hand writes to one table, as far as its text tells: then a write to a table
+    /// without transactions is all that it did.
+    pub(super) fn writes_one_table(&self, carried: &Carried) -> bool {
+        let sql = match (self.command, statement_id(&self.request)) {
+            (Command::Query, _) => self.request.get(1..).unwrap_or_default(),
+            (_, id) => {
+                let statement = id.and_then(|id| carried.book.statement(id));
+                statement.map_or(&[][..], |statement| &statement.sql)
+            }
+        };
+        let head = sql.split(|byte| matches!(byte, b'(' | b'=')).next().unwrap_or_default();
+        !head.contains(&b',') && !head.windows(4).any(|word| word.eq_ignore_ascii_case(b"JOIN"))
+    }
+
+    /// Counts how often the node refused a COMMIT with this error, for no conflict.
+    pub(super) fn count_refusal(&mut self, error: &ErrPacket) {
+        if Fault::of(error) == Fault::Conflict {
+            return self.refused = None;
+        }
+        let before = self.refused.take().filter(|(before, _)| before.code == error.code);
+        self.refused = Some((error.clone(), before.map_or(1, |(_, times)| times + 1)));
+    }
+
+    /// The error with which a COMMIT fails each time: the client's to hear, where the fence says that it was not done.
+    pub(super) fn lasting_refusal(&self) -> Option<&ErrPacket> {
+        let (error, times) = self.refused.as_ref()?;
+        (*times >= MOST_REFUSALS && !self.lost).then_some(error)
     }
 
     /// Whether its first statement reads what the client's last one has left besides its reply.
@@ -836,6 +888,9 @@ impl Exchange {
 pub(super) const BEGIN: &[u8] = b"START TRANSACTION";
 const COMMIT: &[u8] = b"COMMIT AND NO CHAIN NO RELEASE";
 pub(super) const ROLLBACK: &[u8] = b"ROLLBACK AND NO CHAIN NO RELEASE";
+
+/// How often the same error, for no conflict, refuses a COMMIT before the client hears it.
+const MOST_REFUSALS: u32 = 2;
 
 /// Bytes of a statement that are searched for what reads the last statement's diagnostics.
 const MOST_READ: usize = 4096;

@@ -129,6 +129,14 @@ impl Replies<'_> {
                 carried.tally.unknown += 1;
                 self.stuck(Stuck::Doubt(Doubt::Statement));
             }
+            (Outcome::NotCommitted, true)
+                if let Some(error) = exchange.lasting_refusal().cloned() =>
+            {
+                // Tried again, it would be refused again.
+                carried.tally.undone += 1;
+                carried.fence.rolled_back();
+                self.give_up(&error);
+            }
             (Outcome::NotCommitted, _) => {
                 carried.tally.undone += u64::from(in_doubt);
                 exchange.was_undone(carried);

@@ -49,7 +49,7 @@ impl Replies<'_> {
             }
             ReplyStep::Eof { status, .. } if ended => {
                 self.settle(PieceEnd::Rows(status), payload)?;
-                let wanted = self.shaped(status);
+                let wanted = self.shaped_eof(status);
                 if wanted == status {
                     self.tell(bytes);
                 } else {
@@ -58,7 +58,7 @@ impl Replies<'_> {
             }
             // The one between the columns and the rows has flags, too.
             ReplyStep::Eof { status, .. } => {
-                let wanted = self.shaped(status);
+                let wanted = self.shaped_eof(status);
                 let mut told = SmallVec::<[u8; 64]>::from_slice(bytes);
                 put_status(&mut told, HEADER_LEN + EofPacket::STATUS_AT, wanted);
                 self.rows(bytes, if wanted == status { bytes } else { &told });
@@ -156,11 +156,18 @@ impl Replies<'_> {
             && self.may_move())
     }
 
+    /// The flags of an EOF packet, which has no room for the report that was asked for by us.
+    fn shaped_eof(&self, status: StatusFlags) -> StatusFlags {
+        let mut status = self.shaped(status);
+        status.remove(StatusFlags::SESSION_STATE_CHANGED);
+        status
+    }
+
     /// The flags as the client expects them: what we put around a statement does not show.
     pub(super) fn shaped(&self, status: StatusFlags) -> StatusFlags {
         let mut status = self.carried.guard.unguarded(status);
         let Some(step) = self.exchange.step() else { return status };
-        if step.restart.is_some() {
+        if step.restart.is_some() || self.exchange.outside {
             status.remove(StatusFlags::IN_TRANS);
             status.remove(StatusFlags::SESSION_STATE_CHANGED);
         }
@@ -184,6 +191,7 @@ impl Replies<'_> {
             sequence,
             state,
             keeps,
+            outside,
             ..
         } = &mut **exchange
         else {
@@ -249,6 +257,11 @@ impl Replies<'_> {
             carried.book.hide_insert_id();
         }
         let closed = was_open && !carried.transaction.is_open();
+        let opened = !was_open && carried.transaction.is_open();
+        if opened && carried.guard.is_on() && kind.is_none() && !carried.transaction.is_explicit() {
+            // The text has ended the client's transaction, and gone on: without the guard that would be committed.
+            *outside = true;
+        }
         match kind {
             // Neither ends a transaction, and one that comes alone is told an error. For the client it is
             // open still.

@@ -34,6 +34,7 @@ impl Replies<'_> {
             self.ask_about(error, bytes);
         } else if self.is_in_doubt() {
             self.swallow(bytes.len());
+            self.exchange.count_refusal(&error);
             self.again(Recovery::in_doubt(), error);
         } else if self.exchange.running.as_ref().is_some_and(|running| running.given_up) {
             // It ends a reply that nobody is told.
@@ -250,19 +251,23 @@ fn quote_again(message: &[u8], sql: &[u8], part: Range<usize>) -> Option<Vec<u8>
     let start = find(message, b"near '")? + b"near '".len();
     let end = message.iter().rposition(|byte| *byte == b'\'').filter(|end| *end >= start)?;
     let quoted = message.get(start..end).filter(|quoted| !quoted.is_empty())?;
+    let quoted_text = quoted.strip_suffix(b"...").unwrap_or(quoted);
     let text = sql.get(part.clone())?;
     // The first place from which on the quotation is that of the text, as far as both go.
     let fits = |at: &usize| {
         let rest = &text[*at..];
-        quoted.starts_with(rest) || rest.starts_with(quoted)
+        quoted_text.starts_with(rest) || rest.starts_with(quoted_text)
     };
     let at = part.start + (0..text.len()).find(fits)?;
     let whole = sql.get(at..)?;
-    let whole = whole.get(..MOST_QUOTED).unwrap_or(whole);
-    (whole != quoted).then(|| [&message[..start], whole, &message[end..]].concat())
+    let whole = match whole.get(..MOST_QUOTED) {
+        Some(_) if whole.len() > MOST_QUOTED => [&whole[..MOST_QUOTED - 3], b"..."].concat(),
+        _ => whole.to_vec(),
+    };
+    (whole != quoted).then(|| [&message[..start], &whole, &message[end..]].concat())
 }
 
-/// Characters of a text that the server quotes in a syntax error.
+/// Characters of a text that the server quotes in a syntax error; of a longer one, three are dots.
 const MOST_QUOTED: usize = 80;
 
 /// Bytes of the longest message of an error.
@@ -311,7 +316,7 @@ mod tests {
         assert_eq!(told("VALU (2)", sql, 0..22), whole);
         assert_eq!(told("VALU (2)", &sql[..22], 0..22), None, "as the server said it");
         let long = [&b"SELECT 1;SELEC "[..], &[b'x'; 100]].concat();
-        let quoted = String::from_utf8(long[9..89].to_vec()).unwrap();
+        let quoted = String::from_utf8(long[9..86].to_vec()).unwrap() + "...";
         assert_eq!(told(&quoted, &long, 9..long.len()), None);
         assert_eq!(told("no such thing", sql, 0..5), None);
     }

@@ -153,7 +153,8 @@ impl Replies<'_> {
             // A table that knows no transactions was written: nothing of that can be rolled back, and Galera refuses to
             // commit the fence together with it.
             (_, Some(What::Commit), Fault::Conflict)
-                if self.carried.unreplayable() == Some(Reason::UnsafeWrite) =>
+                if self.carried.unreplayable() == Some(Reason::UnsafeWrite)
+                    && self.exchange.writes_one_table(self.carried) =>
             {
                 self.carried.rolled_back();
                 self.carried.transaction.gone();
@@ -165,7 +166,10 @@ impl Replies<'_> {
             {
                 self.give_up(&error);
             }
-            (_, Some(What::Commit), _) => self.again(Recovery::in_doubt(), error),
+            (_, Some(What::Commit), _) => {
+                self.exchange.count_refusal(&error);
+                self.again(Recovery::in_doubt(), error);
+            }
             (_, Some(What::Guard(_)), Fault::Conflict) if self.may_move() => {
                 self.again(Recovery::rolled_back(), error);
             }

@@ -88,7 +88,8 @@ impl Replies<'_> {
 
     /// A wrapped statement is not done before our COMMIT is.
     pub(super) fn hold_if_wrapped(&mut self) {
-        if self.exchange.step().is_some_and(|step| step.restart.is_some()) {
+        if self.exchange.step().is_some_and(|step| step.restart.is_some()) || self.exchange.outside
+        {
             self.exchange.hold = true;
         }
     }
