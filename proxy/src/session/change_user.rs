@@ -40,12 +40,12 @@ impl Session {
         self.waiting = None;
         self.entry.set_state(SessionState::Idle);
         let Some(LoggedIn { profile, sequence }) = logged_in else {
-            self.machine = new_machine(&self.context, &self.profile, self.reader.is_some());
+            self.renew_machine();
             return Ok(());
         };
 
         let before = mem::replace(&mut self.profile, profile);
-        self.machine = new_machine(&self.context, &self.profile, self.reader.is_some());
+        self.renew_machine();
         self.show_profile();
         self.waiting = Some(sequence.wrapping_sub(1));
         match self.welcome().await {
@@ -54,12 +54,19 @@ impl Session {
                 queue_packet(&mut self.client, &error.encode(), sequence);
                 self.waiting = None;
                 self.profile = before;
-                self.machine = new_machine(&self.context, &self.profile, self.reader.is_some());
+                self.renew_machine();
                 self.show_profile();
                 Ok(())
             }
             welcomed => welcomed,
         }
+    }
+
+    /// Everything that a session has is gone, but what the client has chosen by COM_SET_OPTION.
+    fn renew_machine(&mut self) {
+        let multi = self.machine.carried.book.multi();
+        self.machine = new_machine(&self.context, &self.profile, self.reader.is_some());
+        self.machine.carried.book.set_multi(multi);
     }
 
     /// The new user, or `None` where it was refused and told so.

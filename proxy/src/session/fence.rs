@@ -196,6 +196,11 @@ impl Fence {
         self.state != FenceState::Unset && !self.haunted
     }
 
+    /// Whether no COMMIT was sent that might still change it.
+    pub(crate) fn is_ours_alone(&self) -> bool {
+        !self.haunted && !self.in_doubt
+    }
+
     /// The statement that reads it, if there is anything to be read.
     pub(crate) fn query(&self) -> Option<String> {
         let Slot { name, .. } = self.slot.as_ref()?;
@@ -273,7 +278,8 @@ impl Fence {
 impl Drop for Fence {
     fn drop(&mut self) {
         if let Some(slot) = self.slot.take()
-            && !self.in_doubt
+            && self.is_ours_alone()
+            && self.state == FenceState::Unset
         {
             self.pool.give(slot);
         }

@@ -56,7 +56,8 @@ impl Guard {
         // One question for both, or a step could want it on and off for ever.
         let inside = open || begins(step);
         if self.on {
-            return (!inside).then_some(false);
+            // The client is about to set autocommit in a transaction that begins now.
+            return (!inside || (!open && !autocommit)).then_some(false);
         }
         let whole = step.restart.is_none() && goes_on(step);
         (self.available && autocommit && inside && whole).then_some(true)

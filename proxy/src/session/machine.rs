@@ -251,7 +251,9 @@ impl Machine {
             recovery.pause = exchange.tries > 0 && (exchange.left || exchange.restores);
             exchange.recovery = Some(Box::new(recovery));
         }
-        self.fresh = (self.met || facts.behind) && !self.is_busy();
+        let multi = facts.capabilities.contains(Capabilities::MULTI_STATEMENTS);
+        let differs = self.carried.book.multi() != multi;
+        self.fresh = (self.met || facts.behind || differs) && !self.is_busy();
         self.met = true;
         self.carried.may_lag = facts.may_lag;
         self.carried.guard = Guard::of_link(facts.galera);

@@ -387,7 +387,10 @@ fn step_of(plan: &mut Plan) -> &mut Step {
 
 /// Whether a SET changes what transactions are: `SET TRANSACTION`, `tx_read_only` and its like.
 fn may_change_frames(statement: &Statement<'_>) -> bool {
-    let Kind::Set(targets) = statement.kind else { return false };
+    let locks = statement.sql.get(..6).is_some_and(|word| word.eq_ignore_ascii_case(b"BACKUP"));
+    let Kind::Set(targets) = statement.kind else {
+        return locks || statement.kind == Kind::LockTables;
+    };
     targets.contains(SetTargets::TRANSACTION)
         || may_name(statement.sql, *b"tx_", b"TX_")
         || may_name(statement.sql, *b"tra", b"TRANSACTION")
@@ -397,7 +400,7 @@ fn may_change_frames(statement: &Statement<'_>) -> bool {
 
 /// Whether a text names the variables that say what is reported.
 pub(crate) fn names_reports(sql: &[u8]) -> bool {
-    sql.len() < LONG && may_name(sql, *b"n_t", b"SESSION_TRACK_")
+    sql.len() < LONG && may_name(sql, *b"n_t", b"SESSION_TRACK")
 }
 
 /// Whether a text reads what a statement before it has left besides its reply: its count of rows, or its warnings.
@@ -560,6 +563,7 @@ impl<'a> Planner<'a> {
         self.plan.session.extend(session);
         self.plan.transaction.extend(transaction);
         let class = Class::of_statement(statement, self.autocommit);
+        let was_open = self.open;
         self.plan.sets_autocommit |= self.open && sets_autocommit(statement.kind);
         if self.scene.guards && self.must_part_from(class) {
             self.flush();
@@ -610,6 +614,10 @@ impl<'a> Planner<'a> {
         if matches!(class, Class::Commit | Class::Rollback) && self.chains(statement.kind) {
             self.open = true;
         }
+        if class == Class::Implicit && statement.kind != Kind::Ddl {
+            // UNLOCK TABLES commits only what LOCK TABLES has begun, and SET ROLE nothing.
+            self.open |= was_open;
+        }
         if may_change_frames(statement) || class == Class::Unknown {
             // What a frame would do is not known any more: a procedure may have begun a transaction, for one.
             self.frames_show = Some(true);
@@ -630,6 +638,8 @@ impl<'a> Planner<'a> {
         let before = self.body.as_ref().map_or(&[][..], |body| &body.pieces);
         match before.last().map(|piece| piece.kind) {
             None => false,
+            // It may go on without a transaction, which under the guard is none.
+            Some(_) if class == Class::Implicit => true,
             // It is off for the whole step if something is done in it outside of a transaction.
             Some(PieceKind::Begin) => {
                 let outside =

@@ -16,6 +16,8 @@ pub(crate) struct Transaction {
     implicit: bool,
     /// A BEGIN began it, as far as the server has said so.
     explicit: bool,
+    /// The server was not asked to report its state for a while, and may be wrong about how it began.
+    untrusted: bool,
     /// What was written in it was written to tables that know no transactions, and to no others.
     unsafe_only: bool,
 }
@@ -80,7 +82,12 @@ impl Transaction {
 
     /// Whether a statement began it, with autocommit off, as far as the server has said so.
     pub(crate) fn is_implicit(&self) -> bool {
-        self.open && self.implicit
+        self.open && self.implicit && !self.untrusted
+    }
+
+    /// What the server reports of its beginning is not to be trusted.
+    pub(crate) fn distrust(&mut self) {
+        self.untrusted = self.open;
     }
 
     /// Whether the server would have nothing to roll back. Icinga opens the next transaction in the

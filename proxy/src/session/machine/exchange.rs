@@ -251,15 +251,25 @@ impl Exchange {
                 statement.map_or(&[][..], |statement| &statement.sql)
             }
         };
+        let range =
+            self.step().and_then(|step| step.pieces.first()).map(|piece| piece.start..piece.end);
+        let sql = range
+            .filter(|_| self.command == Command::Query)
+            .and_then(|range| sql.get(range))
+            .unwrap_or(sql);
+        let words =
+            |word: &[u8]| sql.windows(word.len()).any(|other| other.eq_ignore_ascii_case(word));
+        let begins = |word: &[u8]| {
+            sql.get(..word.len()).is_some_and(|other| other.eq_ignore_ascii_case(word))
+        };
         let head = sql.split(|byte| matches!(byte, b'(' | b'=')).next().unwrap_or_default();
-        !head.contains(&b',') && !head.windows(4).any(|word| word.eq_ignore_ascii_case(b"JOIN"))
+        begins(b"INSERT")
+            || begins(b"REPLACE")
+            || !(head.contains(&b',') || words(b"JOIN") || words(b"USING"))
     }
 
     /// Counts how often the node refused a COMMIT with this error, for no conflict.
     pub(super) fn count_refusal(&mut self, error: &ErrPacket) {
-        if Fault::of(error) == Fault::Conflict {
-            return self.refused = None;
-        }
         let before = self.refused.take().filter(|(before, _)| before.code == error.code);
         self.refused = Some((error.clone(), before.map_or(1, |(_, times)| times + 1)));
     }
@@ -267,7 +277,13 @@ impl Exchange {
     /// The error with which a COMMIT fails each time: the client's to hear, where the fence says that it was not done.
     pub(super) fn lasting_refusal(&self) -> Option<&ErrPacket> {
         let (error, times) = self.refused.as_ref()?;
-        (*times >= MOST_REFUSALS && !self.lost).then_some(error)
+        let lasts = *times >= MOST_REFUSALS && Fault::of(error) != Fault::Conflict;
+        (lasts && !self.lost).then_some(error)
+    }
+
+    /// The error with which the node refused the COMMIT on the link that is there.
+    pub(super) fn refusal_of_commit(&self) -> Option<&ErrPacket> {
+        self.refused.as_ref().filter(|_| !self.lost).map(|(error, _)| error)
     }
 
     /// Whether its first statement reads what the client's last one has left besides its reply.

@@ -124,6 +124,15 @@ impl Replies<'_> {
                     self.stuck(Stuck::Doubt(Doubt::Statement));
                 }
             }
+            (Outcome::NotCommitted, true)
+                if carried.stuck().is_some() && exchange.refusal_of_commit().is_some() =>
+            {
+                // The node that refused it says by the fence that it was not done, and no other link can do it.
+                let error = exchange.refusal_of_commit().cloned();
+                carried.tally.undone += 1;
+                carried.fence.rolled_back();
+                error.iter().for_each(|error| self.give_up(error));
+            }
             (Outcome::NotCommitted, true) if carried.stuck().is_some() => {
                 // It is not, so far, and it cannot be made sure of by doing it again.
                 carried.tally.unknown += 1;
@@ -141,7 +150,12 @@ impl Replies<'_> {
                 carried.tally.undone += u64::from(in_doubt);
                 exchange.was_undone(carried);
             }
-            (Outcome::Committed | Outcome::Unclear, _) => {
+            (Outcome::Committed | Outcome::Unclear, false) => {
+                // No COMMIT is in doubt: somebody else's number is of no concern, with another row.
+                carried.fence.discard();
+                exchange.was_undone(carried);
+            }
+            (Outcome::Unclear, true) => {
                 carried.tally.unknown += 1;
                 carried.fence.discard();
                 self.stuck(Stuck::Doubt(Doubt::Disturbed));

@@ -70,10 +70,9 @@ impl Replies<'_> {
         let risk = self.risk();
         let fault = Fault::of(&error);
         let was_open = self.carried.transaction.is_open();
-        let aborted = match open {
-            Some(open) => was_open && !open,
-            None => fault == Fault::Conflict,
-        };
+        // Without autocommit, the statement itself may have begun the transaction.
+        let conflict = fault == Fault::Conflict && (was_open || !self.carried.book.autocommit());
+        let aborted = open.map_or(conflict, |open| !open && (was_open || conflict));
         let doubtful = matches!(risk, Risk::Doubtful(_));
         if fault == Fault::Conflict
             && aborted
@@ -163,7 +162,8 @@ impl Replies<'_> {
     /// Whether the server must be asked if the transaction is still there. A transaction of ours is rolled back anyway.
     fn must_ask(&self, fault: Fault) -> bool {
         let ours = self.exchange.step().is_some_and(|step| step.restart.is_some());
-        (self.carried.transaction.is_open() && !ours) || self.may_be_leaving(fault)
+        let inside = self.carried.transaction.is_open() || !self.carried.book.autocommit();
+        (inside && !ours) || self.may_be_leaving(fault)
     }
 
     /// Whether a causal read of the client's may have been broken off by a node that leaves.
@@ -250,7 +250,7 @@ fn quote_again(message: &[u8], sql: &[u8], part: Range<usize>) -> Option<Vec<u8>
         |text: &[u8], words: &[u8]| text.windows(words.len()).position(|window| window == words);
     let start = find(message, b"near '")? + b"near '".len();
     let end = message.iter().rposition(|byte| *byte == b'\'').filter(|end| *end >= start)?;
-    let quoted = message.get(start..end).filter(|quoted| !quoted.is_empty())?;
+    let quoted = message.get(start..end)?;
     let quoted_text = quoted.strip_suffix(b"...").unwrap_or(quoted);
     let text = sql.get(part.clone())?;
     // The first place from which on the quotation is that of the text, as far as both go.
@@ -258,8 +258,12 @@ fn quote_again(message: &[u8], sql: &[u8], part: Range<usize>) -> Option<Vec<u8>
         let rest = &text[*at..];
         quoted_text.starts_with(rest) || rest.starts_with(quoted_text)
     };
-    let at = part.start + (0..text.len()).find(fits)?;
-    let whole = sql.get(at..)?;
+    let at = match quoted.is_empty() {
+        // The error is at the end of the statement, which for the server is what stands there.
+        true => part.end,
+        false => part.start + (0..text.len()).find(fits)?,
+    };
+    let whole = sql.get(at..)?.trim_ascii_start();
     let whole = match whole.get(..MOST_QUOTED) {
         Some(_) if whole.len() > MOST_QUOTED => [&whole[..MOST_QUOTED - 3], b"..."].concat(),
         _ => whole.to_vec(),

@@ -63,6 +63,13 @@ impl Replies<'_> {
                     self.carried.fence.was_set();
                     return Ok(());
                 }
+                if self.carried.fence.is_ours_alone() {
+                    // Nobody else can have changed it in earnest: another row is as good a proof.
+                    self.carried.fence.discard();
+                    let error = ErrPacket::new(OURS, *b"HY000", "the fence is not as it was left");
+                    self.again(Recovery::rolled_back(), error);
+                    return Ok(());
+                }
                 // Somebody has been here before. What else the request does is undone with the link,
                 // and on the next one the row tells who it was.
                 self.exchange.tries += 1;
@@ -86,6 +93,9 @@ impl Replies<'_> {
                     self.carried.transaction = before;
                 }
                 match what {
+                    Some(What::ShowReports | What::ReportAll) => {
+                        self.carried.transaction.distrust();
+                    }
                     Some(What::Guard(false)) => self.carried.guard.turned(false),
                     Some(What::Commit) => {
                         self.carried.committed();
@@ -147,6 +157,10 @@ impl Replies<'_> {
             // With what is kept of the transaction, only a part would be replayed.
             (Owner::Fence, ..) if self.carried.stuck().is_some() => self.give_up(&error),
             (Owner::Fence, _, Fault::Duplicate) => self.again(Recovery::in_doubt(), error),
+            // What the session has, a lock for one, is in the way of the fence for good.
+            (Owner::Fence, _, Fault::Statement) if self.exchange.tries > 1 => {
+                self.without_fence(&error);
+            }
             // Whether the transaction is still there, the error does not say. A COMMIT follows a fence that was set, or
             // none.
             (Owner::Fence, ..) => self.again(Recovery::rolled_back(), error),

@@ -212,13 +212,25 @@ fn a_ghost_that_commits_after_the_barrier_is_found_by_the_fence() {
     assert_eq!(later.cluster.commits(), 1);
 }
 
-/// Nobody else is to write the fence; if somebody did, it proves nothing any more.
+/// A row that somebody removed, or a count that was lost, would end the session; and the next one that is lent the row.
 #[test]
-fn a_fence_that_matches_no_row_ends_in_an_error_and_commits_nothing() {
+fn a_fence_that_is_not_as_it_was_left_is_replaced_while_no_commit_is_in_doubt() {
     let mut run = after(&["INSERT INTO t VALUES ('a')", "BEGIN", "INSERT INTO t VALUES ('b')"]);
     run.cluster.forget_fences();
+    run.command(&query("COMMIT")).expect("another row is as good a proof");
+    let stands = [(1, "a".to_owned()), (2, "b".to_owned())];
+    assert_eq!((run.cluster.tokens(), run.links), (stands.into(), 1));
+}
+
+/// A row that somebody else has changed proves nothing while a COMMIT is in doubt.
+#[test]
+fn a_fence_that_somebody_changed_while_a_commit_is_in_doubt_ends_in_an_error() {
+    let mut run = after(&["INSERT INTO t VALUES ('a')", "INSERT INTO t VALUES ('b')", "BEGIN"]);
+    run.command(&query("INSERT INTO t VALUES ('c')")).expect("nothing is lost");
+    run.lose_reply_to("COMMIT");
+    run.cluster.forgets_fences_after = Some("COMMIT");
     assert_eq!(run.command(&query("COMMIT")), Err(Stuck::Doubt(Doubt::Disturbed)));
-    assert_eq!(run.cluster.tokens(), [(1, "a".to_owned())]);
+    assert_eq!(run.cluster.tokens().len(), 3);
 }
 
 /// Icinga drops what it cannot write: a conflict with another master would cost it a whole batch.

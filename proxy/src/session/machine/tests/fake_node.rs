@@ -30,6 +30,8 @@ pub(super) struct Cluster {
     /// The next statement that begins so is refused with this, once. The transaction goes on, but for
     /// errors that say otherwise.
     pub(super) refusals: VecDeque<(&'static str, ErrPacket)>,
+    /// Every fence is removed when this statement is done.
+    pub(super) forgets_fences_after: Option<&'static str>,
     /// The error for which the server rolls back, beside those that are known for it.
     pub(super) rolls_back_for: Option<u16>,
     /// Ids that were rolled back are not given again, as on a real node.
@@ -240,7 +242,11 @@ impl Connection {
             let more = rest.peek().is_some();
             let sql = short(sql);
             cluster.log.push(sql.to_owned());
-            match self.statement(cluster, sql) {
+            let answer = self.statement(cluster, sql);
+            if cluster.forgets_fences_after == Some(sql) {
+                cluster.forget_fences();
+            }
+            match answer {
                 Ok(_) if self.must_tell_error(cluster, more) => {
                     // What was set is set, and nobody is told.
                     self.reports_mode = false;
