@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what the lab, the client stories and the benches need on Debian 12.
 #
-#   tests/install.sh [lab|clients|bench|all]...      (default: all)
+#   tests/install.sh [lab|trixie|clients|bench|all]...      (default: all)
 #
 # Safe to run again: where nothing is missing it says nothing and changes nothing. Nothing it
 # installs is started. The machine's own package sources stay as they are.
@@ -10,6 +10,7 @@ set -eu
 lab='mariadb-server galera-4 icinga2-bin icinga2-common icinga2-ido-mysql rsync iproute2 nftables procps strace'
 clients='python3-pymysql python3-mysqldb php-cli php-mysql golang-go golang-github-go-sql-driver-mysql-dev'
 bench='haproxy nginx libnginx-mod-stream'
+trixie='debootstrap mount util-linux'
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 state=$root/.lab
@@ -17,16 +18,17 @@ log=$state/install.log
 policy=/usr/sbin/policy-rc.d
 
 main() {
-    packages= consul=
+    packages= consul= debian13=
     [ $# -gt 0 ] || set -- all
     for group in "$@"; do
         case $group in
             lab) packages="$packages $lab" consul=1 ;;
+            trixie) packages="$packages $trixie" debian13=1 ;;
             clients) packages="$packages $clients" ;;
             bench) packages="$packages $bench" ;;
-            all) packages="$packages $lab $clients $bench" consul=1 ;;
+            all) packages="$packages $lab $trixie $clients $bench" consul=1 debian13=1 ;;
             -h | --help) sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; exit 0 ;;
-            *) fail "unknown group '$group': choose from lab, clients, bench, all" ;;
+            *) fail "unknown group '$group': choose from lab, trixie, clients, bench, all" ;;
         esac
     done
     # Any C compiler will do for the Rust crates that bring C along.
@@ -40,6 +42,9 @@ main() {
     fi
     if [ -n "$consul" ]; then
         install_consul || say "no Consul: $why. The lab will use its own DNS stand-in (see $log)"
+    fi
+    if [ -n "$debian13" ]; then
+        install_trixie || say "no MariaDB 11.8: $why. The lab's servers of that version are missing (see $log)"
     fi
 }
 
@@ -93,6 +98,41 @@ install_consul() {
     mv "$work/root" "$state/consul"
     rm -rf "$work"
 }
+
+# Debian 13 is unpacked into .lab/trixie, for its MariaDB 11.8. Nothing in it is started here.
+#
+# Every mount is made in a mount namespace of its own, and ends with it: no `rm -rf` can walk through one
+# into this machine's /proc or /dev, whatever fails.
+install_trixie() {
+    [ -x "$state/trixie/usr/sbin/mariadbd" ] && return 0
+    why='no Debian archive in the sources of this machine'
+    archive=$(debian_archive)
+    [ -n "$archive" ] || return 1
+    why='root is needed'
+    as_root true || return 1
+    say "making a Debian 13 with MariaDB 11.8"
+    half=$state/trixie.half
+    as_root rm -rf --one-file-system "$half"
+    why='it could not be made'
+    logged as_root unshare --mount --propagation private \
+        sh -eu -c "$make_trixie" make-trixie "$half" "$archive" || return 1
+    as_root mv "$half" "$state/trixie"
+}
+
+make_trixie='
+    root=$1 archive=$2
+    debootstrap --variant=minbase trixie "$root" "$archive"
+    printf "#!/bin/sh\nexit 101\n" >"$root/usr/sbin/policy-rc.d"
+    chmod 755 "$root/usr/sbin/policy-rc.d"
+    echo "127.0.0.1 localhost" >"$root/etc/hosts"
+    mount --rbind /proc "$root/proc"
+    mount --rbind /dev "$root/dev"
+    chroot "$root" env DEBIAN_FRONTEND=noninteractive apt-get -q -y install \
+        --no-install-recommends mariadb-server galera-4 rsync
+    # Space only: the sources name the archive of this machine, and nothing is installed later.
+    rm -rf "$root"/var/cache/apt/*.bin "$root"/var/cache/apt/archives/*.deb \
+        "$root"/var/lib/apt/lists/* "$root/var/lib/mysql"
+'
 
 # The first address of a Debian archive that this machine fetches its own packages from.
 debian_archive() {
