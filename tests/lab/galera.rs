@@ -4,6 +4,7 @@
 //! member of the cluster, so they join by an incremental transfer and the cluster stands in seconds.
 
 pub(crate) mod node;
+mod profile;
 pub(crate) mod template;
 
 use std::net::SocketAddr;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::node::{Node, Standing, Thread, Written};
+pub use self::profile::Profile;
 pub use self::template::{ICINGA_DATABASE, ICINGA_PASSWORD, ICINGA_USER};
 use crate::error::{LabError, Result};
 use crate::run::Run;
@@ -21,6 +23,8 @@ use crate::wait::{Look, wait_until};
 pub struct GaleraSpec {
     /// How many nodes: 1..=5.
     pub nodes: u8,
+    /// What kind of servers they are; [`Profile::chosen`] unless given.
+    pub server: Option<Profile>,
     /// More arguments for every mariadbd, such as `--max-allowed-packet=64M`.
     pub arguments: Vec<String>,
     /// More of Galera's own options, such as `evs.suspect_timeout=PT3S`.
@@ -31,13 +35,20 @@ pub struct GaleraSpec {
 
 impl Default for GaleraSpec {
     fn default() -> Self {
-        Self { nodes: 3, arguments: Vec::new(), provider_options: Vec::new(), stranger: false }
+        Self {
+            nodes: 3,
+            server: None,
+            arguments: Vec::new(),
+            provider_options: Vec::new(),
+            stranger: false,
+        }
     }
 }
 
 /// A running cluster. Dropping it kills all nodes.
 #[derive(Debug)]
 pub struct Galera {
+    profile: Profile,
     nodes: Vec<Node>,
 }
 
@@ -50,21 +61,27 @@ impl Galera {
         if !(1..=5).contains(&spec.nodes) {
             return Err(LabError::Refused(format!("{} nodes: 1 to 5 are possible", spec.nodes)));
         }
-        let template = template::prepared(run).await?;
+        let profile = spec.server.map_or_else(Profile::chosen, Ok)?;
+        let template = template::prepared(run, profile).await?;
         let mut nodes = Vec::new();
         for index in 1..=spec.nodes {
-            let node = Node::make(run, index, spec, &template).await?;
+            let node = Node::make(run, index, spec, profile, &template).await?;
             if spec.stranger {
                 node.forget_cluster()?;
             }
             nodes.push(node);
         }
-        let cluster = Self { nodes };
+        let cluster = Self { profile, nodes };
         for (index, node) in cluster.nodes.iter().enumerate() {
             node.launch(index == 0)?;
         }
         cluster.all_synced(START).await?;
         Ok(cluster)
+    }
+
+    /// What kind of servers they are.
+    pub fn profile(&self) -> Profile {
+        self.profile
     }
 
     /// Node `index`, counted from 1 as its address is.

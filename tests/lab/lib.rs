@@ -22,7 +22,8 @@
 //! - [`counters`], [`findings`] — what Icinga's log and the nodes' general logs say: counted, judged.
 //! - [`agreement`] — whether several proxies name the same primary.
 //! - [`ledger`] — writers with unique tokens, and an audit of what became of them.
-//! - [`part`], [`process`], [`leftovers`] — programs, and their end whatever happens.
+//! - [`part`], [`process`], [`leftovers`] — programs, and their end whatever happens;
+//!   [`system`] — whose they are.
 //! - [`wait`], [`error`], [`sql`], [`raw`], [`http`] — asking, and saying what was heard.
 
 pub mod agreement;
@@ -48,6 +49,7 @@ pub mod raw;
 pub mod run;
 pub mod sql;
 pub mod story;
+pub mod system;
 pub mod wait;
 pub mod whole;
 

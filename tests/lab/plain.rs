@@ -12,7 +12,7 @@ use mysql_async::{Conn, Row};
 
 use crate::error::Result;
 use crate::galera::node::{SOCKET, server};
-use crate::galera::template;
+use crate::galera::{Profile, template};
 use crate::part::Part;
 use crate::process::run_tool;
 use crate::run::Run;
@@ -43,12 +43,13 @@ impl Plain {
     /// # Errors
     /// When mariadbd is missing, or the disk is full.
     pub async fn prepare(run: &Arc<Run>, arguments: &[&str]) -> Result<Self> {
-        let template = template::prepared(run).await?;
+        let profile = Profile::chosen()?;
+        let template = template::prepared(run, profile).await?;
         let folder = run.data(NAME);
         let (from, to) = (template.as_os_str(), folder.as_os_str());
         run_tool("cp", &["-a".as_ref(), "--reflink=auto".as_ref(), from, to], b"").await?;
         let address = run.socket(1, 3306);
-        let program = server(NAME, &folder)
+        let program = server(NAME, &folder, profile)
             .arg(format!("--bind-address={}", address.ip()))
             .args(NO_CLUSTER)
             .args(arguments);
@@ -85,7 +86,7 @@ impl Plain {
     /// # Errors
     /// When it does not answer within 5 s.
     pub async fn connect(&self) -> Result<Conn> {
-        sql::connect(sql::account(self.address, "root", "")).await
+        sql::connect(sql::root(self.address)).await
     }
 
     /// Waits until `user` has so many connections to it.
@@ -121,6 +122,6 @@ impl Plain {
 const NAME: &str = "plain";
 
 /// The last word on an option counts: these take back what makes a server a node.
-const NO_CLUSTER: [&str; 3] = ["--wsrep-on=OFF", "--wsrep-provider=none", "--skip-log-bin"];
+const NO_CLUSTER: [&str; 2] = ["--wsrep-on=OFF", "--wsrep-provider=none"];
 
 const START: Duration = Duration::from_secs(60);

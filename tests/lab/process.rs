@@ -20,6 +20,7 @@ use nix::unistd::{Pid, geteuid};
 
 use crate::error::{Context, LabError, Result};
 use crate::run::Run;
+use crate::system::System;
 use crate::wait::{Look, wait_until};
 
 /// A program to be started: arguments and environment, and whose rights it gets.
@@ -27,6 +28,7 @@ use crate::wait::{Look, wait_until};
 pub struct Program {
     name: String,
     path: PathBuf,
+    system: System,
     arguments: Vec<std::ffi::OsString>,
     environment: Vec<(String, String)>,
     user: Option<&'static str>,
@@ -39,6 +41,7 @@ impl Program {
         Self {
             name: name.into(),
             path: path.into(),
+            system: System::Host,
             arguments: Vec::new(),
             environment: Vec::new(),
             user: None,
@@ -49,6 +52,12 @@ impl Program {
     /// What the lab calls it.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Takes the program of that system, not of this machine.
+    pub fn of(mut self, system: System) -> Self {
+        self.system = system;
+        self
     }
 
     /// Adds one argument.
@@ -87,13 +96,13 @@ impl Program {
     /// # Errors
     /// When the program is missing or its log cannot be written.
     pub fn spawn(self, run: &Run) -> Result<Process> {
-        let program = found(&self.path)?;
+        let program = self.system.found(&self.path)?;
         let log = run.log(&self.name);
         let output = OpenOptions::new().create(true).append(true).open(&log);
         let output = output.context(|| format!("opening {}", log.display()))?;
         let errors = output.try_clone().context(|| format!("opening {}", log.display()))?;
 
-        let mut command = Command::new("setpriv");
+        let mut command = self.system.command("setpriv")?;
         // A change of user clears the death signal, so both are left to setpriv, in its order.
         if let (Some(user), true) = (self.user, geteuid().is_root()) {
             command.args(["--reuid", user, "--regid", user, "--init-groups"]);

@@ -23,6 +23,11 @@ pub fn account(address: SocketAddr, user: &str, password: &str) -> OptsBuilder {
         .wait_timeout(Some(28_800))
 }
 
+/// Options for the lab's own root, past any proxy. What it does is committed, whatever the server's default is.
+pub fn root(address: SocketAddr) -> OptsBuilder {
+    account(address, "root", "").init(vec!["SET autocommit = 1"])
+}
+
 /// Options for `user` at a Unix socket.
 pub fn socket_account(socket: &Path, user: &str, password: &str) -> OptsBuilder {
     account(([127, 0, 0, 1], 3306).into(), user, password)

@@ -10,7 +10,7 @@ use crate::consul::names_nodes;
 use crate::discovery::Discovery;
 use crate::error::Result;
 use crate::faults::Faults;
-use crate::galera::{Galera, GaleraSpec};
+use crate::galera::{Galera, GaleraSpec, Profile};
 use crate::icinga::{Database, Icinga, IcingaSpec};
 use crate::proxy::{Proxy, ProxySpec};
 use crate::run::Run;
@@ -145,6 +145,12 @@ impl Builder {
     /// A cluster of 1..=5 nodes. Default: 3.
     pub fn nodes(mut self, nodes: u8) -> Self {
         self.galera.nodes = nodes;
+        self
+    }
+
+    /// Servers of this kind, whatever the environment names.
+    pub fn server(mut self, profile: Profile) -> Self {
+        self.galera.server = Some(profile);
         self
     }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use mysql_async::{Conn, Row};
 
-use super::{GaleraSpec, ICINGA_PASSWORD, ICINGA_USER, template};
+use super::{GaleraSpec, ICINGA_PASSWORD, ICINGA_USER, Profile, template};
 use crate::certificates::NodeFiles;
 use crate::counters;
 use crate::error::{Context, LabError, Result};
@@ -24,6 +24,7 @@ use crate::wait::{Look, wait_until};
 #[derive(Debug)]
 pub struct Node {
     index: u8,
+    profile: Profile,
     run: Arc<Run>,
     folder: PathBuf,
     part: Part,
@@ -35,17 +36,19 @@ impl Node {
         run: &Arc<Run>,
         index: u8,
         spec: &GaleraSpec,
+        profile: Profile,
         template: &Path,
     ) -> Result<Self> {
         let folder = run.data(&format!("node{index}"));
         let (from, to) = (template.as_os_str(), folder.as_os_str());
         run_tool("cp", &["-a".as_ref(), "--reflink=auto".as_ref(), from, to], b"").await?;
-        let program = server(format!("node{index}"), &folder)
+        let program = server(format!("node{index}"), &folder, profile)
             .args(cluster_arguments(run, index, spec.nodes, &spec.provider_options))
+            .args(profile.node_arguments(index))
             .args(NodeFiles::of(run, index).arguments())
             .args(&spec.arguments);
         let part = Part::new(run, program);
-        Ok(Self { index, run: Arc::clone(run), folder, part })
+        Ok(Self { index, profile, run: Arc::clone(run), folder, part })
     }
 
     /// Its number in the lab, from 1.
@@ -73,7 +76,7 @@ impl Node {
     /// # Errors
     /// When it does not answer within 5 s.
     pub async fn connect(&self) -> Result<Conn> {
-        sql::connect(sql::account(self.address(), "root", "")).await
+        sql::connect(sql::root(self.address())).await
     }
 
     /// Its place in the cluster, as it says itself.
@@ -322,8 +325,9 @@ impl Node {
 
     /// The position up to which its tables go, read from them while it does not run.
     pub(super) async fn recovered_position(&self) -> Result<i64> {
-        let program = server(format!("{}-recover", self.name()), &self.folder)
+        let program = server(format!("{}-recover", self.name()), &self.folder, self.profile)
             .args(cluster_arguments(&self.run, self.index, 1, &[]))
+            .args(self.profile.node_arguments(self.index))
             .arg("--wsrep-recover");
         let process = program.spawn(&self.run)?;
         process.exit(Duration::from_secs(30)).await?;
@@ -428,9 +432,10 @@ impl fmt::Display for Standing {
 }
 
 /// mariadbd as every node and the template run it.
-pub(crate) fn server(name: impl Into<String>, folder: &Path) -> Program {
+pub(crate) fn server(name: impl Into<String>, folder: &Path, profile: Profile) -> Program {
     // As root the state transfer fails: its rsync daemon drops to a user that cannot read the data.
     Program::new(name, "mariadbd")
+        .of(profile.system())
         .user(template::SERVER_USER)
         .arg("--no-defaults")
         .arg(format!("--datadir={}", folder.display()))
@@ -438,6 +443,7 @@ pub(crate) fn server(name: impl Into<String>, folder: &Path) -> Program {
         .arg(format!("--pid-file={}", folder.join("mysqld.pid").display()))
         .arg(format!("--general-log-file={GENERAL_LOG}"))
         .args(SERVER_ARGUMENTS)
+        .args(profile.arguments())
 }
 
 /// What makes a server node `index` of a cluster of `nodes`.

@@ -4,13 +4,13 @@
 //! cluster that was shut down in order.
 
 use std::collections::hash_map::DefaultHasher;
-use std::ffi::OsStr;
 use std::fs;
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Profile;
 use super::node::{cluster_arguments, server};
 use crate::error::{Context, LabError, Result};
 use crate::part::Part;
@@ -29,11 +29,11 @@ pub const ICINGA_PASSWORD: &str = "icinga";
 /// Who runs the servers, where the lab is root.
 pub(crate) const SERVER_USER: &str = "mysql";
 
-/// The prepared directory, made now if this machine has none that fits.
-pub(crate) async fn prepared(run: &Arc<Run>) -> Result<PathBuf> {
-    let key = key().await?;
-    let ready = lab_folder().join(format!("template-{key:016x}"));
-    let guard = lab_folder().join("template.lock");
+/// The prepared directory for servers of this kind, made now if this machine has none that fits.
+pub(crate) async fn prepared(run: &Arc<Run>, profile: Profile) -> Result<PathBuf> {
+    let key = key(profile).await?;
+    let ready = lab_folder().join(format!("template-{profile}-{key:016x}"));
+    let guard = lab_folder().join(format!("template-{profile}.lock"));
     // Labs that start side by side wait here for the one that makes it.
     let _lock =
         wait_until("the turn to prepare the database", MAKE, None, async || match lock(&guard) {
@@ -42,18 +42,34 @@ pub(crate) async fn prepared(run: &Arc<Run>) -> Result<PathBuf> {
         })
         .await?;
     if !ready.exists() {
-        remove_outdated();
-        make(run, &ready).await?;
+        remove_outdated(profile);
+        make(run, profile, &ready).await?;
     }
     Ok(ready)
 }
 
-async fn make(run: &Arc<Run>, ready: &Path) -> Result<()> {
+async fn make(run: &Arc<Run>, profile: Profile, ready: &Path) -> Result<()> {
     let folder = run.data("template");
+    install(run, profile, &folder).await?;
+    fill(run, profile, &folder).await?;
+
+    let _ = fs::remove_file(folder.join("galera.cache"));
+    let (from, half) = (folder.as_os_str(), lab_folder().join(format!("template-{profile}-half")));
+    let _ = fs::remove_dir_all(&half);
+    run_tool("cp", &["-a".as_ref(), from, half.as_os_str()], b"").await?;
+    let _ = fs::remove_dir_all(&folder);
+    fs::rename(&half, ready).context(|| format!("making {}", ready.display()))
+}
+
+/// Makes the server's own tables.
+async fn install(run: &Arc<Run>, profile: Profile, folder: &Path) -> Result<()> {
     let install = Program::new("mariadb-install-db", "mariadb-install-db")
+        .of(profile.system())
         .arg("--no-defaults")
         .arg("--auth-root-authentication-method=normal")
         .arg("--skip-test-db")
+        // Another system need not know this machine's name.
+        .arg("--force")
         .arg(format!("--datadir={}", folder.display()));
     let root = nix::unistd::geteuid().is_root();
     let install = if root { install.arg(format!("--user={SERVER_USER}")) } else { install };
@@ -64,11 +80,17 @@ async fn make(run: &Arc<Run>, ready: &Path) -> Result<()> {
         let reason = ended.to_string();
         return Err(LabError::Failed { what: "mariadb-install-db".into(), reason, log });
     }
+    Ok(())
+}
 
-    let server = server("template", &folder).args(cluster_arguments(run, 1, 1, &[]));
+/// Lets it be a cluster of one for as long as it takes to make the accounts and Icinga's tables.
+async fn fill(run: &Arc<Run>, profile: Profile, folder: &Path) -> Result<()> {
+    let server = server("template", folder, profile)
+        .args(cluster_arguments(run, 1, 1, &[]))
+        .args(profile.node_arguments(1));
     let server = Part::new(run, server);
     server.launch_with(&["--wsrep-new-cluster"])?;
-    let root = sql::account(run.socket(1, 3306), "root", "");
+    let root = sql::root(run.socket(1, 3306));
     let mut conn = wait_until("the first start", MAKE, Some(&server.log()), async || {
         match sql::connect(root.clone()).await {
             Ok(conn) => Look::Done(conn),
@@ -87,30 +109,25 @@ async fn make(run: &Arc<Run>, ready: &Path) -> Result<()> {
     sql::script(&mut conn, "accounts", &accounts, MAKE).await?;
     sql::script(&mut conn, "Icinga's schema", &schema, MAKE).await?;
     let _ = conn.disconnect().await;
-    server.term().await?;
-
-    let _ = fs::remove_file(folder.join("galera.cache"));
-    let (from, half) = (folder.as_os_str(), ready.with_extension("half"));
-    let _ = fs::remove_dir_all(&half);
-    run_tool("cp", &["-a".as_ref(), from, half.as_os_str()], b"").await?;
-    let _ = fs::remove_dir_all(&folder);
-    fs::rename(&half, ready).context(|| format!("making {}", ready.display()))
+    server.term().await
 }
 
-/// Changes with whatever the directory depends on: the server, the schema, and this recipe.
-async fn key() -> Result<u64> {
-    let version = run_tool("mariadbd", &[OsStr::new("--version")], b"").await?;
+/// Changes with whatever the directory depends on: the server, its settings, the schema, and this recipe.
+async fn key(profile: Profile) -> Result<u64> {
+    let version = profile.system().server_version().await?;
     let schema =
         fs::read(SCHEMA).map_err(|_| LabError::Missing { program: "icinga2-ido-mysql".into() })?;
     let mut hasher = DefaultHasher::new();
-    (version, schema, include_str!("template.rs"), include_str!("node.rs")).hash(&mut hasher);
+    let recipe = [include_str!("template.rs"), include_str!("node.rs"), include_str!("profile.rs")];
+    (version, schema, recipe).hash(&mut hasher);
     Ok(hasher.finish())
 }
 
-fn remove_outdated() {
+fn remove_outdated(profile: Profile) {
+    let outdated = format!("template-{profile}-");
     for entry in fs::read_dir(lab_folder()).into_iter().flatten().flatten() {
         let name = entry.file_name();
-        if name.to_string_lossy().starts_with("template-") {
+        if name.to_string_lossy().starts_with(&outdated) {
             let _ = fs::remove_dir_all(entry.path());
         }
     }
