@@ -15,7 +15,7 @@ async fn a_statement_is_done_again_with_the_settings_it_had() -> Story {
     client.tell("SET SESSION time_zone = '+01:00'").await?;
     client.tell("BEGIN").await?;
     let writing =
-        |token| format!("INSERT INTO story (token, text) VALUES ({token}, FROM_UNIXTIME(0))");
+        |token| format!("INSERT INTO story (token, text) VALUES ({token}, FROM_UNIXTIME(1))");
     client.tell(&writing(1)).await?;
     client.tell("SET SESSION time_zone = '+05:00'").await?;
     client.tell(&writing(2)).await?;
@@ -27,9 +27,9 @@ async fn a_statement_is_done_again_with_the_settings_it_had() -> Story {
     client.tell(&writing(4)).await?;
     client.tell("COMMIT").await?;
     let stands: Vec<String> = client.rows("SELECT text FROM story ORDER BY token").await?;
-    let expected = ["1970-01-01 01:00:00", "1970-01-01 05:00:00", "information_schema"];
+    let expected = ["1970-01-01 01:00:01", "1970-01-01 05:00:01", "information_schema"];
     assert_eq!(stands[..3], expected);
-    assert_eq!(stands[3], "1970-01-01 09:00:00");
+    assert_eq!(stands[3], "1970-01-01 09:00:01");
     stage.end().await
 }
 
