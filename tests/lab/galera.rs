@@ -62,14 +62,14 @@ impl Galera {
             return Err(LabError::Refused(format!("{} nodes: 1 to 5 are possible", spec.nodes)));
         }
         let profile = spec.server.map_or_else(Profile::chosen, Ok)?;
-        let template = template::prepared(run, profile).await?;
-        let mut nodes = Vec::new();
-        for index in 1..=spec.nodes {
-            let node = Node::make(run, index, spec, profile, &template).await?;
+        let nodes: Vec<_> =
+            (1..=spec.nodes).map(|index| Node::new(run, index, spec, profile)).collect();
+        let folders: Vec<_> = nodes.iter().map(|node| node.folder().to_owned()).collect();
+        template::copy(run, profile, &folders).await?;
+        for node in &nodes {
             if spec.stranger {
                 node.forget_cluster()?;
             }
-            nodes.push(node);
         }
         let cluster = Self { profile, nodes };
         for (index, node) in cluster.nodes.iter().enumerate() {

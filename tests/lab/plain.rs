@@ -14,7 +14,6 @@ use crate::error::Result;
 use crate::galera::node::{SOCKET, server};
 use crate::galera::{Profile, template};
 use crate::part::Part;
-use crate::process::run_tool;
 use crate::run::Run;
 use crate::sql;
 use crate::wait::{Look, wait_until};
@@ -44,10 +43,8 @@ impl Plain {
     /// When mariadbd is missing, or the disk is full.
     pub async fn prepare(run: &Arc<Run>, arguments: &[&str]) -> Result<Self> {
         let profile = Profile::chosen()?;
-        let template = template::prepared(run, profile).await?;
         let folder = run.data(NAME);
-        let (from, to) = (template.as_os_str(), folder.as_os_str());
-        run_tool("cp", &["-a".as_ref(), "--reflink=auto".as_ref(), from, to], b"").await?;
+        template::copy(run, profile, std::slice::from_ref(&folder)).await?;
         let address = run.socket(1, 3306);
         let program = server(NAME, &folder, profile)
             .arg(format!("--bind-address={}", address.ip()))

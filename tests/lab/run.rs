@@ -131,8 +131,17 @@ pub fn lab_folder() -> PathBuf {
 
 /// Takes the lock at `path`, or `None` while it is held. Held until dropped, or the holder's death.
 pub(crate) fn lock(path: &Path) -> Option<Flock<File>> {
+    take(path, FlockArg::LockExclusiveNonblock)
+}
+
+/// Takes a part in the lock at `path`, or `None` while somebody has it alone.
+pub(crate) fn share(path: &Path) -> Option<Flock<File>> {
+    take(path, FlockArg::LockSharedNonblock)
+}
+
+fn take(path: &Path, how: FlockArg) -> Option<Flock<File>> {
     let file = OpenOptions::new().create(true).truncate(false).write(true).open(path).ok()?;
-    Flock::lock(file, FlockArg::LockExclusiveNonblock).ok()
+    Flock::lock(file, how).ok()
 }
 
 /// Whether no stranger, who takes no locks, listens at the addresses of `number`.

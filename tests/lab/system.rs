@@ -94,3 +94,34 @@ const ENTER: &str = "
     mount --bind \"$data\" \"$root$data\"
     exec chroot \"$root\" \"$@\"
 ";
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::process::Program;
+    use crate::run::Run;
+
+    /// A mount that outlives its server lets the next `rm -rf` of a folder empty the machine's own.
+    #[tokio::test]
+    async fn another_system_sees_the_data_and_leaves_no_mount() {
+        if !geteuid().is_root() || System::Trixie.found(Path::new("sh")).is_err() {
+            return;
+        }
+        let run = Arc::new(Run::begin().expect("a number is free"));
+        let data = run.data("seen");
+        std::fs::write(&data, "13").expect("data can be written");
+        let script = format!("cat {} /etc/debian_version && test -c /dev/null", data.display());
+        let program = Program::new("debian13", "sh").of(System::Trixie).args(["-c", &script]);
+        let process = program.spawn(&run).expect("it starts");
+        let ended = process.exit(Duration::from_secs(20)).await.expect("it ends");
+        let said = std::fs::read_to_string(process.log()).expect("it has a log");
+        assert!(ended.success() && said.starts_with("1313."), "{ended}: {said}");
+
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("Linux has it");
+        let root = System::Trixie.root().expect("it has one").display().to_string();
+        assert!(!mounts.contains(&root), "{mounts}");
+    }
+}

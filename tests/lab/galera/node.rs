@@ -15,7 +15,7 @@ use crate::certificates::NodeFiles;
 use crate::counters;
 use crate::error::{Context, LabError, Result};
 use crate::part::Part;
-use crate::process::{Process, Program, run_tool};
+use crate::process::{Process, Program};
 use crate::run::Run;
 use crate::sql;
 use crate::wait::{Look, wait_until};
@@ -31,24 +31,21 @@ pub struct Node {
 }
 
 impl Node {
-    /// Copies the prepared data directory. The node does not run yet.
-    pub(super) async fn make(
-        run: &Arc<Run>,
-        index: u8,
-        spec: &GaleraSpec,
-        profile: Profile,
-        template: &Path,
-    ) -> Result<Self> {
+    /// A node that does not run yet. Its data directory is still to be copied.
+    pub(super) fn new(run: &Arc<Run>, index: u8, spec: &GaleraSpec, profile: Profile) -> Self {
         let folder = run.data(&format!("node{index}"));
-        let (from, to) = (template.as_os_str(), folder.as_os_str());
-        run_tool("cp", &["-a".as_ref(), "--reflink=auto".as_ref(), from, to], b"").await?;
         let program = server(format!("node{index}"), &folder, profile)
             .args(cluster_arguments(run, index, spec.nodes, &spec.provider_options))
             .args(profile.node_arguments(index))
             .args(NodeFiles::of(run, index).arguments())
             .args(&spec.arguments);
         let part = Part::new(run, program);
-        Ok(Self { index, profile, run: Arc::clone(run), folder, part })
+        Self { index, profile, run: Arc::clone(run), folder, part }
+    }
+
+    /// Its data directory.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// Its number in the lab, from 1.
@@ -157,6 +154,14 @@ impl Node {
         let mut conn = self.connect().await?;
         sql::script(&mut conn, script, script, STEP).await?;
         Ok(conn)
+    }
+
+    /// Changes one of Galera's own options, such as `gcs.fc_limit`, from now on.
+    ///
+    /// # Errors
+    /// When it does not answer, or refuses.
+    pub async fn provider_option(&self, option: &str, value: &str) -> Result<()> {
+        self.hold(&self.profile.provider_option(option, value)).await.map(drop)
     }
 
     /// Takes every connection that it has to give to accounts like Icinga's. `counter` and `hold` use the one

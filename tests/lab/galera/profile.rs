@@ -5,6 +5,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use mysql_async::OptsBuilder;
+
 use crate::error::{LabError, Result};
 use crate::system::System;
 
@@ -63,9 +65,36 @@ impl Profile {
         }
     }
 
-    /// Whether a statement outside of a transaction commits by itself where the client set nothing.
-    pub fn autocommits(self) -> bool {
-        self != Self::Autocommit0
+    /// What is particular about it, in a line.
+    pub fn about(self) -> &'static str {
+        match self {
+            Self::Debian12 => "MariaDB 10.11 of Debian 12",
+            Self::Binlog => "10.11 with a binary log and Galera's transaction ids",
+            Self::Strict => "10.11 with InnoDB's stricter choices, and errors told in German",
+            Self::Timestamp => "10.11 where nobody may set a session's time",
+            Self::Autocommit0 => "10.11 with autocommit=0",
+            Self::Debian13 => "MariaDB 11.8 of Debian 13",
+        }
+    }
+
+    /// `account` for a client that relies on its statements to commit by themselves. Drivers for such clients
+    /// ask the server for that where it is not the default.
+    pub fn client(self, account: OptsBuilder) -> OptsBuilder {
+        match self {
+            Self::Autocommit0 => account.init(vec![AUTOCOMMIT]),
+            _ => account,
+        }
+    }
+
+    /// The statement that changes one of Galera's own options, such as `gcs.fc_limit`, while a node runs.
+    pub(crate) fn provider_option(self, option: &str, value: &str) -> String {
+        match self {
+            // Since 11.6 each option is a variable.
+            Self::Debian13 => {
+                format!("SET GLOBAL wsrep_provider_{} = {value}", option.replace('.', "_"))
+            }
+            _ => format!("SET GLOBAL wsrep_provider_options = '{option}={value}'"),
+        }
     }
 
     /// Whose mariadbd it is.
@@ -128,6 +157,8 @@ const STRICT: [&str; 4] = [
     "--innodb-flush-log-at-trx-commit=1",
     "--lc-messages=de_DE",
 ];
+
+const AUTOCOMMIT: &str = "SET autocommit = 1";
 
 const GALERA_DOMAIN: u32 = 100;
 

@@ -15,7 +15,7 @@ use super::node::{cluster_arguments, server};
 use crate::error::{Context, LabError, Result};
 use crate::part::Part;
 use crate::process::{Program, run_tool};
-use crate::run::{Run, lab_folder, lock};
+use crate::run::{Run, lab_folder, lock, share};
 use crate::sql;
 use crate::wait::{Look, wait_until};
 
@@ -29,23 +29,38 @@ pub const ICINGA_PASSWORD: &str = "icinga";
 /// Who runs the servers, where the lab is root.
 pub(crate) const SERVER_USER: &str = "mysql";
 
-/// The prepared directory for servers of this kind, made now if this machine has none that fits.
-pub(crate) async fn prepared(run: &Arc<Run>, profile: Profile) -> Result<PathBuf> {
+/// Copies the prepared directory for servers of this kind to each of these folders. It is made first if this
+/// machine has none that fits.
+pub(crate) async fn copy(run: &Arc<Run>, profile: Profile, folders: &[PathBuf]) -> Result<()> {
     let key = key(profile).await?;
     let ready = lab_folder().join(format!("template-{profile}-{key:016x}"));
     let guard = lab_folder().join(format!("template-{profile}.lock"));
-    // Labs that start side by side wait here for the one that makes it.
-    let _lock =
-        wait_until("the turn to prepare the database", MAKE, None, async || match lock(&guard) {
-            Some(lock) => Look::Done(lock),
-            None => Look::NotYet("another lab prepares it".into()),
-        })
-        .await?;
-    if !ready.exists() {
-        remove_outdated(profile);
-        make(run, profile, &ready).await?;
+    loop {
+        // Another build of the lab, with another recipe, removes nothing that is being copied.
+        let shared = turn(|| share(&guard)).await?;
+        if ready.exists() {
+            for folder in folders {
+                let (from, to) = (ready.as_os_str(), folder.as_os_str());
+                run_tool("cp", &["-a".as_ref(), "--reflink=auto".as_ref(), from, to], b"").await?;
+            }
+            return Ok(());
+        }
+        drop(shared);
+        // Labs that start side by side wait here for the one that makes it.
+        let _alone = turn(|| lock(&guard)).await?;
+        if !ready.exists() {
+            remove_outdated(profile);
+            make(run, profile, &ready).await?;
+        }
     }
-    Ok(ready)
+}
+
+async fn turn<T>(take: impl Fn() -> Option<T>) -> Result<T> {
+    wait_until("the turn for the prepared database", MAKE, None, async || match take() {
+        Some(lock) => Look::Done(lock),
+        None => Look::NotYet("another lab has it".into()),
+    })
+    .await
 }
 
 async fn make(run: &Arc<Run>, profile: Profile, ready: &Path) -> Result<()> {

@@ -176,7 +176,7 @@ async fn restore(stage: &Stage, last: &Node, others: [&Node; 2]) -> Result<()> {
         }
     })
     .await?;
-    last.hold("SET GLOBAL wsrep_provider_options = 'pc.bootstrap=YES'").await?;
+    last.provider_option("pc.bootstrap", "ON").await?;
     last.ready(RECOVERY).await?;
     for node in others {
         node.launch(false)?;

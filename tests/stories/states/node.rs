@@ -146,7 +146,7 @@ async fn a_cluster_that_stands_still_for_a_slow_node_is_waited_for() -> Story {
     let pair = Pair::set().await?;
     let first = pair.moved(1).await?;
     let slow = pair.others(first)[1];
-    slow.hold("SET GLOBAL wsrep_provider_options = 'gcs.fc_limit=1'").await?;
+    slow.provider_option("gcs.fc_limit", "1").await?;
     let disk = slow.slow_disk(Duration::from_secs(2)).await?;
     // Longer than a silent primary is waited for.
     pair.stands_still(first, Duration::from_secs(6)).await?;
