@@ -1,10 +1,12 @@
 //! How a writer puts its statements on the wire.
 
 use mysql_async::prelude::{Protocol, Queryable};
-use mysql_async::{Conn, Error, QueryResult, Row};
+use mysql_async::{Conn, Error, OptsBuilder, QueryResult, Row};
 
 use super::effect::{Effect, alone, transaction};
 use super::writer::Shared;
+use crate::error::Result;
+use crate::galera::Profile;
 
 /// How a writer puts its statements on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +51,14 @@ impl Pattern {
         match self {
             Self::Batch { .. } => &AS_ICINGA,
             _ => &AS_ICINGA[..3],
+        }
+    }
+
+    /// `account`, so that what it writes is committed on any server.
+    pub(super) fn account(self, account: OptsBuilder) -> Result<OptsBuilder> {
+        match self {
+            Self::Autocommit | Self::PreparedAutocommit => Ok(Profile::chosen()?.client(account)),
+            Self::Batch { .. } | Self::Single { .. } | Self::Prepared { .. } => Ok(account),
         }
     }
 

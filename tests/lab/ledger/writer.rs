@@ -31,7 +31,8 @@ impl Writer {
         account: OptsBuilder,
         log: PathBuf,
     ) -> Result<Self> {
-        let mut conn = sql::connect(account.client_found_rows(true)).await?;
+        let account = pattern.account(account.client_found_rows(true))?;
+        let mut conn = sql::connect(account).await?;
         for statement in pattern.opening() {
             conn.query_drop(*statement).await.context(|| (*statement).to_owned())?;
         }

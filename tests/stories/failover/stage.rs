@@ -60,6 +60,7 @@ impl Stage {
 
     /// A client of another kind.
     pub(crate) async fn client_as(&self, account: OptsBuilder) -> Result<Client> {
+        let account = self.lab.galera.profile().client(account);
         Client::connect(account, self.log()).await
     }
 

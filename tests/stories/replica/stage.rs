@@ -8,6 +8,7 @@ use lab::proxy::Proxy;
 use lab::wait::{Look, wait_until};
 use lab::whole::Builder;
 use lab::{Lab, LabError, Result, sql};
+use mysql_async::OptsBuilder;
 
 use super::reader::Reader;
 
@@ -46,12 +47,17 @@ impl Stage {
 
     /// A client of the read listener.
     pub(crate) async fn reader(&self) -> Result<Reader> {
-        Reader::connect(self.proxy().replica_account(), self.log()).await
+        self.client(self.proxy().replica_account()).await
     }
 
     /// A client that may write.
     pub(crate) async fn writer(&self) -> Result<Reader> {
-        Reader::connect(self.proxy().tcp_account(), self.log()).await
+        self.client(self.proxy().tcp_account()).await
+    }
+
+    async fn client(&self, account: OptsBuilder) -> Result<Reader> {
+        let account = self.lab.galera.profile().client(account);
+        Reader::connect(account, self.log()).await
     }
 
     /// The node that is written to.
