@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use lab::galera::Profile;
 use lab::{Lab, Result};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -13,6 +14,7 @@ mod clean;
 mod demo;
 mod latency;
 mod progress;
+mod servers;
 mod traffic;
 mod up;
 
@@ -41,6 +43,8 @@ enum Command {
     Up(up::Up),
     /// Show a minute of Icinga writing through the proxy, kill the primary, and check that nothing was lost
     Demo(demo::Demo),
+    /// List the kinds of servers that --server takes
+    Servers,
     /// End processes and remove data that crashed labs left behind; living labs are not touched
     Clean,
 }
@@ -53,6 +57,7 @@ impl Cli {
             match self.command {
                 Command::Up(up) => up.execute().await,
                 Command::Demo(demo) => demo.execute().await,
+                Command::Servers => Ok(servers::execute()),
                 Command::Clean => Ok(clean::execute()),
             }
         };
@@ -85,6 +90,9 @@ struct Size {
     /// Seconds between two checks of a host or service
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..), value_name = "SECONDS")]
     interval: u64,
+    /// What kind of servers the nodes are: see `lab servers`
+    #[arg(long, env = Profile::VARIABLE, default_value_t)]
+    server: Profile,
     /// Let Icinga reach the proxy by a socket of this lab, not by MariaDB's default one, which only one
     /// lab at a time can have
     #[arg(long)]
@@ -95,9 +103,8 @@ impl Size {
     /// A lab of this size, with a proxy and Icinga if wanted, told of as it comes up.
     async fn start(&self, proxy: bool, icinga: bool) -> Result<Lab> {
         let progress = Progress::new();
-        let mut builder = Lab::builder().nodes(self.nodes).on_step(move |name, step| {
-            progress.show(name, step);
-        });
+        let mut builder = Lab::builder().server(self.server).nodes(self.nodes);
+        builder = builder.on_step(move |name, step| progress.show(name, step));
         if proxy {
             builder = builder.proxy();
             if !self.private_socket {
