@@ -96,7 +96,7 @@ impl Way {
 /// Lets a client play directly and through the proxy, by each way, and compares.
 async fn plays(play: impl AsyncFn(Place) -> Result<String>) -> Result<()> {
     let run = Arc::new(Run::begin()?);
-    let server = Plain::start(&run, &["--max-allowed-packet=64M"]).await?;
+    let server = Plain::start(&run, &["--max-allowed-packet=64M", ENGLISH]).await?;
     let spec = ProxySpec::single(&[server.address()]).set("users", users());
     let proxy = Proxy::start_single(&run, &server, &spec).await?;
     let infile = run.data("rows.tsv");
@@ -287,6 +287,9 @@ fn users() -> Value {
     };
     Value::Array(vec![user("icinga", "icinga"), user("reader", "reader-password")])
 }
+
+/// Texts are compared to the byte, and what the proxy refuses by itself is said in English.
+const ENGLISH: &str = "--lc-messages=en_US";
 
 /// A right on a database that does not exist makes the server say so, and not refuse access.
 const EMPTY: &str = "DROP DATABASE IF EXISTS story; CREATE DATABASE story CHARACTER SET utf8mb4;
