@@ -1,10 +1,10 @@
 # What a newcomer types. `make` alone lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo lab test bench oracle clean-lab
+.PHONY: help demo lab test matrix test-matrix-quick bench oracle clean-lab
 
 help: ## List the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 demo: ## A real Galera cluster, Consul, the proxy and Icinga, for a minute, with a verdict
 	@tests/install.sh lab
@@ -26,6 +26,19 @@ test: ## Everything: format, lints, unit, property and story tests against real 
 # With the binary that the stories run, which cargo test alone does not build.
 	cargo build --workspace --all-targets --locked
 	cargo test --workspace --locked --no-fail-fast
+
+matrix: ## All stories on every kind of server, one after the other: hours
+	@tests/install.sh lab trixie clients
+	@tests/matrix.sh
+
+# Those on which all of these stories pass. timestamp and autocommit0 follow when the proxy can serve them.
+QUICK_SERVERS = binlog strict 11.8
+QUICK_STORIES = failover::session failover::doubt failover::writers \
+    icinga::icinga_writes_its_whole_history
+
+test-matrix-quick: ## A few stories on the kinds of server that differ most: minutes
+	@tests/install.sh lab trixie
+	@tests/matrix.sh $(QUICK_SERVERS:%=-s %) $(QUICK_STORIES)
 
 bench: ## Latency, throughput, memory and failover beside a direct connection, HAProxy and nginx
 	@tests/install.sh lab bench

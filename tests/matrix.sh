@@ -23,9 +23,11 @@ main() {
     shift $((OPTIND - 1))
 
     cd "$root"
-    cargo build --quiet --locked -p ido-proxy -p ido-proxy-tests --bins --tests
-    [ -n "$servers" ] || servers=$(cargo run --quiet --locked -p ido-proxy-tests --bin lab -- servers |
-        cut -d' ' -f1)
+    # As `make test` builds, so that nothing is built twice.
+    cargo build --quiet --locked --workspace --all-targets
+    if [ -z "$servers" ]; then
+        servers=$("${CARGO_TARGET_DIR:-target}/debug/lab" servers | cut -d' ' -f1)
+    fi
     failed=0
     for server in $servers; do
         tell "$server" "$@" || failed=1
@@ -37,7 +39,7 @@ main() {
 tell() {
     server=$1 log=$root/.lab/matrix-$1.log begun=$(date +%s) code=0
     shift
-    IDO_PROXY_LAB_SERVER=$server cargo test --locked -p ido-proxy-tests --test stories -- "$@" \
+    IDO_PROXY_LAB_SERVER=$server cargo test --locked --workspace --test stories -- "$@" \
         >"$log" 2>&1 || code=$?
     took=$(($(date +%s) - begun))
     verdict=$(sed -n 's/^test result: [a-zA-Z]*\. \([0-9]* passed; [0-9]* failed\).*/\1/p' "$log")
