@@ -116,7 +116,10 @@ impl Node {
     /// # Errors
     /// When that takes longer than `deadline`, or the process ends.
     pub async fn commits(&self, deadline: Duration) -> Result<Thread> {
-        let commits = |thread: &Thread| thread.state == "Waiting for certification";
+        // With a binary log the state is that of the whole COMMIT, whatever it waits for.
+        let commits = |thread: &Thread| {
+            matches!(thread.state.as_str(), "Waiting for certification" | "Commit")
+        };
         self.thread(&format!("{} committing", self.name()), deadline, commits).await
     }
 
