@@ -114,13 +114,16 @@ pub async fn replies(conn: &mut Conn, script: &str, deadline: Duration) -> Resul
         loop {
             replies.push(Reply { affected: result.affected_rows(), id: result.last_insert_id() });
             if result.is_empty() {
-                return Ok::<_, mysql_async::Error>(replies);
+                break;
             }
             result.collect::<Row>().await?;
             if result.columns().is_none() {
-                return Ok(replies);
+                break;
             }
         }
+        // An error that came in place of the next reply is told only now.
+        result.drop_result().await?;
+        Ok::<_, mysql_async::Error>(replies)
     };
     match tokio::time::timeout(deadline, work).await {
         Ok(replies) => replies.context(|| what),
