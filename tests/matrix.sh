@@ -23,7 +23,7 @@ main() {
     shift $((OPTIND - 1))
 
     cd "$root"
-    # As `make test` builds, so that nothing is built twice.
+    # Nothing is built twice where `make test` has built the same.
     cargo build --quiet --locked --workspace --all-targets
     if [ -z "$servers" ]; then
         servers=$("${CARGO_TARGET_DIR:-target}/debug/lab" servers | cut -d' ' -f1)

@@ -90,7 +90,7 @@ struct Size {
     /// Seconds between two checks of a host or service
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..), value_name = "SECONDS")]
     interval: u64,
-    /// What kind of servers the nodes are: see `lab servers`
+    /// Kind of servers: see `lab servers`
     #[arg(long, env = Profile::VARIABLE, default_value_t)]
     server: Profile,
     /// Let Icinga reach the proxy by a socket of this lab, not by MariaDB's default one, which only one

@@ -23,7 +23,7 @@ use crate::wait::{Look, wait_until};
 pub struct GaleraSpec {
     /// How many nodes: 1..=5.
     pub nodes: u8,
-    /// What kind of servers they are; [`Profile::chosen`] unless given.
+    /// Kind of all servers; [`Profile::chosen`] unless given.
     pub server: Option<Profile>,
     /// More arguments for every mariadbd, such as `--max-allowed-packet=64M`.
     pub arguments: Vec<String>,
@@ -79,7 +79,7 @@ impl Galera {
         Ok(cluster)
     }
 
-    /// What kind of servers they are.
+    /// Kind of all its servers.
     pub fn profile(&self) -> Profile {
         self.profile
     }

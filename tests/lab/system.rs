@@ -1,9 +1,8 @@
-//! Whose programs run: this machine's own, or those of a Debian 13 beside it.
+//! Programs of this machine, and of a Debian 13 beside it.
 //!
-//! The other system lies in `.lab/trixie` (`tests/install.sh trixie`) and is entered by chroot. Network and
-//! process ids are shared. What it needs of this machine is mounted in a mount namespace that belongs to
-//! the one program and ends with it: nothing is left to unmount, and no removal of a folder can walk
-//! through a mount.
+//! Debian 13 lies in `.lab/trixie` (`tests/install.sh trixie`) and is entered by chroot. Network and process
+//! ids are shared. Each program has a mount namespace of its own, which ends with it. Nothing is left to
+//! unmount, and no removal of a folder can walk through a mount.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -43,8 +42,8 @@ impl System {
             .ok_or_else(|| LabError::Missing { program: program.display().to_string() })
     }
 
-    /// A command that becomes `program` there without another process. What is added to it are arguments of
-    /// the program.
+    /// A command that becomes `program` there without another process. Arguments added to it are the
+    /// program's.
     ///
     /// # Errors
     /// As [`System::found`], and where the other system is asked for without root.
@@ -60,7 +59,7 @@ impl System {
         Ok(command)
     }
 
-    /// What its mariadbd says of itself.
+    /// Version of its mariadbd.
     ///
     /// # Errors
     /// When it is not installed.
@@ -75,7 +74,7 @@ impl System {
         }
     }
 
-    /// Where its files are, if they are not this machine's.
+    /// Folder of its files, if it is not this machine.
     fn root(self) -> Option<PathBuf> {
         match self {
             Self::Host => None,

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use lab::galera::Profile;
 
-/// Lists the kinds of servers, one a line: its name, and what is particular about it.
+/// Lists the kinds of servers, one a line: name and particularities.
 pub(super) fn execute() -> ExitCode {
     for profile in Profile::ALL {
         println!("{:12} {}", profile.name(), profile.about());

@@ -31,7 +31,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// A node that does not run yet. Its data directory is still to be copied.
+    /// A node that does not run yet. The data directory is still to be copied.
     pub(super) fn new(run: &Arc<Run>, index: u8, spec: &GaleraSpec, profile: Profile) -> Self {
         let folder = run.data(&format!("node{index}"));
         let program = server(format!("node{index}"), &folder, profile)
@@ -43,7 +43,7 @@ impl Node {
         Self { index, profile, run: Arc::clone(run), folder, part }
     }
 
-    /// Its data directory.
+    /// Data directory.
     pub(super) fn folder(&self) -> &Path {
         &self.folder
     }

@@ -1,6 +1,6 @@
 //! Servers as people have them: which MariaDB, and with which settings.
 //!
-//! Stories run on the profile that the environment names ([`Profile::VARIABLE`]), or on the first one.
+//! Stories run on the profile named by the environment ([`Profile::VARIABLE`]), or on the first one.
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,13 +16,13 @@ pub enum Profile {
     /// MariaDB 10.11 of Debian 12, set as Galera's documentation has it.
     #[default]
     Debian12,
-    /// The same with a binary log and Galera's transaction ids in it: whoever feeds a replica has this.
+    /// 10.11 with a binary log and Galera's transaction ids in it, as replicas need it.
     Binlog,
-    /// The same with the stricter choice wherever InnoDB offers one, and errors told in German.
+    /// 10.11 with the stricter choice wherever InnoDB offers one, and errors told in German.
     Strict,
-    /// The same where nobody may set the time of a session.
+    /// 10.11 where nobody may set the time of a session.
     Timestamp,
-    /// The same where a statement commits by itself only for whoever asks for that.
+    /// 10.11 with `autocommit=0`: a statement commits by itself only for clients that ask for it.
     Autocommit0,
     /// MariaDB 11.8 of Debian 13.
     Debian13,
@@ -53,7 +53,7 @@ impl Profile {
         }
     }
 
-    /// Its name, as the environment has it.
+    /// Name, as the environment has it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Debian12 => "10.11",
@@ -65,7 +65,7 @@ impl Profile {
         }
     }
 
-    /// What is particular about it, in a line.
+    /// Particularities, in a line.
     pub fn about(self) -> &'static str {
         match self {
             Self::Debian12 => "MariaDB 10.11 of Debian 12",
@@ -97,7 +97,7 @@ impl Profile {
         }
     }
 
-    /// Whose mariadbd it is.
+    /// System that mariadbd is taken from.
     pub(crate) fn system(self) -> System {
         match self {
             Self::Debian13 => System::Trixie,
@@ -105,7 +105,7 @@ impl Profile {
         }
     }
 
-    /// What a server of this kind is told more than every server of the lab.
+    /// Arguments beside those of every server of the lab.
     pub(crate) fn arguments(self) -> &'static [&'static str] {
         match self {
             Self::Debian12 | Self::Debian13 => &[],
@@ -116,10 +116,10 @@ impl Profile {
         }
     }
 
-    /// What node `index` of a cluster is told besides.
+    /// Arguments of node `index` of a cluster beside those.
     pub(crate) fn node_arguments(self, index: u8) -> Vec<String> {
         match self {
-            // What a node writes for itself alone is in a domain of its own, and never in Galera's.
+            // A node's own writes, not replicated, are in a domain of their own, never in Galera's.
             Self::Binlog => vec![
                 "--wsrep-gtid-mode=ON".into(),
                 format!("--wsrep-gtid-domain-id={GALERA_DOMAIN}"),
@@ -148,7 +148,7 @@ impl FromStr for Profile {
     }
 }
 
-/// One server id for the whole cluster: it is part of an id that has to be the same on every node.
+/// One server id for the whole cluster: ids of transactions contain it, and are equal on every node.
 const BINLOG: [&str; 3] = ["--log-bin=binlog", "--log-slave-updates=ON", "--server-id=11"];
 
 const STRICT: [&str; 4] = [
