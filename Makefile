@@ -26,20 +26,22 @@ test: ## Everything: format, lints, unit, property and story tests against real 
 # With the binary that the stories run, which cargo test alone does not build.
 	cargo build --workspace --all-targets --locked
 	cargo test --workspace --locked --no-fail-fast
+	@tests/matrix.sh $(QUICK)
 
 matrix: ## All stories on every kind of server, one after the other: hours
 	@tests/install.sh lab trixie clients
 	@tests/matrix.sh
 
-# Kinds of server on which all of these stories pass. binlog, timestamp and autocommit0 follow when the proxy
+# Kinds of server, for make test too, on which all of these stories pass. binlog, timestamp and autocommit0 follow when the proxy
 # can serve them.
 QUICK_SERVERS = strict 11.8
 QUICK_STORIES = failover::session failover::writers failover::doubt::a_commit_whose_reply_was_lost \
     icinga::icinga_writes_its_whole_history
+QUICK = $(QUICK_SERVERS:%=-s %) $(QUICK_STORIES)
 
 test-matrix-quick: ## A few stories on the kinds of server that differ most: minutes
 	@tests/install.sh lab trixie
-	@tests/matrix.sh $(QUICK_SERVERS:%=-s %) $(QUICK_STORIES)
+	@tests/matrix.sh $(QUICK)
 
 bench: ## Latency, throughput, memory and failover beside a direct connection, HAProxy and nginx
 	@tests/install.sh lab bench
