@@ -72,7 +72,7 @@ impl Proposer {
             let _ = conn.disconnect().await;
         }
         loop {
-            match timeout(PATIENCE, connect(node, &self.monitor)).await {
+            match timeout(PATIENCE, self.open(node)).await {
                 Ok(Ok(conn)) => {
                     self.lock().insert(node, conn);
                     return;
@@ -93,8 +93,15 @@ impl Proposer {
     ) -> Result<Conn, Error> {
         match kept {
             Some((at, conn)) if at == node => Ok(conn),
-            _ => connect(node, &self.monitor).await,
+            _ => self.open(node).await,
         }
+    }
+
+    /// A new connection to `node`, whose statements commit by themselves whatever the server's default is.
+    async fn open(&self, node: NodeAddr) -> Result<Conn, Error> {
+        let mut conn = connect(node, &self.monitor).await?;
+        conn.query_drop("SET autocommit=1").await?;
+        Ok(conn)
     }
 
     async fn ask(&self, proposal: &Proposal) -> Result<Reading, Error> {
@@ -106,7 +113,7 @@ impl Proposer {
                 answered => return answered,
             }
         }
-        self.ask_on(connect(proposal.node, &self.monitor).await?, proposal).await
+        self.ask_on(self.open(proposal.node).await?, proposal).await
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<NodeAddr, Conn>> {

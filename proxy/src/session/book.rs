@@ -212,6 +212,11 @@ impl Book {
         }
     }
 
+    /// Whether the session's time can be set (not with `secure_timestamp`).
+    pub(crate) fn sets_timestamp(&self) -> bool {
+        !self.readings.contains(b"timestamp")
+    }
+
     /// A server refuses to have this variable set: it is a reading, and no setting.
     pub(crate) fn forget_variable(&mut self, name: &[u8]) {
         self.readings.insert(name);

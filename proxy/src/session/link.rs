@@ -287,6 +287,7 @@ impl Link {
             schema,
             galera,
             ghost,
+            status: Some(status),
             reports: self.reports.clone(),
             behind: false,
             may_lag: false,

@@ -33,6 +33,7 @@ use ido_proxy_protocol::command::{Command, CommandStep, CommandStream};
 use ido_proxy_protocol::err::ErrPacket;
 use ido_proxy_protocol::error_code::ACTIVE_TRANSACTION;
 use ido_proxy_protocol::packet::{self, HEADER_LEN, Header};
+use ido_proxy_protocol::status::StatusFlags;
 
 use self::edits::Edits;
 use self::exchange::{Exchange, NUMBERED, translate};
@@ -98,6 +99,8 @@ pub(crate) struct LinkFacts {
     pub(crate) galera: bool,
     /// The thread of the link before, if that was to the same node.
     pub(crate) ghost: Option<u32>,
+    /// The flags of its welcome.
+    pub(crate) status: Option<StatusFlags>,
     /// What it reports to a client that asks for nothing else.
     pub(crate) reports: Option<Arc<Reports>>,
     /// It may not have applied yet what other nodes have committed, and said so to a client.
@@ -240,6 +243,10 @@ impl Machine {
         let tracks = facts.capabilities.contains(Capabilities::SESSION_TRACK);
         self.carried.book.meet(&facts.version, tracks);
         self.carried.book.meet_reports(facts.reports.clone());
+        if let Some(status) = facts.status.filter(|_| !self.met) {
+            // The server's own default of autocommit and sql_mode.
+            self.carried.book.learn_status(status);
+        }
         // A command that is at the door brings the way back with it.
         if self.is_idle() && self.commands.is_idle() && self.carried.has_journal() {
             let mut exchange = Exchange::restoring(&mut self.carried);

@@ -63,9 +63,13 @@ impl OwedIds {
 
     /// Whether the message of an error 1062 names an id that is owed, or was until a moment ago: the row
     /// that is in the way may be that of another session, put there again. The entry is what stands between
-    /// the first two quotes, and an id is the whole of it.
+    /// the first two quotes, and an id is the whole of it. Ids are those of the primary key.
     pub(super) fn is_named_in(&self, message: &[u8]) -> bool {
-        let entry = message.split(|byte| *byte == b'\'').nth(1);
+        let mut quoted = message.split(|byte| *byte == b'\'').skip(1).step_by(2);
+        let (entry, key) = (quoted.next(), quoted.next());
+        if key.is_some_and(|key| key != b"PRIMARY" && !key.ends_with(b".PRIMARY")) {
+            return false;
+        }
         let entry = entry.and_then(|entry| str::from_utf8(entry).ok());
         let Some(id) = entry.and_then(|entry| entry.parse::<u64>().ok()) else { return false };
         let mut all = self.lock();

@@ -426,10 +426,21 @@ fn autocommit_set_to(statement: &Statement<'_>) -> Option<bool> {
         return None;
     }
     let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
-    let mut words = statement.sql.split(|byte| !is_word(byte)).filter(|word| !word.is_empty());
-    words.find(|word| word.eq_ignore_ascii_case(b"autocommit"))?;
-    let value = words.next()?.to_ascii_lowercase();
+    let sql = statement.sql;
+    let mut words = sql.split(|byte| !is_word(byte)).filter(|word| !word.is_empty());
+    let name = words.find(|word| word.eq_ignore_ascii_case(b"autocommit"))?;
+    let value = words.next()?;
+    // An expression may be anything.
+    let place = |word: &[u8]| word.as_ptr() as usize - sql.as_ptr() as usize;
+    let between = sql.get(place(name) + name.len()..place(value))?;
+    let behind = sql.get(place(value) + value.len()..)?.trim_ascii_start();
+    let quotes =
+        |byte: &u8| matches!(byte, b'=' | b':' | b'`' | b'\'' | b'"') || byte.is_ascii_whitespace();
+    let plain =
+        between.iter().all(quotes) && matches!(behind.first(), None | Some(b',' | b'\'' | b'"'));
+    let value = value.to_ascii_lowercase();
     match &value[..] {
+        _ if !plain => None,
         b"1" | b"on" | b"true" => Some(true),
         b"0" | b"off" | b"false" => Some(false),
         _ => None,

@@ -123,7 +123,7 @@ impl Recovery {
         let mut recovery = Self::new(Phase::Barrier, false);
         recovery.pause = true;
         // A replay that was broken off has set it.
-        recovery.push(Task::Attempt, query("SET timestamp=DEFAULT, insert_id=0"));
+        recovery.push(Task::Attempt, query(NOW));
         recovery.push(Task::Attempt, query(ROLLBACK));
         recovery
     }
@@ -178,7 +178,10 @@ impl Recovery {
             return Sending::Pause(exchange.tries);
         }
         loop {
-            if let Some(Request { task, payload }) = self.queue.pop_front() {
+            if let Some(Request { task, mut payload }) = self.queue.pop_front() {
+                if payload.get(1..) == Some(NOW) && !carried.book.sets_timestamp() {
+                    payload = query(NO_INSERT_ID);
+                }
                 let command = Command::from_byte(payload.first().copied().unwrap_or_default());
                 packet::frame(&payload, 0, out);
                 let mark = (exchange.held.len(), exchange.sequence);
@@ -391,7 +394,14 @@ impl Recovery {
             }
             Fetch::End if let Some(record) = exchange.pending(self.pending, carried) => {
                 let Self { statement, id_is_set, queue, .. } = self;
-                *statement = again(&record, *statement, id_is_set, queue, false);
+                *statement = again(
+                    &record,
+                    *statement,
+                    id_is_set,
+                    queue,
+                    false,
+                    carried.book.sets_timestamp(),
+                );
                 if *statement >= record.told.len() {
                     *statement = 0;
                     self.pending += 1;
@@ -402,7 +412,7 @@ impl Recovery {
                 // A BEGIN that moves with its session is none.
                 let empty = carried.transaction.is_clean() && self.pending == 0;
                 carried.tally.replays += u64::from(!empty);
-                self.push(Task::Must, query("SET timestamp=DEFAULT, insert_id=0"));
+                self.push(Task::Must, query(NOW));
                 self.set_multi(carried.book.multi());
                 self.phase = Phase::Over;
                 return Sending::Nothing;
@@ -413,8 +423,9 @@ impl Recovery {
         };
         match record.command {
             Command::Query => {
-                self.statement =
-                    again(&record, self.statement, &mut self.id_is_set, &mut self.queue, true);
+                let Self { statement, id_is_set, queue, .. } = self;
+                let timed = carried.book.sets_timestamp();
+                *statement = again(&record, *statement, id_is_set, queue, true, timed);
                 let next = self.statement;
                 if next < record.told.len() {
                     return Sending::Nothing;
@@ -425,7 +436,11 @@ impl Recovery {
                 // 0 is none.
                 let id = record.told.first().and_then(|told| told.id()).unwrap_or_default();
                 self.id_is_set = id != 0;
-                let set = format!("SET timestamp={}, insert_id={id}", seconds(record.at));
+                let time = match carried.book.sets_timestamp() {
+                    true => format!("timestamp={}, ", seconds(record.at)),
+                    false => String::new(),
+                };
+                let set = format!("SET {time}insert_id={id}");
                 let byte = command.byte().unwrap_or_default();
                 let mut payload = [&[byte], record.payload].concat();
                 let expected = record.told.iter().copied().map(Some).collect();
@@ -448,8 +463,14 @@ fn again(
     id_is_set: &mut bool,
     queue: &mut VecDeque<Request>,
     known: bool,
+    sets_timestamp: bool,
 ) -> usize {
-    let mut payload = query(format!("SET timestamp={}", seconds(record.at)));
+    let time = if sets_timestamp {
+        format!("SET timestamp={}", seconds(record.at))
+    } else {
+        "DO 0".into()
+    };
+    let mut payload = query(time);
     let mut expected = vec![None];
     let whole = [(0, record.payload.len() as u32)];
     let bounds = if record.bounds.is_empty() { &whole[..] } else { &record.bounds };
@@ -513,6 +534,11 @@ fn seconds(micros: u64) -> String {
 ///
 /// Source: MariaDB documentation, "Galera Cluster System Variables" (`wsrep_sync_wait`).
 const CAUSALLY: &str = "SET STATEMENT wsrep_sync_wait=15 FOR ";
+
+/// Ends what a replay has set: its time, and an id.
+const NOW: &[u8] = b"SET timestamp=DEFAULT, insert_id=0";
+/// The same where the time cannot be set.
+const NO_INSERT_ID: &[u8] = b"SET insert_id=0";
 
 /// Bytes of a request from which on the next statement goes into another one.
 const GOOD_SIZE: usize = LONG;

@@ -2,7 +2,9 @@
 
 use ido_proxy_protocol::Violation;
 use ido_proxy_protocol::err::ErrPacket;
-use ido_proxy_protocol::error_code::{DEADLOCK, INCORRECT_VARIABLE_SCOPE};
+use ido_proxy_protocol::error_code::{
+    DEADLOCK, INCORRECT_VARIABLE_SCOPE, OPTION_PREVENTS_STATEMENT,
+};
 use ido_proxy_protocol::ok::OkPacket;
 use ido_proxy_protocol::packet::{self, HEADER_LEN};
 use ido_proxy_protocol::prepare::PrepareOk;
@@ -202,6 +204,13 @@ impl Replies<'_> {
             _ => Told::Other,
         };
         match (wanted, got) {
+            (None, Told::Error { code: OPTION_PREVENTS_STATEMENT })
+                if self.carried.book.sets_timestamp() =>
+            {
+                // With `secure_timestamp`, a replay has the time of its own.
+                self.carried.book.forget_variable(b"timestamp");
+                self.again(Recovery::in_doubt_or_not(self.carried), ErrPacket::decode(payload)?);
+            }
             (Some(wanted), got) if wanted == got => {}
             (None, Told::Ok { .. }) => {}
             (_, Told::Error { .. }) => self.replay_failed(ErrPacket::decode(payload)?, known),
@@ -307,6 +316,10 @@ impl Replies<'_> {
         if fault.doubts_node() {
             self.lost = Some(error);
             return;
+        }
+        if error.code == OPTION_PREVENTS_STATEMENT && self.carried.book.sets_timestamp() {
+            self.carried.book.forget_variable(b"timestamp");
+            return self.again(Recovery::in_doubt_or_not(self.carried), error);
         }
         if fault == Fault::Conflict {
             // Between two statements of a replay: something else was committed meanwhile, maybe the
