@@ -1,7 +1,7 @@
 # What a newcomer types. `make` alone lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo lab test matrix test-matrix-quick bench oracle clean-lab
+.PHONY: help demo lab check unit story test matrix test-matrix-quick bench oracle clean-lab
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -19,9 +19,27 @@ lab: ## The same servers, until Ctrl-C
 # Stories wait for Galera most of their time: four at once keep two cores busy, and take 2 GB.
 export RUST_TEST_THREADS ?= 4
 
+check: ## Before each commit: format, style, lints, unit tests. No servers, nothing to install; 3 minutes when warm
+	cargo fmt --all --check
+	@tests/style.sh
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	@$(MAKE) --no-print-directory unit
+
+# All tests but the stories. A new file in `[[test]]` of a Cargo.toml is to be named here.
+unit: ## Unit, property and model tests of all crates
+	cargo test --workspace --locked --no-fail-fast --lib --bins --test captures --test fence_model
+
+story: ## Some stories on real servers, by a part of their path: make story NAME=failover::doubt
+	@test -n "$(NAME)" || { echo 'which? make story NAME=failover::doubt' >&2; exit 2; }
+	@tests/install.sh lab
+# The binary that stories run, which cargo test alone does not build.
+	cargo build --locked -p ido-proxy
+	cargo test --locked -p ido-proxy-tests --test stories -- $(NAME)
+
 test: ## Everything: format, lints, unit, property and story tests against real servers
 	@tests/install.sh all
 	cargo fmt --all --check
+	@tests/style.sh
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 # With the binary that the stories run, which cargo test alone does not build.
 	cargo build --workspace --all-targets --locked

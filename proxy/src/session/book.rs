@@ -16,7 +16,7 @@ use ido_proxy_protocol::status::StatusFlags;
 
 use super::diagnostics::Diagnostics;
 use super::reason::{Reason, Reasons};
-use super::reports::Reports;
+use super::reports::{self, Reports};
 
 /// The state of one session.
 #[derive(Debug)]
@@ -87,6 +87,8 @@ pub(crate) struct Setup {
     pub(crate) schema: Option<Vec<u8>>,
     /// `SET TRANSACTION …`, for the next transaction alone.
     characteristics: Vec<u8>,
+    /// The role, once it was set; empty: none.
+    role: Option<Vec<u8>>,
 }
 
 /// A prepared statement.
@@ -191,7 +193,25 @@ impl Book {
         }
     }
 
+    /// Takes in the answer to what no report tells: the collation, and the role.
+    pub(crate) fn learn_untold(&mut self, packets: &[u8]) {
+        let Some([collation, role]) =
+            reports::row(packets, 2).and_then(|row| <[_; 2]>::try_from(row).ok())
+        else {
+            return;
+        };
+        let setup = self.now.setup_mut();
+        if let Some(collation) = collation {
+            setup.variables.insert(b"collation_connection".to_vec(), collation.to_vec());
+        }
+        setup.role = Some(role.unwrap_or_default().to_vec());
+    }
+
     fn learn_variable(&mut self, name: &[u8], value: &[u8]) {
+        if name == b"character_set_connection" {
+            // Its default collation, unless another one is told or asked for.
+            self.now.setup_mut().variables.remove(&b"collation_connection"[..]);
+        }
         if name.starts_with(b"session_track_") && self.shows_reports {
             return;
         }
@@ -514,6 +534,22 @@ impl Deref for State {
 }
 
 impl Setup {
+    /// The other name of a variable, between versions of the server.
+    pub(crate) fn alias(name: &[u8]) -> Option<Vec<u8>> {
+        match name {
+            b"tx_isolation" => Some(b"transaction_isolation".to_vec()),
+            b"tx_read_only" => Some(b"transaction_read_only".to_vec()),
+            b"transaction_isolation" => Some(b"tx_isolation".to_vec()),
+            b"transaction_read_only" => Some(b"tx_read_only".to_vec()),
+            _ => None,
+        }
+    }
+
+    /// The value of a variable that was set.
+    pub(crate) fn value(&self, name: &[u8]) -> Option<&[u8]> {
+        self.variables.get(name).map(Vec::as_slice)
+    }
+
     /// Whether statements bring a link into this state that is in the state `now`. What was never set before has no
     /// value to be set to: that of the login is known to the server alone.
     pub(crate) fn can_follow(&self, now: &Self) -> bool {
@@ -558,11 +594,32 @@ impl Setup {
         })
     }
 
+    /// The statement that sets the role, if it was ever set.
+    pub(crate) fn set_role(&self) -> Option<Vec<u8>> {
+        let role = self.role.as_ref()?;
+        if role.is_empty() {
+            return Some(b"SET ROLE NONE".to_vec());
+        }
+        let mut sql = b"SET ROLE `".to_vec();
+        role.iter().for_each(|byte| {
+            sql.extend(std::iter::repeat_n(*byte, 1 + usize::from(*byte == b'`')))
+        });
+        sql.push(b'`');
+        Some(sql)
+    }
+
     /// What was set for the next transaction alone.
     pub(crate) fn set_characteristics(&self) -> impl Iterator<Item = &[u8]> {
         let sql = self.characteristics.split(|&byte| byte == b';');
         sql.filter(|sql| !sql.trim_ascii().is_empty())
     }
+}
+
+/// The statement that sets one variable.
+pub(crate) fn assignment(name: &[u8], value: &[u8], backslashes: bool) -> Vec<u8> {
+    let mut set = b"SET ".to_vec();
+    put_assignment(&mut set, name, value, backslashes);
+    set
 }
 
 fn put_assignment(set: &mut Vec<u8>, name: &[u8], value: &[u8], backslashes: bool) {

@@ -93,6 +93,8 @@ pub(crate) enum What {
     PutWarningsBack,
     /// Makes ROW_COUNT() what the client's last statement left.
     PutRowCountBack,
+    /// Asks for what a SET has set and no report tells: the collation, the role.
+    AskState,
     /// Lets the link report to the client as it has asked for.
     ShowReports,
     /// Reads what the client has asked for.
@@ -188,6 +190,11 @@ impl Step {
         Self::new(What::Fence)
     }
 
+    /// Asks for what a SET has set and no report tells.
+    pub(crate) fn ask_state() -> Self {
+        Self::new(What::AskState)
+    }
+
     /// Lets the link report to the client as it has asked for.
     pub(crate) fn show_reports() -> Self {
         Self::new(What::ShowReports)
@@ -229,6 +236,7 @@ impl Step {
                 | What::KeepWarnings
                 | What::PutRowCountBack
                 | What::PutWarningsBack
+                | What::AskState
                 | What::ShowReports
                 | What::AskReports
                 | What::ReportAll
@@ -397,6 +405,22 @@ fn may_change_frames(statement: &Statement<'_>) -> bool {
         || may_name(statement.sql, *b"com", b"COMPLETION_TYPE")
         || (targets.contains(SetTargets::AUTOCOMMIT) && autocommit_set_to(statement).is_none())
 }
+
+/// Whether a text sets what no report tells: a collation by SET NAMES, or a role.
+pub(crate) fn sets_untold(sql: &[u8]) -> bool {
+    let names = |name: &[u8]| sql.windows(name.len()).any(|word| word.eq_ignore_ascii_case(name));
+    let is_set = sql.get(..3).is_some_and(|word| word.eq_ignore_ascii_case(b"SET"));
+    match is_set && sql.len() < SHORT_TEXT {
+        true => names(b"COLLAT") || names(b"ROLE"),
+        false => {
+            let first = may_name(sql, *b"nam", b"SET NAMES") && may_name(sql, *b"oll", b"COLLATE");
+            first || may_name(sql, *b"rol", b"SET ROLE")
+        }
+    }
+}
+
+/// Bytes of a text that is searched byte by byte.
+const SHORT_TEXT: usize = 1024;
 
 /// Whether a text names the variables that say what is reported.
 pub(crate) fn names_reports(sql: &[u8]) -> bool {

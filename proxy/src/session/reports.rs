@@ -23,8 +23,8 @@ impl Reports {
     /// As in the packets of the reply to [`ASK`], but for the last packet.
     pub(crate) fn read(packets: &[u8]) -> Option<Self> {
         let row = row(packets, COLUMNS)?;
-        let values: [Vec<u8>; 4] =
-            row.into_iter().map(<[u8]>::to_vec).collect::<Vec<_>>().try_into().ok()?;
+        let values = row.into_iter().map(|value| value.unwrap_or_default().to_vec());
+        let values: [Vec<u8>; 4] = values.collect::<Vec<_>>().try_into().ok()?;
         let names = values[0]
             .split(|byte| *byte == b',')
             .map(|name| name.trim_ascii().to_ascii_lowercase());
@@ -68,8 +68,8 @@ impl Reports {
     }
 }
 
-/// The values of the first row of a reply with so many columns.
-fn row(mut packets: &[u8], columns: usize) -> Option<Vec<&[u8]>> {
+/// The values of the first row of a reply with so many columns; `None` is NULL.
+pub(super) fn row(mut packets: &[u8], columns: usize) -> Option<Vec<Option<&[u8]>>> {
     let mut seen = 0;
     loop {
         let (header, payload) = packet::whole(packets, MOST_PACKET).ok()??;
@@ -83,17 +83,22 @@ fn row(mut packets: &[u8], columns: usize) -> Option<Vec<&[u8]>> {
 }
 
 /// The values of a row, each shorter than 251 bytes, or than 65,536.
-fn values(mut row: &[u8], columns: usize) -> Option<Vec<&[u8]>> {
+fn values(mut row: &[u8], columns: usize) -> Option<Vec<Option<&[u8]>>> {
     let mut values = Vec::with_capacity(columns);
     while values.len() < columns {
         let (value, rest) = match *row {
+            [0xFB, ref rest @ ..] => {
+                values.push(None);
+                row = rest;
+                continue;
+            }
             [len @ ..=0xFA, ref rest @ ..] => rest.split_at_checked(len.into())?,
             [0xFC, low, high, ref rest @ ..] => {
                 rest.split_at_checked(u16::from_le_bytes([low, high]).into())?
             }
             _ => return None,
         };
-        values.push(value);
+        values.push(Some(value));
         row = rest;
     }
     Some(values)

@@ -123,3 +123,24 @@ async fn a_write_is_committed_whatever_a_commit_means() -> Story {
     assert_eq!(Vec::from_iter(stage.rows().await?.into_keys()), [1, 2, 3, 11, 12, 13]);
     stage.end().await
 }
+
+/// No report tells the collation of SET NAMES, nor the role. Without them a session that moved compares texts otherwise
+/// than before, or is denied what it was allowed.
+#[tokio::test]
+async fn a_session_keeps_its_collation_and_its_role() -> Story {
+    let stage = Stage::set().await?;
+    let roles = "CREATE ROLE story_role; GRANT story_role TO icinga@'%'";
+    stage.lab.galera.node(1).hold(roles).await?;
+    let mut client = stage.client().await?;
+    client.tell("SET NAMES utf8mb4 COLLATE utf8mb4_unicode_520_ci").await?;
+    client.tell("SET ROLE story_role").await?;
+    let mut plain = stage.client().await?;
+    plain.tell("SET NAMES utf8mb4 COLLATE utf8mb4_unicode_520_ci; SET NAMES latin1").await?;
+    let asking = "SELECT CONCAT_WS(' ', @@collation_connection, CURRENT_ROLE())";
+    let before: (String, String) = (client.value(asking).await?, plain.value(asking).await?);
+    stage.primary().await?.kill().await?;
+    let after = (client.value(asking).await?, plain.value(asking).await?);
+    assert_eq!(after, before);
+    assert_eq!(before.0, "utf8mb4_unicode_520_ci story_role");
+    stage.end().await
+}

@@ -20,7 +20,7 @@ use crate::session::carried::Carried;
 use crate::session::digest::{Delivered, Splice};
 use crate::session::journal::record::{Record, Told};
 use crate::session::plan::{
-    Doubt, PieceKind, Plan, Risk, Step, Steps, What, names_reports, reads_diagnostics,
+    Doubt, PieceKind, Plan, Risk, Step, Steps, What, names_reports, reads_diagnostics, sets_untold,
 };
 use crate::session::reason::{Reason, Reasons};
 use crate::session::reports::{self, Reports};
@@ -213,6 +213,11 @@ impl Exchange {
         let names = self.command == Command::Query
             && carried.book.reports().is_some()
             && names_reports(self.request.get(1..).unwrap_or_default());
+        if self.command == Command::Query && sets_untold(self.request.get(1..).unwrap_or_default())
+        {
+            self.as_is = false;
+            self.steps.push(Step::ask_state());
+        }
         if !names {
             return;
         }
@@ -531,6 +536,7 @@ impl Exchange {
                 // The fence may have turned out to be missing since the command was planned.
                 self.steps[at].fence_at = fence_at;
             }
+            What::AskState => out.extend_from_slice(ASK_STATE),
             What::ShowReports => {
                 let reports = carried.book.reports();
                 out.extend(reports.map_or_else(|| b"DO 0".to_vec(), Reports::statement));
@@ -904,6 +910,9 @@ impl Exchange {
 pub(super) const BEGIN: &[u8] = b"START TRANSACTION";
 const COMMIT: &[u8] = b"COMMIT AND NO CHAIN NO RELEASE";
 pub(super) const ROLLBACK: &[u8] = b"ROLLBACK AND NO CHAIN NO RELEASE";
+
+/// Source: MariaDB documentation, "CURRENT_ROLE".
+const ASK_STATE: &[u8] = b"SELECT @@collation_connection, CURRENT_ROLE()";
 
 /// How often the same error, for no conflict, refuses a COMMIT before the client hears it.
 const MOST_REFUSALS: u32 = 2;

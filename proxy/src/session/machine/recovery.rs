@@ -90,8 +90,15 @@ pub(super) enum Task {
     Must,
     /// Gives the link the variables of this state, all in one statement.
     Settings(State),
-    /// Gives it this one variable.
-    Setting(Vec<u8>),
+    /// Gives it this one variable, with this value; by another name, or as NULL, if it was tried otherwise before.
+    Setting {
+        /// Its name.
+        name: Vec<u8>,
+        /// Its value.
+        value: Vec<u8>,
+        /// The second try.
+        again: bool,
+    },
     /// Brings the link into the state in which the client's statement of this number was prepared.
     Stage(u32),
     /// Turns the guard on.
@@ -309,6 +316,9 @@ impl Recovery {
         if let Some(sql) = setup.set_variables(link.backslashes) {
             self.push(Task::Settings(setup.clone()), query(sql));
         }
+        if let Some(sql) = setup.set_role() {
+            self.push(Task::Must, query(sql));
+        }
         for sql in setup.set_characteristics() {
             self.push(Task::Must, query(sql));
         }
@@ -355,8 +365,16 @@ impl Recovery {
     /// The variables of `setup` could not be set in one statement: each is tried by itself, before anything else.
     pub(super) fn set_each(&mut self, setup: &State, backslashes: bool) {
         for (name, sql) in Vec::from_iter(setup.set_each(backslashes)).into_iter().rev() {
-            self.queue.push_front(Request { task: Task::Setting(name), payload: query(sql) });
+            let value = setup.value(&name).unwrap_or_default().to_vec();
+            let task = Task::Setting { name, value, again: false };
+            self.queue.push_front(Request { task, payload: query(sql) });
         }
+    }
+
+    /// One variable is tried in another way.
+    pub(super) fn set_otherwise(&mut self, name: Vec<u8>, value: Vec<u8>, sql: Vec<u8>) {
+        let task = Task::Setting { name, value, again: true };
+        self.queue.push_front(Request { task, payload: query(sql) });
     }
 
     /// The state for the client's statement of this number cannot be brought about: it is not prepared.

@@ -19,7 +19,9 @@ fn shown(sql: &str, scene: Scene) -> Vec<String> {
                 What::KeepWarnings => "(".to_owned(),
                 What::PutWarningsBack => ")".to_owned(),
                 What::PutRowCountBack => "=".to_owned(),
-                What::ShowReports | What::AskReports | What::ReportAll => "*".to_owned(),
+                What::AskState | What::ShowReports | What::AskReports | What::ReportAll => {
+                    "*".to_owned()
+                }
                 What::Commit => "$".to_owned(),
                 What::Fence => "#".to_owned(),
                 What::Guard(on) => format!("guard {on}"),

@@ -3,7 +3,8 @@
 use ido_proxy_protocol::Violation;
 use ido_proxy_protocol::err::ErrPacket;
 use ido_proxy_protocol::error_code::{
-    DEADLOCK, INCORRECT_VARIABLE_SCOPE, OPTION_PREVENTS_STATEMENT,
+    DEADLOCK, INCORRECT_VARIABLE_SCOPE, OPTION_PREVENTS_STATEMENT, UNKNOWN_SYSTEM_VARIABLE,
+    WRONG_TYPE_FOR_VARIABLE, WRONG_VALUE_FOR_VARIABLE,
 };
 use ido_proxy_protocol::ok::OkPacket;
 use ido_proxy_protocol::packet::{self, HEADER_LEN};
@@ -11,7 +12,7 @@ use ido_proxy_protocol::prepare::PrepareOk;
 use ido_proxy_protocol::reply::ReplyStep;
 
 use super::{Phase, Recovery, Task};
-use crate::session::book::{NO_STATEMENT, State};
+use crate::session::book::{self, NO_STATEMENT, Setup, State};
 use crate::session::digest::PayloadDigest;
 use crate::session::fence::Outcome;
 use crate::session::journal::record::Told;
@@ -45,9 +46,9 @@ impl Replies<'_> {
                     self.settings_failed(&setup, ErrPacket::decode(payload)?);
                 }
             }
-            Task::Setting(name) => {
+            Task::Setting { name, value, again } => {
                 if let ReplyStep::Err { .. } = step {
-                    self.setting_failed(&name, ErrPacket::decode(payload)?);
+                    self.setting_failed(name, value, again, ErrPacket::decode(payload)?);
                 }
             }
             Task::Stage(id) => {
@@ -302,13 +303,29 @@ impl Replies<'_> {
     }
 
     /// What nobody can set, the client has not set either: the server reports it of its own accord.
-    fn setting_failed(&mut self, name: &[u8], error: ErrPacket) {
+    fn setting_failed(&mut self, name: Vec<u8>, value: Vec<u8>, again: bool, error: ErrPacket) {
+        let backslashes = self.backslashes;
+        let otherwise = match error.code {
+            _ if again => None,
+            // Servers of another version know it by another name.
+            UNKNOWN_SYSTEM_VARIABLE => {
+                Setup::alias(&name).map(|alias| book::assignment(&alias, &value, backslashes))
+            }
+            // NULL is reported like an empty text.
+            WRONG_VALUE_FOR_VARIABLE | WRONG_TYPE_FOR_VARIABLE if value.is_empty() => {
+                Some([b"SET ", &name[..], b"=NULL"].concat())
+            }
+            _ => None,
+        };
+        if let (Some(sql), Some(recovery)) = (otherwise, &mut self.exchange.recovery) {
+            return recovery.set_otherwise(name, value, sql);
+        }
         if error.code != INCORRECT_VARIABLE_SCOPE {
             return self.task_failed(error);
         }
-        tracing::debug!(name = %String::from_utf8_lossy(name), "a variable is reported, and cannot be set");
-        self.carried.book.forget_variable(name);
-        self.exchange.state.forget_variable(name);
+        tracing::debug!(name = %String::from_utf8_lossy(&name), "the server reports this variable and refuses to set it");
+        self.carried.book.forget_variable(&name);
+        self.exchange.state.forget_variable(&name);
     }
 
     fn task_failed(&mut self, error: ErrPacket) {

@@ -40,7 +40,7 @@ impl Replies<'_> {
             }
             self.leave_out_packet();
         }
-        if let Some(What::KeepWarnings | What::AskReports) = what {
+        if let Some(What::KeepWarnings | What::AskReports | What::AskState) = what {
             self.rows_packet(step, bytes, ended);
             return Ok(());
         }
@@ -122,6 +122,7 @@ impl Replies<'_> {
                     Some(What::KeepWarnings) => {
                         self.carried.book.diagnostics().keep_warnings(&rows);
                     }
+                    Some(What::AskState) => self.carried.book.learn_untold(&rows),
                     _ => {
                         if let Some(reports) = Reports::read(&rows) {
                             self.carried.book.choose_reports(reports);
