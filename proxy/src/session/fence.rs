@@ -94,6 +94,9 @@ pub(crate) fn is_without_fence(code: u16) -> bool {
     Fault::of(&ErrPacket::new(code, *b"HY000", "")) == Fault::Missing
 }
 
+/// A value that cannot be had: error 1242 where it is needed, and nothing where it is not. Seen on MariaDB 10.11.
+const FAILS: &str = "(SELECT 1 UNION SELECT 2)";
+
 /// After how long an account that had no fence tries again.
 const TRIED_AGAIN: Duration = Duration::from_secs(10);
 
@@ -177,7 +180,7 @@ impl Fence {
             // Whether the row has the old number or the new one, this transaction made it so. Any other is an error.
             return format!(
                 "INSERT INTO {table} (session, seq) VALUES ('{name}', {next}) ON DUPLICATE KEY UPDATE \
-                 seq=IF(seq IN ({seq}, {next}), {next}, (SELECT 1 UNION SELECT 2))"
+                 seq=IF(seq IN ({seq}, {next}), {next}, {FAILS})"
             );
         }
         match seq {
@@ -186,9 +189,36 @@ impl Fence {
         }
     }
 
+    /// The statement that sets it in one text with the COMMIT. It fails, and so stops the text, where the row is not as it
+    /// was left or no transaction is open: one that Galera has aborted must not leave a fence that says it was committed.
+    pub(crate) fn checked_statement(&mut self) -> String {
+        let table = &self.pool.table;
+        let Slot { name, seq } = self.slot.get_or_insert_with(|| self.pool.take());
+        let next = *seq + 1;
+        let insert = format!(
+            "INSERT INTO {table} (session, seq) VALUES ('{name}', IF(@@in_transaction, {next}, {FAILS}))"
+        );
+        match seq {
+            0 => insert,
+            seq => format!(
+                "{insert} ON DUPLICATE KEY UPDATE seq=IF(@@in_transaction AND seq={seq}, {next}, {FAILS})"
+            ),
+        }
+    }
+
+    /// A COMMIT goes out in one text with the statement that sets it.
+    pub(crate) fn setting_and_committing(&mut self) {
+        self.in_doubt = true;
+    }
+
+    /// The text stopped in front of its COMMIT.
+    pub(crate) fn was_not_reached(&mut self) {
+        self.in_doubt = self.haunted;
+    }
+
     /// Whether it is set by an OK reply to [`Self::statement`] with so many affected rows.
     pub(crate) fn matches(&self, affected: u64) -> bool {
-        affected == 1 || self.sets_again()
+        affected >= 1 || self.sets_again()
     }
 
     /// Whether the open transaction may have set it before, and nobody else can have.

@@ -14,7 +14,7 @@
 
 use ido_proxy_protocol::status::StatusFlags;
 
-use super::plan::{PieceKind, Step};
+use super::plan::{PieceKind, Risk, Step};
 
 /// Whether the link is under `autocommit=0` where the client is in autocommit mode.
 #[derive(Debug, Default)]
@@ -67,6 +67,10 @@ impl Guard {
 /// Whether anything is done behind the first statement of a step but to end a transaction or to begin one. What
 /// that is does not matter: a read may write, in a function.
 fn goes_on(step: &Step) -> bool {
+    if step.fence_at == Some(0) && matches!(step.risk, Risk::Commit { .. }) {
+        // The fence fails outside of a transaction, and a COMMIT does nothing there.
+        return false;
+    }
     let later = step.pieces.iter().skip(1);
     step.fence_at.is_some()
         || later.into_iter().any(|piece| !matches!(piece.kind, PieceKind::Begin | PieceKind::End))

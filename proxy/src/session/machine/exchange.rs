@@ -478,7 +478,11 @@ impl Exchange {
                 self.ghost = None;
             }
         }
-        let unfenced = matches!(step.risk, Risk::Commit { .. }) && !carried.fence.is_set();
+        let commits = matches!(step.risk, Risk::Commit { .. });
+        if commits && step.fence_at.is_some() {
+            carried.fence.setting_and_committing();
+        }
+        let unfenced = commits && !carried.fence.is_set();
         if unfenced && carried.transaction.is_dirty() && !carried.fence.is_in_doubt() {
             // The fence that was planned could not be set, and will tell nothing.
             self.steps[self.at].risk = Risk::Doubtful(Doubt::Unfenced);
@@ -524,12 +528,23 @@ impl Exchange {
             What::Part(range) => {
                 // A fence is shorter.
                 out.reserve(range.len() + 256);
-                let fence_at = step.fence_at.filter(|_| carried.fence.is_available());
+                let commits = matches!(step.risk, Risk::Commit { .. });
+                let fence = &carried.fence;
+                let wanted = fence.is_available()
+                    && !(commits
+                        && (fence.is_set()
+                            || fence.is_in_doubt()
+                            || !carried.transaction.is_dirty()));
+                let fence_at = step.fence_at.filter(|_| wanted);
                 let place = fence_at.and_then(|at| step.pieces.get(at));
                 let place = place.map_or(range.start, |piece| piece.start);
                 out.extend_from_slice(part(&(range.start..place)));
                 if fence_at.is_some() {
-                    out.extend_from_slice(carried.fence.statement().as_bytes());
+                    let statement = match commits {
+                        true => carried.fence.checked_statement(),
+                        false => carried.fence.statement(),
+                    };
+                    out.extend_from_slice(statement.as_bytes());
                     out.push(b';');
                 }
                 out.extend_from_slice(part(&(place..range.end)));

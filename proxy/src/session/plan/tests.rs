@@ -62,7 +62,9 @@ fn a_commit_of_nothing_is_sent_as_it_came() {
     assert_eq!(shown("COMMIT;BEGIN", icinga(true)), ["COMMIT;BEGIN"]);
     let dirty = Scene { dirty: true, ..icinga(true) };
     assert_eq!(shown("COMMIT;BEGIN", dirty), ["#", "!COMMIT", "BEGIN"]);
-    assert_eq!(shown("COMMIT", dirty), ["#", "!COMMIT"]);
+    assert_eq!(shown("COMMIT", dirty), ["!#COMMIT"], "in one text with its fence");
+    let single = Scene { multi: false, ..dirty };
+    assert_eq!(shown("COMMIT", single), ["#", "!COMMIT"]);
 }
 
 #[test]

@@ -205,9 +205,7 @@ impl Replies<'_> {
             _ => Told::Other,
         };
         match (wanted, got) {
-            (None, Told::Error { code: OPTION_PREVENTS_STATEMENT })
-                if self.carried.book.sets_timestamp() =>
-            {
+            (None, Told::Error { code: OPTION_PREVENTS_STATEMENT }) => {
                 // With `secure_timestamp`, a replay has the time of its own.
                 self.carried.book.forget_variable(b"timestamp");
                 self.again(Recovery::in_doubt_or_not(self.carried), ErrPacket::decode(payload)?);
@@ -334,7 +332,7 @@ impl Replies<'_> {
             self.lost = Some(error);
             return;
         }
-        if error.code == OPTION_PREVENTS_STATEMENT && self.carried.book.sets_timestamp() {
+        if error.code == OPTION_PREVENTS_STATEMENT {
             self.carried.book.forget_variable(b"timestamp");
             return self.again(Recovery::in_doubt_or_not(self.carried), error);
         }

@@ -2,6 +2,7 @@
 
 use ido_proxy_protocol::Violation;
 use ido_proxy_protocol::err::ErrPacket;
+use ido_proxy_protocol::error_code::SUBQUERY_HAS_SEVERAL_ROWS;
 use ido_proxy_protocol::ok::OkPacket;
 use ido_proxy_protocol::packet::HEADER_LEN;
 use ido_proxy_protocol::reply::ReplyStep;
@@ -11,7 +12,7 @@ use crate::session::machine::OURS;
 use crate::session::machine::fault::Fault;
 use crate::session::machine::recovery::Recovery;
 use crate::session::machine::running::{Job, Owner, Running};
-use crate::session::plan::What;
+use crate::session::plan::{Risk, What};
 use crate::session::reason::Reason;
 use crate::session::reports::Reports;
 
@@ -63,18 +64,7 @@ impl Replies<'_> {
                     self.carried.fence.was_set();
                     return Ok(());
                 }
-                if self.carried.fence.is_ours_alone() {
-                    // Nobody else can have changed it in earnest: another row is as good a proof.
-                    self.carried.fence.discard();
-                    let error = ErrPacket::new(OURS, *b"HY000", "the fence is not as it was left");
-                    self.again(Recovery::rolled_back(), error);
-                    return Ok(());
-                }
-                // Somebody has been here before. What else the request does is undone with the link,
-                // and on the next one the row tells who it was.
-                self.exchange.tries += 1;
-                self.lost =
-                    Some(ErrPacket::new(OURS, *b"HY000", "the fence is not as it was left"));
+                self.fence_differs();
                 Ok(())
             }
             (_, ReplyStep::Ok { .. }) => {
@@ -146,11 +136,34 @@ impl Replies<'_> {
         Ok(())
     }
 
+    /// The fence is not as it was left.
+    fn fence_differs(&mut self) {
+        let error = ErrPacket::new(OURS, *b"HY000", "the fence is not as it was left");
+        if self.carried.fence.is_ours_alone() {
+            // Nobody else can have changed it in earnest: another row is as good a proof.
+            self.carried.fence.discard();
+            return self.again(Recovery::rolled_back(), error);
+        }
+        // Somebody has been here before. What else the request does is undone with the link, and on the next one the
+        // row tells who it was.
+        self.exchange.tries += 1;
+        self.lost = Some(error);
+    }
+
     /// One of our own statements was refused. The account's grants and triggers cannot forge such an error: it is the
     /// node's own word.
     pub(super) fn own_error(&mut self, owner: Owner, error: ErrPacket) -> Result<(), Violation> {
         let what = self.exchange.step().map(|step| step.what.clone());
         let fault = Fault::of(&error);
+        let commits =
+            self.exchange.step().is_some_and(|step| matches!(step.risk, Risk::Commit { .. }));
+        if owner == Owner::Fence && commits {
+            self.carried.fence.was_not_reached();
+        }
+        if owner == Owner::Fence && error.code == SUBQUERY_HAS_SEVERAL_ROWS {
+            self.fence_differs();
+            return Ok(());
+        }
         match (owner, what, fault) {
             (_, _, fault) if fault.doubts_node() => self.lost = Some(error),
             // Nothing that outlives the transaction can be written in it: it needs no fence.

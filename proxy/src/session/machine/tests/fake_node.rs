@@ -393,6 +393,24 @@ impl Connection {
             }
             Ok(Answer::Ok { affected: 1, id })
         } else if sql.starts_with("INSERT INTO `ido_proxy`.`fence`")
+            && sql.contains("@@in_transaction")
+        {
+            // In one text with the COMMIT.
+            self.fence_exists(cluster)?;
+            let before = sql.split_once("AND seq=").map_or(0, |(_, rest)| {
+                rest.split_once(',').expect("a number").0.parse().expect("a number")
+            });
+            let stands = number(&fences, quoted[0]);
+            if self.open.is_none() || (stands != before && stands > 0 && before > 0) {
+                return Err(ErrPacket::new(1242, *b"21000", "Subquery returns more than 1 row"));
+            }
+            if before == 0 && stands > 0 {
+                return Err(ErrPacket::new(1062, *b"23000", "Duplicate entry"));
+            }
+            let fence = Some((quoted[0].to_owned(), stands, before + 1));
+            self.write(cluster, |work| work.fence = fence)?;
+            Ok(Answer::Ok { affected: 2, id: 0 })
+        } else if sql.starts_with("INSERT INTO `ido_proxy`.`fence`")
             && sql.contains(" ON DUPLICATE")
         {
             // Set again, by the transaction that has set it before.
