@@ -373,13 +373,15 @@ impl Book {
     pub(crate) fn reset(&mut self) {
         let schema = self.now.schema.clone();
         let untracked = self.reasons;
+        // As the server has it: the reply to the command has these flags.
+        let (status, autocommit) = (self.status, self.now.autocommit);
         *self = Self {
-            now: State::of_login(schema),
+            now: State { autocommit, ..State::of_login(schema) },
             begun: None,
             statements: BTreeMap::new(),
             closed: BTreeMap::new(),
             reasons: Reasons::default(),
-            status: StatusFlags::AUTOCOMMIT,
+            status,
             login_charset: self.login_charset,
             server: self.server,
             multi: self.multi,

@@ -140,7 +140,7 @@ impl Replies<'_> {
         }
         let transaction = &self.carried.transaction;
         let ours = transaction.is_implicit() || (exchange.outside && transaction.is_open());
-        if self.carried.guard.is_on() && ours {
+        if self.carried.guard.is_on() && ours && !exchange.shows_reports {
             // A procedure has ended the client's transaction and gone on: without the guard, what it
             // did then is committed.
             exchange.outside = false;

@@ -232,7 +232,12 @@ impl Replies<'_> {
         match end {
             PieceEnd::Ok { .. } => {
                 let packet = OkPacket::decode(payload, self.link)?;
-                carried.book.diagnostics().counted(packet.affected_rows, packet.warnings);
+                match packet.ends_rows {
+                    true => carried.book.diagnostics().returned_rows(),
+                    false => {
+                        carried.book.diagnostics().counted(packet.affected_rows, packet.warnings);
+                    }
+                }
             }
             PieceEnd::Rows(_) => carried.book.diagnostics().returned_rows(),
         }

@@ -32,6 +32,9 @@ impl Replies<'_> {
             self.lost = Some(error);
         } else if fault.doubts_node() {
             self.ask_about(error, bytes);
+        } else if self.is_in_doubt() && self.piece_kind() != Some(PieceKind::End) {
+            // It may have failed before it committed anything.
+            self.ask_about(error, bytes);
         } else if self.is_in_doubt() {
             self.swallow(bytes.len());
             self.exchange.count_refusal(&error);
@@ -59,7 +62,11 @@ impl Replies<'_> {
         if answer.works && !doubtful && self.try_hearsay(&error) {
             return;
         }
-        if self.is_in_doubt() {
+        if self.is_in_doubt() && answer.open && self.piece_kind() != Some(PieceKind::End) {
+            // It has failed in front of what it was to commit.
+            self.carried.fence.was_not_reached();
+        } else if self.is_in_doubt() {
+            self.exchange.count_refusal(&error);
             return self.again(Recovery::in_doubt(), error);
         }
         self.judge(error, Packet::Kept(packet), Some(answer.open));
