@@ -410,11 +410,19 @@ impl Exchange {
     }
 
     /// Whether the step behind the one in hand can be sent before the reply to this one: it is a BEGIN behind a
-    /// COMMIT, as in Icinga's every batch. Everything else waits to see whether what is before it was done.
+    /// COMMIT, as in Icinga's every batch, or a fence behind our BEGIN. Everything else waits to see whether what is
+    /// before it was done.
     ///
     /// Should the COMMIT fail, the BEGIN is done all the same. It begins a transaction that a ROLLBACK ends, or
     /// commits in passing what the COMMIT has left open: so there must be a fence, which tells of that.
     fn leads_on(&self, carried: &Carried) -> bool {
+        let ours = |at: usize| self.steps.get(at).filter(|step| step.restart.is_some());
+        if let (Some(begin), Some(fence)) = (ours(self.at), ours(self.at + 1))
+            && (&begin.what, &fence.what) == (&What::Begin, &What::Fence)
+        {
+            // A BEGIN does not fail on a link that lives.
+            return true;
+        }
         let part = |at: usize, kind: PieceKind| {
             let step = self
                 .steps
