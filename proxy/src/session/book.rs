@@ -1,4 +1,4 @@
-//! What a session has set up on its link, so that another link can be set up alike: variables,
+//! The state that a session has set up on its link, so that another link can be set up alike: variables,
 //! default database, prepared statements, and the reasons why it cannot be done.
 //!
 //! All but the statements comes from the server's own reports (session tracking), not from reading
@@ -21,26 +21,26 @@ use super::reports::{self, Reports};
 /// The state of one session.
 #[derive(Debug)]
 pub(crate) struct Book {
-    /// As of the last report.
+    /// The state as of the last report.
     now: State,
-    /// As of the beginning of the open transaction.
+    /// The state as of the beginning of the open transaction.
     begun: Option<State>,
     /// By the number that the client knows.
     statements: BTreeMap<u32, Prepared>,
     /// Closed by the client within the open transaction, which may have used them.
     closed: BTreeMap<u32, Prepared>,
     reasons: Reasons,
-    /// Of the last reply that had any.
+    /// The flags of the last reply that had any.
     status: StatusFlags,
     login_charset: Charset,
     server: ServerVersion,
     /// Whether several statements may be in one text: negotiated, or set by COM_SET_OPTION.
     multi: bool,
-    /// What the client can read about its last statement.
+    /// Row count and warnings of the client's last statement.
     diagnostics: Diagnostics,
-    /// What its link reports to a client that asks for nothing else.
+    /// The reports of its link to a client that asks for nothing else.
     usual_reports: Option<Arc<Reports>>,
-    /// What the client has chosen to be told of changes.
+    /// The reports that the client has chosen.
     reports: Option<Arc<Reports>>,
     /// The client looks at what it is told, or changes it.
     shows_reports: bool,
@@ -66,19 +66,19 @@ impl Readings {
     }
 }
 
-/// What the next statement depends on. Cheap to clone.
+/// The state that the next statement depends on. Cheap to clone.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct State {
     setup: Arc<Setup>,
     /// Whether each statement is a transaction of its own.
     autocommit: bool,
-    /// What `LAST_INSERT_ID()` is; 0: no row was given an id yet.
+    /// The value of `LAST_INSERT_ID()`; 0: no row was given an id yet.
     pub(crate) last_insert_id: u64,
-    /// It may be something else, which the link alone knows.
+    /// The link alone knows the value: no reply has told it.
     pub(crate) insert_id_is_hidden: bool,
 }
 
-/// What a login does not bring about.
+/// The part of the state that a login does not bring about.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Setup {
     /// Name and value, as reported.
@@ -94,13 +94,13 @@ pub(crate) struct Setup {
 /// A prepared statement.
 #[derive(Clone, Debug)]
 pub(crate) struct Prepared {
-    /// Its text.
+    /// The text.
     pub(crate) sql: Vec<u8>,
-    /// What it does.
+    /// The kind of its text.
     pub(crate) kind: Kind,
     /// Whether only the server knows.
     pub(crate) open_ended: bool,
-    /// Its number on the link.
+    /// The number that the link knows it by.
     pub(crate) link_id: u32,
     /// How many parameters it takes.
     pub(crate) parameters: usize,
@@ -134,7 +134,7 @@ impl Book {
         }
     }
 
-    /// The same, in a daemon that knows what servers report and refuse to have set.
+    /// Gives the book the variables that servers report and refuse to have set.
     pub(crate) fn knowing(self, readings: Arc<Readings>) -> Self {
         Self { readings, ..self }
     }
@@ -156,7 +156,7 @@ impl Book {
         self.now.autocommit = status.contains(StatusFlags::AUTOCOMMIT);
     }
 
-    /// What was told since `LAST_INSERT_ID()` was this has been undone.
+    /// Puts `LAST_INSERT_ID()` back to this value: the statements since then have been undone.
     pub(crate) fn put_insert_id_back(&mut self, id: u64) {
         self.now.last_insert_id = id;
     }
@@ -209,7 +209,7 @@ impl Book {
 
     fn learn_variable(&mut self, name: &[u8], value: &[u8]) {
         if name == b"character_set_connection" {
-            // Its default collation, unless another one is told or asked for.
+            // The default collation of the character set, unless another one is told or asked for.
             self.now.setup_mut().variables.remove(&b"collation_connection"[..]);
         }
         if name.starts_with(b"session_track_") && self.shows_reports {
@@ -258,7 +258,7 @@ impl Book {
         self.reports = Some(Arc::new(reports));
     }
 
-    /// What the client is told, where that is known.
+    /// The reports that the client gets, where that is known.
     pub(crate) fn reports(&self) -> Option<&Reports> {
         self.reports.as_deref().or(self.usual_reports.as_deref())
     }
@@ -268,7 +268,7 @@ impl Book {
         self.shows_reports = shows;
     }
 
-    /// What the client can read about its last statement.
+    /// Row count and warnings of the client's last statement.
     pub(crate) fn diagnostics(&mut self) -> &mut Diagnostics {
         &mut self.diagnostics
     }
@@ -330,7 +330,7 @@ impl Book {
         self.status
     }
 
-    /// What was seen that cannot be set up elsewhere.
+    /// The reasons that were seen why the session cannot be set up elsewhere.
     pub(crate) fn reasons_mut(&mut self) -> &mut Reasons {
         &mut self.reasons
     }
@@ -364,7 +364,7 @@ impl Book {
         self.begun.as_ref()
     }
 
-    /// What was done since this state is undone, and a link brought back into it.
+    /// Goes back to a state into which a link is brought back: later statements are undone.
     pub(crate) fn go_back(&mut self, state: State) {
         self.now = state;
     }
@@ -373,7 +373,7 @@ impl Book {
     pub(crate) fn reset(&mut self) {
         let schema = self.now.schema.clone();
         let untracked = self.reasons;
-        // As the server has it: the reply to the command has these flags.
+        // The flags of the reply to the command: the server knows its defaults.
         let (status, autocommit) = (self.status, self.now.autocommit);
         *self = Self {
             now: State { autocommit, ..State::of_login(schema) },
@@ -587,7 +587,7 @@ impl Setup {
         (!self.variables.is_empty()).then_some(set)
     }
 
-    /// The same, variable by variable, with their names.
+    /// The statements that set one variable each, with its name.
     pub(crate) fn set_each(&self, backslashes: bool) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
         self.variables.iter().map(move |(name, value)| {
             let mut set = b"SET ".to_vec();
@@ -610,7 +610,7 @@ impl Setup {
         Some(sql)
     }
 
-    /// What was set for the next transaction alone.
+    /// The statements that hold for the next transaction alone.
     pub(crate) fn set_characteristics(&self) -> impl Iterator<Item = &[u8]> {
         let sql = self.characteristics.split(|&byte| byte == b';');
         sql.filter(|sql| !sql.trim_ascii().is_empty())
@@ -692,7 +692,7 @@ mod tests {
         statements.into_iter().map(|sql| String::from_utf8(sql).unwrap()).collect()
     }
 
-    /// What Icinga sets at its start; without it, its times would be wrong by hours after a failover.
+    /// Icinga's own settings; otherwise its times would be wrong by hours after a failover.
     #[test]
     fn variables_are_set_again_as_they_were_reported() {
         let mut book = book();
@@ -714,7 +714,7 @@ mod tests {
         assert_eq!(book.unmovable(), None);
     }
 
-    /// Its rows would be written under a value that it set itself, later.
+    /// Otherwise a replay would run under settings that the transaction changed later.
     #[test]
     fn a_link_on_which_a_transaction_has_set_something_first_cannot_be_brought_back() {
         let mut book = book();

@@ -5,25 +5,23 @@ use std::ops::Range;
 use ido_proxy_protocol::capabilities::Capabilities;
 use ido_proxy_protocol::command::Command;
 use ido_proxy_protocol::err::ErrPacket;
-use ido_proxy_protocol::ok::OkPacket;
-use ido_proxy_protocol::packet::{self, HEADER_LEN};
-use ido_proxy_protocol::statement::{Kind, Statement};
-use ido_proxy_protocol::status::StatusFlags;
+use ido_proxy_protocol::packet;
 
-use super::COM_QUERY;
 use super::asking::Asked;
-use super::fault::Fault;
 use super::recovery::Recovery;
 use super::running::{Behind, Job, Running};
-use crate::session::book::{Book, State, statement_id};
+use crate::session::book::State;
 use crate::session::carried::Carried;
 use crate::session::digest::{Delivered, Splice};
 use crate::session::journal::record::{Record, Told};
-use crate::session::plan::{
-    Doubt, PieceKind, Plan, Risk, Step, Steps, What, names_reports, reads_diagnostics, sets_untold,
-};
+use crate::session::plan::{Doubt, PieceKind, Plan, Risk, Step, Steps, What};
 use crate::session::reason::{Reason, Reasons};
-use crate::session::reports::{self, Reports};
+
+pub(super) use self::payload::{GUARD_ON, NUMBERED, ROLLBACK, translate};
+
+mod outcome;
+mod payload;
+mod shape;
 
 /// The command in hand.
 #[derive(Debug)]
@@ -208,111 +206,6 @@ impl Exchange {
         }
     }
 
-    /// Where the client looks at what it is told of changes, or chooses that, it finds its own settings and not ours.
-    pub(super) fn show_reports(&mut self, carried: &mut Carried) {
-        let names = self.command == Command::Query
-            && carried.book.reports().is_some()
-            && names_reports(self.request.get(1..).unwrap_or_default());
-        if self.command == Command::Query && sets_untold(self.request.get(1..).unwrap_or_default())
-        {
-            self.as_is = false;
-            self.steps.push(Step::ask_state());
-        }
-        if !names {
-            return;
-        }
-        self.as_is = false;
-        self.shows_reports = true;
-        carried.book.show_reports(true);
-        self.insert_step(0, Step::show_reports());
-        self.steps.extend(Step::hide_reports());
-    }
-
-    /// Whether the statement in hand is to close the connection: the server does, without a reply.
-    pub(super) fn releases(&self, carried: &Carried) -> bool {
-        let place = self.running.as_ref().filter(|running| running.is_step()).map(Running::piece);
-        let piece = place.and_then(|place| self.step()?.pieces.get(place));
-        let Some(piece) = piece.filter(|piece| piece.kind == PieceKind::End) else { return false };
-        let sql = match (self.command, statement_id(&self.request)) {
-            (Command::Query, _) => self.request.get(1 + piece.start..1 + piece.end),
-            (_, id) => id.and_then(|id| Some(&carried.book.statement(id)?.sql[..])),
-        };
-        let single = Statement::single(sql.unwrap_or_default(), carried.book.dialect());
-        match single.kind {
-            Kind::Commit(completion) | Kind::Rollback(completion) => {
-                completion.release || (carried.book.releases() && !completion.chain)
-            }
-            _ => false,
-        }
-    }
-
-    /// Whether the wrapped statement in hand writes to one table, as far as its text tells: then a write to a table
-    /// without transactions is all that it did.
-    pub(super) fn writes_one_table(&self, carried: &Carried) -> bool {
-        let sql = match (self.command, statement_id(&self.request)) {
-            (Command::Query, _) => self.request.get(1..).unwrap_or_default(),
-            (_, id) => {
-                let statement = id.and_then(|id| carried.book.statement(id));
-                statement.map_or(&[][..], |statement| &statement.sql)
-            }
-        };
-        let range =
-            self.step().and_then(|step| step.pieces.first()).map(|piece| piece.start..piece.end);
-        let sql = range
-            .filter(|_| self.command == Command::Query)
-            .and_then(|range| sql.get(range))
-            .unwrap_or(sql);
-        let words =
-            |word: &[u8]| sql.windows(word.len()).any(|other| other.eq_ignore_ascii_case(word));
-        let begins = |word: &[u8]| {
-            sql.get(..word.len()).is_some_and(|other| other.eq_ignore_ascii_case(word))
-        };
-        let head = sql.split(|byte| matches!(byte, b'(' | b'=')).next().unwrap_or_default();
-        begins(b"INSERT")
-            || begins(b"REPLACE")
-            || !(head.contains(&b',') || words(b"JOIN") || words(b"USING"))
-    }
-
-    /// Counts how often the node refused a COMMIT with this error, for no conflict.
-    pub(super) fn count_refusal(&mut self, error: &ErrPacket) {
-        let before = self.refused.take().filter(|(before, _)| before.code == error.code);
-        self.refused = Some((error.clone(), before.map_or(1, |(_, times)| times + 1)));
-    }
-
-    /// The error with which a COMMIT fails each time: the client's to hear, where the fence says that it was not done.
-    pub(super) fn lasting_refusal(&self) -> Option<&ErrPacket> {
-        let (error, times) = self.refused.as_ref()?;
-        let lasts = *times >= MOST_REFUSALS && Fault::of(error) != Fault::Conflict;
-        (lasts && !self.lost).then_some(error)
-    }
-
-    /// The error with which the node refused the COMMIT on the link that is there.
-    pub(super) fn refusal_of_commit(&self) -> Option<&ErrPacket> {
-        self.refused.as_ref().filter(|_| !self.lost).map(|(error, _)| error)
-    }
-
-    /// Whether its first statement reads what the client's last one has left besides its reply.
-    fn reads_last_statement(&self, carried: &Carried) -> bool {
-        let sql = match (self.command, statement_id(&self.request)) {
-            (Command::Query, _) => {
-                let first = self.steps.iter().find_map(|step| step.pieces.first());
-                let end = first.map_or(usize::MAX, |piece| piece.end);
-                let sql = self.request.get(1..).unwrap_or_default();
-                sql.get(..end).unwrap_or(sql)
-            }
-            (Command::StmtExecute, Some(id)) => {
-                carried.book.statement(id).map_or(&[][..], |statement| &statement.sql)
-            }
-            _ => &[],
-        };
-        reads_diagnostics(sql.get(..MOST_READ).unwrap_or(sql))
-    }
-
-    /// Whether ROW_COUNT() must be put back before the step in hand.
-    pub(super) fn lacks_row_count(&self, carried: &mut Carried) -> bool {
-        carried.book.diagnostics().is_row_count_lost() && self.reads_last_statement(carried)
-    }
-
     /// No command at all: only the way back is gone.
     pub(super) fn restoring(carried: &mut Carried) -> Self {
         let command = Command::Ping;
@@ -442,14 +335,6 @@ impl Exchange {
             && carried.guard.turn_before(begin, false, self.autocommits(carried)).is_none()
     }
 
-    /// Appends the request of the step at `at`.
-    fn put_request(&mut self, at: usize, carried: &mut Carried, out: &mut Vec<u8>) {
-        let start = out.len();
-        out.extend_from_slice(&[0; HEADER_LEN]);
-        self.put_payload(at, carried, out);
-        packet::frame_in_place(out, start, 0);
-    }
-
     /// Whether the guard must be turned on or off before the step in hand is sent.
     pub(super) fn guard_turns(&self, carried: &Carried) -> Option<bool> {
         let step = self.step()?;
@@ -509,79 +394,6 @@ impl Exchange {
         }
         let mark = (self.held.len(), self.sequence);
         self.running = Some(Running::new(command, link, Job::of_step(step), mark));
-    }
-
-    fn put_payload(&mut self, at: usize, carried: &mut Carried, out: &mut Vec<u8>) {
-        let Some(step) = self.steps.get(at) else { return };
-        let part = |range: &Range<usize>| {
-            let sql = self.request.get(1..).unwrap_or_default();
-            sql.get(range.clone()).unwrap_or_default()
-        };
-        if step.what == What::Whole {
-            if !NUMBERED.contains(&self.command) {
-                return out.extend_from_slice(&self.request);
-            }
-            let mut payload = self.request.clone();
-            translate(self.command, &mut payload, &mut carried.book);
-            return out.extend_from_slice(&payload);
-        }
-        out.push(COM_QUERY);
-        match &step.what {
-            What::Begin => out.extend_from_slice(BEGIN),
-            What::Commit => out.extend_from_slice(COMMIT),
-            What::Rollback => out.extend_from_slice(ROLLBACK),
-            What::Fence => out.extend_from_slice(carried.fence.statement().as_bytes()),
-            What::Guard(true) => out.extend_from_slice(GUARD_ON),
-            What::Guard(false) => out.extend_from_slice(GUARD_OFF),
-            What::Part(range) => {
-                // A fence is shorter.
-                out.reserve(range.len() + 256);
-                let commits = matches!(step.risk, Risk::Commit { .. });
-                let fence = &carried.fence;
-                let wanted = fence.is_available()
-                    && !(commits
-                        && (fence.is_set()
-                            || fence.is_in_doubt()
-                            || !carried.transaction.is_dirty()));
-                let fence_at = step.fence_at.filter(|_| wanted);
-                let place = fence_at.and_then(|at| step.pieces.get(at));
-                let place = place.map_or(range.start, |piece| piece.start);
-                out.extend_from_slice(part(&(range.start..place)));
-                if fence_at.is_some() {
-                    let statement = match commits {
-                        true => carried.fence.checked_statement(),
-                        false => carried.fence.statement(),
-                    };
-                    out.extend_from_slice(statement.as_bytes());
-                    out.push(b';');
-                }
-                out.extend_from_slice(part(&(place..range.end)));
-                // The fence may have turned out to be missing since the command was planned.
-                self.steps[at].fence_at = fence_at;
-            }
-            What::AskState => out.extend_from_slice(ASK_STATE),
-            What::ShowReports => {
-                let reports = carried.book.reports();
-                out.extend(reports.map_or_else(|| b"DO 0".to_vec(), Reports::statement));
-            }
-            What::AskReports => out.extend_from_slice(reports::ASK),
-            What::ReportAll => out.extend_from_slice(reports::ALL),
-            What::KeepWarnings => out.extend_from_slice(b"SHOW WARNINGS"),
-            What::PutWarningsBack => {
-                out.extend_from_slice(&carried.book.diagnostics().raise_warnings())
-            }
-            What::PutRowCountBack => {
-                out.extend_from_slice(&carried.book.diagnostics().count_rows())
-            }
-            What::Wrapped(range) => {
-                out.extend_from_slice(BEGIN);
-                out.push(b';');
-                out.extend_from_slice(carried.fence.statement().as_bytes());
-                out.push(b';');
-                out.extend_from_slice(part(range));
-            }
-            What::Whole => {}
-        }
     }
 
     /// Keeps what the step in hand did in the transaction that is open after it.
@@ -707,156 +519,6 @@ impl Exchange {
         }
     }
 
-    /// What was to be committed was: the client is told so, and the rest of its command goes on. Returns
-    /// false if nothing in the command in hand was to commit it.
-    pub(super) fn was_committed(&mut self, carried: &mut Carried) -> bool {
-        self.anew = false;
-        while self.step().is_some_and(|step| !matches!(step.risk, Risk::Commit { .. })) {
-            self.at += 1;
-        }
-        let Some(step) = self.steps.get(self.at) else { return false };
-        let Risk::Commit { resume } = step.risk else { return false };
-        carried.committed();
-        carried.transaction.gone();
-        self.state = carried.book.now();
-        if step.restart.is_some() {
-            // Our own COMMIT: what it committed was told already.
-            self.at += 1;
-            if let Some(Ghost { told, sequence, last_insert_id }) = self.ghost.take() {
-                self.held.truncate(self.wrap_mark.0);
-                self.held.extend(told);
-                self.sequence = sequence;
-                carried.book.put_insert_id_back(last_insert_id);
-                self.state = carried.book.now();
-            }
-            self.settle();
-            return true;
-        }
-        let (first, end) = match (step.pieces.first(), step.pieces.last()) {
-            (Some(first), Some(last)) => (*first, last.end),
-            _ => return true,
-        };
-        self.steps[self.at].risk = Risk::Repeatable;
-        if resume < first.end {
-            // It commits in passing, and is still to be done itself.
-            return true;
-        }
-        let later = self.steps.iter().skip(self.at + 1).any(|step| !step.is_ours());
-        let step = &mut self.steps[self.at];
-        step.pieces.remove(0);
-        let next = step.pieces.first().copied();
-        let mut status = carried.book.status();
-        status.remove(StatusFlags::IN_TRANS);
-        status.remove(StatusFlags::MORE_RESULTS);
-        status.remove(StatusFlags::SESSION_STATE_CHANGED);
-        if next.is_some() || later {
-            status = status | StatusFlags::MORE_RESULTS;
-        }
-        match next {
-            Some(next) => step.what = What::Part(next.start..end),
-            None => self.at += 1,
-        }
-        let ok = OkPacket { status, ..OkPacket::default() }.encode(Capabilities::PROTOCOL_41);
-        self.sequence = packet::frame(&ok, self.sequence, &mut self.held);
-        self.settle();
-        true
-    }
-
-    /// What was to be committed was not: it is done again.
-    pub(super) fn was_undone(&mut self, carried: &mut Carried) {
-        carried.fence.undone();
-        if std::mem::take(&mut self.anew) && !self.begun && self.rewind(carried) {
-            return;
-        }
-        let Some(step) = self.steps.get(self.at) else { return };
-        if let Some(restart) = step.restart {
-            carried.transaction.gone();
-            if self.at == restart {
-                // It has not begun: what is held is of statements before it.
-                return;
-            }
-            let (held, sequence) = self.wrap_mark;
-            if matches!(step.risk, Risk::Commit { .. }) {
-                let told = self.held.split_off(held.min(self.held.len()));
-                let (sequence, last_insert_id) = (self.sequence, carried.book.now().last_insert_id);
-                self.ghost = Some(Ghost { told, sequence, last_insert_id });
-                self.unwrap(restart);
-            }
-            self.at = restart;
-            self.held.truncate(held);
-            self.sequence = sequence;
-        } else if matches!(step.risk, Risk::Commit { .. } | Risk::Doubtful(_)) {
-            self.insert_step(self.at, Step::fence());
-        }
-    }
-
-    /// The wrapped statement at `restart` goes behind BEGIN and fence, and no longer in one text with them. A ghost
-    /// writes the same fence: were that certified in the middle of the text, the statement would be committed
-    /// by itself.
-    fn unwrap(&mut self, restart: usize) {
-        let Some(step) = self.steps.get_mut(restart) else { return };
-        let What::Wrapped(range) = &step.what else { return };
-        step.what = What::Part(range.clone());
-        let ours = Step::opening(restart);
-        self.shift_restarts(|other| other + if other > restart { ours.len() } else { 0 });
-        self.steps.insert_many(restart, ours);
-    }
-
-    /// The text of the step in hand has stopped at its fence, in front of the statement at `place`: the rest of it becomes
-    /// a step of its own.
-    fn part_at_fence(&mut self, place: usize) {
-        let Some(step) = self.steps.get_mut(self.at) else { return };
-        let mut rest = step.clone();
-        (rest.fence_at, step.fence_at) = (None, None);
-        rest.pieces.drain(..place.min(rest.pieces.len()));
-        step.pieces.truncate(place);
-        if let (What::Part(range), Some(next)) = (&mut rest.what, rest.pieces.first()) {
-            range.start = next.start;
-        }
-        match step.pieces.last() {
-            Some(last) => {
-                if let What::Part(range) = &mut step.what {
-                    range.end = last.end;
-                }
-                step.risk = Risk::Repeatable;
-            }
-            None => *step = Step::fence(),
-        }
-        self.insert_step(self.at + 1, rest);
-    }
-
-    /// The fence cannot be written, as the step in hand has shown: what is to come goes without.
-    pub(super) fn go_unfenced(&mut self) {
-        let unfenced = Risk::Doubtful(Doubt::Unfenced);
-        if let Some(place) = self.step().and_then(|step| step.fence_at) {
-            self.part_at_fence(place);
-        }
-        let wrapped = self.step().and_then(|step| step.restart);
-        if let Some(restart) = wrapped {
-            // The statement itself was not reached. It goes by itself, as it came.
-            let member = |step: &&Step| step.restart == wrapped && !step.is_ours();
-            let Some(statement) = self.steps.iter().skip(restart).find(member) else { return };
-            let what = match &statement.what {
-                What::Wrapped(range) => What::Part(range.clone()),
-                what => what.clone(),
-            };
-            let mut alone = statement.clone();
-            alone.what = what;
-            alone.risk = unfenced;
-            alone.restart = None;
-            while self.steps.get(self.at + 1).is_some_and(|step| step.restart == wrapped) {
-                self.remove_step(self.at + 1);
-            }
-            self.insert_step(self.at + 1, alone);
-            self.insert_step(self.at + 1, Step::rollback());
-        }
-        for step in self.steps.iter_mut().skip(self.at + 1) {
-            if matches!(step.risk, Risk::Commit { .. }) && step.restart.is_none() {
-                step.risk = unfenced;
-            }
-        }
-    }
-
     /// The client gets this error in place of a reply, if it has nothing of the reply yet.
     pub(super) fn fail(&mut self, error: &ErrPacket) {
         self.failed = true;
@@ -923,58 +585,5 @@ impl Exchange {
                 None => self.at += 1,
             }
         }
-    }
-}
-
-/// Our own words. `completion_type` gives COMMIT and ROLLBACK another meaning, but not these; and in `sql_mode` ORACLE,
-/// BEGIN begins a block.
-///
-/// Source: MariaDB documentation, "COMMIT" and "SQL_MODE=ORACLE".
-pub(super) const BEGIN: &[u8] = b"START TRANSACTION";
-const COMMIT: &[u8] = b"COMMIT AND NO CHAIN NO RELEASE";
-pub(super) const ROLLBACK: &[u8] = b"ROLLBACK AND NO CHAIN NO RELEASE";
-
-/// Source: MariaDB documentation, "CURRENT_ROLE".
-const ASK_STATE: &[u8] = b"SELECT @@collation_connection, CURRENT_ROLE()";
-
-/// How often the same error, for no conflict, refuses a COMMIT before the client hears it.
-const MOST_REFUSALS: u32 = 2;
-
-/// Bytes of a statement that are searched for what reads the last statement's diagnostics.
-const MOST_READ: usize = 4096;
-
-/// Turns the guard on. A transaction that is open stays so.
-///
-/// Source: MariaDB documentation, "Server System Variables" (`autocommit`).
-pub(super) const GUARD_ON: &[u8] = b"SET autocommit=0";
-/// Turns it off. A transaction that is open would be committed.
-const GUARD_OFF: &[u8] = b"SET autocommit=1";
-
-/// Commands that name a prepared statement, by a number that may be another one on the link.
-pub(super) const NUMBERED: [Command; 6] = [
-    Command::StmtBulkExecute,
-    Command::StmtClose,
-    Command::StmtExecute,
-    Command::StmtFetch,
-    Command::StmtReset,
-    Command::StmtSendLongData,
-];
-
-/// Puts the link's own number of a prepared statement in place of the client's.
-pub(super) fn translate(command: Command, payload: &mut Vec<u8>, book: &mut Book) {
-    match command {
-        Command::StmtExecute => book.translate_execute(payload),
-        Command::StmtBulkExecute
-        | Command::StmtClose
-        | Command::StmtFetch
-        | Command::StmtReset
-        | Command::StmtSendLongData => {
-            if let Some(id) = statement_id(payload)
-                && let Some(statement) = book.statement(id)
-            {
-                payload[1..5].copy_from_slice(&statement.link_id.to_le_bytes());
-            }
-        }
-        _ => {}
     }
 }

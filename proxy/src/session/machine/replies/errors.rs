@@ -33,14 +33,14 @@ impl Replies<'_> {
         } else if fault.doubts_node() {
             self.ask_about(error, bytes);
         } else if self.is_in_doubt() && self.piece_kind() != Some(PieceKind::End) {
-            // It may have failed before it committed anything.
+            // The statement may have failed before it committed anything.
             self.ask_about(error, bytes);
         } else if self.is_in_doubt() {
             self.swallow(bytes.len());
             self.exchange.count_refusal(&error);
             self.again(Recovery::in_doubt(), error);
         } else if self.exchange.running.as_ref().is_some_and(|running| running.given_up) {
-            // It ends a reply that nobody is told.
+            // The error ends a reply that nobody is told.
             self.swallow(bytes.len());
             self.exchange.set_untold |= self.is_at_a_set();
         } else if self.must_ask(fault) {
@@ -63,7 +63,7 @@ impl Replies<'_> {
             return;
         }
         if self.is_in_doubt() && answer.open && self.piece_kind() != Some(PieceKind::End) {
-            // It has failed in front of what it was to commit.
+            // The statement has failed in front of its commit.
             self.carried.fence.was_not_reached();
         } else if self.is_in_doubt() {
             self.exchange.count_refusal(&error);
@@ -72,7 +72,8 @@ impl Replies<'_> {
         self.judge(error, Packet::Kept(packet), Some(answer.open));
     }
 
-    /// What becomes of an error of the client's. `open` is the server's word whether a transaction is, if it was asked.
+    /// Decides what becomes of an error of the client's. `open` is the server's word whether a transaction is open, if it
+    /// was asked.
     fn judge(&mut self, error: ErrPacket, packet: Packet<'_>, open: Option<bool>) {
         let risk = self.risk();
         let fault = Fault::of(&error);
@@ -106,13 +107,13 @@ impl Replies<'_> {
             && self.exchange.tries < MOST_TRIES
             && self.carried.owed.is_named_in(&error.message)
         {
-            // Of an id that the server chose, maybe. Done again, it chooses another one.
+            // The id may be one that the server chose. Replayed, it chooses another one.
             self.drop_packet(packet);
             return self.again(Recovery::in_doubt_or_not(self.carried), error);
         }
         let commits = matches!(kind, Some(PieceKind::Implicit | PieceKind::Begin));
         if aborted && commits && fault != Fault::Conflict {
-            // It committed what was open, and failed then.
+            // The statement committed the open transaction, and failed then.
             self.carried.committed();
             self.carried.transaction.gone();
         } else if aborted {
@@ -155,7 +156,7 @@ impl Replies<'_> {
         }
     }
 
-    /// What a lost reply to the step in hand would mean.
+    /// The meaning of a lost reply to the step in hand.
     fn risk(&self) -> Risk {
         self.exchange.step().map_or(Risk::Repeatable, |step| step.risk)
     }
@@ -228,7 +229,7 @@ impl Replies<'_> {
             })
     }
 
-    /// The same once more, on the same link; or, after many times, the error for which it failed. A reply to
+    /// Tries the same once more, on the same link; or, after many times, tells the error for which it failed. A reply to
     /// several steps of which the client has a part is not told anew.
     pub(in crate::session::machine) fn again(&mut self, mut recovery: Recovery, error: ErrPacket) {
         if self.exchange.tries >= self.most_tries() || self.exchange.is_partly_told() {
@@ -288,11 +289,11 @@ const MOST_MESSAGE: usize = 512;
 enum Packet<'a> {
     /// In the input.
     Here(&'a [u8]),
-    /// It came before.
+    /// Kept from before.
     Kept(&'a [u8]),
 }
 
-/// What the server would have said, had it said anything.
+/// The error that the server would have told, had it told any.
 pub(super) fn given_up() -> ErrPacket {
     let message = "Deadlock found when trying to get lock; try restarting transaction";
     ErrPacket::new(DEADLOCK, *b"40001", message)
@@ -305,7 +306,7 @@ pub(super) fn owed() -> ErrPacket {
 /// How often a transaction that the server rolled back is done again before the client is told.
 pub(in crate::session::machine) const MOST_TRIES: u32 = 10;
 
-/// The same where the link was lost under it: many sessions do their transactions again at the same time,
+/// How often where the link was lost under it: many sessions do their transactions again at the same time,
 /// and meet each other's locks. With the pauses between them this is some seconds.
 pub(super) const MOST_TRIES_AFTER_A_LOSS: u32 = 100;
 

@@ -1,0 +1,162 @@
+//! The steps of a command after its COMMIT turned out to be done or not, or its fence cannot be written.
+
+use ido_proxy_protocol::capabilities::Capabilities;
+use ido_proxy_protocol::ok::OkPacket;
+use ido_proxy_protocol::packet;
+use ido_proxy_protocol::status::StatusFlags;
+
+use super::{Exchange, Ghost};
+use crate::session::carried::Carried;
+use crate::session::plan::{Doubt, Risk, Step, What};
+
+impl Exchange {
+    /// Takes in that the COMMIT was done: the client is told so, and the rest of its command goes on. Returns
+    /// false if nothing in the command in hand was to commit it.
+    pub(in crate::session::machine) fn was_committed(&mut self, carried: &mut Carried) -> bool {
+        self.anew = false;
+        while self.step().is_some_and(|step| !matches!(step.risk, Risk::Commit { .. })) {
+            self.at += 1;
+        }
+        let Some(step) = self.steps.get(self.at) else { return false };
+        let Risk::Commit { resume } = step.risk else { return false };
+        carried.committed();
+        carried.transaction.gone();
+        self.state = carried.book.now();
+        if step.restart.is_some() {
+            // Our own COMMIT: what it committed was told already.
+            self.at += 1;
+            if let Some(Ghost { told, sequence, last_insert_id }) = self.ghost.take() {
+                self.held.truncate(self.wrap_mark.0);
+                self.held.extend(told);
+                self.sequence = sequence;
+                carried.book.put_insert_id_back(last_insert_id);
+                self.state = carried.book.now();
+            }
+            self.settle();
+            return true;
+        }
+        let (first, end) = match (step.pieces.first(), step.pieces.last()) {
+            (Some(first), Some(last)) => (*first, last.end),
+            _ => return true,
+        };
+        self.steps[self.at].risk = Risk::Repeatable;
+        if resume < first.end {
+            // The statement commits in passing, and is still to be done itself.
+            return true;
+        }
+        let later = self.steps.iter().skip(self.at + 1).any(|step| !step.is_ours());
+        let step = &mut self.steps[self.at];
+        step.pieces.remove(0);
+        let next = step.pieces.first().copied();
+        let mut status = carried.book.status();
+        status.remove(StatusFlags::IN_TRANS);
+        status.remove(StatusFlags::MORE_RESULTS);
+        status.remove(StatusFlags::SESSION_STATE_CHANGED);
+        if next.is_some() || later {
+            status = status | StatusFlags::MORE_RESULTS;
+        }
+        match next {
+            Some(next) => step.what = What::Part(next.start..end),
+            None => self.at += 1,
+        }
+        let ok = OkPacket { status, ..OkPacket::default() }.encode(Capabilities::PROTOCOL_41);
+        self.sequence = packet::frame(&ok, self.sequence, &mut self.held);
+        self.settle();
+        true
+    }
+
+    /// Takes in that the COMMIT was not done: the transaction is replayed.
+    pub(in crate::session::machine) fn was_undone(&mut self, carried: &mut Carried) {
+        carried.fence.undone();
+        if std::mem::take(&mut self.anew) && !self.begun && self.rewind(carried) {
+            return;
+        }
+        let Some(step) = self.steps.get(self.at) else { return };
+        if let Some(restart) = step.restart {
+            carried.transaction.gone();
+            if self.at == restart {
+                // The wrapped statement has not begun: the packets held are those of statements before it.
+                return;
+            }
+            let (held, sequence) = self.wrap_mark;
+            if matches!(step.risk, Risk::Commit { .. }) {
+                let told = self.held.split_off(held.min(self.held.len()));
+                let (sequence, last_insert_id) = (self.sequence, carried.book.now().last_insert_id);
+                self.ghost = Some(Ghost { told, sequence, last_insert_id });
+                self.unwrap(restart);
+            }
+            self.at = restart;
+            self.held.truncate(held);
+            self.sequence = sequence;
+        } else if matches!(step.risk, Risk::Commit { .. } | Risk::Doubtful(_)) {
+            self.insert_step(self.at, Step::fence());
+        }
+    }
+
+    /// The wrapped statement at `restart` goes behind BEGIN and fence, and no longer in one text with them. A ghost
+    /// writes the same fence: were that certified in the middle of the text, the statement would be committed
+    /// by itself.
+    fn unwrap(&mut self, restart: usize) {
+        let Some(step) = self.steps.get_mut(restart) else { return };
+        let What::Wrapped(range) = &step.what else { return };
+        step.what = What::Part(range.clone());
+        let ours = Step::opening(restart);
+        self.shift_restarts(|other| other + if other > restart { ours.len() } else { 0 });
+        self.steps.insert_many(restart, ours);
+    }
+
+    /// The text of the step in hand has stopped at its fence, in front of the statement at `place`: the rest of it becomes
+    /// a step of its own.
+    fn part_at_fence(&mut self, place: usize) {
+        let Some(step) = self.steps.get_mut(self.at) else { return };
+        let mut rest = step.clone();
+        (rest.fence_at, step.fence_at) = (None, None);
+        rest.pieces.drain(..place.min(rest.pieces.len()));
+        step.pieces.truncate(place);
+        if let (What::Part(range), Some(next)) = (&mut rest.what, rest.pieces.first()) {
+            range.start = next.start;
+        }
+        match step.pieces.last() {
+            Some(last) => {
+                if let What::Part(range) = &mut step.what {
+                    range.end = last.end;
+                }
+                step.risk = Risk::Repeatable;
+            }
+            None => *step = Step::fence(),
+        }
+        self.insert_step(self.at + 1, rest);
+    }
+
+    /// The fence cannot be written, as the step in hand has shown: what is to come goes without.
+    pub(in crate::session::machine) fn go_unfenced(&mut self) {
+        let unfenced = Risk::Doubtful(Doubt::Unfenced);
+        if let Some(place) = self.step().and_then(|step| step.fence_at) {
+            self.part_at_fence(place);
+        }
+        let wrapped = self.step().and_then(|step| step.restart);
+        if let Some(restart) = wrapped {
+            // The statement itself was not reached. It goes by itself, as it came.
+            let member = |step: &&Step| step.restart == wrapped && !step.is_ours();
+            let Some(statement) = self.steps.iter().skip(restart).find(member) else { return };
+            let what = match &statement.what {
+                What::Wrapped(range) => What::Part(range.clone()),
+                what => what.clone(),
+            };
+            let mut alone = statement.clone();
+            alone.what = what;
+            alone.risk = unfenced;
+            alone.restart = None;
+            while self.steps.get(self.at + 1).is_some_and(|step| step.restart == wrapped) {
+                self.remove_step(self.at + 1);
+            }
+            self.insert_step(self.at + 1, alone);
+            self.insert_step(self.at + 1, Step::rollback());
+        }
+        for step in self.steps.iter_mut().skip(self.at + 1) {
+            if matches!(step.risk, Risk::Commit { .. }) && step.restart.is_none() {
+                step.risk = unfenced;
+            }
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! Puts the steps of a text of several statements together.
+
+use std::ops::Range;
+
+use ido_proxy_protocol::statement::{Kind, Statement};
+use smallvec::smallvec;
+
+use super::text::{autocommit_set_to, may_change_frames, reads_diagnostics, sets_autocommit};
+use super::{
+    Class, Doubt, Piece, PieceKind, Plan, Risk, Scene, Step, What, commit_risk, is_long, reasons,
+};
+
+/// Puts the steps of a batch together.
+pub(super) struct Planner<'a> {
+    scene: Scene,
+    plan: Plan,
+    /// The step that is being filled.
+    body: Option<Step>,
+    /// Whether the fence may follow it in the same request: one reply each, and something written.
+    simple: bool,
+    wrote: bool,
+    /// Whether what comes next is part of a transaction that it does not end itself.
+    open: bool,
+    autocommit: bool,
+    dirty: bool,
+    /// Each statement is a step of its own.
+    apart: bool,
+    /// The first statement of the step at hand that may write.
+    first_write: Option<usize>,
+    /// The whole text.
+    pub(super) sql: &'a [u8],
+    /// Whether a frame around a statement would be seen, once that is known: by what the next one reads of the last
+    /// one, or since it uses up what was set for the next transaction.
+    frames_show: Option<bool>,
+}
+
+impl<'a> Planner<'a> {
+    pub(super) fn new(scene: Scene, apart: bool) -> Self {
+        Self {
+            plan: Plan::default(),
+            body: None,
+            simple: true,
+            wrote: false,
+            open: scene.open || !scene.autocommit,
+            autocommit: scene.autocommit,
+            dirty: scene.dirty,
+            apart,
+            first_write: None,
+            sql: &[],
+            frames_show: None,
+            scene,
+        }
+    }
+
+    pub(super) fn add(&mut self, statement: &Statement<'_>) {
+        let (session, transaction) = reasons(statement, self.scene);
+        self.plan.session.extend(session);
+        self.plan.transaction.extend(transaction);
+        let class = Class::of_statement(statement, self.autocommit);
+        let was_open = self.open;
+        self.plan.sets_autocommit |= self.open && sets_autocommit(statement.kind);
+        if self.scene.guards && self.must_part_from(class) {
+            self.flush();
+        }
+        match class {
+            Class::Begin | Class::Commit | Class::Implicit if self.open => {
+                self.commit(statement, class);
+            }
+            Class::Rollback => {
+                self.flush();
+                self.push(statement, class);
+                self.risk(Risk::Rollback);
+                self.open = self.chains(statement.kind) || !self.autocommit;
+                self.dirty = false;
+            }
+            Class::Begin => {
+                self.push(statement, class);
+                self.open = true;
+            }
+            Class::Write if !self.open && self.scene.fence && self.may_wrap() => {
+                self.wrap(statement);
+            }
+            Class::Write | Class::Unknown if !self.open => {
+                let doubt =
+                    if class == Class::Write { self.scene.doubt() } else { Doubt::Statement };
+                self.alone(statement, class, Risk::Doubtful(doubt));
+            }
+            Class::Implicit if statement.kind == Kind::Ddl => {
+                self.alone(statement, class, Risk::Doubtful(Doubt::Statement));
+            }
+            Class::Commit
+            | Class::Implicit
+            | Class::Off
+            | Class::Plain
+            | Class::Savepoint
+            | Class::Unknown
+            | Class::Write => {
+                self.push(statement, class);
+                if class == Class::Write {
+                    let last = self.body.as_ref().map_or(0, |body| body.pieces.len() - 1);
+                    self.first_write.get_or_insert(last);
+                    self.wrote = true;
+                }
+                self.dirty |= matches!(class, Class::Unknown | Class::Write);
+                self.simple &= class != Class::Unknown;
+            }
+        }
+        if matches!(class, Class::Commit | Class::Rollback) && self.chains(statement.kind) {
+            self.open = true;
+        }
+        if class == Class::Implicit && statement.kind != Kind::Ddl {
+            // UNLOCK TABLES commits only what LOCK TABLES has begun, and SET ROLE nothing.
+            self.open |= was_open;
+        }
+        if may_change_frames(statement) || class == Class::Unknown {
+            // From here on a frame might commit what is open: a procedure may have begun a transaction, for one.
+            self.frames_show = Some(true);
+        }
+        match autocommit_set_to(statement) {
+            Some(true) if self.autocommit => {}
+            Some(on) => (self.autocommit, self.open) = (on, !on),
+            // To take it for off costs the wrap of what comes next.
+            None => self.open |= sets_autocommit(statement.kind),
+        }
+        if self.apart {
+            self.flush();
+        }
+    }
+
+    /// Whether the guard may have to be turned on or off between the statement before and this one.
+    fn must_part_from(&self, class: Class) -> bool {
+        let before = self.body.as_ref().map_or(&[][..], |body| &body.pieces);
+        match before.last().map(|piece| piece.kind) {
+            None => false,
+            // The statement may go on outside of a transaction, where the guard must be off.
+            Some(_) if class == Class::Implicit => true,
+            // The guard is off for the whole step if something is done in it outside of a transaction.
+            Some(PieceKind::Begin) => {
+                let outside =
+                    |piece: &Piece| !matches!(piece.kind, PieceKind::Begin | PieceKind::End);
+                class == Class::Unknown || class != Class::Begin && before.iter().any(outside)
+            }
+            Some(PieceKind::End | PieceKind::Implicit) => class != Class::Begin,
+            Some(PieceKind::Unknown) => true,
+            Some(PieceKind::Plain | PieceKind::Savepoint | PieceKind::Write) => {
+                class == Class::Unknown
+            }
+        }
+    }
+
+    /// Whether nobody would see a frame around a statement.
+    fn may_wrap(&mut self) -> bool {
+        !*self.frames_show.get_or_insert_with(|| reads_diagnostics(self.sql))
+    }
+
+    /// A statement that ends the open transaction begins a step of its own, behind the fence.
+    fn commit(&mut self, statement: &Statement<'_>, class: Class) {
+        let dirty = self.dirty;
+        if dirty && self.scene.fence {
+            match &mut self.body {
+                // A fence is written on from the one before: that must be committed, and known to be.
+                Some(body)
+                    if self.simple
+                        && !self.apart
+                        && self.wrote
+                        && !is_long(&body.what)
+                        && matches!(body.risk, Risk::Repeatable | Risk::Rollback) =>
+                {
+                    // Ahead of what is written: it would clear the warnings of the last statement.
+                    body.fence_at = self.first_write;
+                    if body.pieces.iter().any(|piece| piece.kind == PieceKind::Savepoint) {
+                        // The fence may have been undone by then.
+                        self.flush();
+                        self.plan.steps.push(Step::fence());
+                    }
+                }
+                _ => {
+                    self.flush();
+                    self.plan.steps.extend([Step::new(What::KeepWarnings), Step::fence()]);
+                }
+            }
+        }
+        if dirty {
+            self.flush();
+        }
+        self.push(statement, class);
+        if dirty {
+            let Range { start, end } = statement.range;
+            let resume = if class == Class::Commit { end } else { start };
+            self.risk(commit_risk(statement.kind, self.scene, resume));
+            // The COMMIT goes alone. Galera answers the COMMIT of "COMMIT;BEGIN" with OK, and with error 1180
+            // behind it, where it could not replicate the transaction; that of "COMMIT" with the error.
+            self.flush();
+        }
+        self.open = class == Class::Begin || self.chains(statement.kind) || !self.autocommit;
+        self.dirty = false;
+    }
+
+    /// Whether the statement ends a transaction and begins the next one.
+    fn chains(&self, kind: Kind) -> bool {
+        match kind {
+            Kind::Commit(completion) | Kind::Rollback(completion) => {
+                completion.chain || self.scene.chains
+            }
+            _ => false,
+        }
+    }
+
+    /// A statement that commits by itself, between a BEGIN and a COMMIT of ours.
+    fn wrap(&mut self, statement: &Statement<'_>) {
+        self.flush();
+        let restart = Some(self.plan.steps.len());
+        let Range { start, end } = statement.range.clone();
+        let pieces = smallvec![Piece { start, end, kind: PieceKind::Write }];
+        let mut wrapped = What::Wrapped(statement.range.clone());
+        if is_long(&wrapped) {
+            self.plan.steps.extend(Step::opening(self.plan.steps.len()));
+            wrapped = What::Part(statement.range.clone());
+        }
+        self.plan.steps.push(Step { pieces, restart, ..Step::new(wrapped) });
+        let risk = Risk::Commit { resume: end };
+        self.plan.steps.push(Step { risk, restart, ..Step::new(What::Commit) });
+    }
+
+    fn alone(&mut self, statement: &Statement<'_>, class: Class, risk: Risk) {
+        self.flush();
+        self.push(statement, class);
+        self.risk(risk);
+        if statement.open_ended
+            && let Some(body) = &mut self.body
+        {
+            body.pieces.clear();
+        }
+        self.flush();
+    }
+
+    fn push(&mut self, statement: &Statement<'_>, class: Class) {
+        let Range { start, end } = statement.range.clone();
+        let body = self.body.get_or_insert_with(|| Step::new(What::Part(start..end)));
+        if let What::Part(range) = &mut body.what {
+            range.end = end;
+        }
+        body.pieces.push(Piece { start, end, kind: class.piece() });
+    }
+
+    fn risk(&mut self, risk: Risk) {
+        if let Some(body) = &mut self.body {
+            body.risk = risk;
+        }
+    }
+
+    fn flush(&mut self) {
+        self.plan.steps.extend(self.body.take());
+        self.simple = true;
+        self.wrote = false;
+        self.first_write = None;
+    }
+
+    pub(super) fn finish(mut self) -> Plan {
+        self.flush();
+        let keeps = self.plan.steps.iter().any(|step| step.what == What::KeepWarnings);
+        let last = self.plan.steps.last().and_then(|step| step.pieces.last());
+        if keeps && last.is_some_and(|last| matches!(last.kind, PieceKind::Begin | PieceKind::End))
+        {
+            self.plan.steps.push(Step::new(What::PutWarningsBack));
+        }
+        if let [step] = &mut self.plan.steps[..]
+            && matches!(step.what, What::Part(_))
+        {
+            step.what = What::Whole;
+        }
+        if self.plan.steps.is_empty() {
+            self.plan.steps = Plan::whole(Risk::Repeatable, PieceKind::Plain, 0).steps;
+        }
+        self.plan
+    }
+}

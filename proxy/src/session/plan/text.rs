@@ -1,0 +1,140 @@
+//! Questions that the words of a statement answer, beyond its kind.
+
+use ido_proxy_protocol::statement::{Kind, SetTargets, Statement};
+
+use super::LONG;
+
+/// Whether a SET changes what transactions are: `SET TRANSACTION`, `tx_read_only` and its like.
+pub(super) fn may_change_frames(statement: &Statement<'_>) -> bool {
+    let locks = statement.sql.get(..6).is_some_and(|word| word.eq_ignore_ascii_case(b"BACKUP"));
+    let Kind::Set(targets) = statement.kind else {
+        return locks || statement.kind == Kind::LockTables;
+    };
+    targets.contains(SetTargets::TRANSACTION)
+        || may_name(statement.sql, *b"tx_", b"TX_")
+        || may_name(statement.sql, *b"tra", b"TRANSACTION")
+        || may_name(statement.sql, *b"com", b"COMPLETION_TYPE")
+        || (targets.contains(SetTargets::AUTOCOMMIT) && autocommit_set_to(statement).is_none())
+}
+
+/// Whether a text sets what no report tells: a collation by SET NAMES, or a role.
+pub(crate) fn sets_untold(sql: &[u8]) -> bool {
+    let names = |name: &[u8]| sql.windows(name.len()).any(|word| word.eq_ignore_ascii_case(name));
+    let is_set = sql.get(..3).is_some_and(|word| word.eq_ignore_ascii_case(b"SET"));
+    match is_set && sql.len() < SHORT_TEXT {
+        true => names(b"COLLAT") || names(b"ROLE"),
+        false => {
+            let first = may_name(sql, *b"nam", b"SET NAMES") && may_name(sql, *b"oll", b"COLLATE");
+            first || may_name(sql, *b"rol", b"SET ROLE")
+        }
+    }
+}
+
+/// Bytes of a text that is searched byte by byte.
+const SHORT_TEXT: usize = 1024;
+
+/// Whether a text names the variables that say what is reported.
+pub(crate) fn names_reports(sql: &[u8]) -> bool {
+    sql.len() < LONG && may_name(sql, *b"n_t", b"SESSION_TRACK")
+}
+
+/// Whether a text reads what a statement before it has left besides its reply: its count of rows, or its warnings.
+pub(crate) fn reads_diagnostics(sql: &[u8]) -> bool {
+    let names: [([u8; 3], &[u8]); 4] = [
+        (*b"w_c", b"ROW_COUNT"),
+        (*b"gno", b"DIAGNOSTICS"),
+        (*b"rni", b"WARNING"),
+        (*b"rro", b"ERROR"),
+    ];
+    names.into_iter().any(|(three, name)| may_name(sql, three, name))
+}
+
+pub(super) fn sets_autocommit(kind: Kind) -> bool {
+    matches!(kind, Kind::Set(targets) if targets.contains(SetTargets::AUTOCOMMIT))
+}
+
+/// The value that a SET gives to `autocommit`, as far as its words tell.
+pub(super) fn autocommit_set_to(statement: &Statement<'_>) -> Option<bool> {
+    let Kind::Set(targets) = statement.kind else { return None };
+    let [other, global] = [SetTargets::OTHER, SetTargets::GLOBAL].map(|set| targets.contains(set));
+    if !targets.contains(SetTargets::AUTOCOMMIT) || other || global {
+        return None;
+    }
+    let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    let sql = statement.sql;
+    let mut words = sql.split(|byte| !is_word(byte)).filter(|word| !word.is_empty());
+    let name = words.find(|word| word.eq_ignore_ascii_case(b"autocommit"))?;
+    let value = words.next()?;
+    // An expression may be anything.
+    let place = |word: &[u8]| word.as_ptr() as usize - sql.as_ptr() as usize;
+    let between = sql.get(place(name) + name.len()..place(value))?;
+    let behind = sql.get(place(value) + value.len()..)?.trim_ascii_start();
+    let quotes =
+        |byte: &u8| matches!(byte, b'=' | b':' | b'`' | b'\'' | b'"') || byte.is_ascii_whitespace();
+    let plain =
+        between.iter().all(quotes) && matches!(behind.first(), None | Some(b',' | b'\'' | b'"'));
+    let value = value.to_ascii_lowercase();
+    match &value[..] {
+        _ if !plain => None,
+        b"1" | b"on" | b"true" => Some(true),
+        b"0" | b"off" | b"false" => Some(false),
+        _ => None,
+    }
+}
+
+/// The kind of a statement. A DO without a function does nothing: clients ask with it whether the server lives.
+pub(super) fn kind_of(statement: &Statement<'_>) -> Kind {
+    let sql = statement.sql;
+    let is_do = sql.len() < SHORT
+        && sql.get(..3).is_some_and(|word| word.eq_ignore_ascii_case(b"DO "))
+        && !sql.contains(&b'(');
+    if is_do && statement.kind == Kind::Other { Kind::Select } else { statement.kind }
+}
+
+/// In bytes, more than a DO that asks whether the server lives has.
+const SHORT: usize = 64;
+
+/// Whether the server may ask the client for a file.
+pub(super) fn loads_file(statement: &Statement<'_>) -> bool {
+    statement.kind == Kind::Dml
+        && statement.sql.get(..4).is_none_or(|word| !is_common(word))
+        && statement.mentions(b"LOAD")
+}
+
+/// Whether a write begins with one of the usual words, and so is no LOAD.
+pub(super) fn is_common(word: &[u8]) -> bool {
+    [b"INSE", b"UPDA", b"DELE", b"REPL"].iter().any(|common| word.eq_ignore_ascii_case(*common))
+}
+
+pub(super) fn is_exotic(sql: &[u8]) -> bool {
+    let end = sql.iter().position(|byte| !byte.is_ascii_alphabetic()).unwrap_or(sql.len());
+    [&b"XA"[..], b"HANDLER"].iter().any(|exotic| sql[..end].eq_ignore_ascii_case(exotic))
+}
+
+/// Whether a statement may give `LAST_INSERT_ID()` a value of its own: with an argument, the function does.
+///
+/// Source: MariaDB documentation, "LAST_INSERT_ID".
+pub(crate) fn chooses_insert_id(sql: &[u8]) -> bool {
+    const NAME: &[u8] = b"LAST_INSERT_ID";
+    let takes_argument = |(at, word): (usize, &[u8])| {
+        let mut behind = sql[at + NAME.len()..].iter().filter(|byte| !byte.is_ascii_whitespace());
+        word.eq_ignore_ascii_case(NAME)
+            && behind.next() == Some(&b'(')
+            && behind.next() != Some(&b')')
+    };
+    may_name(sql, *b"nse", NAME) && sql.windows(NAME.len()).enumerate().any(takes_argument)
+}
+
+/// A quick look for a name that has these three bytes, in lower case, in it: so that the tokens of a batch are not
+/// read a second time for nothing. There is no branch in the first loop: it takes many bytes at once.
+pub(super) fn may_name(sql: &[u8], three: [u8; 3], name: &[u8]) -> bool {
+    let end = sql.len().saturating_sub(2);
+    let (first, second, third) =
+        (&sql[..end], sql.get(1..=end).unwrap_or_default(), sql.get(2..).unwrap_or_default());
+    let [one, two, three] = three.map(|byte| byte | 0x20);
+    let found = first.iter().zip(second).zip(third).fold(0, |found, ((first, second), third)| {
+        let here = (first | 0x20 == one) & (second | 0x20 == two) & (third | 0x20 == three);
+        found | u8::from(here)
+    });
+    found != 0 && sql.windows(name.len()).any(|word| word.eq_ignore_ascii_case(name))
+}
