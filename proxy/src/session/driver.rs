@@ -454,6 +454,10 @@ impl Session {
             return self.machine.answer(error.encode());
         }
         self.waiting = None;
+        if let (Some(link), Some(greeted)) = (&self.link, killed_by(command, &self.client.input)) {
+            let thread = self.context.registry.thread_at(link.node, greeted);
+            self.machine.kills(thread.map(|thread| (greeted, thread)));
+        }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.machine.begin(command, &self.client.input, now.as_micros() as u64);
         self.context.metrics.commands.increment(1);
@@ -639,6 +643,25 @@ fn awaited(machine: &Machine, sends: bool) -> Awaited {
         true => Awaited::Rest,
     }
 }
+
+/// The thread that the command at the start of `input` is to kill, if that is one of the numbers that we greet with.
+fn killed_by(command: Command, input: &[u8]) -> Option<u32> {
+    let payload = input.get(HEADER_LEN..)?;
+    let number = match command {
+        Command::ProcessKill => payload.get(1..5)?.try_into().ok().map(u32::from_le_bytes)?,
+        Command::Query => {
+            let sql = payload.get(1..MOST_OF_A_KILL.min(payload.len()))?.trim_ascii();
+            sql.get(..5).filter(|word| word.eq_ignore_ascii_case(b"KILL "))?;
+            let digits = sql.rsplit(|byte| !byte.is_ascii_digit()).find(|word| !word.is_empty())?;
+            std::str::from_utf8(digits).ok()?.parse().ok()?
+        }
+        _ => return None,
+    };
+    (number >= 0x8000_0000).then_some(number)
+}
+
+/// Bytes of the longest KILL that is looked at.
+const MOST_OF_A_KILL: usize = 64;
 
 /// How long to wait before a transaction that the server rolled back is done again.
 fn backoff(tries: u32) -> Duration {

@@ -37,7 +37,7 @@ impl Facade {
     pub(crate) fn greeting(&self, id: SessionId, scramble: Scramble) -> Greeting {
         Greeting {
             server_version: self.version.clone(),
-            connection_id: thread_id(id),
+            connection_id: id.greeted(),
             scramble,
             capabilities: self.capabilities,
             collation: self.collation,
@@ -56,13 +56,6 @@ impl Default for Facade {
             collation: LATIN1_SWEDISH_CI,
         }
     }
-}
-
-/// The thread id a client is greeted with. A client may send it back in `KILL`, where it means a
-/// thread of the node: the upper half of the range is never reached there, so that such a statement
-/// hits nobody else's session.
-fn thread_id(id: SessionId) -> u32 {
-    id.0 | 0x8000_0000
 }
 
 /// `10.11.6` of `5.5.5-10.11.6-MariaDB`, for comparison. (MariaDB before 11 puts `5.5.5-` in front

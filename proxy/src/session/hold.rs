@@ -244,6 +244,7 @@ impl Session {
         let facts = link.facts(schema, causal, ghost);
         self.machine.link_up(LinkFacts { behind, may_lag, ..facts });
         self.entry.set_node(Some(node));
+        self.entry.set_thread(link.greeting.connection_id);
         self.link = Some(link);
         // A reader that loses its node takes any other: there is none to keep a link ready at.
         if self.reader.is_none() && self.seat.is_none() {

@@ -76,6 +76,8 @@ pub(crate) struct Machine {
     pub(crate) carried: Carried,
     /// The default database, when the last reply changed it.
     new_schema: Option<Vec<u8>>,
+    /// The thread that the next command is to kill, by the number of its greeting and by that of its link.
+    victim: Option<(u32, u32)>,
     /// The longest packet that every node takes, in bytes.
     packet_limit: Option<u64>,
     /// How often an open transaction was tried again while the client was silent.
@@ -232,6 +234,7 @@ impl Machine {
             met: false,
             carried,
             new_schema: None,
+            victim: None,
             packet_limit: None,
             restore_tries: 0,
             refusal: None,
@@ -374,8 +377,10 @@ impl Machine {
         let sequence = self.commands.last_sequence();
         let mut request = whole_payload(input);
         let limited = request.as_ref().and_then(|request| limited(request, self.packet_limit?));
-        let mut changed = limited.is_some();
-        request = limited.or(request);
+        let victim = self.victim.take();
+        let killing = request.as_ref().and_then(|request| renamed(request, victim?));
+        let mut changed = limited.is_some() || killing.is_some();
+        request = killing.or(limited).or(request);
         if command == Command::StmtPrepare {
             carried.book.forget_last();
         }
@@ -440,6 +445,11 @@ impl Machine {
             exchange.run(&mut self.carried, capabilities);
         }
         self.state = State::Busy(Box::new(exchange));
+    }
+
+    /// Says that the next command is to kill the thread that a client was greeted with, and what its link is.
+    pub(crate) fn kills(&mut self, victim: Option<(u32, u32)>) {
+        self.victim = victim;
     }
 
     /// Why the command at the start of `input` may not be sent by a client that only reads, if so.
@@ -803,6 +813,18 @@ fn whole_payload(input: &[u8]) -> Option<Vec<u8>> {
             return Some(payload).filter(|payload| !payload.is_empty());
         }
     }
+}
+
+/// A KILL of the thread `greeted`, as one of the thread that its link has.
+fn renamed(request: &[u8], (greeted, thread): (u32, u32)) -> Option<Vec<u8>> {
+    if request.first() != Some(&COM_QUERY) {
+        // COM_PROCESS_KILL.
+        return Some([request.get(..1)?, &thread.to_le_bytes()].concat());
+    }
+    let digits = greeted.to_string();
+    let place = request.windows(digits.len()).rposition(|word| word == digits.as_bytes())?;
+    let (before, behind) = (request.get(..place)?, request.get(place + digits.len()..)?);
+    Some([before, thread.to_string().as_bytes(), behind].concat())
 }
 
 /// The question for the longest packet, as Icinga asks it, with an answer that is at most `limit`.

@@ -53,6 +53,15 @@ impl Registry {
         entries.iter().map(|entry| entry.status()).collect()
     }
 
+    /// The thread at `node` of the session whose client was greeted with this number; `None`: no session of ours has it,
+    /// or it has no link to that node.
+    pub(crate) fn thread_at(&self, node: NodeAddr, greeted: u32) -> Option<u32> {
+        let sessions = lock(&self.sessions);
+        let entry = sessions.entries.values().find(|entry| entry.id.greeted() == greeted)?;
+        let identity = lock(&entry.identity);
+        identity.thread.filter(|_| identity.node == Some(node))
+    }
+
     /// How many sessions there are.
     pub(crate) fn len(&self) -> usize {
         lock(&self.sessions).entries.len()
@@ -150,7 +159,13 @@ impl SessionEntry {
 
     /// Says which node the link leads to; `None` while there is no link.
     pub(crate) fn set_node(&self, node: Option<NodeAddr>) {
-        lock(&self.identity).node = node;
+        let mut identity = lock(&self.identity);
+        (identity.node, identity.thread) = (node, None);
+    }
+
+    /// Says which thread of its node the link is.
+    pub(crate) fn set_thread(&self, thread: u32) {
+        lock(&self.identity).thread = Some(thread);
     }
 
     /// Enters a state that belongs to no command.
@@ -228,6 +243,14 @@ impl SessionEntry {
 /// The number of a session: unique among those open, never zero.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub(crate) struct SessionId(pub(crate) u32);
+
+impl SessionId {
+    /// The thread id that the client is greeted with. The upper half of the range is never reached at a node, so that a
+    /// `KILL` with it hits nobody else's session.
+    pub(crate) fn greeted(self) -> u32 {
+        self.0 | 0x8000_0000
+    }
+}
 
 impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -332,6 +355,7 @@ struct Identity {
     user: Option<String>,
     database: Option<String>,
     node: Option<NodeAddr>,
+    thread: Option<u32>,
 }
 
 /// What a session does, for which command, since when (counted from the registry's epoch).

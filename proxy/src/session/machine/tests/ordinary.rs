@@ -141,6 +141,22 @@ fn the_last_statement_stays_the_clients_last() {
     }
 }
 
+/// Otherwise time-outs and Ctrl-C, which kill by the number of the greeting, would kill nobody.
+#[test]
+fn a_kill_by_the_number_of_the_greeting_hits_the_link() {
+    let mut play = Play::new(icinga());
+    for (command, sent) in [
+        (query("KILL QUERY 2147483650"), query("KILL QUERY 17")),
+        (query("kill 2147483650;"), query("kill 17;")),
+        (framed(b"\x0c\x02\0\0\x80", 0), framed(b"\x0c\x11\0\0\0", 0)),
+    ] {
+        play.machine.kills(Some((0x8000_0002, 17)));
+        play.client_sends(&command);
+        assert_eq!(std::mem::take(&mut play.to_node), sent);
+        play.node_sends(&ok(1, StatusFlags::AUTOCOMMIT, b""));
+    }
+}
+
 /// A conflict is the server's to tell where no node has failed: in its own words.
 #[test]
 fn a_conflict_whose_replay_reads_other_rows_is_told_as_the_conflict_it_was() {
