@@ -516,7 +516,7 @@ fn reasons(statement: &Statement<'_>, scene: Scene) -> (Reasons, Reasons) {
         Kind::TemporaryTable => session.insert(Reason::TemporaryTable),
         Kind::Prepare => session.insert(Reason::SqlPrepare),
         Kind::Call | Kind::Execute => transaction.insert(Reason::Call),
-        Kind::Other if is_exotic(statement.sql) => session.insert(Reason::Exotic),
+        Kind::Ddl | Kind::Other if is_exotic(statement.sql) => session.insert(Reason::Exotic),
         _ => {}
     }
     if statement.open_ended && (scene.open || !scene.autocommit) {

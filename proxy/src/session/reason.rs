@@ -13,7 +13,7 @@ pub(crate) enum Reason {
     Compound,
     /// A statement that the server commits by itself was under way.
     Ddl,
-    /// `XA`, `HANDLER`.
+    /// `XA`, `HANDLER`, `BACKUP`.
     Exotic,
     /// The file of a LOAD DATA LOCAL, which only the client has.
     File,
@@ -53,7 +53,7 @@ impl fmt::Display for Reason {
             Self::Call => "a procedure was called in the transaction",
             Self::Compound => "a compound statement was sent",
             Self::Ddl => "a statement that commits by itself was under way",
-            Self::Exotic => "XA or HANDLER is in use",
+            Self::Exotic => "XA, HANDLER or BACKUP is in use",
             Self::File => "a file was loaded from the client (LOAD DATA LOCAL)",
             Self::JournalFull => "the journal could not hold the transaction",
             Self::LongCommand => "a command was longer than the proxy keeps",

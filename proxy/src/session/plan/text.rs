@@ -108,7 +108,7 @@ pub(super) fn is_common(word: &[u8]) -> bool {
 
 pub(super) fn is_exotic(sql: &[u8]) -> bool {
     let end = sql.iter().position(|byte| !byte.is_ascii_alphabetic()).unwrap_or(sql.len());
-    [&b"XA"[..], b"HANDLER"].iter().any(|exotic| sql[..end].eq_ignore_ascii_case(exotic))
+    [&b"XA"[..], b"HANDLER", b"BACKUP"].iter().any(|exotic| sql[..end].eq_ignore_ascii_case(exotic))
 }
 
 /// Whether a statement may give `LAST_INSERT_ID()` a value of its own: with an argument, the function does.

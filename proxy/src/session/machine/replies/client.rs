@@ -394,9 +394,10 @@ pub(super) fn sql_of<'a>(
 }
 
 /// Whether the text of an OK packet is that of an INSERT of several rows: "Records: 3  Duplicates: 0
-/// Warnings: 0". There is none where it is one row.
+/// Warnings: 0", in the language of the server. An INSERT of one row has no text.
 pub(super) fn wrote_several(info: &[u8]) -> bool {
-    info.strip_prefix(b"Records: ").is_some_and(|rest| !rest.starts_with(b"1 "))
+    let mut numbers = info.split(|byte| !byte.is_ascii_digit()).filter(|word| !word.is_empty());
+    numbers.next().is_some_and(|records| records != b"1" && records != b"0")
 }
 
 /// The first byte of an OK packet at the end of rows.
