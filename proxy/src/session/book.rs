@@ -16,7 +16,8 @@ use ido_proxy_protocol::status::StatusFlags;
 
 use super::diagnostics::Diagnostics;
 use super::reason::{Reason, Reasons};
-use super::reports::{self, Reports};
+use super::reports::Reports;
+use super::text_rows::text_rows;
 
 /// The state of one session.
 #[derive(Debug)]
@@ -196,7 +197,7 @@ impl Book {
     /// Takes in the answer to what no report tells: the collation, and the role.
     pub(crate) fn learn_untold(&mut self, packets: &[u8]) {
         let Some([collation, role]) =
-            reports::row(packets, 2).and_then(|row| <[_; 2]>::try_from(row).ok())
+            text_rows(packets, 2).next().and_then(|row| <[_; 2]>::try_from(row).ok())
         else {
             return;
         };

@@ -3,7 +3,7 @@
 //! Statements of ours overwrite both. Where a client is about to read them, the server is brought to what it would say
 //! without us.
 
-use ido_proxy_protocol::packet::{self, HEADER_LEN};
+use super::text_rows::text_rows;
 
 /// The diagnostics of one session.
 #[derive(Clone, Debug, Default)]
@@ -87,7 +87,7 @@ impl Diagnostics {
 
     /// Keeps the warnings in the packets of a reply to SHOW WARNINGS, but for the last packet.
     pub(crate) fn keep_warnings(&mut self, packets: &[u8]) {
-        self.kept = rows(packets).filter_map(Warning::read).collect();
+        self.kept = text_rows(packets, COLUMNS).filter_map(Warning::read).collect();
     }
 
     /// The statement that raises the kept warnings again, once.
@@ -106,49 +106,23 @@ impl Diagnostics {
 
 impl Warning {
     /// From a row: level, code, message.
-    fn read(row: &[u8]) -> Option<Self> {
-        let (_level, rest) = value(row)?;
-        let (code, rest) = value(rest)?;
-        let (message, _) = value(rest)?;
-        let code = std::str::from_utf8(code).ok()?.parse().ok()?;
-        Some(Self { code, message: message.to_vec() })
+    fn read(row: Vec<Option<&[u8]>>) -> Option<Self> {
+        let [_level, code, message] = row[..] else { return None };
+        let code = std::str::from_utf8(code?).ok()?.parse().ok()?;
+        Some(Self { code, message: message?.to_vec() })
     }
-}
-
-/// The first value of a row, and the rest of it.
-fn value(row: &[u8]) -> Option<(&[u8], &[u8])> {
-    match *row {
-        [len @ ..=0xFA, ref rest @ ..] => rest.split_at_checked(len.into()),
-        [0xFC, low, high, ref rest @ ..] => {
-            rest.split_at_checked(u16::from_le_bytes([low, high]).into())
-        }
-        _ => None,
-    }
-}
-
-/// The payloads of rows: behind the number of columns, three columns, and perhaps an EOF packet.
-fn rows(mut packets: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let all = std::iter::from_fn(move || {
-        let (header, payload) = packet::whole(packets, MOST_PACKET).ok()??;
-        packets = &packets[HEADER_LEN + header.payload_len..];
-        Some(payload)
-    });
-    all.skip(1 + COLUMNS).filter(|payload| payload.first() != Some(&EOF))
 }
 
 /// Level, code, message.
 const COLUMNS: usize = 3;
-
-const EOF: u8 = 0xFE;
-
-/// Bytes of the longest packet of a list of warnings.
-const MOST_PACKET: usize = 1 << 20;
 
 /// Rows up to which a count is put back: it takes the server about a microsecond each.
 const MOST_ROWS: i64 = 100_000;
 
 #[cfg(test)]
 mod tests {
+    use ido_proxy_protocol::packet;
+
     use super::*;
 
     /// Otherwise a client that reads the warnings of its transaction behind the COMMIT would find none.

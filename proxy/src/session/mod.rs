@@ -59,6 +59,7 @@ mod stream;
 pub(crate) mod survey;
 #[cfg(test)]
 mod testing;
+mod text_rows;
 mod transaction;
 mod unix_stream;
 mod warm;

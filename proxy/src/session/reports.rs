@@ -7,8 +7,9 @@
 
 use std::collections::BTreeSet;
 
-use ido_proxy_protocol::packet::{self, HEADER_LEN};
 use ido_proxy_protocol::session_state::Change;
+
+use super::text_rows::text_rows;
 
 /// What one client is told, as its variables say.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -22,7 +23,7 @@ pub(crate) struct Reports {
 impl Reports {
     /// As in the packets of the reply to [`ASK`], but for the last packet.
     pub(crate) fn read(packets: &[u8]) -> Option<Self> {
-        let row = row(packets, COLUMNS)?;
+        let row = text_rows(packets, COLUMNS).next()?;
         let values = row.into_iter().map(|value| value.unwrap_or_default().to_vec());
         let values: [Vec<u8>; 4] = values.collect::<Vec<_>>().try_into().ok()?;
         let names = values[0]
@@ -68,42 +69,6 @@ impl Reports {
     }
 }
 
-/// The values of the first row of a reply with so many columns; `None` is NULL.
-pub(super) fn row(mut packets: &[u8], columns: usize) -> Option<Vec<Option<&[u8]>>> {
-    let mut seen = 0;
-    loop {
-        let (header, payload) = packet::whole(packets, MOST_PACKET).ok()??;
-        packets = packets.get(HEADER_LEN + header.payload_len..)?;
-        seen += 1;
-        // The number of columns, the columns, perhaps an EOF packet.
-        if seen > 1 + columns && payload.first() != Some(&EOF) {
-            return values(payload, columns);
-        }
-    }
-}
-
-/// The values of a row, each shorter than 251 bytes, or than 65,536.
-fn values(mut row: &[u8], columns: usize) -> Option<Vec<Option<&[u8]>>> {
-    let mut values = Vec::with_capacity(columns);
-    while values.len() < columns {
-        let (value, rest) = match *row {
-            [0xFB, ref rest @ ..] => {
-                values.push(None);
-                row = rest;
-                continue;
-            }
-            [len @ ..=0xFA, ref rest @ ..] => rest.split_at_checked(len.into())?,
-            [0xFC, low, high, ref rest @ ..] => {
-                rest.split_at_checked(u16::from_le_bytes([low, high]).into())?
-            }
-            _ => return None,
-        };
-        values.push(Some(value));
-        row = rest;
-    }
-    Some(values)
-}
-
 /// Asks what the client is told.
 pub(crate) const ASK: &[u8] = b"SELECT @@session_track_system_variables, @@session_track_schema, \
     @@session_track_state_change, @@session_track_transaction_info";
@@ -115,13 +80,9 @@ const COLUMNS: usize = 4;
 pub(crate) const ALL: &[u8] = b"SET session_track_system_variables='*', session_track_schema=1, \
     session_track_state_change=1, session_track_transaction_info='CHARACTERISTICS'";
 
-const EOF: u8 = 0xFE;
-
-/// Bytes of the longest packet of a reply to [`ASK`].
-const MOST_PACKET: usize = 1 << 20;
-
 #[cfg(test)]
 mod tests {
+    use ido_proxy_protocol::packet;
     use ido_proxy_protocol::session_state::TransactionState;
 
     use super::*;
