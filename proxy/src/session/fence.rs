@@ -192,12 +192,20 @@ impl Fence {
     /// The statement that sets it in one text with the COMMIT. It fails, and so stops the text, where the row is not as it
     /// was left or no transaction is open: one that Galera has aborted must not leave a fence that says it was committed.
     pub(crate) fn checked_statement(&mut self) -> String {
+        let sets_again = self.sets_again();
         let table = &self.pool.table;
         let Slot { name, seq } = self.slot.get_or_insert_with(|| self.pool.take());
         let next = *seq + 1;
         let insert = format!(
             "INSERT INTO {table} (session, seq) VALUES ('{name}', IF(@@in_transaction, {next}, {FAILS}))"
         );
+        if sets_again {
+            // A ROLLBACK TO SAVEPOINT may have undone it: the row has the old number or the new one.
+            return format!(
+                "{insert} ON DUPLICATE KEY UPDATE \
+                 seq=IF(@@in_transaction AND seq IN ({seq}, {next}), {next}, {FAILS})"
+            );
+        }
         match seq {
             0 => insert,
             seq => format!(

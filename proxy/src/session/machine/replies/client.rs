@@ -278,6 +278,8 @@ impl Replies<'_> {
             }
             Some(PieceKind::End) => {}
             _ if closed => carried.committed(),
+            // Not every such statement commits: SET ROLE does not, and what is open still is not in doubt.
+            Some(PieceKind::Implicit) if was_open && !several => carried.fence.was_not_reached(),
             _ => {}
         }
         if !matches!(
