@@ -398,6 +398,10 @@ mod tests {
         fence.statement();
         fence.was_set();
         fence.unsettle();
+        assert!(
+            fence.checked_statement().contains("@@in_transaction AND seq IN (0, 1)"),
+            "with the COMMIT"
+        );
         assert!(!fence.is_set());
         assert!(fence.statement().contains("IF(seq IN (0, 1), 1, (SELECT 1 UNION SELECT 2))"));
         assert!(fence.matches(0) && fence.matches(2));
