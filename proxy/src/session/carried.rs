@@ -252,6 +252,16 @@ impl Carried {
         self.end();
     }
 
+    /// A transaction is open behind a statement that might have committed it. Without autocommit, that may be the next
+    /// one already, as behind LOCK TABLES.
+    pub(crate) fn outlived(&mut self) {
+        if self.book.autocommit() {
+            self.fence.was_not_reached();
+        } else {
+            self.fence.renew();
+        }
+    }
+
     /// The transaction was rolled back.
     pub(crate) fn rolled_back(&mut self) {
         self.fence.rolled_back();

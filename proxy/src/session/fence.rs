@@ -224,6 +224,15 @@ impl Fence {
         self.in_doubt = self.haunted;
     }
 
+    /// What might have committed the transaction may have done so, and begun another one. Its reply came, so no ghost
+    /// can: another row is as good a proof.
+    pub(crate) fn renew(&mut self) {
+        if self.in_doubt && !self.haunted {
+            self.discard();
+            self.in_doubt = false;
+        }
+    }
+
     /// Whether it is set by an OK reply to [`Self::statement`] with so many affected rows.
     pub(crate) fn matches(&self, affected: u64) -> bool {
         affected >= 1 || self.sets_again()

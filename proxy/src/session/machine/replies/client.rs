@@ -278,11 +278,8 @@ impl Replies<'_> {
             }
             Some(PieceKind::End) => {}
             _ if closed => carried.committed(),
-            // SET ROLE commits nothing, and leaves the transaction open. Without autocommit an open transaction may
-            // be the next one, behind LOCK TABLES: the fence stays in doubt.
-            Some(PieceKind::Implicit) if was_open && !several && carried.book.autocommit() => {
-                carried.fence.was_not_reached();
-            }
+            // SET ROLE commits nothing, and leaves the transaction open.
+            Some(PieceKind::Implicit) if was_open && !several => carried.outlived(),
             _ => {}
         }
         if !matches!(

@@ -62,9 +62,9 @@ impl Replies<'_> {
         if answer.works && !doubtful && self.try_hearsay(&error) {
             return;
         }
-        if self.is_in_doubt() && answer.open && self.piece_kind() != Some(PieceKind::End) {
+        if answer.open && self.piece_kind() != Some(PieceKind::End) {
             // The statement has failed in front of its commit.
-            self.carried.fence.was_not_reached();
+            self.carried.outlived();
         } else if self.is_in_doubt() {
             self.exchange.count_refusal(&error);
             return self.again(Recovery::in_doubt(), error);

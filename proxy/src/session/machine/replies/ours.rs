@@ -139,10 +139,13 @@ impl Replies<'_> {
     /// The fence is not as it was left.
     fn fence_differs(&mut self) {
         let error = ErrPacket::new(OURS, *b"HY000", "the fence is not as it was left");
-        if self.carried.fence.is_ours_alone() {
-            // Nobody else can have changed it in earnest: another row is as good a proof.
+        if self.carried.fence.is_ours_alone()
+            && let Some(running) = &mut self.exchange.running
+        {
+            // Nobody else can have changed it in earnest: another row is as good a proof. The rest of the reply still comes.
             self.carried.fence.discard();
-            return self.again(Recovery::rolled_back(), error);
+            running.given_up = true;
+            return;
         }
         // Somebody has been here before. What else the request does is undone with the link, and on the next one the
         // row tells who it was.

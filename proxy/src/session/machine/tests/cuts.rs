@@ -222,6 +222,46 @@ fn a_fence_that_is_not_as_it_was_left_is_replaced_while_no_commit_is_in_doubt() 
     assert_eq!((run.cluster.tokens(), run.links), (stands.into(), 1));
 }
 
+/// Otherwise what is left of the reply would be taken for that to the next request, and the client would wait for ever.
+#[test]
+fn a_fence_that_is_replaced_in_one_text_leaves_nothing_of_its_reply() {
+    let texts =
+        ["INSERT INTO t VALUES ('a')", "INSERT INTO t VALUES ('b')", "INSERT INTO t VALUES ('c')"];
+    let mut run = after(&texts[..1]);
+    run.cluster.forget_fences();
+    run.all(&program(&texts[1..])).expect("another row is as good a proof");
+    let (told, tokens) = direct(&program(&texts), without_tracking());
+    assert_eq!(packets(&run.to_client), packets(&told), "{:?}", run.cluster.log);
+    assert_eq!((run.cluster.tokens(), run.links), (tokens, 1));
+}
+
+/// The fence that was set before a statement which did not commit is gone with the savepoint. The COMMIT sets it again,
+/// or a lost reply could not be told.
+#[test]
+fn a_fence_that_a_savepoint_undid_goes_with_the_commit() {
+    for between in ["SET ROLE NONE", "CREATE TABLE ("] {
+        let texts = [
+            "INSERT INTO t VALUES ('a')",
+            "BEGIN",
+            "INSERT INTO t VALUES ('b')",
+            "SAVEPOINT a",
+            between,
+            "INSERT INTO t VALUES ('c')",
+            "ROLLBACK TO SAVEPOINT a",
+            "COMMIT",
+            "INSERT INTO t VALUES ('d')",
+        ];
+        let mut run = Run::new(without_tracking(), []);
+        check(&program(&texts), &mut run, between);
+        let mut lost = Run::new(without_tracking(), []);
+        lost.all(&program(&texts[..7])).expect("nothing is lost");
+        lost.lose_reply_to("COMMIT");
+        lost.all(&program(&texts[7..])).expect("the fence tells that it was done");
+        assert_eq!(lost.cluster.tokens(), run.cluster.tokens(), "{between}: {:?}", lost.cluster.log);
+        assert_eq!(packets(&lost.to_client), packets(&run.to_client), "{between}");
+    }
+}
+
 /// A row that somebody else has changed proves nothing while a COMMIT is in doubt.
 #[test]
 fn a_fence_that_somebody_changed_while_a_commit_is_in_doubt_ends_in_an_error() {

@@ -50,6 +50,8 @@ pub(super) struct Connection {
     /// Heard, and not worked at.
     inbox: Vec<u8>,
     open: Option<Work>,
+    /// The open transaction as it was at its savepoint.
+    savepoint: Option<Work>,
     /// So many of the commits are applied.
     applied: usize,
     /// All of them are, at every statement.
@@ -165,6 +167,7 @@ impl Connection {
             capabilities,
             inbox: Vec::new(),
             open: None,
+            savepoint: None,
             applied: cluster.commits.len().saturating_sub(1),
             eager: false,
             skew: 0,
@@ -317,6 +320,18 @@ impl Connection {
                 self.skew += if cluster.counts_on { undone } else { 0 };
                 return Ok(DONE);
             }
+            "SAVEPOINT a" => {
+                self.savepoint = self.open.clone();
+                return Ok(DONE);
+            }
+            "ROLLBACK TO SAVEPOINT a" => {
+                self.open = self.savepoint.clone();
+                return Ok(DONE);
+            }
+            "SET ROLE NONE" => return Ok(DONE),
+            "SELECT @@collation_connection, CURRENT_ROLE()" => {
+                return Ok(Answer::Rows(vec!["utf8mb4_general_ci".to_owned()]));
+            }
             "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE" => {
                 if self.open.is_some() {
                     let message = "can't be changed while a transaction is in progress";
@@ -397,16 +412,22 @@ impl Connection {
         {
             // In one text with the COMMIT.
             self.fence_exists(cluster)?;
-            let before = sql.split_once("AND seq=").map_or(0, |(_, rest)| {
-                rest.split_once(',').expect("a number").0.parse().expect("a number")
-            });
             let stands = number(&fences, quoted[0]);
-            if self.open.is_none() || (stands != before && stands > 0 && before > 0) {
+            let allowed = match (sql.split_once("seq IN ("), sql.split_once("AND seq=")) {
+                (Some((_, rest)), _) => rest.split_once(')').expect("numbers").0,
+                (_, Some((_, rest))) => rest.split_once(',').expect("a number").0,
+                _ => "0",
+            };
+            let allowed: Vec<u64> =
+                allowed.split(", ").map(|one| one.parse().expect("a number")).collect();
+            let before = allowed[0];
+            if self.open.is_none() || (!allowed.contains(&stands) && stands > 0 && before > 0) {
                 return Err(ErrPacket::new(1242, *b"21000", "Subquery returns more than 1 row"));
             }
-            if before == 0 && stands > 0 {
+            if !allowed.contains(&stands) && before == 0 {
                 return Err(ErrPacket::new(1062, *b"23000", "Duplicate entry"));
             }
+            let stands = if stands == before + 1 { before } else { stands };
             let fence = Some((quoted[0].to_owned(), stands, before + 1));
             self.write(cluster, |work| work.fence = fence)?;
             Ok(Answer::Ok { affected: 2, id: 0 })
