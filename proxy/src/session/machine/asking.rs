@@ -2,7 +2,7 @@
 //!
 //! An error packet has no status flags. So after an error within a transaction the server is asked whether the
 //! transaction is still open; and after an error that would condemn the node, whether that is so. The questions leave
-//! what a client can read about its last statement as they find it: warnings, and ROW_COUNT() at -1.
+//! the warnings of a client's last statement as they find them.
 
 use ido_proxy_protocol::Violation;
 use ido_proxy_protocol::capabilities::Capabilities;
@@ -39,8 +39,10 @@ pub(super) struct Asked {
 enum Question {
     /// Is the transaction still open?
     Transaction,
-    /// Does the node work? Its answer has the transaction's state too.
-    Node,
+    /// Does the node work? The answer has the transaction's state too.
+    Ready,
+    /// Does the node take writes? The answer has the transaction's state too.
+    ReadOnly,
 }
 
 /// What the server answered.
@@ -61,7 +63,8 @@ impl Exchange {
         let (command, payload) = match asked.question {
             // Sets what is set already. Its reply has flags, and leaves ROW_COUNT() at -1.
             Question::Transaction => (Command::SetOption, vec![SET_OPTION, u8::from(!multi), 0]),
-            Question::Node => (Command::Query, [&[COM_QUERY], NODE].concat()),
+            Question::Ready => (Command::Query, [&[COM_QUERY], READY].concat()),
+            Question::ReadOnly => (Command::Query, [&[COM_QUERY], READ_ONLY].concat()),
         };
         packet::frame(&payload, 0, out);
         self.running = Some(Running::new(command, link, Job::Ask, mark));
@@ -87,7 +90,10 @@ impl Replies<'_> {
         let Some(running) = self.exchange.running.take() else { return };
         let fault = Fault::of(&error);
         let question = match fault.doubts_node() || self.may_be_leaving(fault) {
-            true => Question::Node,
+            true if [OPTION_PREVENTS_STATEMENT, READ_ONLY_MODE].contains(&error.code) => {
+                Question::ReadOnly
+            }
+            true => Question::Ready,
             false => Question::Transaction,
         };
         self.swallow(bytes.len());
@@ -122,14 +128,17 @@ impl Replies<'_> {
         let Some(asked) = self.exchange.asked.take() else { return Ok(()) };
         let Asked { running, packet, error, question, read_only, .. } = *asked;
         self.exchange.running = Some(running);
-        let read_only_error = [OPTION_PREVENTS_STATEMENT, READ_ONLY_MODE].contains(&error.code);
-        if question == Question::Node && read_only && read_only_error {
+        if question == Question::ReadOnly && read_only {
             self.lost = Some(error);
             return Ok(());
         }
         let open = status.contains(StatusFlags::IN_TRANS);
-        let works = question == Question::Node;
+        let works = question != Question::Transaction;
         self.answered(error, &packet, Answer { open, works });
+        if question == Question::Ready {
+            // ROW_COUNT() is 0 now.
+            self.carried.book.diagnostics().disturb();
+        }
         Ok(())
     }
 
@@ -154,5 +163,7 @@ const MOST_HEARSAY: u32 = 2;
 /// Source: MariaDB documentation, "COM_SET_OPTION".
 const SET_OPTION: u8 = 0x1B;
 
-/// A node that is not ready refuses a statement that names no table, and one that ends closes the connection.
-const NODE: &[u8] = b"SELECT @@global.read_only";
+/// A node that is not ready refuses this, but not a SELECT without a table. Seen on MariaDB 10.11.
+const READY: &[u8] = b"DO 0";
+
+const READ_ONLY: &[u8] = b"SELECT @@global.read_only";

@@ -77,6 +77,8 @@ pub(super) struct Connection {
     autocommit: bool,
     /// A transaction was given up in the text at hand, and nobody was told.
     owes_error: bool,
+    /// The node is not ready: SET, and a SELECT without a table, are all that it does.
+    pub(super) unready: bool,
 }
 
 /// An isolation level.
@@ -184,6 +186,7 @@ impl Connection {
             answered: 0,
             autocommit: true,
             owes_error: false,
+            unready: false,
         }
     }
 
@@ -283,6 +286,11 @@ impl Connection {
     }
 
     fn statement(&mut self, cluster: &mut Cluster, sql: &str) -> Result<Answer, ErrPacket> {
+        let refused = !sql.starts_with("SELECT @@") && !sql.starts_with("SET ");
+        if self.unready && refused {
+            let message = "WSREP has not yet prepared node for application use";
+            return Err(ErrPacket::new(1047, *b"08S01", message));
+        }
         if self.open.as_ref().is_some_and(|work| !cluster.certifies(work)) {
             return Err(self.conflict(cluster));
         }
@@ -357,6 +365,7 @@ impl Connection {
             "SELECT @@global.read_only" => {
                 return Ok(Answer::Rows(vec!["0".to_owned()]));
             }
+            "DO 0" => return Ok(DONE),
             // Tells an id that it did not generate.
             "UPDATE u SET a=LAST_INSERT_ID(99)" => {
                 self.write(cluster, |_| {})?;

@@ -64,6 +64,18 @@ fn an_error_that_condemns_a_node_is_told_on_whichever_link() {
     assert_eq!(errors(&run), [1053], "{:?} {:?}", run.cluster.log, packets(&run.to_client));
 }
 
+/// A node that is not ready goes on answering what names no table. Its clients would be told that, although others work.
+#[test]
+fn a_node_that_is_not_ready_is_left() {
+    for between in ["SELECT token FROM t", "BEGIN", "INSERT INTO t VALUES ('b')"] {
+        let mut run = Run::new(icinga(), []);
+        run.all(&["INSERT INTO t VALUES ('a')"].map(query)).expect("nothing is lost");
+        run.link.as_mut().expect("a link").unready = true;
+        run.all(&[between].map(query)).expect("another node works");
+        eprintln!("{between} {:?} links {} err {:?}", run.cluster.log, run.links, errors(&run)); assert_eq!((errors(&run), run.links), (vec![], 2), "{:?}", run.cluster.log);
+    }
+}
+
 /// Otherwise the client would go on in a transaction that is gone, and end with its next COMMIT.
 #[test]
 fn a_transaction_is_over_when_the_server_says_so_whatever_the_error() {
