@@ -3,6 +3,7 @@
 //! All nodes start from copies of one prepared data directory ([`template`]) that was shut down as a
 //! member of the cluster, so they join by an incremental transfer and the cluster stands in seconds.
 
+mod crowd;
 pub(crate) mod node;
 mod profile;
 pub(crate) mod template;
@@ -11,6 +12,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::crowd::Crowd;
 pub use self::node::{Node, Standing, Thread, Written};
 pub use self::profile::Profile;
 pub use self::template::{ICINGA_DATABASE, ICINGA_PASSWORD, ICINGA_USER};

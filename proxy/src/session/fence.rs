@@ -224,8 +224,8 @@ impl Fence {
         self.in_doubt = self.haunted;
     }
 
-    /// What might have committed the transaction may have done so, and begun another one. Its reply came, so no ghost
-    /// can: another row is as good a proof.
+    /// A statement may have committed the transaction, and begun another one. The reply came, so no ghost can: another
+    /// row is as good a proof.
     pub(crate) fn renew(&mut self) {
         if self.in_doubt && !self.haunted {
             self.discard();

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use mysql_async::{Conn, Row};
 
-use super::{GaleraSpec, ICINGA_PASSWORD, ICINGA_USER, Profile, template};
+use super::{Crowd, GaleraSpec, ICINGA_USER, Profile, template};
 use crate::certificates::NodeFiles;
 use crate::counters;
 use crate::error::{Context, LabError, Result};
@@ -93,9 +93,15 @@ impl Node {
     /// When it does not answer, or has no such number.
     pub async fn counter(&self, name: &str) -> Result<u64> {
         let mut conn = self.connect().await?;
-        let query = format!("SHOW GLOBAL STATUS LIKE '{name}'");
-        let rows: Vec<(String, String)> = sql::rows(&mut conn, &query).await?;
+        let count = self.counter_by(&mut conn, name).await?;
         let _ = conn.disconnect().await;
+        Ok(count)
+    }
+
+    /// One of its status counters, by a connection that is there.
+    pub(super) async fn counter_by(&self, conn: &mut Conn, name: &str) -> Result<u64> {
+        let query = format!("SHOW GLOBAL STATUS LIKE '{name}'");
+        let rows: Vec<(String, String)> = sql::rows(conn, &query).await?;
         let value = rows.first().and_then(|(_, value)| value.parse().ok());
         value.ok_or_else(|| LabError::Refused(format!("{}: no counter {name}", self.name())))
     }
@@ -167,28 +173,12 @@ impl Node {
         self.hold(&self.profile.provider_option(option, value)).await.map(drop)
     }
 
-    /// Takes every connection that it has to give to accounts like Icinga's. `counter` and `hold` use the one
-    /// that it keeps for root.
+    /// Lets no more than so many connections in, and takes all of them.
     ///
     /// # Errors
     /// When it turns somebody away for another reason.
-    pub async fn fill(&self) -> Result<Vec<Conn>> {
-        let mut crowd = Vec::new();
-        loop {
-            let account = sql::account(self.address(), ICINGA_USER, ICINGA_PASSWORD);
-            match Conn::new(account).await {
-                Ok(conn) => crowd.push(conn),
-                Err(mysql_async::Error::Server(error)) if error.code == TOO_MANY_CONNECTIONS => {
-                    return Ok(crowd);
-                }
-                Err(error) => {
-                    return Err(LabError::Refused(format!(
-                        "{} is not filled: {error}",
-                        self.name()
-                    )));
-                }
-            }
-        }
+    pub async fn fill(&self, seats: u32) -> Result<Crowd<'_>> {
+        Crowd::gather(self, seats).await
     }
 
     /// How much was written on it since its start.
@@ -497,9 +487,6 @@ const SERVER_ARGUMENTS: [&str; 14] = [
     "--wsrep-provider=/usr/lib/galera/libgalera_smm.so",
     "--wsrep-sst-method=rsync",
 ];
-
-/// ER_CON_COUNT_ERROR.
-const TOO_MANY_CONNECTIONS: u16 = 1040;
 
 const GENERAL_LOG: &str = "general.log";
 

@@ -211,15 +211,16 @@ async fn a_successor_that_lets_nobody_in_has_let_us_in_before() -> Story {
     let first = client.insert(1).await?;
     stage.lies_ready(1).await?;
     let primary = stage.primary().await?;
-    let mut crowd = Vec::new();
+    let mut crowds = Vec::new();
     for node in stage.others(primary) {
-        node.hold("SET GLOBAL max_connections = 20").await?;
-        crowd.extend(node.fill().await?);
+        crowds.push(node.fill(20).await?);
     }
     primary.kill().await?;
     let second = client.insert(2).await?;
     client.tell("COMMIT").await?;
-    drop(crowd);
+    for crowd in crowds {
+        crowd.leave().await?;
+    }
     assert_eq!(stage.rows().await?, [(1, first), (2, second)].into());
     stage.end().await
 }

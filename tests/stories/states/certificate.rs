@@ -105,12 +105,11 @@ async fn nothing_is_said_to_a_node_without_tls() -> Story {
 async fn a_full_primary_is_not_taken_for_one_that_cannot_be_trusted() -> Story {
     let pair = by_tls().await?;
     let first = pair.moved(1).await?;
-    drop(first.hold("SET GLOBAL max_connections = 20").await?);
-    let crowd = first.fill().await?;
+    let mut crowd = first.fill(20).await?;
     let refused = "Connection_errors_max_connections";
-    let before = first.counter(refused).await?;
+    let before = crowd.counter(refused).await?;
     wait_until("both proxies have looked", RECOVERY, Some(&first.log()), async || {
-        match first.counter(refused).await {
+        match crowd.counter(refused).await {
             Ok(count) if count >= before + 2 => Look::Done(()),
             Ok(count) => first.part().look(format!("{count}, at first {before}")),
             Err(error) => first.part().look(error),
@@ -120,7 +119,7 @@ async fn a_full_primary_is_not_taken_for_one_that_cannot_be_trusted() -> Story {
     pair.go_on().await?;
     pair.usable(first).await?;
     pair.must(pair.moved(1).await?.index() == first.index(), "it was left")?;
-    drop(crowd);
+    crowd.leave().await?;
     pair.end().await
 }
 

@@ -257,7 +257,12 @@ fn a_fence_that_a_savepoint_undid_goes_with_the_commit() {
         lost.all(&program(&texts[..7])).expect("nothing is lost");
         lost.lose_reply_to("COMMIT");
         lost.all(&program(&texts[7..])).expect("the fence tells that it was done");
-        assert_eq!(lost.cluster.tokens(), run.cluster.tokens(), "{between}: {:?}", lost.cluster.log);
+        assert_eq!(
+            lost.cluster.tokens(),
+            run.cluster.tokens(),
+            "{between}: {:?}",
+            lost.cluster.log
+        );
         assert_eq!(packets(&lost.to_client), packets(&run.to_client), "{between}");
     }
 }

@@ -72,7 +72,8 @@ fn a_node_that_is_not_ready_is_left() {
         run.all(&["INSERT INTO t VALUES ('a')"].map(query)).expect("nothing is lost");
         run.link.as_mut().expect("a link").unready = true;
         run.all(&[between].map(query)).expect("another node works");
-        eprintln!("{between} {:?} links {} err {:?}", run.cluster.log, run.links, errors(&run)); assert_eq!((errors(&run), run.links), (vec![], 2), "{:?}", run.cluster.log);
+        eprintln!("{between} {:?} links {} err {:?}", run.cluster.log, run.links, errors(&run));
+        assert_eq!((errors(&run), run.links), (vec![], 2), "{:?}", run.cluster.log);
     }
 }
 
