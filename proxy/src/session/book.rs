@@ -316,6 +316,14 @@ impl Book {
         value.is_some_and(|value| matches!(&value[..], b"RELEASE" | b"2"))
     }
 
+    /// Whether the server keeps a list of the session's statements for the client: `profiling`.
+    ///
+    /// Source: MariaDB documentation, "SHOW PROFILE".
+    pub(crate) fn lists_statements(&self) -> bool {
+        let value = self.now.variables.get(&b"profiling"[..]);
+        value.is_some_and(|value| !matches!(&value[..], b"OFF" | b"0"))
+    }
+
     /// Whether several statements may be in one text.
     pub(crate) fn multi(&self) -> bool {
         self.multi

@@ -103,7 +103,9 @@ impl Carried {
             lacks_fence: !self.fence.is_available(),
             fence: self.fence.is_available()
                 && self.book.unmovable().is_none()
-                && !self.book.next_is_read_only(),
+                && !self.book.next_is_read_only()
+                // Statements of ours would be in the list.
+                && !self.book.lists_statements(),
             guards: self.guard.is_available() && self.book.autocommit(),
         }
     }

@@ -1,5 +1,7 @@
 //! What servers and clients do that a default server and Icinga never do.
 
+use ido_proxy_protocol::session_state::Change;
+
 use super::fake_node::deadlock;
 use super::losses::packets;
 use super::run::{Cut, Run};
@@ -107,6 +109,20 @@ fn no_commit_follows_a_fence_that_failed() {
         assert_eq!(errors(&run), [0; 0], "{code}");
         assert_eq!(tokens(&run), ["a", "b"], "{code}");
     }
+}
+
+/// SHOW PROFILES would list statements that the client has not sent.
+#[test]
+fn a_session_whose_statements_are_listed_has_none_of_ours() {
+    let mut run = Run::new(icinga(), []);
+    let listed = |on: &'static [u8]| Change::SystemVariable(b"profiling", on);
+    run.machine.carried.book.learn(listed(b"ON"));
+    let program = ["INSERT INTO t VALUES ('a')", "BEGIN", "INSERT INTO t VALUES ('b')", "COMMIT"];
+    run.all(&program.map(query)).expect("nothing is lost");
+    assert_eq!(run.cluster.log, program);
+    run.machine.carried.book.learn(listed(b"OFF"));
+    run.all(&[query("INSERT INTO t VALUES ('c')")]).expect("nothing is lost");
+    assert!(run.cluster.log[5].contains("`fence`"), "{:?}", run.cluster.log);
 }
 
 /// Without the fence that was planned nobody can tell what became of a COMMIT. Replayed, it would be doubled.
