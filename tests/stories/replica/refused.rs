@@ -83,9 +83,20 @@ async fn refuses_all(stage: &Stage) -> Result<()> {
 /// How much of all that was ever written to the cluster the node has, but for what proxies say of themselves
 /// every few seconds.
 async fn committed(node: &Node) -> Result<i64> {
-    let query = "SELECT CAST(variable_value - (SELECT COALESCE(SUM(beat), 0) FROM ido_proxy.proxy) AS SIGNED)
-        FROM information_schema.global_status WHERE variable_name = 'wsrep_last_committed'";
-    lab::sql::value(&mut node.connect().await?, query).await
+    let status = "SELECT CAST(variable_value AS SIGNED) FROM information_schema.global_status
+        WHERE variable_name = 'wsrep_last_committed'";
+    // A causal read: what the count has is in the sum, and what the sum has is in the next count.
+    let beats = "SELECT CAST(COALESCE(SUM(beat), 0) AS SIGNED) FROM ido_proxy.proxy";
+    let mut root = node.hold("SET wsrep_sync_wait = 1").await?;
+    loop {
+        let before: i64 = lab::sql::value(&mut root, status).await?;
+        let sum: i64 = lab::sql::value(&mut root, beats).await?;
+        let again: i64 = lab::sql::value(&mut root, beats).await?;
+        let after: i64 = lab::sql::value(&mut root, status).await?;
+        if (before, sum) == (after, again) {
+            return Ok(before - sum);
+        }
+    }
 }
 
 const WRITES: [&str; 38] = [
