@@ -24,9 +24,9 @@ pub(crate) enum LogsError {
     /// `RUST_LOG` is no filter: mend it, or unset it.
     #[error("RUST_LOG={text:?} is no log filter: {source}")]
     Filter {
-        /// What it was.
+        /// The text of the variable.
         text: String,
-        /// What is wrong with it.
+        /// The parser's complaint.
         source: ParseError,
     },
     /// The process logs already.

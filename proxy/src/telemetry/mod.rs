@@ -1,4 +1,4 @@
-//! What the daemon tells of itself: logs for reading, metrics for watching.
+//! Telemetry of the daemon: logs for reading, metrics for watching.
 //!
 //! Layout:
 //! - [`logs`] — `tracing` to standard error, as text or JSON.

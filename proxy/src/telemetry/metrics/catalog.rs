@@ -19,7 +19,7 @@ pub(crate) struct Metric {
     pub(crate) unit: Unit,
     /// The label by which its series differ; [`NO_LABEL`] for a single series.
     pub(crate) label: LabelOf,
-    /// What it means, for the `# HELP` line and the documentation.
+    /// The meaning, for the `# HELP` line and the documentation.
     pub(crate) help: &'static str,
 }
 
@@ -37,9 +37,9 @@ pub(crate) enum Kind {
 /// The label of a family.
 #[derive(Debug)]
 pub(crate) struct LabelOf {
-    /// Its key; empty if there is no label.
+    /// The key; empty if there is no label.
     pub(crate) key: &'static str,
-    /// Its values where they are known beforehand; empty for a node's address and the like.
+    /// The values where they are known beforehand; empty for a node's address and the like.
     pub(crate) values: &'static [&'static str],
 }
 

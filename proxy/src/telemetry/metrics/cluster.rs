@@ -1,4 +1,4 @@
-//! What the cluster side counts, and the gauges that follow the topology.
+//! Metrics of the cluster side, with the gauges that follow the topology.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -77,7 +77,7 @@ impl ClusterMetrics {
     }
 }
 
-/// What the probes of one node count.
+/// Metrics of the probes of one node.
 #[derive(Clone, Debug)]
 pub(crate) struct ProbeMetrics {
     /// Seconds of each answered probe.

@@ -114,25 +114,25 @@ macro_rules! label {
 label! {
     /// How a client's login ended.
     LoginResult {
-        /// It may work.
+        /// Name and password are right.
         Accepted = "accepted",
         /// The client went away, or the daemon ended, before it had logged in.
         Aborted = "aborted",
         /// Unknown user or wrong password.
         Denied = "denied",
-        /// What it sent is no login of this protocol.
+        /// The client's packet is no login of this protocol.
         Malformed = "malformed",
-        /// It took longer than `listen.login_timeout`.
+        /// The login took longer than `listen.login_timeout`.
         TimedOut = "timed_out",
     }
 }
 
 label! {
-    /// What became of a COMMIT whose reply was lost.
+    /// Outcome of a COMMIT whose reply was lost.
     DoubtOutcome {
-        /// It was committed.
+        /// The transaction was committed.
         Committed = "committed",
-        /// It was not, and was done again.
+        /// The transaction was not committed, and was replayed.
         NotCommitted = "not_committed",
         /// Nobody can tell: the client was told so.
         Unknown = "unknown",
@@ -140,19 +140,19 @@ label! {
 }
 
 label! {
-    /// What a session does on its way back after the loss of a link, in this order.
+    /// Phases of a session's recovery after the loss of a link, in this order.
     RecoveryPhase {
-        /// It waits until a usable primary is known.
+        /// Waits until a usable primary is known.
         Detect = "detect",
-        /// It opens a link.
+        /// Opens a link.
         Link = "link",
-        /// It waits until the node has applied what the cluster has committed.
+        /// Waits until the node has applied what the cluster has committed.
         Wait = "wait",
-        /// It sets up its state.
+        /// Sets up the session's state.
         Restore = "restore",
-        /// It does the open transaction again.
+        /// Replays the open transaction.
         Replay = "replay",
-        /// It does the command that was under way.
+        /// Repeats the command that was in flight.
         Commit = "commit",
     }
 }
@@ -206,7 +206,7 @@ label! {
 label! {
     /// How one question to a name server or to Consul ended.
     LookupResult {
-        /// It named at least one address.
+        /// The answer named at least one address.
         Found = "found",
         /// A proper answer without any address (NXDOMAIN, no record of the type, no instance).
         Empty = "empty",

@@ -1,4 +1,4 @@
-//! What sessions count.
+//! Metrics of the sessions.
 
 use metrics::{Counter, Gauge, Histogram};
 
@@ -12,7 +12,7 @@ use super::label::{
 pub(crate) struct SessionMetrics {
     /// Sessions open now.
     pub(crate) sessions: Gauge,
-    /// Of them, those of clients that only read.
+    /// Open sessions of clients that only read, a part of `sessions`.
     pub(crate) readers: Gauge,
     /// Sessions that wait now for a usable primary.
     pub(crate) held: Gauge,
@@ -44,13 +44,13 @@ pub(crate) struct SessionMetrics {
     pub(crate) link_sent: Counter,
     /// Seconds from the loss of a link to the end of the command it met.
     pub(crate) recovery_seconds: Histogram,
-    /// The same, by what the time was spent on.
+    /// Seconds of each phase of the recoveries in `recovery_seconds`.
     pub(crate) recovery_phase_seconds: HistogramBy<RecoveryPhase>,
     /// Sessions that went on with another link, by the reason for which they lost theirs.
     pub(crate) failovers: CounterBy<LinkLoss>,
     /// Transactions done again.
     pub(crate) replays: Counter,
-    /// Of them, those that came out differently.
+    /// Replays that came out differently, a part of `replays`.
     pub(crate) replay_mismatches: Counter,
     /// COMMITs in doubt, by outcome.
     pub(crate) in_doubt: CounterBy<DoubtOutcome>,
