@@ -50,7 +50,7 @@ pub(crate) struct Console {
     listener: std::net::TcpListener,
 }
 
-/// Who may log in to the console.
+/// Account that may log in to the console.
 #[derive(Clone, Debug)]
 pub(crate) struct Account {
     /// The name, compared byte by byte.
@@ -163,7 +163,7 @@ fn refuse(stream: TcpStream, peer: SocketAddr) {
 
 const MAX_CONNECTIONS: usize = 32;
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(10);
-/// Of a client that has logged in; `mariadb` connects again by itself.
+/// Longest silence of a client that has logged in; `mariadb` connects again by itself.
 const IDLE: Duration = Duration::from_secs(600);
 /// Between two tries to accept when the kernel is out of something.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);

@@ -1,4 +1,4 @@
-//! What an operator asks the daemon: over HTTP, and in SQL.
+//! Interfaces for an operator's questions: HTTP and SQL.
 //!
 //! Layout:
 //! - [`status`] — the state of everything as one value, and whether it is well.

@@ -13,7 +13,7 @@ use crate::session::failover::{Failover, Failovers};
 use crate::session::registry::{Registry, SessionStatus};
 use crate::telemetry::metrics::MetricsHandle;
 
-/// What the admin side reads from. Cheap to clone.
+/// Sources of the admin side's answers. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct AdminState {
     /// The cluster, as its task publishes it.
@@ -24,7 +24,7 @@ pub(crate) struct AdminState {
     pub(crate) registry: Arc<Registry>,
     /// The last failovers.
     pub(crate) failovers: Arc<Failovers>,
-    /// What was counted.
+    /// The metrics.
     pub(crate) metrics: MetricsHandle,
     /// When the daemon started.
     pub(crate) started: Instant,

@@ -1,5 +1,5 @@
-//! What client libraries send by themselves, on connecting and around transactions. A console that
-//! answered it with errors could not be used from them.
+//! Statements that client libraries send by themselves, on connecting and around transactions. With errors as
+//! answers those libraries could not use the console.
 
 use super::command::Answer;
 use super::shim::Client;

@@ -10,11 +10,11 @@ use crate::admin::status::AdminState;
 /// One command. Each has its own file.
 #[derive(Debug)]
 pub(super) struct Command {
-    /// How it is typed, in capitals.
+    /// The words to type, in capitals.
     pub(super) words: &'static str,
-    /// What it shows.
+    /// The description for `SHOW COMMANDS`.
     pub(super) help: &'static str,
-    /// Answers it.
+    /// Computes the answer.
     pub(super) run: fn(&AdminState) -> Table,
 }
 
@@ -28,7 +28,7 @@ pub(super) const COMMANDS: [Command; 6] = [
     show_commands::HELP,
 ];
 
-/// What a text is answered with.
+/// Answer to one text.
 #[derive(Debug, PartialEq)]
 pub(super) enum Answer {
     /// OK, without a result.

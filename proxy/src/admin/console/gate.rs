@@ -1,10 +1,10 @@
-//! What a client sends, made fit for opensrv-mysql.
+//! Filter that makes a client's bytes fit for opensrv-mysql.
 //!
-//! opensrv-mysql 0.7 panics on some sequence ids, keeps packets of any length in memory, drops the
-//! connection at a text that is not UTF-8, and answers OK to commands that it does not know, to
-//! "change the user" for one. So it reads from here: one packet at a time, none longer than
-//! [`LIMIT`], in order, its text UTF-8, and each command that it would mistake replaced by one that
-//! the [`Shim`](super::shim::Shim) refuses.
+//! opensrv-mysql 0.7 panics on some sequence ids, keeps packets of any length in memory, and drops the connection
+//! at a text that is not UTF-8. To commands that it does not know, such as a change of the user, it answers OK.
+//! So opensrv-mysql reads from here, one packet at a time. None is longer than [`LIMIT`], all are in order, and their text
+//! is UTF-8. The gate replaces each command that opensrv-mysql would mistake by one that the
+//! [`Shim`](super::shim::Shim) refuses.
 
 use std::io;
 use std::pin::Pin;
@@ -28,7 +28,7 @@ pub(super) struct Gate<R> {
     given: usize,
 }
 
-/// What may come next.
+/// Packets that may come next.
 #[derive(Clone, Copy, Debug)]
 enum Phase {
     /// A packet of the login, with this sequence id.
@@ -118,7 +118,7 @@ fn command(payload: &[u8]) -> Vec<u8> {
     }
 }
 
-/// What a client did wrong here.
+/// Violation of the protocol by a client.
 #[derive(Debug, thiserror::Error)]
 enum Refused {
     #[error(transparent)]

@@ -22,12 +22,12 @@ use super::Account;
 use super::command::{self, Answer};
 use crate::admin::status::AdminState;
 
-/// Who is connected, and as which connection.
+/// A client's connection to the console.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Client {
     /// The number of the connection.
     pub(super) id: u32,
-    /// Where it comes from.
+    /// The address of the client.
     pub(super) peer: SocketAddr,
 }
 
@@ -62,7 +62,7 @@ impl Shim {
         }
     }
 
-    /// Who is connected.
+    /// The client that is connected.
     pub(super) fn client(&self) -> Client {
         self.client
     }
@@ -169,8 +169,8 @@ fn done() -> OkResponse {
     OkResponse { status_flags: StatusFlags::SERVER_STATUS_AUTOCOMMIT, ..OkResponse::default() }
 }
 
-/// What the greeting says. The number in front is for libraries that decide by it what a server can
-/// do; it is that of the oldest protocol features in use here.
+/// Version in the greeting. Some libraries decide by the leading number what a server can do, so the number is
+/// that of the oldest protocol features in use here.
 pub(super) const SERVER_VERSION: &str = concat!("5.7.0-ido-proxy-", env!("CARGO_PKG_VERSION"));
 
 /// How many characters of a name the log shows: no account's is longer.

@@ -1,4 +1,4 @@
-//! What a command answers: columns and rows.
+//! Columns and rows with which a command answers.
 
 use std::fmt::Display;
 use std::io;

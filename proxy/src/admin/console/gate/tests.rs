@@ -4,7 +4,7 @@ use tokio::io::AsyncReadExt;
 
 use super::*;
 
-/// What passes the gate of a client that sends `bytes` and leaves, up to what it does wrong.
+/// Passes on the packets of a client that sends `bytes` and leaves, up to its first violation.
 async fn pass(bytes: &[u8]) -> (Vec<u8>, io::Result<()>) {
     let mut passed = Vec::new();
     let ended = Gate::new(bytes).read_to_end(&mut passed).await;
