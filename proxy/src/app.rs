@@ -232,7 +232,7 @@ async fn watch_journals(journals: Arc<Budget>, metrics: Arc<SessionMetrics>) {
     }
 }
 
-/// What the cluster's side is told of the configuration.
+/// Settings of the cluster's side, from the configuration.
 ///
 /// # Errors
 /// [`SourceError`]: a certificate is none.
@@ -283,7 +283,7 @@ fn own_name(config: &Config) -> String {
     }
 }
 
-/// As the configuration has them.
+/// The addresses in the words of the configuration.
 fn names(addresses: &[ListenAddress]) -> Arc<[String]> {
     addresses.iter().map(ToString::to_string).collect()
 }

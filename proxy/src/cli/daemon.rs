@@ -21,10 +21,10 @@ pub(super) enum AskError {
     /// Nobody listens there.
     #[error("no ido-proxy answers at http://{address} ([admin] http): {source}. Does it run?")]
     Unreachable { address: SocketAddr, source: io::Error },
-    /// It took too long.
+    /// The daemon did not answer in time.
     #[error("http://{address} ([admin] http) did not answer within {PATIENCE:?}")]
     Silent { address: SocketAddr },
-    /// What listens there speaks otherwise.
+    /// The answer is not that of an ido-proxy of this version.
     #[error(
         "what listens at http://{address} ([admin] http) is no ido-proxy of this version: {why}"
     )]
@@ -57,7 +57,7 @@ async fn exchange(
     path: &str,
 ) -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    // It ends with the connection, which ends with the answer.
+    // The task ends with the connection, which ends with the answer.
     tokio::spawn(connection);
     let request = Request::get(path)
         .header(HOST, address.to_string())

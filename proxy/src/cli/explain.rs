@@ -36,7 +36,7 @@ impl Explain {
     }
 }
 
-/// What we want to know of `/status`.
+/// Fields of `/status` that the explanation needs.
 #[derive(Debug, Deserialize)]
 struct Status {
     primary: Option<String>,

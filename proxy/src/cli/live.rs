@@ -104,7 +104,7 @@ async fn advise(node: NodeAddr, monitor: &MonitorSettings) {
         let _ = conn.disconnect().await;
         Ok::<_, Error>(limit)
     });
-    // It has answered everything else that it must.
+    // Silence about this variable is no fault: all that is required was answered before.
     if let Ok(Ok(Some(limit))) = asked.await {
         println!(
             "note  node {node} lets this host in no more (error 1129, until FLUSH HOSTS) after {limit} logins \

@@ -108,7 +108,7 @@ enum Goal {
     NotAt(String),
 }
 
-/// As much of `/status` as is needed here.
+/// Fields of `/status` that are needed here.
 #[derive(Debug, Deserialize)]
 struct Status {
     epoch: u64,
@@ -201,7 +201,7 @@ mod tests {
         goal.missed_by(&sessions.collect::<Vec<_>>())
     }
 
-    /// Who shuts a node down because nobody is said to be there any more cuts the clients that are.
+    /// Otherwise an operator shuts down a node whose sessions are not counted, and cuts their clients.
     #[test]
     fn sessions_that_are_still_there_are_counted() {
         let sessions = [("writer", "a:1"), ("writer", "b:1"), ("reader", "a:1"), ("writer", "")];
