@@ -35,7 +35,7 @@ pub(crate) struct Candidates {
     answers: BTreeMap<Source, Option<Answer>>,
 }
 
-/// What a source said.
+/// The answer of a source.
 #[derive(Debug)]
 struct Answer {
     at: Instant,
@@ -46,7 +46,7 @@ struct Answer {
 #[derive(Debug)]
 struct Found {
     priority: u16,
-    /// Who named it first; `None` if an earlier run knew it.
+    /// The source that named the node first; `None` if an earlier run knew the node.
     by: Option<Source>,
     /// Set by the first good answer after which nobody speaks for it.
     absent_since: Option<Instant>,
@@ -104,7 +104,7 @@ impl Candidates {
         let addresses: Vec<_> = named.keys().copied().collect();
         self.answers.insert(source, Some(Answer { at: now, nodes: named }));
         for address in addresses {
-            // That a member is one tells nothing of a preference, and the fixed list needs no support.
+            // Membership in Galera tells nothing of a preference, and the fixed list needs no support.
             let is_news = !self.found.contains_key(&address) && !self.fixed.contains(&address);
             if source != Source::Members || is_news {
                 self.add(address, self.best_priority(address), Some(source));
@@ -154,7 +154,7 @@ impl Candidates {
 
     fn forget(&mut self, now: Instant, is_alive: impl Fn(NodeAddr) -> bool) {
         let answers = &self.answers;
-        // What is older than the oldest answer, every source has had its say about.
+        // Every source has answered since `oldest`.
         let oldest = answers.values().map(|answer| answer.as_ref().map(|answer| answer.at)).min();
         let Some(Some(oldest)) = oldest else { return };
         self.found.retain(|address, found| {

@@ -54,7 +54,7 @@ pub(crate) struct Consul {
     wait: Duration,
 }
 
-/// What Consul answered.
+/// The answer of Consul.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Answer {
     /// All instances with an IP address, whether they pass their checks or not: that is for probes to
@@ -95,8 +95,7 @@ impl Consul {
         }))
     }
 
-    /// What Consul says now, or, with the index of the last answer, as soon as it says something new,
-    /// or nothing new for a while.
+    /// Consul's answer as of now. With the index of the last answer, waits for a new one, but not for ever.
     ///
     /// # Errors
     /// [`Failure`], within a bounded time.
@@ -133,7 +132,7 @@ impl Consul {
             answer = &mut answer => return answer,
             ended = &mut connection => ended?,
         }
-        // It has ended, and what it has read is still there to be taken.
+        // The connection has ended, and the answer that was read from it can still be taken.
         answer.await
     }
 

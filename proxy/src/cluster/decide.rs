@@ -30,7 +30,7 @@ use super::topology::NodeAddr;
 use super::verdict::{Reason, Verdict, Yardstick, judge};
 use super::view::{Contact, Galera, NodeView};
 
-/// What is decided, and what the next decision must know of this one.
+/// The decision, with the state that the next decision needs.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Decision {
     /// The node that writes go to.
@@ -41,15 +41,15 @@ pub(crate) struct Decision {
     pub(crate) epoch: u64,
     /// Why the primary is what it is.
     pub(crate) cause: Cause,
-    /// What was found of each node.
+    /// The verdict on each node.
     pub(crate) verdicts: BTreeMap<NodeAddr, Verdict>,
     /// `primary`, or the last node that was.
     last_primary: Option<NodeAddr>,
-    /// What the proxies have agreed on.
+    /// The agreement of the proxies.
     pub(crate) agreement: Agreement,
-    /// What they should agree on instead.
+    /// The pin to propose to the proxies instead.
     pub(crate) proposal: Option<Proposal>,
-    /// What the other proxies reach.
+    /// The nodes that other proxies reach.
     peers: Peers,
     /// Since when we know of the pin, and of those before it, the latest last.
     pinned: Vec<Known>,
@@ -87,7 +87,7 @@ impl Decision {
 /// Another primary, for all proxies.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Proposal {
-    /// Of which cluster.
+    /// The cluster that the pin belongs to.
     pub(crate) cluster: String,
     /// The epoch to replace; `None` if the cluster has no pin yet.
     pub(crate) expected: Option<u64>,
@@ -126,21 +126,21 @@ pub(crate) enum Cause {
     Lost {
         /// The former primary.
         node: NodeAddr,
-        /// What became of it.
+        /// Why the node can be the primary no longer.
         reason: Reason,
     },
     /// `node` was the primary as a last resort, and there is a better one now.
     Preferred {
         /// The former primary.
         node: NodeAddr,
-        /// What makes it a last resort.
+        /// Why the node is a last resort.
         reason: Reason,
     },
     /// An operator wants it.
     Ordered,
     /// All proxies have agreed on it.
     Pinned {
-        /// Who proposed it.
+        /// The proxy or the operator that proposed the node.
         by: String,
         /// Why.
         reason: String,
@@ -173,10 +173,10 @@ impl fmt::Display for Cause {
     }
 }
 
-/// What the configuration has to say on the matter.
+/// Settings of the configuration that decisions depend on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Policy {
-    /// What the nodes are to each other.
+    /// The relation of the nodes to each other.
     pub(crate) kind: ClusterKind,
     /// How long a silent primary stays it, while the cluster counts it as a member.
     pub(crate) path_timeout: Duration,
@@ -202,7 +202,7 @@ pub(crate) fn decide(
         if cluster == previous.cluster { previous.agreement.clone() } else { Agreement::Unknown };
     let agreement = known.after(views, cluster.as_deref());
     let verdict = |view: &NodeView| match judge(view, yardstick) {
-        // It has not been asked since, or does not know it yet.
+        // The node has not been asked since, or does not know the new membership yet.
         verdict if verdict.class().is_some() && is_thrown_out(view, views) => {
             Verdict::Unusable(Reason::Left)
         }
@@ -293,7 +293,7 @@ fn patience(path_timeout: Duration, pinned: &[Known], now: Instant) -> Duration 
     path_timeout * (1 << changes)
 }
 
-/// What follows from the pin.
+/// Consequences of the pin.
 struct Agreed {
     primary: Option<NodeAddr>,
     /// The node to pin instead, and why.
@@ -343,7 +343,7 @@ impl Choice<'_> {
                 }
                 None => stays(Some(pin.node)),
             },
-            // Who pinned it may know more than our last probe.
+            // The proxy that pinned the node may know more than our last probe.
             _ if view.asked.is_none_or(|asked| asked < since) && !view.is_silent() => stays(None),
             Some(Verdict::Unusable(Reason::Lost(_) | Reason::Silent))
                 if self.is_worth_waiting_for(view, since, patience, now) =>
@@ -556,7 +556,7 @@ fn latest_view(
     Some(known.unwrap_or((latest, now)))
 }
 
-/// What a node says that answers from inside a primary component.
+/// The Galera report of a node that answers from inside a primary component.
 pub(crate) fn member(view: &NodeView) -> Option<&Galera> {
     let answers = view.contact == Contact::Answering;
     view.galera().filter(|galera| answers && galera.primary_component)

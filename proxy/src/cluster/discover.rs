@@ -18,7 +18,7 @@ use super::settings::{ClusterKind, DiscoverySettings};
 use super::source::{Health, Named, Source};
 use crate::telemetry::metrics::{ClusterMetrics, CounterBy, LookupResult};
 
-/// What the configuration says of a source cannot be done.
+/// Reason why a source cannot be used as configured.
 #[derive(Debug, Error)]
 pub(crate) enum SourceError {
     /// A certificate to trust is none.
@@ -70,10 +70,10 @@ pub(crate) fn sources(settings: &DiscoverySettings, kind: ClusterKind) -> Vec<So
     all.into_iter().filter_map(|(source, is_asked)| is_asked.then_some(source)).collect()
 }
 
-/// What the name servers are asked for, if they are.
+/// The question for the name servers, if they are asked.
 ///
 /// # Errors
-/// It is not a domain name.
+/// The service's name is no domain name.
 pub(crate) fn dns(settings: &DiscoverySettings) -> Result<Option<Service>, ProtoError> {
     let DiscoverySettings { port, nameservers, timeout, .. } = settings;
     match &settings.service {

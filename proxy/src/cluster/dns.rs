@@ -28,7 +28,7 @@ use tokio::time;
 use super::candidates::Candidate;
 use super::topology::NodeAddr;
 
-/// What to look up, and whom to ask.
+/// The name to look up, and the name servers to ask.
 #[derive(Clone, Debug)]
 pub(crate) struct Service {
     name: Name,
@@ -91,7 +91,7 @@ impl Service {
     }
 }
 
-/// What a name server said: the nodes of the service, at least one.
+/// A name server's answer: the nodes of the service, at least one.
 pub(crate) type Answer = Result<Vec<Candidate>, Failure>;
 
 /// Shuffled answers are the same answer; of a node named twice the better priority counts.
@@ -104,7 +104,7 @@ fn each_once(mut nodes: Vec<Candidate>) -> Vec<Candidate> {
 /// No name server gave a good answer.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct LookupError {
-    /// What each of them did instead, by address.
+    /// The failure of each name server, by address.
     pub(crate) failures: BTreeMap<SocketAddr, Failure>,
 }
 
@@ -123,14 +123,14 @@ impl fmt::Display for LookupError {
 
 impl std::error::Error for LookupError {}
 
-/// What a name server did instead of giving a good answer.
+/// Failures of a name server to give a good answer.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Failure {
-    /// It answered with an error code, such as SERVFAIL.
+    /// The server answered with an error code, such as SERVFAIL.
     Code(ResponseCode),
-    /// It knows no node of the service (NXDOMAIN, or no record of the type).
+    /// The server knows no node of the service (NXDOMAIN, or no record of the type).
     NoNodes,
-    /// It did not answer, or nobody is there to do so.
+    /// The server did not answer, or does not listen.
     Silent,
     /// The answer was cut short, over TCP too.
     Truncated,

@@ -17,9 +17,9 @@ use super::topology::NodeAddr;
 /// A pin that was seen.
 #[derive(Clone, Debug)]
 pub(crate) struct Found {
-    /// Of which cluster.
+    /// The cluster that the pin belongs to.
     pub(crate) cluster: String,
-    /// What it says.
+    /// The pin itself.
     pub(crate) pin: Pin,
 }
 
@@ -74,11 +74,11 @@ async fn look(
     Ok((conn, reading))
 }
 
-/// From one look to the next.
+/// Pause from one look to the next.
 const PACE: Duration = Duration::from_millis(100);
 
-/// The same where there is nothing to be seen.
+/// Pause from one look to the next where there is nothing to be seen.
 const REST: Duration = Duration::from_secs(1);
 
-/// To read a row.
+/// Longest wait for the row.
 const PATIENCE: Duration = Duration::from_secs(2);

@@ -26,20 +26,20 @@ pub(crate) struct Decided {
     pub(crate) epoch: u64,
     /// Why the primary is what it is.
     pub(crate) reason: String,
-    /// What all proxies are asked to agree on instead, if so.
+    /// The node proposed to all proxies instead, if any.
     pub(crate) proposal: Option<String>,
-    /// What was found of each node, ordered by address.
+    /// The findings about each node, ordered by address.
     pub(crate) nodes: Vec<Found>,
 }
 
-/// What was found of one node.
+/// The finding about one node.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Found {
     /// Where it listens.
     pub(crate) address: NodeAddr,
     /// `wsrep_node_name`, once the node has told it.
     pub(crate) name: Option<String>,
-    /// What the node says of itself, or what the network says of it.
+    /// State of the node by its own report, or by the network's.
     pub(crate) state: NodeState,
     /// Why writes may not go there, or only if there is no other; null if they may.
     pub(crate) reason: Option<String>,
@@ -109,7 +109,7 @@ mod tests {
     use super::*;
     use crate::cluster::decide::Cause;
 
-    /// What moved the primary in the night would be gone by the morning, or the memory.
+    /// Otherwise the record of last night's changes is lost by the morning, or fills the memory.
     #[test]
     fn the_last_hundred_changes_are_kept_and_nothing_else() {
         let history = History::default();

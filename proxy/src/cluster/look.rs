@@ -23,12 +23,12 @@ use super::verdict::{Verdict, Yardstick, judge};
 use super::view::NodeView;
 use crate::telemetry::metrics::ClusterMetrics;
 
-/// What was seen.
+/// The result of one look at the cluster.
 #[derive(Debug)]
 pub(crate) struct Look {
-    /// What the name servers say; `None` if they are not asked.
+    /// The answer of the name servers; `None` if they are not asked.
     pub(crate) service: Option<Result<Vec<Candidate>, LookupError>>,
-    /// What Consul's HTTP interface says; `None` if it is not asked.
+    /// The answer of Consul's HTTP interface; `None` if it is not asked.
     pub(crate) consul: Option<Result<Vec<Candidate>, Failure>>,
     /// Every node, by address, with its name if it told it, and what was found of it.
     pub(crate) nodes: Vec<(NodeAddr, Option<String>, Verdict)>,
@@ -36,7 +36,7 @@ pub(crate) struct Look {
     pub(crate) preferred: Vec<NodeAddr>,
     /// The cluster of each node that named one.
     pub(crate) clusters: BTreeMap<NodeAddr, String>,
-    /// What the proxies have agreed on, by the nodes of the most frequent cluster.
+    /// The agreement of the proxies, by the nodes of the most frequent cluster.
     pub(crate) agreement: Agreement,
 }
 

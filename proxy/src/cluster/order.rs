@@ -1,5 +1,5 @@
-//! What operators decide: which node is the primary, and which ones are drained. It is written into the pin,
-//! and every proxy follows.
+//! Orders of operators: which node is the primary, and which ones are drained. They are written into the pin,
+//! and every proxy follows the pin.
 
 use std::collections::BTreeSet;
 
@@ -23,7 +23,7 @@ pub(crate) enum OrderError {
     /// The node is not known by this name or address.
     #[error("no node is called {wanted}; there are: {}", .known.join(", "))]
     Unknown {
-        /// What was asked for.
+        /// The name or address that the operator gave.
         wanted: String,
         /// The nodes there are.
         known: Vec<String>,
@@ -36,7 +36,7 @@ pub(crate) enum OrderError {
         /// Why not.
         reason: Reason,
     },
-    /// There is nothing that all proxies would go by.
+    /// The proxies share no pin.
     #[error("the proxies share no pin ({0}): run `ido-proxy setup | mariadb` on one node")]
     NoPin(String),
     /// Nobody has pinned a node yet, and no node can be it.
@@ -50,14 +50,14 @@ pub(crate) enum OrderError {
     Overtaken(Pin),
 }
 
-/// What an operator wants of a node.
+/// An operator's order about a node.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Order {
-    /// It is to be the primary.
+    /// Make the node the primary.
     Primary,
-    /// It is to be used only if there is no other.
+    /// Use the node only if there is no other.
     Drain,
-    /// It may be used as any other again.
+    /// Use the node as any other again.
     Undrain,
 }
 

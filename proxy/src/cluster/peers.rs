@@ -1,8 +1,8 @@
-//! What the other proxies reach. A node that one of them cannot go to is a bad primary for all, and the next
-//! best is no better if another cannot go there.
+//! Nodes that the other proxies reach. A node that one proxy cannot go to is a bad primary for all. The next
+//! best node is no better if another proxy cannot go there.
 //!
-//! Each proxy keeps a row in the cluster, with a beat that grows while it lives: who reads it needs no clock
-//! in common with who wrote it.
+//! Each proxy keeps a row in the cluster, with a beat that grows while the proxy lives. So reader and writer
+//! of a row need no common clock.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -64,10 +64,10 @@ impl Peers {
     }
 }
 
-/// What a proxy says of itself, and where it says it.
+/// Report of a proxy about itself, and the node to write it to.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Saying {
-    /// Of which cluster.
+    /// The cluster that the nodes belong to.
     pub(crate) cluster: String,
     /// The node to say it to; `None`: there is none, or nothing to say.
     pub(crate) at: Option<NodeAddr>,
@@ -107,7 +107,7 @@ pub(crate) async fn talk(
         tokio::select! {
             () = sleep(rest) => {}
             changed = saying.changed() => match changed {
-                // What follows at once belongs to the same event.
+                // Changes that follow at once belong to the same event.
                 Ok(()) => sleep(CALM).await,
                 Err(_) => return,
             },

@@ -11,7 +11,7 @@ use super::topology::NodeAddr;
 use super::verdict::{Reason, Verdict};
 use super::view::NodeView;
 
-/// What the row says.
+/// The row of the pin.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Pin {
     /// The primary.
@@ -26,16 +26,16 @@ pub(crate) struct Pin {
     pub(crate) drained: BTreeSet<NodeAddr>,
 }
 
-/// What one node says of the pin.
+/// One node's knowledge of the pin.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) enum Reading {
-    /// There is no such table, or we may not read it: the server's words.
+    /// The table is missing, or we may not read it: the server's words.
     Missing(String),
     /// The table has no row for the cluster.
     Unset,
     /// The row, as far as this node has applied it.
     Set(Pin),
-    /// It was not asked, or could not say: nobody reads outside the primary component.
+    /// The node was not asked, or could not say: nobody reads outside the primary component.
     #[default]
     Unread,
 }
@@ -45,7 +45,7 @@ pub(crate) enum Reading {
 pub(crate) enum Agreement {
     /// By the pin, which is not set yet where it is `None`.
     Pinned(Option<Pin>),
-    /// There is no pin: each proxy goes by its own view.
+    /// No pin exists: each proxy goes by its own view. The text is the server's.
     BestEffort(String),
     /// Nobody has told yet.
     #[default]
@@ -53,8 +53,8 @@ pub(crate) enum Agreement {
 }
 
 impl Agreement {
-    /// What is known after `views`. A pin that was once read is not forgotten while nobody can read it, and
-    /// no older one takes its place: a node may lag behind.
+    /// The agreement after `views`. A pin that was once read is not forgotten while nobody can read it. No older
+    /// pin takes its place, as a node may lag behind.
     pub(crate) fn after(self, views: &[NodeView], cluster: Option<&str>) -> Self {
         let ours =
             |view: &&NodeView| member(view).is_some_and(|galera| Some(&*galera.cluster) == cluster);
@@ -75,7 +75,7 @@ impl Agreement {
         known
     }
 
-    /// What becomes of the `verdict` on `node`: one that is drained is used if there is no other.
+    /// The `verdict` on `node` in view of the pin: a drained node is used if there is no other.
     pub(crate) fn applied(&self, node: NodeAddr, verdict: Verdict) -> Verdict {
         let drained = self.pin().is_some_and(|pin| pin.drained.contains(&node));
         match verdict {

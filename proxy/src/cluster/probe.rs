@@ -36,7 +36,7 @@ pub(crate) struct Probed {
     pub(crate) outcome: Outcome,
 }
 
-/// What a node is asked, in one text: a round trip, and a wakeup, is what most of a probe costs.
+/// All that a probe asks, in one text: most of a probe's cost is its round trip and wakeup.
 #[derive(Clone, Debug)]
 pub(crate) struct Question {
     text: Arc<str>,
@@ -44,7 +44,7 @@ pub(crate) struct Question {
 }
 
 impl Question {
-    /// What a server of this kind is asked. One of a cluster is asked for the pin in the database `schema`.
+    /// The question to a server of this kind. A Galera node is asked for the pin in the database `schema`, too.
     pub(crate) fn new(kind: ClusterKind, schema: &str) -> Self {
         let for_pin = kind == ClusterKind::Galera;
         let galera: &[&str] = if for_pin { &GALERA_STATUS } else { &[] };
@@ -71,11 +71,11 @@ pub(crate) struct Prober {
     pub(crate) address: NodeAddr,
     /// How it is asked.
     pub(crate) settings: Arc<MonitorSettings>,
-    /// What is asked.
+    /// The question itself.
     pub(crate) question: Question,
     /// Where the outcomes go.
     pub(crate) results: mpsc::Sender<Probed>,
-    /// What is counted.
+    /// Metrics of the probes.
     pub(crate) metrics: ProbeMetrics,
     /// Asks for a probe at once. However often it is rung meanwhile, one more probe follows.
     pub(crate) wake: Arc<Notify>,
@@ -165,7 +165,7 @@ impl Prober {
         match outcome {
             Outcome::Answer(_) => self.metrics.seconds.record(asked.elapsed()),
             Outcome::Lost(_) | Outcome::Silent => self.metrics.failed.increment(1),
-            // It was counted when it was due.
+            // The probe was counted as failed when its answer was due.
             Outcome::Late(_) => {}
         }
         let probed = Probed { address: self.address, asked, outcome };
@@ -221,7 +221,7 @@ impl Prober {
                 *connection = None;
                 self.report(asked, meaning(error)).await;
             }
-            // It may be full, and is what it was to those who are there.
+            // The node may have no connection to spare, and still serves those that are open.
             Ok(Err(_)) | Err(_) => old.looked_at = asked,
         }
     }
@@ -318,8 +318,8 @@ fn options(node: NodeAddr, settings: &MonitorSettings) -> Opts {
     }
 }
 
-/// What a failed probe tells of the node. Failures of the way to it, and of our own host (such as
-/// no more file descriptors), say no more than silence does.
+/// Meaning of a failed probe. A failure of the way to the node, or of our own host (such as no more file
+/// descriptors), says no more than silence does.
 fn meaning(error: Error) -> Outcome {
     if let Some(flaw) = flaw(&error) {
         return Outcome::Lost(Loss::Untrusted(flaw));

@@ -22,7 +22,7 @@ pub(crate) struct Proposer {
     pub(crate) monitor: Arc<MonitorSettings>,
     /// The database of the table.
     pub(crate) schema: String,
-    /// Who we are, to whoever reads the row.
+    /// This proxy's name for readers of the row.
     pub(crate) name: String,
     /// Connections that lie ready: a node that everybody turns to may let nobody in any more.
     ready: Mutex<BTreeMap<NodeAddr, Conn>>,
@@ -41,7 +41,7 @@ pub(crate) enum ProposeError {
 }
 
 impl Proposer {
-    /// As `settings` have it.
+    /// A proposer with these `settings`.
     pub(crate) fn of(settings: &Settings) -> Self {
         Self {
             monitor: Arc::new(settings.monitor.clone()),
@@ -108,7 +108,7 @@ impl Proposer {
         let ready = self.lock().remove(&proposal.node);
         if let Some(conn) = ready {
             match self.ask_on(conn, proposal).await {
-                // It was closed meanwhile.
+                // The server has closed the connection meanwhile.
                 Err(Error::Io(_) | Error::Driver(_)) => {}
                 answered => return answered,
             }
@@ -131,7 +131,7 @@ impl Proposer {
         Ok(reading)
     }
 
-    /// It changes one row, or none where somebody else was first.
+    /// Statement that changes one row, or none where another proxy was first.
     fn statement(&self, proposal: &Proposal) -> String {
         let Proposal { cluster, expected, node, cause, drained } = proposal;
         let (schema, reason, by) = (&self.schema, literal(&cause.to_string()), literal(&self.name));
@@ -172,7 +172,7 @@ pub(super) fn query(schema: &str) -> String {
     )
 }
 
-/// What the answer says of the pin of `cluster`.
+/// The pin of `cluster` in the `answer`.
 ///
 /// # Errors
 /// The connection is lost, or has failed.
@@ -216,7 +216,7 @@ fn parse(mut values: impl Iterator<Item = Option<String>>) -> Option<Pin> {
         epoch: epoch.parse().ok()?,
         reason: words(&reason),
         by: words(&by),
-        // What is no address is no node of ours.
+        // Words that are no address name no node of ours.
         drained: drained.split_whitespace().filter_map(address).collect(),
     })
 }

@@ -1,4 +1,4 @@
-//! What this part wants to know from the configuration, already validated.
+//! Settings of the cluster's side, already validated.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use super::topology::NodeAddr;
 /// Everything the cluster task needs.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    /// What the nodes are to each other.
+    /// The relation of the nodes to each other.
     pub(crate) kind: ClusterKind,
     /// How nodes are found.
     pub(crate) discovery: DiscoverySettings,
@@ -25,13 +25,13 @@ pub(crate) struct Settings {
     pub(crate) path_timeout: Duration,
     /// The database of the control tables.
     pub(crate) schema: String,
-    /// Who this proxy is, to the others and to whoever reads the pin.
+    /// The name of this proxy, for the others and for readers of the pin.
     pub(crate) name: String,
     /// Where the nodes found are remembered over a restart; `None` remembers nothing.
     pub(crate) state_file: Option<PathBuf>,
 }
 
-/// What the nodes are to each other (`topology` in the configuration).
+/// The relation of the nodes to each other (`topology` in the configuration).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum ClusterKind {
     /// Galera nodes, any of which may take the writes.
@@ -47,8 +47,8 @@ pub(crate) struct DiscoverySettings {
     pub(crate) service: Option<String>,
     /// Consul's HTTP interface, if it is asked too.
     pub(crate) consul: Option<Consul>,
-    /// Who is asked for `service`. Nobody else is: neither the system's resolver nor its hosts file.
-    /// Empty leaves it at `consul`.
+    /// The name servers to ask for `service`. The system's resolver and its hosts file are not asked. Empty
+    /// leaves it at `consul`.
     pub(crate) nameservers: Vec<SocketAddr>,
     /// The port of nodes that DNS names by an address alone (A or AAAA).
     pub(crate) port: u16,
@@ -67,7 +67,7 @@ pub(crate) struct DiscoverySettings {
 pub(crate) struct MonitorSettings {
     /// The account to log in with. It needs no privilege at all (`USAGE`).
     pub(crate) user: String,
-    /// Its password; empty for none.
+    /// The account's password; empty for none.
     pub(crate) password: SecretString,
     /// Time from the start of one probe of a node to the start of the next.
     pub(crate) interval: Duration,

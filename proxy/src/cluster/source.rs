@@ -1,10 +1,10 @@
-//! Who names the nodes, and how the log is told when one of them stops doing so, and begins again.
+//! Sources of the nodes' addresses, and how the log is told when a source fails or answers again.
 
 use std::fmt;
 
 use super::candidates::Candidate;
 
-/// Who names nodes, beside the fixed list.
+/// Source of nodes, beside the fixed list.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Source {
     /// Consul's health API.
@@ -28,7 +28,7 @@ impl fmt::Display for Source {
 /// One good answer.
 #[derive(Clone, Debug)]
 pub(crate) struct Named {
-    /// Who gave it.
+    /// The source of the answer.
     pub(crate) source: Source,
     /// The nodes in it, at least one.
     pub(crate) nodes: Vec<Candidate>,
@@ -45,7 +45,7 @@ pub(crate) enum Health {
         /// Whether there ever was a good one.
         answered: bool,
     },
-    /// It was not asked yet.
+    /// Nothing was asked yet.
     Untried,
 }
 

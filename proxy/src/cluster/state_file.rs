@@ -46,8 +46,8 @@ impl StateFile {
         Self { path: path.to_owned(), service: settings.service.clone().unwrap_or_else(fixed) }
     }
 
-    /// What an earlier run knew of this cluster; nothing if there was none, if it looked for
-    /// another one, or if the file is of no use.
+    /// Nodes that an earlier run knew of this cluster. They are none if there was no such run, if it looked for
+    /// another cluster, or if the file is of no use.
     pub(crate) fn load(&self) -> Vec<Candidate> {
         match self.read() {
             Ok(content) if content.service == self.service => content

@@ -32,12 +32,12 @@ use super::verdict::{Reason, Verdict};
 use super::view::{Contact, Loss, NodeView, Outcome};
 use crate::telemetry::metrics::ClusterMetrics;
 
-/// What the rest of the daemon holds of the cluster.
+/// Handle of the cluster for the rest of the daemon.
 #[derive(Clone, Debug)]
 pub(crate) struct ClusterHandle {
     /// The cluster as it is now. The sender lives as long as the task.
     pub(crate) topology: watch::Receiver<Arc<Topology>>,
-    /// How it came to be so.
+    /// The decisions that led to it.
     pub(crate) history: Arc<History>,
     bells: watch::Receiver<Bells>,
     heard: mpsc::Sender<Probed>,
@@ -107,10 +107,10 @@ type Bells = BTreeMap<NodeAddr, Arc<Notify>>;
 pub(crate) struct Cluster {
     policy: Policy,
     monitor: Arc<MonitorSettings>,
-    /// What each node is asked.
+    /// The question to each node.
     question: Question,
     proposer: Arc<Proposer>,
-    /// What is being asked for.
+    /// The change of the pin that is in flight.
     proposing: Option<Proposing>,
     /// The node to which the next proposal is likely to go, and what makes a connection lie ready there.
     prepared: Option<(NodeAddr, AbortOnDropHandle<()>)>,
@@ -154,10 +154,10 @@ struct Proposing {
     _task: AbortOnDropHandle<()>,
 }
 
-/// What became of it.
+/// Outcome of a proposal.
 type Answered = (Proposal, Result<Reading, ProposeError>);
 
-/// What is written to the state file: the latest wins, and a slow disk holds nobody up.
+/// Nodes for the state file: the latest value wins, and a slow disk holds nobody up.
 #[derive(Debug)]
 struct Memory {
     nodes: watch::Sender<Vec<Candidate>>,
@@ -255,7 +255,7 @@ impl Cluster {
         let (vouched, words) = mpsc::channel(PENDING_RESULTS);
         let ears = Ears { answers, results, proposals, peers, pins, words };
         tasks.spawn(cluster.run(ears));
-        // It waits for what is spawned later all the same.
+        // Waiting for the tracker includes tasks that are spawned after the close.
         tasks.close();
         let (topology, bells) = (topology_watch, bells_watch);
         Ok(ClusterHandle { topology, history, bells, heard: probed, vouched, tasks })
@@ -277,7 +277,7 @@ impl Cluster {
             };
             match event {
                 Event::Found(named) => self.found(&named),
-                // What time alone has changed meanwhile is seen at the next tick.
+                // Changes by time alone are seen at the next tick.
                 Event::Probed(probed) => {
                     if !self.observe(probed) {
                         continue;

@@ -72,7 +72,7 @@ struct Trust {
 }
 
 impl NodeTls {
-    /// As configured.
+    /// TLS to the nodes, as configured.
     ///
     /// # Errors
     /// A certificate to trust is none.
@@ -122,7 +122,7 @@ impl NodeTls {
         connector.connect(name, stream).await
     }
 
-    /// The same for a client of ours that is yet to connect to `node`.
+    /// Prepares a client of ours to begin TLS with `node`.
     pub(crate) fn protect(&self, client: OptsBuilder, node: NodeAddr) -> OptsBuilder {
         let authorities = self.trust().authorities;
         let tls = SslOpts::default()
@@ -197,8 +197,7 @@ impl NodeTls {
 /// The file as it was when it was read, or why it could not be.
 type Seen = Result<Option<Stamp>, String>;
 
-/// What changes of a file when somebody else's takes its place, or it is written. The time alone does not:
-/// copies keep it.
+/// Signs that a file was written or replaced by another. The time of its content is no sign: copies keep it.
 #[derive(Debug, Eq, PartialEq)]
 struct Stamp {
     inode: u64,
@@ -310,7 +309,7 @@ mod tests {
         assert_eq!(tls.news(&mut seen).await, None);
     }
 
-    /// It would be shown for ever as one whose certificate has expired, once its host is down.
+    /// Otherwise a node is shown for ever as one with an expired certificate, once its host is down.
     #[tokio::test(start_paused = true)]
     async fn a_node_that_answers_no_more_is_not_taken_for_what_it_was_before() {
         let nobody = NodesTls { ca_file: "none".into(), authorities: Vec::new(), name: None };

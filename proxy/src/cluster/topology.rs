@@ -45,7 +45,7 @@ pub(crate) struct Topology {
     pub(crate) epoch: u64,
     /// Why `primary` is what it is.
     pub(crate) cause: Cause,
-    /// What all proxies go by.
+    /// The agreement of the proxies.
     pub(crate) agreement: Agreement,
     /// Every known node, ordered by address.
     pub(crate) nodes: Vec<Node>,
@@ -100,7 +100,7 @@ pub(crate) struct Node {
     pub(crate) address: NodeAddr,
     /// `wsrep_node_name`, once the node has told it.
     pub(crate) name: Option<String>,
-    /// What the node says of itself, or what the network says of it.
+    /// State of the node by its own report, or by the network's.
     pub(crate) state: NodeState,
     /// Whether writes may go there. Of a node that is only the last resort this is true while it
     /// is the primary, and false while there is a better one.

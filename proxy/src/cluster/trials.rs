@@ -25,9 +25,9 @@ pub(crate) struct Trials<N> {
 
 #[derive(Debug)]
 enum Trial<N> {
-    /// It is asked, for the first time or again.
+    /// The node is being asked, for the first time or again.
     Asked { since: Instant, again: bool, node: N },
-    /// It did not answer as a member would.
+    /// The node did not answer as a member would.
     LeftAlone { since: Instant },
 }
 
@@ -69,7 +69,7 @@ impl<N> Trials<N> {
         }
     }
 
-    /// What is kept of the member at `address`, while it is asked.
+    /// The record of the member at `address`, while the member is asked.
     pub(crate) fn get_mut(&mut self, address: NodeAddr) -> Option<&mut N> {
         match self.trials.get_mut(&address)? {
             Trial::Asked { node, .. } => Some(node),

@@ -13,7 +13,7 @@ pub(crate) enum Verdict {
     LastResort(Reason),
     /// Not at all.
     Unusable(Reason),
-    /// They may.
+    /// Writes may go to the node.
     Usable,
 }
 
@@ -42,43 +42,43 @@ impl Verdict {
 /// Why a node is not usable, or only the last resort.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Reason {
-    /// Its view of the membership is older than that of others, and has been for a while.
+    /// The node's view of the membership is older than that of others, and has been for a while.
     Behind,
     /// An operator took it out of flow control (`wsrep_desync`).
     Desynced,
-    /// It gives its state to another node.
+    /// The node gives its state to another one.
     Donor,
     /// An operator drained it (`ido-proxy drain`).
     Drained,
-    /// It belongs to another cluster.
+    /// The node belongs to another cluster.
     Foreign {
         /// The `wsrep_cluster_state_uuid` that it reports.
         cluster: String,
     },
     /// Nobody names it any more, and it cannot be reached.
     Forgotten,
-    /// It is in the group but has not caught up.
+    /// The node is in the group but has not caught up.
     Joining,
-    /// It was a member, and the others know of a later membership without it.
+    /// The node was a member, and the others know of a later membership without it.
     Left,
     /// The probe failed at once.
     Lost(Loss),
-    /// It stands outside the primary component.
+    /// The node stands outside the primary component.
     NonPrimary,
-    /// It replicates nothing by Galera.
+    /// The node replicates nothing by Galera.
     NotGalera,
     /// Not probed yet.
     NotProbed,
-    /// It does not accept statements (`wsrep_ready`).
+    /// The node does not accept statements (`wsrep_ready`).
     NotReady,
     /// `read_only` is set.
     ReadOnly,
-    /// It is told to refuse statements.
+    /// The node is told to refuse statements.
     Rejecting {
         /// The variable that says so.
         variable: &'static str,
     },
-    /// It does not answer.
+    /// The node does not answer.
     Silent,
 }
 
@@ -105,10 +105,10 @@ impl fmt::Display for Reason {
     }
 }
 
-/// What the cluster as a whole is known to be.
+/// Facts about the cluster as a whole.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Yardstick<'a> {
-    /// What the nodes are to each other.
+    /// The relation of the nodes to each other.
     pub(crate) kind: ClusterKind,
     /// Which cluster is ours, once known.
     pub(crate) cluster: Option<&'a str>,

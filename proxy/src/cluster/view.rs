@@ -1,4 +1,4 @@
-//! What a probe's answer means. The rows of the two `SHOW` statements become a [`Report`] once;
+//! Meaning of a probe's answer. The rows of the two `SHOW` statements become a [`Report`] once;
 //! nobody after that looks at a server variable's text.
 //!
 //! A value that is missing is read as the worse of its two meanings: a node that does not say that
@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::pin::Reading;
 use super::topology::{NodeAddr, NodeState};
 
-/// What is known of one node: what it said last, and whether it still speaks.
+/// Knowledge of one node: its last report, and whether it still speaks.
 #[derive(Clone, Debug)]
 pub(crate) struct NodeView {
     /// Where it listens.
@@ -28,7 +28,7 @@ pub(crate) struct NodeView {
     pub(crate) contact: Contact,
     /// When the probe was sent that told so.
     pub(crate) asked: Option<Instant>,
-    /// Its last answer, kept when it falls silent: it still names the node.
+    /// The node's last answer, kept when it falls silent, as the answer still names the node.
     pub(crate) report: Option<Arc<Report>>,
     /// How often somebody has killed there.
     pub(crate) kills: Option<Kills>,
@@ -40,7 +40,7 @@ pub(crate) struct NodeView {
 /// victim does: so what counts as known is a while old.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Kills {
-    /// As it was [`SETTLES`] before the last answer.
+    /// The count as of [`SETTLES`] before the last answer.
     pub(crate) settled: u64,
     latest: u64,
     changed: Instant,
@@ -69,12 +69,12 @@ const SETTLES: Duration = Duration::from_secs(2);
 pub(crate) enum Contact {
     /// The last probe was answered.
     Answering,
-    /// It lives, and turns us away: no more connections, a changed password. What it is to its
-    /// other clients we do not know.
+    /// The node lives, and turns us away: no more connections, a changed password. Whether the node serves its
+    /// other clients is not known.
     Denied {
         /// When the first of the latest probes without an answer was sent.
         since: Instant,
-        /// What it says.
+        /// The node's words.
         loss: Loss,
     },
     /// The last probe failed at once, and said why.
@@ -173,7 +173,7 @@ impl NodeView {
             self.asked = Some(asked);
         }
         self.contact = match outcome {
-            // It may be older than what is known, and counts only where it is the same.
+            // The late report may be older than the known one, and counts only if both are the same.
             Outcome::Late(report) => {
                 let same = self.says_nothing_new(&report);
                 if same {
@@ -239,7 +239,7 @@ impl NodeView {
         }
     }
 
-    /// What it last said of its cluster, if it is a Galera node.
+    /// The node's last report about its cluster, if it is a Galera node.
     pub(crate) fn galera(&self) -> Option<&Galera> {
         self.report.as_ref()?.galera.as_ref()
     }
@@ -250,7 +250,7 @@ impl NodeView {
     }
 }
 
-/// What a node said of itself.
+/// A node's report about itself.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Report {
     /// `wsrep_node_name`.
@@ -267,13 +267,13 @@ pub(crate) struct Report {
     pub(crate) max_connections: Option<u64>,
     /// `read_only` is anything but `OFF`.
     pub(crate) read_only: bool,
-    /// What it said of the pin.
+    /// The node's knowledge of the pin.
     pub(crate) pin: Reading,
-    /// What it said of its cluster; `None` for a server that replicates nothing by Galera.
+    /// The report about the cluster; `None` for a server that replicates nothing by Galera.
     pub(crate) galera: Option<Galera>,
 }
 
-/// What a Galera node said of its cluster.
+/// A Galera node's report about its cluster.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Galera {
     /// `wsrep_cluster_state_uuid`: which cluster.

@@ -2,8 +2,8 @@
 //!
 //! opensrv-mysql 0.7 panics on some sequence ids, keeps packets of any length in memory, and drops the connection
 //! at a text that is not UTF-8. To commands that it does not know, such as a change of the user, it answers OK.
-//! So opensrv-mysql reads from here, one packet at a time. None is longer than [`LIMIT`], all are in order, and their text
-//! is UTF-8. The gate replaces each command that opensrv-mysql would mistake by one that the
+//! So opensrv-mysql reads from here, one packet at a time. None is longer than [`LIMIT`], all are in order, and
+//! their text is UTF-8. The gate replaces each command that opensrv-mysql would mistake by one that the
 //! [`Shim`](super::shim::Shim) refuses.
 
 use std::io;

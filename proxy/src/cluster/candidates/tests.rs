@@ -132,7 +132,7 @@ fn an_answer_of_thousands_does_not_make_us_probe_thousands() {
 
 const ALL: [Source; 3] = [Source::Consul, Source::Dns, Source::Members];
 
-/// What Consul's check fails, or one name server has lost, may be the node that works.
+/// Otherwise a node is lost that works, but fails Consul's check or is missing at one name server.
 #[test]
 fn a_node_is_forgotten_only_when_gone_from_every_source() {
     for last in ALL {

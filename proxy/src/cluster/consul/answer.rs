@@ -1,4 +1,4 @@
-//! What Consul's health API says: a list of instances, in JSON.
+//! The answer of Consul's health API: a list of instances, in JSON.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -59,7 +59,7 @@ fn candidate(instance: &Instance, default_port: u16) -> Option<Candidate> {
     Some(Candidate { address: NodeAddr(SocketAddr::new(ip, port)), priority: PRIORITY })
 }
 
-/// As in Consul's SRV records, so that proxies rank alike whichever way they ask.
+/// Priority in Consul's SRV records, so that proxies rank alike whichever way they ask.
 const PRIORITY: u16 = 1;
 
 #[cfg(test)]

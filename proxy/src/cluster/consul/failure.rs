@@ -1,4 +1,4 @@
-//! What Consul did instead of giving a good answer.
+//! Failures of Consul to give a good answer.
 
 use std::io;
 
@@ -16,7 +16,7 @@ pub(crate) enum Failure {
     /// The answer is not HTTP, or not the JSON of Consul's health API.
     #[error("gives no answer of Consul's: {0}")]
     Garbled(String),
-    /// Its books are older than they were: it lost them, or another Consul answers.
+    /// Consul's index is lower than before: Consul lost its state, or another Consul answers.
     #[error("went back from index {from} to {to}")]
     IndexWentBack {
         /// The index of the last answer.
@@ -28,24 +28,24 @@ pub(crate) enum Failure {
     /// Consul.
     #[error("answers without an index")]
     NoIndex,
-    /// It knows no instance of the service, or shows none to our token.
+    /// Consul knows no instance of the service, or shows none to our token.
     #[error("knows no node of the service, or may not name it to this token")]
     NoNodes,
-    /// It wants us to ask elsewhere.
+    /// Consul redirects us to another address.
     #[error("answers {0}: redirects are not followed")]
     Redirected(u16),
     /// Nobody listens there.
     #[error("connection refused")]
     Refused,
-    /// It did not answer in time.
+    /// Consul did not answer in time.
     #[error("does not answer")]
     Silent,
-    /// It answered with an error, such as 403 or 500.
+    /// Consul answered with an error, such as 403 or 500.
     #[error("answers {code}: {message}")]
     Status {
         /// The HTTP status.
         code: u16,
-        /// Its words.
+        /// The body of the answer.
         message: String,
     },
     /// The answer is longer than any sensible one.
@@ -60,7 +60,7 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// What it is counted as.
+    /// The metric's label for this failure.
     pub(crate) fn result(&self) -> LookupResult {
         match self {
             Self::NoNodes => LookupResult::Empty,

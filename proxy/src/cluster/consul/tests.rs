@@ -195,7 +195,7 @@ async fn by_tls_only_a_certificate_of_the_given_authority_is_trusted() {
 
     let answer = trusting(include_bytes!("testdata/other-ca.pem")).ask(None).await;
     assert!(matches!(answer, Err(Failure::Untrusted(_))), "{answer:?}");
-    // It speaks no TLS at all, to us, or we to it.
+    // Only one side speaks TLS: first the client, then the server.
     let plain = FakeConsul::start(&[address(1)]).await;
     plain.play(|_: &Question| Reply::Status(400, "no TLS"));
     let authorities = Some(certificates(include_bytes!("testdata/ca.pem")));

@@ -136,7 +136,7 @@ mod tests {
         assert_eq!(pace.known, Some(9));
     }
 
-    /// Who went on waiting for the old index would wait until the new one has passed it, perhaps for days.
+    /// Otherwise a proxy waits until the new index has passed the old one, perhaps for days.
     #[test]
     fn an_index_that_went_back_or_is_none_begins_anew() {
         for (index, failure) in

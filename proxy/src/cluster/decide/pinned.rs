@@ -11,7 +11,7 @@ fn pin(n: u8, epoch: u64) -> Pin {
     Pin { node: address(n), epoch, reason, by, drained: BTreeSet::new() }
 }
 
-/// What a node says that was asked just now and read `reading`.
+/// View of a node that was asked just now and read `reading`.
 fn says(mut view: NodeView, reading: Reading, now: Instant) -> NodeView {
     view.asked = Some(now);
     if view.report.is_some() {

@@ -42,7 +42,7 @@ struct World {
     pin: Option<Pin>,
     changes: Vec<Instant>,
     proxies: Vec<Proxy>,
-    /// What each proxy said last of what it reaches.
+    /// The last row of each proxy about the nodes that the proxy reaches.
     said: BTreeMap<usize, Row>,
     talks: bool,
     epochs: BTreeMap<u64, NodeAddr>,
@@ -209,7 +209,7 @@ impl World {
         self.proxies[number].decision.hear(others, self.now);
     }
 
-    /// What the node that a proposal was sent to makes of it.
+    /// Plays the node that a proposal was sent to.
     fn answer(&mut self, number: usize) {
         let Some((proposal, steps)) = self.proxies[number].asked.take() else { return };
         let node = (0..self.nodes.len()).find(|node| address(*node as u8 + 1) == proposal.node);

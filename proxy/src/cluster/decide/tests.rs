@@ -253,7 +253,7 @@ fn a_primary_that_the_others_saw_leave_is_left_before_it_is_heard_again() {
     play.see(&[synced(1), synced(2)]);
     assert_eq!(play.see(&[synced(1), without_first(2, 4)]), Some(address(2)));
     assert_eq!(play.verdict(1), &Verdict::Unusable(Reason::Left));
-    // What a node says that knows less than the primary proves nothing.
+    // A node that knows less than the primary proves nothing.
     let mut play = Play::new();
     play.see(&[synced(1), synced(2)]);
     assert_eq!(play.see(&[synced(1), without_first(2, 2)]), Some(address(1)));
@@ -341,7 +341,7 @@ fn a_single_server_is_served_by_its_word_alone() {
     assert_eq!(decision.primary, Some(address(1)));
 }
 
-/// What may happen to a node between two decisions.
+/// Outcome of a probe of node `n`, or nothing, between two decisions.
 fn any_outcome(n: u8) -> impl Strategy<Value = Option<Outcome>> {
     let report =
         (0u8..5, any::<[bool; 5]>(), 0u64..4, 0u8..6).prop_map(move |(sync, flags, id, odd)| {

@@ -243,7 +243,7 @@ async fn a_node_that_is_full_says_so() {
     probes.end().await;
 }
 
-/// Its server counts logins that break off, and lets nobody in from a host that has had a hundred of them.
+/// A server counts logins that break off, and blocks a host that has had a hundred of them.
 #[tokio::test]
 async fn a_node_that_cannot_be_trusted_is_left_alone_however_often_it_is_to_be_asked() {
     let node = FakeNode::start(rows(SYNCED)).await;

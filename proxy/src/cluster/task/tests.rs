@@ -40,7 +40,7 @@ async fn nodes<const N: usize>() -> [FakeNode; N] {
     nodes.try_into().unwrap_or_else(|_| unreachable!("as many as were started"))
 }
 
-/// The same, where no node knows the others' addresses: discovery alone has to name them.
+/// Nodes as of [`nodes`], but none knows the others' addresses: discovery alone has to name them.
 async fn apart<const N: usize>() -> [FakeNode; N] {
     let nodes = nodes::<N>().await;
     for (index, node) in nodes.iter().enumerate() {
@@ -49,7 +49,7 @@ async fn apart<const N: usize>() -> [FakeNode; N] {
     nodes
 }
 
-/// What node `n` says, in a cluster of `members`.
+/// Rows that node `n` answers, in a cluster of `members`.
 fn words(
     capture: &str,
     n: usize,
@@ -402,7 +402,7 @@ async fn a_node_that_tells_a_client_that_it_stops_is_left_at_once() {
     let mut run = Run::start(settings);
     run.until_primary(&nodes[0]).await;
     let told = |code| ErrPacket::new(code, *b"08S01", "as a client was told");
-    // That a client did something wrong is nobody else's concern.
+    // An error that a client caused says nothing of the node.
     run.handle.hear(nodes[0].address, &told(1064));
     nodes[0].play(Script::Hangs);
     run.handle.hear(nodes[0].address, &told(1053));

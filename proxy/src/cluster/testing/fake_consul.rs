@@ -21,7 +21,7 @@ pub(crate) struct FakeConsul {
     _tasks: JoinSet<()>,
 }
 
-/// What it was asked.
+/// A request that the fake received.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Question {
     /// The path, with what follows it.
@@ -54,7 +54,7 @@ pub(crate) enum Reply {
     Status(u16, &'static str),
 }
 
-/// What it knows: an index, and the nodes of the service.
+/// The fake's knowledge: an index, and the nodes of the service.
 type Books = (u64, Vec<NodeAddr>);
 
 type Script = Box<dyn FnMut(&Question) -> Reply + Send>;
@@ -71,7 +71,7 @@ impl FakeConsul {
         Self::start_with(nodes, None).await
     }
 
-    /// The same, by TLS.
+    /// Starts a Consul that knows `nodes`, with TLS.
     pub(crate) async fn start_tls(nodes: &[NodeAddr], tls: TlsAcceptor) -> Self {
         Self::start_with(nodes, Some(tls)).await
     }
@@ -108,7 +108,7 @@ impl FakeConsul {
     }
 }
 
-/// What the health API says of these nodes, none of which passes its check.
+/// The health API's answer about these nodes, none of which passes its check.
 pub(crate) fn health(nodes: &[NodeAddr]) -> String {
     let instance = |node: &NodeAddr| {
         json!({

@@ -21,7 +21,7 @@ pub(crate) struct FakeDns {
     _tasks: JoinSet<()>,
 }
 
-/// What it was asked.
+/// A question that the fake received.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Question {
     /// The full name, with its final dot.
@@ -43,7 +43,7 @@ pub(crate) enum Reply {
     CutShort,
     /// With bytes that are no message.
     Garbage,
-    /// That there is no such name (NXDOMAIN), and that this holds for a time: with an SOA record.
+    /// With NXDOMAIN, and an SOA record that says for how long it holds.
     NoSuchName {
         /// In seconds (RFC 2308).
         negative_ttl: u32,

@@ -47,7 +47,7 @@ pub(crate) enum Script {
     Says(Vec<u8>),
 }
 
-/// What it has seen.
+/// Counts of the fake's connections and statements.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Seen {
     /// Connections, ever.
@@ -89,7 +89,7 @@ impl FakeNode {
         self.tasks.spawn(serve(listener, self.script.subscribe(), self.seen.clone()));
     }
 
-    /// What it has seen, to look at or to wait for.
+    /// The counts, to look at or to wait for.
     pub(crate) fn seen(&self) -> watch::Receiver<Seen> {
         self.seen.subscribe()
     }
@@ -180,7 +180,7 @@ async fn serve_client(
     loop {
         let (_, command) = receive(&mut stream).await?;
         let Some(text) = command.strip_prefix(b"\x03") else {
-            // It says goodbye, or asks whether we live.
+            // The client says goodbye, or asks whether the node lives.
             send(&mut stream, [ok()], 1).await?;
             continue;
         };

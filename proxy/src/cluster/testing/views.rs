@@ -1,4 +1,4 @@
-//! What real servers answered to a probe (MariaDB 10.11, Galera 26.4), and views made from it.
+//! Answers of real servers to a probe (MariaDB 10.11, Galera 26.4), and views made from them.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -63,7 +63,7 @@ pub(crate) fn synced(n: u8) -> NodeView {
     }
 }
 
-/// What it said last, to be changed.
+/// The node's last report, to be changed.
 pub(crate) fn said(view: &mut NodeView) -> &mut Report {
     Arc::make_mut(view.report.get_or_insert_default())
 }

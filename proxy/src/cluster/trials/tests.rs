@@ -4,7 +4,7 @@ use crate::cluster::settings::ClusterKind;
 use crate::cluster::testing::views::{address, galera, synced};
 use crate::cluster::view::Outcome;
 
-/// What is decided when these nodes are all there are.
+/// Decision when these nodes are all there are.
 fn decision(views: &[&NodeView]) -> Decision {
     let policy = Policy { kind: ClusterKind::Galera, path_timeout: Duration::ZERO };
     let views: Vec<_> = views.iter().copied().cloned().collect();
@@ -30,7 +30,7 @@ fn the_nodes_of_our_cluster_name_its_members() {
     assert_eq!(named_by(&[&synced(1), &four]), [1, 2, 3, 4].map(address));
 }
 
-/// Who believed others would send writes to another cluster, or to a part of ours that takes none.
+/// Otherwise writes go to another cluster, or to a part of ours that takes none.
 #[test]
 fn nobody_outside_our_primary_component_is_believed() {
     let own = |n| galera(n, move |galera| galera.members = [address(n)].into());
@@ -87,7 +87,7 @@ fn a_node_that_is_known_already_is_not_taken_for_another_one() {
     let inner = NodeView { address: at("198.51.100.1:3306"), ..synced(1) };
     let decision = decision(&[&one]);
     assert!(!is_proven(&decision, &[&one], &inner));
-    // Its old address is of no use any more: it has moved.
+    // The node has moved: its old address does not answer any more.
     let mut gone = one;
     gone.observe(Outcome::Silent, Instant::now());
     assert!(is_proven(&decision, &[&gone], &inner));

@@ -184,7 +184,7 @@ fn a_late_answer_says_that_the_node_lives_if_it_is_the_one_that_is_known() {
         (view.contact.clone(), view.vouched),
         (silent, Some(start + Duration::from_secs(1)))
     );
-    // Who knows which came first.
+    // The order of two different reports is not known.
     let mut parted = Report::clone(&known);
     parted.galera.as_mut().expect("a Galera node").primary_component = false;
     assert!(!view.observe(Outcome::Late(Arc::new(parted)), start + Duration::from_secs(2)));
@@ -221,7 +221,7 @@ fn a_refused_connection_counts_at_once() {
     assert_eq!(view.state(), NodeState::Unreachable);
 }
 
-/// Who is told that somebody killed its connection must be told even if we have heard of the KILL first.
+/// A session must learn that its connection was killed, even if we have heard of the KILL first.
 #[test]
 fn a_kill_is_news_for_a_while() {
     let start = Instant::now();

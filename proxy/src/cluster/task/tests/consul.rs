@@ -107,7 +107,7 @@ async fn no_trouble_with_consul_reaches_the_traffic() {
     run.end().await;
 }
 
-/// What one source does not know, the other may.
+/// Otherwise a node that only one source knows is missing.
 #[tokio::test]
 async fn dns_and_consul_add_up() {
     let nodes = apart::<2>().await;

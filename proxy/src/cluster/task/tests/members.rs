@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Who is told of one node must not lose the cluster with it.
+/// Otherwise a proxy whose configuration names one node loses the cluster with it.
 #[tokio::test]
 async fn one_node_is_enough_to_find_the_others_and_to_survive_its_loss() {
     let mut nodes = nodes::<3>().await;
@@ -54,8 +54,8 @@ async fn useless_addresses_in_the_list_of_members_hold_nobody_up() {
     run.end().await;
 }
 
-/// Who starts waits for every node that discovery names: one that Galera alone names, at an address that
-/// leads nowhere, would keep all clients waiting.
+/// The first choice waits for every node that discovery names. Otherwise a node that Galera alone names, at an
+/// address that leads nowhere, would keep all clients waiting.
 #[tokio::test]
 async fn the_first_choice_does_not_wait_for_a_member_on_trial() {
     let nodes = nodes::<3>().await;
@@ -76,7 +76,7 @@ async fn the_first_choice_does_not_wait_for_a_member_on_trial() {
     run.end().await;
 }
 
-/// Its members are another cluster's: a write that lands there is lost.
+/// Otherwise the members of another cluster become ours, and a write that lands there is lost.
 #[tokio::test]
 async fn who_is_not_of_our_cluster_or_not_in_its_primary_component_names_nobody() {
     let nodes = nodes::<4>().await;

@@ -1,4 +1,4 @@
-//! What name servers can do wrong, as traffic meets it: not at all.
+//! Faults of name servers, which traffic must not notice.
 
 use super::*;
 
