@@ -22,7 +22,7 @@ pub(crate) struct Proposer {
     pub(crate) monitor: Arc<MonitorSettings>,
     /// The database of the table.
     pub(crate) schema: String,
-    /// This proxy's name for readers of the row.
+    /// Name of this proxy, for readers of the row.
     pub(crate) name: String,
     /// Connections that lie ready: a node that everybody turns to may let nobody in any more.
     ready: Mutex<BTreeMap<NodeAddr, Conn>>,

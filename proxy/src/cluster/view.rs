@@ -161,8 +161,8 @@ impl NodeView {
         }
     }
 
-    /// Takes in how the probe sent at `asked` ended, or what came in at that time though it was late. Returns whether that is any news: an answer like the one
-    /// before is none.
+    /// Takes in how the probe sent at `asked` ended, or what came in at that time though it was late. Returns
+    /// whether that is any news: an answer like the one before is none.
     pub(crate) fn observe(&mut self, outcome: Outcome, asked: Instant) -> bool {
         let (since, missed) = match self.contact {
             Contact::Denied { since, .. } => (since, 0),
