@@ -23,7 +23,7 @@ pub fn read(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     }
 }
 
-/// The same for the file that `key` names. `None`: the reason is in `report`.
+/// Reads the certificates in the file that `key` names. `None`: the reason is in `report`.
 pub(crate) fn resolve(
     key: &str,
     file: &Path,

@@ -25,7 +25,7 @@ pub struct Consul {
     pub authorities: Option<Vec<CertificateDer<'static>>>,
     /// Consul's ACL token: 1 to 1024 printable ASCII characters. Default: none.
     pub token: Option<SecretString>,
-    /// What it is asked for.
+    /// The service whose nodes Consul is asked for.
     pub service: ConsulService,
 }
 

@@ -22,8 +22,8 @@ use crate::text;
 pub struct Discovery {
     /// The DNS name of the cluster. Default: none.
     pub service: Option<ServiceName>,
-    /// Who is asked for it, each once; not empty where `service` is given without `consul`. A port
-    /// that is not given is 53; Consul's own is 8600. Default: none.
+    /// Name servers for `service`, each once; not empty where `service` is given without `consul`. The port is
+    /// 53 if not given; Consul's own is 8600. Default: none.
     pub nameservers: Vec<SocketAddr>,
     /// The port of nodes known by A and AAAA answers, which name none; not 0. Default: 3306.
     pub port: u16,

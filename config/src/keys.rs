@@ -2,9 +2,9 @@
 
 /// One key.
 pub(crate) struct Key {
-    /// Its table and name, as in `listen.addresses`; `users.name` stands for every `[[users]]`.
+    /// Table and name, as in `listen.addresses`; `users.name` stands for every `[[users]]`.
     pub(crate) path: &'static str,
-    /// What it takes, as the end of a sentence that begins with "it takes".
+    /// Values to take, as the end of a sentence that begins with "it takes".
     pub(crate) takes: &'static str,
 }
 
@@ -75,8 +75,8 @@ pub(crate) fn nearest(table: &str, name: &str) -> Option<&'static str> {
         .map(|(_, known)| known)
 }
 
-/// What to do about an unknown `name` in `table`: the nearest name there, or the table where that
-/// name exists, and all that may stand there.
+/// Advice about an unknown `name` in `table`: the nearest name there, or the table where `name` exists, and
+/// all names of `table`.
 pub(crate) fn suggest(table: &str, name: &str) -> String {
     let list = format!("{} takes: {}", header(table), names(table).join(", "));
     if let Some(near) = nearest(table, name) {

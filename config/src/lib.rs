@@ -69,7 +69,7 @@ pub use crate::problem::{Errors, Problem, render};
 pub struct Config {
     /// Where the proxy keeps what must survive a restart. Default: `/var/lib/ido-proxy`.
     pub state_dir: PathBuf,
-    /// What stands behind the proxy. Default: a Galera cluster.
+    /// The kind of server behind the proxy. Default: a Galera cluster.
     pub topology: Topology,
     /// Threads of the data path, 1 to 64. Default: 1.
     pub workers: usize,
@@ -96,7 +96,7 @@ pub struct Config {
     warnings: Vec<Problem>,
 }
 
-/// What stands behind the proxy.
+/// The kind of server behind the proxy.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
 #[serde(rename_all = "lowercase")]
 pub enum Topology {
@@ -107,8 +107,7 @@ pub enum Topology {
     Single,
 }
 
-/// What the configuration takes from the process around it, handed in so that nothing here reads
-/// the environment.
+/// Values from the environment of the process, handed in so that nothing here reads the environment.
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
     /// systemd's `$CREDENTIALS_DIRECTORY` (systemd.exec(5), `LoadCredential=`), if it is set.
@@ -157,7 +156,7 @@ impl Config {
         )
     }
 
-    /// What is not an error, but deserves a line in the log.
+    /// Problems that are no errors, but deserve a line in the log.
     pub fn warnings(&self) -> &[Problem] {
         &self.warnings
     }
@@ -230,7 +229,7 @@ impl Default for Raw {
 }
 
 impl Raw {
-    /// What serde cannot see: ranges, and values that do not go together.
+    /// Checks for what serde cannot see: ranges, and values that do not go together.
     fn check(&self, report: &mut Report<'_>) {
         if self.state_dir.as_os_str().is_empty() {
             report.wrong_value("state_dir", "empty");

@@ -29,7 +29,7 @@ pub struct Listen {
     /// How long a client may take to log in, 100 ms to 10 min. Default: 10 s.
     #[serde(with = "humantime_serde")]
     pub login_timeout: Duration,
-    /// Who may connect to the Unix sockets. Default: everybody (`0666`), as at MariaDB's own.
+    /// Permissions of the Unix sockets. Default: everybody may connect (`0666`), as at MariaDB's own.
     #[serde(deserialize_with = "text::one::<_, SocketMode, _>")]
     pub socket_mode: SocketMode,
 }

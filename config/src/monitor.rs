@@ -15,7 +15,7 @@ use crate::users::check_name;
 pub struct Monitor {
     /// The account. Default: `ido_proxy`.
     pub user: String,
-    /// Its password, never empty. No default.
+    /// The account's password, never empty. No default.
     pub password: SecretString,
     /// From one probe of a node to the next, 50 ms to 1 min. Default: 500 ms. Of more than 16 nodes those that
     /// are neither the primary nor the next one are asked less often, but every 2 s.

@@ -1,5 +1,5 @@
-//! What can be wrong with a configuration, told so that the file can be mended at once: where, what,
-//! and what would be right.
+//! Problems of a configuration, told so that the file can be mended at once: where, what, and what would be
+//! right.
 
 use std::fmt;
 use std::io;

@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::keys::{self, without_indices};
 use crate::report::Report;
 
-/// What is around a configuration while it is read.
+/// Surroundings of a configuration while it is read.
 pub(crate) struct Surroundings<'a> {
     /// Relative paths start here.
     pub(crate) base_dir: &'a Path,
@@ -20,7 +20,7 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) file_is_public: bool,
 }
 
-/// What was given by the three keys of which one gives a secret.
+/// Values of the three keys of which one gives a secret.
 #[derive(Debug, Default)]
 pub(crate) struct RawSecret {
     pub(crate) given: Option<SecretString>,
@@ -28,7 +28,7 @@ pub(crate) struct RawSecret {
     pub(crate) credential: Option<String>,
 }
 
-/// What a secret is called, and its three keys: for itself, for its file and for a credential.
+/// A secret's name, and its three keys: for itself, for its file and for a credential.
 #[derive(Debug)]
 pub(crate) struct Kind {
     noun: &'static str,
@@ -219,7 +219,7 @@ fn check(secret: &str) -> Result<(), &'static str> {
 /// Permission bit by which every user may read a file.
 pub(crate) const READABLE_BY_OTHERS: u32 = 0o004;
 
-/// What the keys take, for the tables that have them.
+/// Descriptions of the keys' values, for the tables that have these keys.
 pub(crate) const PASSWORD_TAKES: &str =
     "the password in quotes, not empty; better is a password_file";
 pub(crate) const PASSWORD_FILE_TAKES: &str =

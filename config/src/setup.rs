@@ -35,7 +35,7 @@ pub fn setup_sql(config: &Config, host_pattern: &str) -> String {
     for (table, columns) in [("pin", PIN), ("proxy", PROXY), ("fence", FENCE)] {
         line(&mut sql, &format!("CREATE TABLE IF NOT EXISTS {schema}.`{table}` {columns};"));
     }
-    // Of a table that is there already.
+    // The table may be there already, without this column.
     line(&mut sql, &format!("ALTER TABLE {schema}.`pin` ADD COLUMN IF NOT EXISTS {DRAINED};"));
 
     section(&mut sql, GRANTS);
@@ -91,8 +91,8 @@ fn in_comment(text: &str) -> String {
     text.replace(char::is_control, " ")
 }
 
-/// What `mysql_native_password` stores (MariaDB's documentation, page Authentication Plugin -
-/// mysql_native_password): `*` and the SHA-1 of the SHA-1 of the password, in upper-case hex.
+/// The hash that `mysql_native_password` stores: `*` and the SHA-1 of the SHA-1 of the password, in upper-case
+/// hex. Source: MariaDB's documentation, page Authentication Plugin - mysql_native_password.
 fn native_password_hash(password: &SecretString) -> String {
     let once = Sha1::digest(password.expose_secret());
     let mut hash = String::from("*");
@@ -103,7 +103,7 @@ fn native_password_hash(password: &SecretString) -> String {
     hash
 }
 
-/// What Icinga 2 asks for (its documentation, page IDO MySQL: Setting up the MySQL database).
+/// Privileges that Icinga 2 asks for (its documentation, page IDO MySQL: Setting up the MySQL database).
 const IDO_PRIVILEGES: &str = "SELECT, INSERT, UPDATE, DELETE, DROP, CREATE VIEW, INDEX, EXECUTE";
 
 /// Sets a mode in which the server and its command-line client read backslashes alike.

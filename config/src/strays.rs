@@ -1,4 +1,4 @@
-//! What a file has that no file should have: unknown keys, and other things where tables belong.
+//! Strays in a file: unknown keys, and other things where tables belong.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -12,7 +12,7 @@ use crate::keys;
 pub(crate) struct Stray {
     /// Where it is in the tree.
     pub(crate) path: String,
-    /// What may be missing because of it.
+    /// The key or table whose value may be missing because of the stray.
     pub(crate) damaged: String,
     pub(crate) span: Range<usize>,
     pub(crate) message: String,

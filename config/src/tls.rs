@@ -25,7 +25,7 @@ pub struct Tls {
 pub struct NodesTls {
     /// The file with the certificates to trust. It may change while the proxy runs.
     pub ca_file: PathBuf,
-    /// What was in it: at least one.
+    /// The certificates in `ca_file`: at least one.
     pub authorities: Vec<CertificateDer<'static>>,
     /// The name that every node's certificate must be for. Default: the IP address of the node.
     pub name: Option<CertificateName>,
@@ -36,7 +36,7 @@ pub struct NodesTls {
 pub struct CertificateName(ServerName<'static>);
 
 impl CertificateName {
-    /// As TLS takes it.
+    /// The name in the type that TLS takes.
     pub fn server_name(&self) -> &ServerName<'static> {
         &self.0
     }

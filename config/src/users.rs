@@ -15,7 +15,7 @@ use crate::secret::{self, RawSecret, Surroundings};
 pub struct User {
     /// The account: 1 to 128 characters, none of them a control character. No default.
     pub name: String,
-    /// Its password, never empty. No default.
+    /// The account's password, never empty. No default.
     pub password: SecretString,
 }
 

@@ -20,8 +20,7 @@ fn asked(name: &str) -> Result<(String, Option<String>, Option<String>), &'stati
     Ok((name, tag, datacenter))
 }
 
-/// The same name must mean the same nodes by DNS and by HTTP: another service's nodes would be probed
-/// otherwise.
+/// A name must mean the same nodes by DNS and by HTTP. Otherwise another service's nodes are probed.
 #[test]
 fn names_in_consuls_dns_are_understood_as_consul_does() {
     let some = |text: &str| Some(text.to_owned());
@@ -92,7 +91,7 @@ fn keys_without_use_are_warned_of() {
     assert!(config.warnings().is_empty(), "the loopback is no network");
 }
 
-/// Who reads logs, reports and panics may not know the token.
+/// Otherwise readers of logs, reports and panics learn the token.
 #[test]
 fn the_token_comes_from_three_places_and_goes_nowhere() {
     let dir = tempfile::tempdir().unwrap();

@@ -55,7 +55,7 @@ fn the_examples_in_comments_are_accepted() {
             let key = keys::all().find(|key| key.path.ends_with(&format!(".{name}")));
             let (text, _) = with(key.unwrap().path, value);
             match name {
-                // They need systemd, or files that are not here.
+                // These keys need systemd, or files that are not here.
                 "credential" | "consul_credential" | "consul_token_file" | "consul_ca_file"
                 | "nodes_ca_file" => {
                     assert_eq!(refused(&text).problems().len(), 1);

@@ -38,7 +38,7 @@ fn no_key_lacks_a_wrong_value() {
     }
 }
 
-/// What the keys say of their limits is what they do.
+/// Limits that a key accepts are those that its message tells.
 #[test]
 fn limits_are_inclusive() {
     for (key, value) in [
