@@ -42,7 +42,7 @@ impl AuthPlugin {
         }
     }
 
-    /// Its name on the wire.
+    /// The plugin's name on the wire.
     pub fn name(&self) -> &str {
         match self {
             Self::CachingSha2 => "caching_sha2_password",

@@ -1,5 +1,5 @@
-//! What the two ends of a connection can do. Both name their capabilities at login, and what both
-//! have is in force from then on.
+//! Capabilities of the two ends of a connection. Both name theirs at login, and from then on those are in
+//! force that both have.
 //!
 //! Sources: MariaDB documentation, "Connection" (Capabilities); MySQL source documentation,
 //! "Capabilities Flags".
@@ -93,7 +93,7 @@ flags! {
 }
 
 impl Capabilities {
-    /// What is never offered nor agreed on: with compression packets look different, and MariaDB's
+    /// Capabilities that are never offered nor agreed on. Compression makes packets look different. MariaDB's
     /// COM_MULTI and MySQL's several factors in one login are not followed here.
     pub const NOT_FOLLOWED: Self = Self::COMPRESS
         .union(Self::ZSTD_COMPRESSION)

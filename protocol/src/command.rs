@@ -1,4 +1,4 @@
-//! What a client asks for: one COM_* packet (or several, if it is long) is one command.
+//! Commands of a client: one COM_* packet (or several, if it is long) is one command.
 //!
 //! Sources: MariaDB documentation, "2 - Text Protocol" and "3 - Binary Protocol (Prepared
 //! Statements)"; MySQL source documentation, "Command Phase".

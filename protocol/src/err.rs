@@ -72,7 +72,7 @@ impl ErrPacket {
     }
 }
 
-/// As the `mariadb` prompt shows it, on one line of bounded length: messages quote what clients sent, and
+/// Text as the `mariadb` prompt shows it, on one line of bounded length. Messages quote what clients sent, and
 /// a name with a line break in it must not forge lines of a log.
 impl fmt::Display for ErrPacket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

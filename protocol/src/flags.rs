@@ -1,4 +1,4 @@
-//! What the two sets of flags have in common.
+//! Code that the two sets of flags have in common.
 
 /// Defines a set of flags that keeps unknown bits, since a proxy passes on what it cannot name.
 macro_rules! flags {

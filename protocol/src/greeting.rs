@@ -12,12 +12,12 @@ use crate::status::StatusFlags;
 use crate::violation::Violation;
 use crate::wire::{Reader, put_until_nul};
 
-/// What a server sends before anything else.
+/// The first packet of a server.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum FirstPacket {
-    /// It turns the client away: too many connections, a blocked host, a shutdown.
+    /// The server turns the client away: too many connections, a blocked host, a shutdown.
     Error(ErrPacket),
-    /// It wants the client to log in.
+    /// The server wants the client to log in.
     Greeting(Greeting),
 }
 
@@ -32,16 +32,16 @@ impl FirstPacket {
     }
 }
 
-/// Who a server is and what it can do.
+/// Version and capabilities of a server, and what a login needs.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Greeting {
     /// The version as it is on the wire, such as `5.5.5-10.11.6-MariaDB-log`; no NUL byte.
     pub server_version: Vec<u8>,
-    /// What CONNECTION_ID() returns and KILL takes.
+    /// The number that CONNECTION_ID() returns and KILL takes.
     pub connection_id: u32,
     /// The random bytes that a password is proved with. See [`Self::scramble_from`].
     pub scramble: Scramble,
-    /// What it can do.
+    /// The server's capabilities.
     pub capabilities: Capabilities,
     /// The low byte of its default collation's id.
     pub collation: u8,

@@ -11,12 +11,12 @@ use crate::capabilities::Capabilities;
 use crate::violation::Violation;
 use crate::wire::{Reader, put_lenenc_bytes, put_until_nul};
 
-/// What a client may answer to the greeting.
+/// A client's answer to the greeting.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum LoginPacket {
-    /// It logs in.
+    /// The client logs in.
     Login(LoginRequest),
-    /// It wants TLS first, and logs in then.
+    /// The client wants TLS first, and logs in then.
     Ssl(SslRequest),
 }
 
@@ -34,11 +34,11 @@ impl LoginPacket {
 /// The first 32 bytes of a login, sent alone by a client that goes on with TLS.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct SslRequest {
-    /// As in [`LoginRequest::capabilities`]; [`SSL`](Capabilities::SSL) is among them.
+    /// Capabilities as in [`LoginRequest::capabilities`]; [`SSL`](Capabilities::SSL) is among them.
     pub capabilities: Capabilities,
-    /// As in [`LoginRequest::max_packet`].
+    /// Longest packet as in [`LoginRequest::max_packet`].
     pub max_packet: u32,
-    /// As in [`LoginRequest::collation`].
+    /// Collation as in [`LoginRequest::collation`].
     pub collation: u8,
 }
 
@@ -70,10 +70,10 @@ impl SslRequest {
     }
 }
 
-/// Who wants to log in, and how the session is to be.
+/// The account that wants to log in, and the settings of the session.
 #[derive(Clone, Eq, PartialEq)]
 pub struct LoginRequest {
-    /// What the client can do. In force is what the greeting offered as well. The flags that
+    /// The client's capabilities. In force are those that the greeting offered as well. The flags that
     /// announce a field below follow from that field when the packet is written.
     pub capabilities: Capabilities,
     /// The longest packet the client takes, in bytes.

@@ -15,7 +15,7 @@ use crate::wire::{Reader, put_lenenc, put_lenenc_bytes};
 /// The first byte of an OK packet that does not end rows.
 pub const OK: u8 = 0x00;
 
-/// What a statement did.
+/// Effects of a statement, and the state of the session after it.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct OkPacket<'a> {
     /// Whether it ends rows (header 0xFE) instead of standing for a whole result (header 0x00).
@@ -100,7 +100,7 @@ impl<'a> OkPacket<'a> {
 /// rest.
 pub fn status_at(payload: &[u8]) -> Result<usize, Violation> {
     let (_, mut reader) = OkPacket::decode_fixed(payload)?;
-    // They and the warnings are two bytes each.
+    // Flags and warnings are two bytes each.
     Ok(payload.len() - reader.rest().len() - 4)
 }
 
@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_client_without_session_tracking_gets_an_ok_without_it() {
-        // What `USE a` is answered with session tracking.
+        // Answer to `USE a` with session tracking.
         let payload = b"\x00\x00\x00\x02\x40\x00\x00\x00\x04\x01\x02\x01a";
         let ok = OkPacket::decode(payload, TRACKING).expect("an OK");
         assert_eq!(ok.session_state, b"\x01\x02\x01a");

@@ -13,7 +13,7 @@ pub const MAX_PAYLOAD: usize = 0xFF_FFFF;
 /// The bytes of a header.
 pub const HEADER_LEN: usize = 4;
 
-/// What precedes each payload.
+/// The header of each packet.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Header {
     /// Bytes of payload that follow, `0 <= payload_len <= MAX_PAYLOAD`.
@@ -65,8 +65,8 @@ pub fn frame(payload: &[u8], sequence: u8, out: &mut Vec<u8>) -> u8 {
     }
 }
 
-/// As [`frame`], of a payload that stands at the end of `out` already, behind [`HEADER_LEN`] bytes of
-/// room at `start`: nothing is copied, unless it takes several packets.
+/// Frames a payload as [`frame`] does, where it stands at the end of `out` already. [`HEADER_LEN`] bytes of room
+/// at `start` precede the payload. Nothing is copied, unless the payload takes several packets.
 pub fn frame_in_place(out: &mut Vec<u8>, start: usize, sequence: u8) -> u8 {
     let payload_len = out.len().saturating_sub(start + HEADER_LEN);
     let header = Header { payload_len, sequence };

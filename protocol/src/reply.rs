@@ -51,8 +51,8 @@ pub struct ReplyTracker {
     results: u64,
 }
 
-/// What the bytes at hand are. Every `len` counts whole packets with their headers, from the start
-/// of the buffer, and they are all there; only [`Self::Pass`] covers parts of packets.
+/// Meaning of the bytes at hand. Every `len` counts whole packets with their headers, from the start of the
+/// buffer, and all these packets are there. Only [`Self::Pass`] covers parts of packets.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ReplyStep {
     /// The server asks something that the client must answer before the reply goes on
@@ -368,7 +368,7 @@ impl ReplyTracker {
     }
 }
 
-// What follows from the capabilities.
+// Consequences of the capabilities.
 impl ReplyTracker {
     /// Whether definitions and rows end with EOF packets.
     const fn has_eof(&self) -> bool {
@@ -387,7 +387,7 @@ impl ReplyTracker {
     }
 }
 
-/// What the reply comes to next.
+/// The next part of the reply.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum State {
     /// So many definitions are to come, at least one.
@@ -411,7 +411,7 @@ enum Answer {
     Text,
 }
 
-/// What follows definitions.
+/// The part that follows definitions.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum After {
     /// So many definitions of columns, after those of the parameters of a prepared statement.
@@ -452,11 +452,11 @@ impl After {
 
 /// The packet at the start of the buffer.
 enum Look<'a> {
-    /// It carries no status and may be passed in parts.
+    /// The packet carries no status and may be passed in parts.
     Carry(Header),
     /// Too little of it is there.
     Incomplete,
-    /// It is complete and must be read: its bytes with the header, and its payload.
+    /// The packet is complete and must be read: its bytes with the header, and its payload.
     Status(usize, &'a [u8]),
 }
 

@@ -52,9 +52,9 @@ pub enum Change<'a> {
     Gtids(&'a [u8]),
     /// A kind of change that has no name here.
     Other {
-        /// Its number.
+        /// The number of the kind.
         kind: u8,
-        /// What it carries.
+        /// The bytes that the change carries.
         data: &'a [u8],
     },
     /// The default database; empty if there is none.
@@ -67,7 +67,7 @@ pub enum Change<'a> {
     /// `SET TRANSACTION ISOLATION LEVEL SERIALIZABLE; START TRANSACTION READ ONLY;`; empty if no
     /// transaction is open.
     TransactionCharacteristics(&'a [u8]),
-    /// What the transaction did so far.
+    /// The deeds of the transaction so far.
     TransactionState(TransactionState),
 }
 
@@ -96,7 +96,7 @@ impl<'a> Change<'a> {
     }
 }
 
-/// What a transaction did so far: eight letters on the wire, each in its place or `_`.
+/// The deeds of a transaction so far: eight letters on the wire, each in its place or `_`.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct TransactionState {
     /// `T`: open, by BEGIN or START TRANSACTION.

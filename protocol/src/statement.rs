@@ -67,7 +67,7 @@ enum Reading {
     Certain,
     /// The statement before may have changed it.
     Doubtful,
-    /// It may have changed, but the rest reads the same in every dialect.
+    /// The dialect may have changed, but the rest reads the same in every dialect.
     Indifferent,
 }
 
@@ -153,13 +153,13 @@ impl<'a> Iterator for Statements<'a> {
 /// One statement.
 #[derive(Clone, Debug)]
 pub struct Statement<'a> {
-    /// Its text, as it may be sent alone or with a `;` and more behind: without white space around
-    /// it, and without comments behind it (one of them could swallow what is put there). Comments
-    /// before it stay. A [`Kind::Empty`] is a comment to its end, and may only be sent alone.
+    /// The statement's text, fit to be sent alone or with a `;` and more behind. White space around it is left
+    /// out, and so are comments behind it: one of them could swallow what is put there. Comments before it stay.
+    /// A [`Kind::Empty`] is a comment to its end, and may only be sent alone.
     pub sql: &'a [u8],
     /// Where [`Self::sql`] stands in the batch.
     pub range: Range<usize>,
-    /// What it does.
+    /// The effect of the statement.
     pub kind: Kind,
     /// The statement takes the rest of the batch, since only the server knows where it ends, or
     /// how many it really is; so the number of replies is unknown, and the kind is

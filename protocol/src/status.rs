@@ -6,7 +6,7 @@
 use crate::flags::flags;
 
 flags! {
-    /// What the server says of the session after a statement.
+    /// Status of the session after a statement, as the server tells it.
     pub struct StatusFlags(u16) {
         /// A transaction is open.
         IN_TRANS = 0x0001,

@@ -1,4 +1,4 @@
-//! What a peer did wrong.
+//! Violations of the protocol by a peer.
 
 use thiserror::Error;
 
@@ -15,7 +15,7 @@ pub enum Violation {
     /// A packet that must have a content has none.
     #[error("an empty packet where {expected} was expected")]
     Empty {
-        /// What should have been there.
+        /// The packet that should have been there.
         expected: &'static str,
     },
 
@@ -38,7 +38,7 @@ pub enum Violation {
     /// error 1043 (bad handshake).
     #[error("the peer lacks the capability {expected}")]
     MissingCapability {
-        /// Its name.
+        /// The name of the capability.
         expected: &'static str,
     },
 
@@ -47,7 +47,7 @@ pub enum Violation {
     ProtocolVersion {
         /// The version spoken here.
         expected: u8,
-        /// Its version.
+        /// The version of the server.
         got: u8,
     },
 
@@ -79,7 +79,7 @@ pub enum Violation {
     /// A packet that does not belong there.
     #[error("a packet that begins with {got:#04x} where {expected} was expected")]
     Unexpected {
-        /// What should have been there.
+        /// The packet that should have been there.
         expected: &'static str,
         /// The first byte of the packet.
         got: u8,
@@ -99,7 +99,7 @@ pub enum Violation {
 }
 
 impl Violation {
-    /// What a client that did this is told, if it is still able to listen.
+    /// The error for a client that did this, if the client is still able to listen.
     pub fn to_error(&self) -> ErrPacket {
         match self {
             Self::MissingCapability { .. } | Self::TlsNotOffered => {

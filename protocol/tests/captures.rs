@@ -48,13 +48,13 @@ fn icinga_speaks_as_the_proxy_expects() {
     assert!(replay.replies.iter().all(|reply| reply.error.is_none()));
 }
 
-/// What a capture shows must not change without being noticed.
+/// The reading of a capture must not change without being noticed.
 #[test]
 fn the_conversation_of_the_mariadb_prompt_reads_as_it_was() {
     assert_eq!(told(&capture("mariadb-prompt.bin")), PROMPT);
 }
 
-/// The same for prepared statements.
+/// The reading of prepared statements must not change either.
 #[test]
 fn the_conversation_of_php_reads_as_it_was() {
     assert_eq!(told(&capture("php-pdo.bin")), PHP);
@@ -119,13 +119,13 @@ struct Replay {
     client: Vec<u8>,
     server: Vec<u8>,
     stream: CommandStream,
-    /// What both sides can do, once the login said so.
+    /// Capabilities of both sides, once the login has told them.
     capabilities: Option<Capabilities>,
     login: Option<LoginRequest>,
     logged_in: bool,
     /// Commands whose replies are to come.
     waiting: VecDeque<(Command, ReplyTracker)>,
-    /// What the client has to send that is no command.
+    /// Data that the client has to send and that is no command.
     owed: Option<Owed>,
     replies: Vec<Reply>,
 }

@@ -33,18 +33,18 @@ pub struct Login {
     capabilities: Capabilities,
 }
 
-/// Who logs in, and how the session is to be.
+/// The account to log in with, and the settings of the session.
 #[derive(Clone, Default, Eq, PartialEq)]
 pub struct Request {
     /// The account.
     pub user: Vec<u8>,
-    /// Its password. Never shown by `Debug`.
+    /// The account's password. Never shown by `Debug`.
     pub password: Vec<u8>,
     /// The default database.
     pub database: Option<Vec<u8>>,
     /// The low byte of the id of the session's collation.
     pub collation: u8,
-    /// What the session should be able to do. In force is what the node can do as well;
+    /// Capabilities that the session should have. In force are those that the node has as well;
     /// [`SSL`](Capabilities::SSL) is insisted on. Compression and MariaDB's COM_MULTI are never
     /// agreed on, since a reply could not be followed then.
     pub wanted: Capabilities,
@@ -55,7 +55,7 @@ pub struct Request {
     pub attributes: Vec<u8>,
 }
 
-/// What to do after a packet of the node.
+/// Action after a packet of the node.
 #[derive(Debug)]
 pub enum ClientLoginStep {
     /// We are in. This is the payload of the OK.
@@ -103,7 +103,7 @@ impl Login {
         }
     }
 
-    /// What the node said of itself, once it has.
+    /// The node's greeting, once it has come.
     pub const fn greeting(&self) -> Option<&Greeting> {
         self.greeting.as_ref()
     }
@@ -134,7 +134,7 @@ impl Login {
         Ok(step)
     }
 
-    /// What both sides can do.
+    /// Capabilities that both sides have.
     fn agreed(&self, offered: Capabilities) -> Result<Capabilities, Violation> {
         let mut wanted = self.request.wanted.union(ALWAYS).difference(Capabilities::NOT_FOLLOWED);
         for (flag, needed) in [

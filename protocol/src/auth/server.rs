@@ -28,12 +28,12 @@ pub struct Login {
     state: State,
 }
 
-/// What to do after a packet of the client.
+/// Action after a packet of the client.
 #[derive(Debug)]
 pub enum LoginStep {
     /// The client may go on: send an OK with this sequence id.
     Accepted {
-        /// What it asked for.
+        /// The client's login.
         request: LoginRequest,
         /// The sequence id of the OK.
         next_sequence: u8,
@@ -79,7 +79,7 @@ impl Login {
         (login, framed(&switch.encode(), sequence.wrapping_add(1)))
     }
 
-    /// What the client was told.
+    /// The greeting that the client got.
     pub const fn greeting(&self) -> &Greeting {
         &self.greeting
     }

@@ -16,7 +16,7 @@ pub const MORE_DATA: u8 = 0x01;
 pub struct AuthSwitchRequest {
     /// The plugin it wants.
     pub plugin: AuthPlugin,
-    /// What that plugin needs: for most a scramble and a NUL. See [`Self::scramble`].
+    /// Data for the plugin: for most a scramble and a NUL. See [`Self::scramble`].
     pub data: Vec<u8>,
 }
 
@@ -58,7 +58,7 @@ impl AuthSwitchRequest {
 /// Something that the plugin in hand says.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct AuthMoreData<'a> {
-    /// What it says.
+    /// The plugin's data.
     pub data: &'a [u8],
 }
 

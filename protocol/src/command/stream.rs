@@ -18,11 +18,11 @@ use crate::packet::{HEADER_LEN, Header};
 #[derive(Clone, Debug, Default)]
 pub struct CommandStream {
     state: State,
-    /// Of the last header seen.
+    /// The sequence id of the last header seen.
     sequence: u8,
 }
 
-/// What the bytes at hand are.
+/// Meaning of the bytes at hand.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum CommandStep {
     /// Too few bytes to say anything.
@@ -36,7 +36,7 @@ pub enum CommandStep {
     },
     /// A command begins at the start of the buffer. Told once for each, and nothing is passed.
     Start {
-        /// What it is.
+        /// The kind of command.
         command: Command,
         /// The sequence id of its first packet: 0, if the client keeps the rules.
         sequence: u8,

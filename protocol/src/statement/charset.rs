@@ -1,6 +1,6 @@
 //! How a connection character set makes the server read bytes from 0x80 on.
 
-/// What the lexer must know of the client's character set. Of all that MariaDB and MySQL accept
+/// Quirks of the client's character set that the lexer must know. Of all sets that MariaDB and MySQL accept
 /// from a client, most read every quote, backslash and `;` as itself; these are the others.
 ///
 /// The session's `character_set_client` decides. A login whose collation names a set that no

@@ -3,7 +3,7 @@
 use super::scanner::{Scanner, TokenKind};
 use super::{Completion, Kind, SetTargets};
 
-/// What the statement is that begins at the scanner's place, and whether it may hold a body with
+/// The kind of the statement that begins at the scanner's place, and whether it may hold a body with
 /// a `;` inside. Reads no further than the next `;`.
 pub(super) fn classify(scanner: Scanner<'_>) -> (Kind, bool) {
     let mut reader = Reader { scanner, ended: false };
@@ -289,7 +289,7 @@ impl Keyword {
     }
 }
 
-/// What it sets to assign to `@name` or `@@[scope.]name`.
+/// The targets of an assignment to `@name` or `@@[scope.]name`.
 fn variable(name: &[u8]) -> SetTargets {
     let Some(system) = name.strip_prefix(b"@@") else {
         return SetTargets::USER;
@@ -307,7 +307,7 @@ fn variable(name: &[u8]) -> SetTargets {
     scope | meaning(Keyword::new(name).as_bytes())
 }
 
-/// What it means beyond its scope to assign to this variable. An unknown name may mean anything.
+/// The targets of an assignment to this variable, beside its scope. An unknown name may mean anything.
 fn meaning(name: &[u8]) -> SetTargets {
     match name {
         b"" | b"LOCAL" | b"SESSION" => SetTargets::AUTOCOMMIT | SetTargets::SYNTAX,

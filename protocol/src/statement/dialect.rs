@@ -1,4 +1,4 @@
-//! What decides how the server reads a text.
+//! Settings that decide how the server reads a text.
 
 use super::Charset;
 use crate::status::StatusFlags;

@@ -1,9 +1,9 @@
-//! What a statement does, as far as a proxy must know it.
+//! Effects of a statement, as far as a proxy must know them.
 
 use crate::flags::flags;
 
-/// What a statement does, told by its keywords alone. The server may still refuse it, and what a
-/// procedure, a function or a trigger does inside stays unseen.
+/// The effect of a statement, told by its keywords alone. The server may still refuse the statement, and what
+/// a procedure, a function or a trigger does inside stays unseen.
 ///
 /// `SET STATEMENT … FOR x` and executable comments (`/*!40000 x */`) count as x.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -56,7 +56,7 @@ pub enum Kind {
     Use,
 }
 
-/// What comes after the end of a transaction. Where neither is said, the session's variable
+/// Continuation after the end of a transaction. Where neither is said, the session's variable
 /// `completion_type` decides.
 ///
 /// Source: MariaDB documentation, "COMMIT".
@@ -69,7 +69,7 @@ pub struct Completion {
 }
 
 flags! {
-    /// What a `SET` sets; several at once if it has several assignments.
+    /// Targets of a `SET`; several at once if it has several assignments.
     pub struct SetTargets(u8) {
         /// `autocommit`, or a variable whose name is quoted. Turning it on commits.
         AUTOCOMMIT = 0x01,

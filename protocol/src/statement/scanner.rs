@@ -21,7 +21,7 @@ pub(super) struct Token {
     pub(super) range: Range<usize>,
 }
 
-/// What a token is.
+/// The kinds of token.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum TokenKind {
     /// The opening or the end of an executable comment: no code, but what it marks is.
@@ -256,13 +256,13 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// Of each byte whether it begins and ends nothing that is longer than a word.
+/// Bytes that begin and end nothing longer than a word.
 static PLAIN: [bool; 256] = plain(true);
 
-/// The same in an executable comment, where a `*` may be the first half of its end.
+/// Such bytes in an executable comment, where a `*` may be the first half of its end.
 static PLAIN_IN_COMMENT: [bool; 256] = plain(false);
 
-/// The same between quotes of any kind.
+/// Such bytes between quotes of any kind.
 static PLAIN_IN_QUOTES: [bool; 256] = {
     let mut plain = [false; 256];
     let mut byte = 1;

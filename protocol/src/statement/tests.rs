@@ -1,4 +1,4 @@
-//! What a user would lose if a batch were read otherwise than the server reads it.
+//! Losses of a user if a batch were read otherwise than the server reads it.
 
 mod boundaries;
 mod charsets;

@@ -6,7 +6,7 @@ use crate::status::StatusFlags;
 
 const SCRAMBLE: &Scramble = b"abcdefghijklmnopqrst";
 
-/// What Icinga's session is opened with.
+/// Capabilities of Icinga's session.
 const WANTED: Capabilities = Capabilities::FOUND_ROWS
     .union(Capabilities::MULTI_STATEMENTS)
     .union(Capabilities::SESSION_TRACK)

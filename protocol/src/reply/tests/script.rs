@@ -153,7 +153,7 @@ impl Script {
     }
 }
 
-/// What following a reply showed.
+/// Record of a reply that was followed.
 #[derive(Debug, PartialEq)]
 pub(super) struct Seen {
     /// The steps that carry status, each with its place in the stream.

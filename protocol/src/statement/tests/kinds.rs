@@ -1,4 +1,4 @@
-//! What a statement does.
+//! Kinds of statement.
 
 use super::*;
 use crate::statement::{Completion, Kind, SetTargets, Statement};

@@ -1,4 +1,4 @@
-//! What only the server can split: it gets the rest of the batch as it came.
+//! Batches that only the server can split: it gets the rest of the batch as it came.
 
 use super::Piece::{One, Rest};
 use super::*;

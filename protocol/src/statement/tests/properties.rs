@@ -1,4 +1,4 @@
-//! What holds for every batch.
+//! Properties of every batch.
 
 use proptest::prelude::*;
 
