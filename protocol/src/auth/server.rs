@@ -65,8 +65,8 @@ impl Login {
 
     /// The login of a client that is in already and wants to be another user (COM_CHANGE_USER).
     /// `greeting` bears the scramble of the first login, since some clients use that one whatever they
-    /// get now; it is not sent, the client is asked at once to prove the password with it. The bytes to send come with the machine; `sequence` is that of the
-    /// command.
+    /// get now. The greeting is not sent; the client is asked at once to prove the password with its scramble.
+    /// The bytes to send come with the machine; `sequence` is that of the command.
     pub fn again(
         greeting: Greeting,
         host: impl Into<String>,
