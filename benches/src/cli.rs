@@ -110,7 +110,7 @@ struct Faults {
     #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     repeat: u32,
 
-    /// What is done to the node, all of it or some
+    /// Faults to strike the node with, all of them or some
     #[arg(long, value_enum, value_delimiter = ',', default_value = "kill,stop,term")]
     faults: Vec<Fault>,
 }
@@ -263,7 +263,7 @@ impl From<Dump> for Size {
     }
 }
 
-/// What the user typed, without folders: where something lies does not change the results.
+/// The command as typed, without folders: where something lies does not change the results.
 fn command_line(arguments: impl Iterator<Item = String>) -> String {
     let mut words = vec!["bench".to_owned()];
     let mut arguments = arguments;

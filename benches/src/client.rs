@@ -58,10 +58,10 @@ impl Client {
         Self::connect_with(endpoint, AS_ICINGA, BUFFER, |_| Ok(()))
     }
 
-    /// The same with a smaller buffer, for clients that come in thousands.
+    /// Connects as [`Client::connect`] with a smaller buffer, for clients that come in thousands.
     ///
     /// # Errors
-    /// As [`Client::connect`].
+    /// Those of [`Client::connect`].
     pub(crate) fn connect_idle(endpoint: &Endpoint) -> Result<Self> {
         Self::connect_with(endpoint, AS_ICINGA, SMALL_BUFFER, |_| Ok(()))
     }
@@ -75,11 +75,11 @@ impl Client {
         Self::connect_with(endpoint, single, BUFFER, |_| Ok(()))
     }
 
-    /// The same for a client that another thread may have to end. `hand_over` gets what ends it,
+    /// Connects a client that another thread may have to end. `hand_over` gets the means to end it,
     /// before the login.
     ///
     /// # Errors
-    /// As [`Client::connect`].
+    /// Those of [`Client::connect`].
     pub(crate) fn connect_tied(
         endpoint: &Endpoint,
         hand_over: impl FnOnce(Cutter),
@@ -293,7 +293,7 @@ impl Stream {
     }
 }
 
-/// What MariaDB's client library asks for when Icinga logs in.
+/// Capabilities that MariaDB's client library asks for when Icinga logs in.
 const AS_ICINGA: Capabilities = Capabilities::FOUND_ROWS
     .union(Capabilities::LONG_FLAG)
     .union(Capabilities::LOCAL_FILES)

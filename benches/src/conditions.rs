@@ -32,7 +32,7 @@ pub(crate) struct Conditions {
 }
 
 impl Conditions {
-    /// As they are now, before a benchmark in which the ido-proxy `old` may have a part.
+    /// The conditions as of now, before a benchmark in which the ido-proxy `old` may have a part.
     pub(crate) fn now(command: String, old: Option<&Path>) -> Self {
         let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
         let proxy = lab::proxy::binary().unwrap_or_else(|_| "ido-proxy".into());
@@ -60,14 +60,14 @@ impl Conditions {
         }
     }
 
-    /// The same, at the end of a benchmark that began at `since`.
+    /// The conditions at the end of a benchmark that began at `since`.
     pub(crate) fn ended(mut self, since: &Since) -> Self {
         self.cores_of_others = since.cores();
         self
     }
 }
 
-/// What a program says, on whichever of its two outputs.
+/// Output of a program, on whichever of its two outputs.
 fn printed(program: &str, argument: &str) -> String {
     let path = lab::process::found(program.as_ref()).unwrap_or_else(|_| program.into());
     let output = Command::new(path).arg(argument).stdin(Stdio::null()).output();

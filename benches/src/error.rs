@@ -11,7 +11,7 @@ pub(crate) enum BenchError {
     /// The operating system or a connection failed.
     #[error("{what}: {source}")]
     Io {
-        /// What was attempted, and where.
+        /// The attempt, and its place.
         what: String,
         /// Why it failed.
         source: io::Error,

@@ -1,4 +1,4 @@
-//! What the kernel says of a process: CPU time and resident memory. Linux only, as the proxy is.
+//! CPU time and resident memory of a process, by the kernel's account. Linux only, as the proxy is.
 
 use std::fs;
 use std::io;
@@ -53,7 +53,7 @@ impl ProcessTree {
         Ok(())
     }
 
-    /// Its memory now and at its peak.
+    /// The process's memory now and at its peak.
     pub(crate) fn memory(self) -> Memory {
         let mut memory = Memory::default();
         for id in self.processes() {

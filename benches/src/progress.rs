@@ -53,7 +53,7 @@ impl Step {
         self.bar.inc(rounds);
     }
 
-    /// It is done.
+    /// Clears the bar, and prints for how long the work took.
     pub(crate) fn finish(self) {
         self.bar.finish_and_clear();
         eprintln!("{:>7.1} s  {}", self.begun.elapsed().as_secs_f64(), self.what);

@@ -35,7 +35,7 @@ pub(crate) struct Part<T> {
     pub(crate) numbers: T,
 }
 
-/// What `bench throughput` measures.
+/// Numbers of `bench throughput`.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Throughput {
     /// Icinga's batch.

@@ -22,11 +22,11 @@ pub(crate) struct Plan {
     pub(crate) turn: usize,
     /// Units at the start of a turn that do not count.
     pub(crate) warm_up: usize,
-    /// What the replies of every unit must hold, or the run is refused.
+    /// The replies that every unit must have, or the run is refused.
     pub(crate) expect: Expect,
 }
 
-/// What is sent.
+/// The commands to send.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Script {
     /// Sent once on every new connection, not measured.
@@ -42,7 +42,7 @@ pub(crate) struct Script {
 /// Commands that are timed as one, each sent after the reply to the one before.
 pub(crate) type Unit = Vec<Vec<u8>>;
 
-/// What the replies of a unit must hold.
+/// The replies that a unit must have.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Expect {
     /// Results of one unit.
@@ -51,7 +51,7 @@ pub(crate) struct Expect {
     pub(crate) rows: u64,
 }
 
-/// What was measured of one target.
+/// The times of one target.
 #[derive(Debug)]
 pub(crate) struct Measured {
     /// Which way.

@@ -1,4 +1,4 @@
-//! What is kept of the measurement of one way: in the JSON files, and for tables and plots.
+//! Numbers that are kept of one way's measurement: in the JSON files, and for tables and plots.
 
 use serde::{Deserialize, Serialize};
 

@@ -37,7 +37,7 @@ pub(crate) enum Way {
     ProxyUnix,
     /// Through HAProxy in TCP mode.
     Haproxy,
-    /// The same, at a Unix socket of its own.
+    /// Through HAProxy in TCP mode, at a Unix socket of its own.
     HaproxyUnix,
     /// Through nginx's stream module.
     Nginx,
@@ -46,10 +46,10 @@ pub(crate) enum Way {
 }
 
 impl Way {
-    /// What [`Way::program`] calls ourselves.
+    /// The name of ido-proxy in [`Way::program`].
     pub(crate) const IDO_PROXY: &str = "ido-proxy";
 
-    /// As tables and plots call it.
+    /// The name in tables and plots.
     pub(crate) fn label(self) -> &'static str {
         match self {
             Self::Direct => "direct, TCP",
@@ -153,7 +153,7 @@ pub(crate) fn tree(part: &Part) -> Option<ProcessTree> {
     part.id().map(ProcessTree::of)
 }
 
-/// The same proxy as of `spec`, beside that, and of another binary.
+/// Specifies a proxy of another binary, beside that of `spec` and otherwise alike.
 pub(crate) fn of_binary(mut spec: ProxySpec, binary: &Path) -> ProxySpec {
     spec.index += 1;
     spec.binary = Some(binary.to_owned());

@@ -1,4 +1,4 @@
-//! What is measured: one workload a file.
+//! Workloads, one a file.
 
 pub(crate) mod batch;
 pub(crate) mod commit;

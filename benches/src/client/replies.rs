@@ -8,7 +8,7 @@ use std::ops::AddAssign;
 use ido_proxy_protocol::packet::{HEADER_LEN, Header};
 use ido_proxy_protocol::status::StatusFlags;
 
-/// What a whole reply held.
+/// Counts of a whole reply.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Reply {
     /// Results: one for each statement of a batch.
@@ -27,7 +27,7 @@ impl AddAssign for Reply {
     }
 }
 
-/// What one call of [`Replies::take`] came to.
+/// Outcome of one call of [`Replies::take`].
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) enum Taken {
     /// The reply is whole. These many bytes of the input were its last.
@@ -178,7 +178,7 @@ fn length(bytes: &[u8]) -> Option<(u64, &[u8])> {
     Some((value, rest))
 }
 
-/// As many bytes of a packet as are looked at: enough for any OK, and for the text of an error.
+/// Bytes of a packet that are looked at: enough for any OK, and for the text of an error.
 const HEAD: usize = 200;
 
 const OK: u8 = 0x00;
@@ -241,7 +241,7 @@ mod tests {
         }
     }
 
-    /// What comes after a reply belongs to the next one.
+    /// Bytes after a reply belong to the next one.
     #[test]
     fn the_next_reply_is_left_alone() {
         let one = packets(&[OK_LAST]);

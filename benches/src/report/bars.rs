@@ -7,7 +7,7 @@ use crate::series::{Series, find};
 use crate::stand::Way;
 use crate::workload::latency::Latency;
 
-/// What each way adds to the median of a small command over direct TCP.
+/// Time that each way adds to the median of a small command over direct TCP.
 pub(super) fn added(latency: &Latency) -> String {
     let group = |name: &str, series: &[Series]| {
         let direct = find(series, Way::Direct);
@@ -57,13 +57,13 @@ pub(super) struct Group {
 
 /// One bar.
 pub(super) struct Bar {
-    /// What stands to its left.
+    /// The text to the left of the bar.
     pub(super) label: &'static str,
     /// Whose colour it has.
     pub(super) way: Way,
     /// How long it is, in any unit that all of a plot share.
     pub(super) value: f64,
-    /// What stands to its right.
+    /// The text to the right of the bar.
     pub(super) text: String,
 }
 

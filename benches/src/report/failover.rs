@@ -1,4 +1,4 @@
-//! What `RESULTS.md` says of the loss of a primary, and its plot.
+//! Section of `RESULTS.md` about the loss of a primary, and its plot.
 //!
 //! A handful of runs has a middle, a least and a greatest; it has no percentiles.
 

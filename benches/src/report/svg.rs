@@ -1,4 +1,4 @@
-//! As much SVG as two kinds of plots need. Colours are readable on white and on black.
+//! SVG, as far as two kinds of plots need it. Colours are readable on white and on black.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,4 @@
-//! What the project promises of its speed and size, held against what was measured.
+//! Promises of the project about its speed and size, held against what was measured.
 
 use super::{Everything, commit};
 use crate::series::{Paired, Series, find};
@@ -9,11 +9,11 @@ use crate::workload::failover::{Failovers, Seen, Who};
 /// One promise.
 #[derive(Debug, PartialEq)]
 pub(super) struct Verdict {
-    /// What is measured.
+    /// The quantity that is measured.
     pub(super) what: String,
-    /// What it must be.
+    /// The value that is promised.
     pub(super) goal: String,
-    /// What it is.
+    /// The value that was measured.
     pub(super) measured: String,
     /// "met", or "missed by" how much.
     pub(super) outcome: String,
@@ -100,7 +100,7 @@ fn dump(dumps: &Dumps, way: Way) -> Option<Verdict> {
     Some(at_most(what, "", 3, 1.03, ratio))
 }
 
-/// What ido-proxy's clients noticed of the loss of a node, but for a pause.
+/// Errors and losses that ido-proxy's clients met when a node was lost; a pause is none.
 fn carried_through(failovers: &Failovers) -> Verdict {
     let seen: Vec<&Seen> = failovers.runs.iter().filter_map(|run| run.seen(Who::Proxy)).collect();
     let sum = |count: fn(&Seen) -> u64| seen.iter().map(|seen| count(seen)).sum::<u64>();
@@ -166,7 +166,7 @@ mod tests {
         assert_eq!(carried(&hundred, Way::ProxyUnix), None);
     }
 
-    /// What HAProxy's client meets is not ours.
+    /// Errors of HAProxy's client do not count.
     #[test]
     fn a_single_error_of_our_client_is_a_missed_promise() {
         let mut run = run(Fault::Kill, [Some(6_000.0), Some(6_010.0), None, None]);

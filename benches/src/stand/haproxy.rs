@@ -28,7 +28,7 @@ pub(super) fn start(run: &Arc<Run>, configuration: &str) -> Result<Part> {
     Ok(part)
 }
 
-/// What it is told before the server at `to`.
+/// Configuration of HAProxy before the server at `to`.
 pub(super) fn before_one(listen: SocketAddr, socket: &Path, to: SocketAddr) -> String {
     let socket = socket.display();
     format!("{COMMON}listen mariadb\n\tbind {listen}\n\tbind unix@{socket}\n\tserver node1 {to}\n")
@@ -39,9 +39,9 @@ pub(super) fn socket(run: &Run) -> PathBuf {
     run.data("haproxy").join("mariadb.sock")
 }
 
-/// What it is told before a cluster, of which the first node is the active one. At `keeping` a
-/// client keeps its connection to a server that no longer answers, as it is by default; at
-/// `closing` it loses it as soon as the check finds the server down. At `console` it can be asked.
+/// Configuration of HAProxy before a cluster, of which the first node is the active one. A client at `keeping`
+/// keeps its connection to a server that no longer answers, which is the default. A client at `closing` loses
+/// its connection as soon as the check finds the server down. `console` is for questions to HAProxy.
 pub(super) fn before_cluster(
     keeping: SocketAddr,
     closing: SocketAddr,

@@ -27,7 +27,7 @@ use crate::progress::Progress;
 use crate::schedule;
 use crate::stand::{SERVER, Way, haproxy_before, nginx_before};
 
-/// What is asked for.
+/// The size of the benchmark.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 pub(crate) struct Size {
     /// Hosts.
@@ -38,10 +38,10 @@ pub(crate) struct Size {
     pub(crate) repeat: usize,
 }
 
-/// What was measured.
+/// The dumps of all ways.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Dumps {
-    /// Of this.
+    /// The size that was asked for.
     pub(crate) size: Size,
     /// Every dump, in the order in which they were made.
     pub(crate) dumps: Vec<Dump>,
@@ -118,10 +118,10 @@ async fn dump(round: usize, way: Way, size: Size) -> Result<Dump> {
         peak_memory: process.map_or(0, |process| process.memory().peak),
     };
     complete(&server, size).await?;
-    // Its worker is no child of ours, and goes on a moment longer.
+    // The worker of Icinga is no child of ours, and goes on a moment longer.
     let icinga_process = icinga.part().id().map(ProcessTree::of);
     others::ended_alone(icinga_process.map(ProcessTree::cpu).unwrap_or_default());
-    // What it would still write at its end is nobody's concern.
+    // Statements that Icinga would still send at its end are not measured.
     icinga.part().kill().await?;
     Ok(dump)
 }
@@ -172,7 +172,7 @@ impl Between {
         }
     }
 
-    /// What Icinga has sent so far; only ido-proxy counts it.
+    /// The number of commands that Icinga has sent so far; only ido-proxy counts them.
     async fn commands(&self) -> Result<u64> {
         match self {
             Self::Proxy(proxy) => Ok(counted(&proxy.get("/metrics").await?.body)),

@@ -31,19 +31,19 @@ pub(crate) struct Failovers {
 pub(crate) struct Run {
     /// Which round it belongs to, from 0.
     pub(crate) round: usize,
-    /// What was done to the primary.
+    /// The fault that struck the primary.
     pub(crate) fault: Fault,
     /// The number of the node that it was done to, from 1.
     pub(crate) primary: u8,
     /// The number of the node that the plain client wrote on, from 1.
     pub(crate) survivor: u8,
-    /// What each client saw.
+    /// The account of each client.
     pub(crate) clients: Vec<Seen>,
-    /// What the proxy says of it. None where no command of its client was kept waiting.
+    /// The proxy's account of it. None where no command of its client was kept waiting.
     pub(crate) carried: Option<Carried>,
 }
 
-/// What is done to the primary.
+/// Fault that strikes the primary.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Fault {
@@ -69,7 +69,7 @@ pub(crate) enum Who {
     Survivor,
 }
 
-/// What one client saw.
+/// One client's account of a fault.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Seen {
     /// Which client.
@@ -102,7 +102,7 @@ pub(crate) struct Carried {
     pub(crate) replays: u64,
     /// The longest pause of a command, in milliseconds.
     pub(crate) pause_ms: f64,
-    /// What that one was spent on.
+    /// The parts of `pause_ms`.
     pub(crate) phases_ms: Phases,
 }
 
@@ -158,7 +158,7 @@ impl Failovers {
 }
 
 impl Run {
-    /// What this client saw.
+    /// The account of this client.
     pub(crate) fn seen(&self, who: Who) -> Option<&Seen> {
         self.clients.iter().find(|seen| seen.who == who)
     }
@@ -174,7 +174,7 @@ impl Fault {
     /// Every fault, in the order of tables.
     pub(crate) const ALL: [Self; 3] = [Self::Kill, Self::Stop, Self::Term];
 
-    /// As tables and plots call it.
+    /// The name in tables and plots.
     pub(crate) fn label(self) -> &'static str {
         match self {
             Self::Kill => "kill -9",
@@ -189,7 +189,7 @@ impl Who {
     pub(crate) const ALL: [Self; 4] =
         [Self::Survivor, Self::Proxy, Self::Haproxy, Self::HaproxyClosing];
 
-    /// As tables and plots call it.
+    /// The name in tables and plots.
     pub(crate) fn label(self) -> &'static str {
         match self {
             Self::Haproxy => "HAProxy",
@@ -228,7 +228,7 @@ pub(crate) mod tests {
         assert_eq!(share(None, Some(40.0)), None);
     }
 
-    /// What `/status` says more than we ask for is no mistake.
+    /// Fields of `/status` that we do not ask for are no mistake.
     #[test]
     fn the_proxys_account_is_understood() {
         let entry = serde_json::json!({

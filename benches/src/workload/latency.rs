@@ -13,12 +13,12 @@ use crate::rounds::{Expect, Plan};
 use crate::series::Series;
 use crate::stand::Stand;
 
-/// What was measured.
+/// The series of all commands.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Latency {
     /// `DO 1`: the least that a server can do.
     pub(crate) do_1: Vec<Series>,
-    /// The same while client, server and all programs in between share one core.
+    /// `DO 1` while client, server and all programs in between share one core.
     pub(crate) do_1_on_one_core: Vec<Series>,
     /// One row of five columns, by its primary key.
     pub(crate) one_row: Vec<Series>,

@@ -13,7 +13,7 @@ use crate::rounds::{Expect, Plan};
 use crate::series::Series;
 use crate::stand::Target;
 
-/// What was measured.
+/// The series of all results.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Results {
     /// 10,000 rows of 1 KB from a table.
@@ -58,6 +58,6 @@ const TABLE: &str = "CREATE OR REPLACE TABLE bench_rows \
 
 const ROWS: &str = "SELECT id, object_id, state, output FROM bench_rows";
 
-/// As `SELECT object_id, objecttype_id, name1, name2, is_active FROM icinga_objects`.
+/// Rows like those of `SELECT object_id, objecttype_id, name1, name2, is_active FROM icinga_objects`.
 const SHORT: &str = "SELECT 10000000 + seq, 2, 'host12345.example.com', 'service12', 1 \
     FROM seq_1_to_2000000";

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::progress::Progress;
 use crate::stand::{Target, Way};
 
-/// What was measured of one way.
+/// The memory and time that sessions of one way take.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Sessions {
     /// Which way.

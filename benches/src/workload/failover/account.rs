@@ -1,9 +1,9 @@
-//! What a client was told, and what became of it: without a connection, a clock or a thread.
+//! Replies that a client got, and the fate of its batches: without a connection, a clock or a thread.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-/// What one client was told.
+/// Replies that one client got.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Record {
     /// How many batches it has sent: those with the numbers `0..sent`.
@@ -59,7 +59,7 @@ pub(super) struct Rows {
     pub(super) tokens: u64,
 }
 
-/// What became of the batches of one client.
+/// The fate of one client's batches.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Balance {
     /// Batches that were acknowledged and do not stand, or not whole.

@@ -192,7 +192,7 @@ impl Stage {
         Ok(())
     }
 
-    /// What the proxy says of the sessions that lost their link to `struck` after `at`.
+    /// The proxy's account of the sessions that lost their link to `struck` after `at`.
     async fn carried(&self, struck: &Node, at: SystemTime) -> Result<Option<Carried>> {
         let status = self.lab.proxy().status().await?;
         let at = at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
@@ -317,9 +317,9 @@ async fn written_or_hung(writer: Writer, formed: Instant, struck: Instant) -> Re
 /// A client that has heard nothing for so long after the fault hangs.
 pub(super) const HANGS: Duration = Duration::from_secs(30);
 
-/// As many transactions are acknowledged before the fault.
+/// Transactions to acknowledge before the fault.
 const WARM_UP: usize = 100;
-/// And after it.
+/// Transactions to acknowledge after the fault.
 const AFTERWARDS: usize = 20;
 
 /// Galera needs about 6 s to give a silent node up; a node that is brought back may need more.
@@ -328,5 +328,5 @@ const RECOVERY: Duration = Duration::from_secs(90);
 const PROMPT: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(250);
 
-/// What follows sees everything that the cluster has committed.
+/// Makes the statements that follow see everything that the cluster has committed.
 const CAUSAL: &str = "SET SESSION wsrep_sync_wait = 7";

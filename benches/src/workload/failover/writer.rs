@@ -15,7 +15,7 @@ use super::account::Record;
 use crate::client::{Client, Cutter, Endpoint, query};
 use crate::error::{BenchError, Context, Result};
 
-/// What a client writes, and where.
+/// The work of a client: what to write, and where.
 #[derive(Clone, Debug)]
 pub(super) struct Task {
     /// The table that is its own, with the columns `token` and `output`.
@@ -84,7 +84,7 @@ impl Writer {
             }
         }
         if let Some(thread) = self.thread.take() {
-            // It has panicked at worst, and said so.
+            // A panic of the thread has been printed already.
             let _ = thread.join();
         }
     }
@@ -96,7 +96,7 @@ impl Drop for Writer {
     }
 }
 
-/// What the thread and its owner both see.
+/// State that the thread and its owner both see.
 #[derive(Default)]
 struct Shared(Mutex<State>);
 
@@ -110,12 +110,12 @@ struct State {
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 enum Phase {
-    /// It writes one batch after the other.
+    /// The thread writes one batch after the other.
     #[default]
     Writes,
-    /// It shall begin no further batch.
+    /// The thread shall begin no further batch.
     Ends,
-    /// Its connection is cut: what it meets from now on says nothing.
+    /// The connection is cut: errors from now on say nothing.
     Cut,
 }
 
@@ -204,7 +204,7 @@ impl Task {
     }
 }
 
-/// What Icinga sends after its login.
+/// Statements of Icinga after its login.
 const OPENING: [&str; 3] =
     ["SET SESSION TIME_ZONE='+00:00'", "SET SESSION SQL_MODE='NO_AUTO_VALUE_ON_ZERO'", "BEGIN"];
 
@@ -246,7 +246,7 @@ mod tests {
             let writer = Writer::start(task(1, endpoint)).expect("there is a thread");
             let record = writer.end(Duration::from_millis(100)).await;
             assert_eq!((record.sent, record.acknowledged.len()), (0, 0));
-            // That we cut it is no error that it met.
+            // Our cut of the connection is not recorded as an error.
             assert!(record.errors.len() <= usize::from(!hangs), "{:?}", record.errors);
         }
     }
