@@ -20,7 +20,7 @@ pub struct Watch {
     task: JoinHandle<Seen>,
 }
 
-/// What was seen.
+/// The disagreements that a watch has seen.
 #[derive(Debug, Default)]
 pub struct Seen {
     /// The longest time for which two proxies named different primaries, or one of them none: one that gives

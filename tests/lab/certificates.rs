@@ -11,7 +11,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, 
 use crate::error::{Context, Result};
 use crate::run::Run;
 
-/// Who signs.
+/// The authority that signs the nodes' certificates.
 #[derive(Debug)]
 pub struct Authority {
     run: Arc<Run>,
@@ -23,7 +23,7 @@ pub struct Authority {
 pub enum Validity {
     /// For longer than any story takes.
     Good,
-    /// It was, some years ago.
+    /// Until some years ago.
     Expired,
 }
 
@@ -40,7 +40,7 @@ impl Authority {
         Ok(Self { run: Arc::clone(run), issuer })
     }
 
-    /// Its own certificate, in PEM.
+    /// The authority's own certificate, in PEM.
     pub fn pem(&self) -> String {
         self.issuer.pem()
     }
@@ -90,7 +90,7 @@ impl NodeFiles {
         Self { certificate: at("pem"), key: at("key") }
     }
 
-    /// What lets the server use them, if they were made.
+    /// Arguments that let the server use the files, if they were made.
     pub(crate) fn arguments(&self) -> Vec<String> {
         if !self.certificate.exists() {
             return Vec::new();

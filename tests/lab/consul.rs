@@ -65,8 +65,8 @@ impl Consul {
         (1..).zip(&self.servers).map(|(host, _)| self.run.socket(host, 8600)).collect()
     }
 
-    /// Its servers, to be killed, stopped and launched again. On SIGTERM they end with code 1, since they
-    /// do not leave their cluster.
+    /// The servers of Consul, to be killed, stopped and launched again. On SIGTERM they end with code 1, since
+    /// they do not leave their cluster.
     pub fn servers(&self) -> &[Part] {
         &self.servers
     }

@@ -33,7 +33,7 @@ pub fn writes_in_general_log(log: &[u8]) -> usize {
 
 /// The statements of one batch that write rows.
 fn writes_in(batch: &[u8]) -> usize {
-    // What a proxy says of itself every few seconds is no client's.
+    // A proxy reports about itself every few seconds: those statements are no client's.
     let of_itself =
         |statement: &&[u8]| statement.windows(OWN_TABLE.len()).any(|words| words == OWN_TABLE);
     statements(batch)

@@ -8,7 +8,7 @@ use crate::dns::DnsStandIn;
 use crate::error::Result;
 use crate::run::Run;
 
-/// Who answers for `galeradb.service.consul`.
+/// The service that answers for `galeradb.service.consul`.
 #[derive(Debug)]
 pub enum Discovery {
     /// Real Consul.

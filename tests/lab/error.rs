@@ -1,4 +1,4 @@
-//! What can go wrong in the lab, said so that the next step is clear.
+//! Errors of the lab, worded so that the next step is clear.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ pub enum LabError {
         what: String,
         /// How long it was waited for.
         after: Duration,
-        /// What the last attempt found instead.
+        /// The finding of the last attempt.
         seen: String,
         /// The end of the log that should tell why.
         log: LogTail,
@@ -28,7 +28,7 @@ pub enum LabError {
     Failed {
         /// The condition waited for, or the part meant.
         what: String,
-        /// What ended it.
+        /// The reason why it ended.
         reason: String,
         /// The end of the log that should tell why.
         log: LogTail,
@@ -37,7 +37,7 @@ pub enum LabError {
     /// The operating system refused something.
     #[error("{what}: {source}")]
     Io {
-        /// What was attempted.
+        /// The attempt.
         what: String,
         /// Why it was refused.
         source: io::Error,
@@ -61,7 +61,7 @@ pub enum LabError {
     /// A database answered with an error.
     #[error("{what}: {source}")]
     Sql {
-        /// What was asked, and of whom.
+        /// The question, and the server that was asked.
         what: String,
         /// The answer.
         source: Box<mysql_async::Error>,

@@ -66,7 +66,7 @@ impl Faults {
         self.rules(AWAY, &[rule]).await
     }
 
-    /// What the program in `group` opens to `service` from now on is led to `relay`, and does not know it.
+    /// Leads the connections that the program in `group` opens to `service` from now on to `relay`, unnoticed.
     ///
     /// # Errors
     /// Without root, or without nftables.
@@ -76,7 +76,7 @@ impl Faults {
         self.rules(LED, &[rule]).await
     }
 
-    /// Of the packets that `service` sends so many percent are lost.
+    /// Loses so many percent of the packets that `service` sends.
     ///
     /// # Errors
     /// Without root, or without nftables.
@@ -197,7 +197,7 @@ const CUT: Chain = Chain { name: "cut", kind: "filter", hook: "input", lo: "iif 
 /// Where they leave: only there is it known who sends them.
 const AWAY: Chain = Chain { name: "away", kind: "filter", hook: "output", lo: "oif lo" };
 
-/// The same, where they may be given another destination.
+/// Chain for packets that leave, where they may be given another destination.
 const LED: Chain = Chain { name: "led", kind: "nat", hook: "output", lo: "oif lo" };
 
 impl Drop for Faults {

@@ -1,6 +1,6 @@
-//! What a run of Icinga must have left behind, checked by what its log, the tables and the nodes say.
+//! Findings about what a run of Icinga left behind, by its log, the tables and the nodes.
 //!
-//! Icinga has to be ended first: it writes what it still has on its way out, and only then do its log
+//! Icinga has to be ended first, since it writes what it still has on its way out. Only then do its log
 //! and the tables agree.
 
 use crate::error::Result;
@@ -13,7 +13,7 @@ use crate::whole::Lab;
 pub struct Finding {
     /// Whether it is as it should be.
     pub holds: bool,
-    /// What was found.
+    /// The finding in words.
     pub text: String,
 }
 
@@ -22,7 +22,7 @@ pub struct Finding {
 pub struct Resolver(Vec<u8>);
 
 impl Resolver {
-    /// As it is now.
+    /// The configuration as of now.
     pub fn now() -> Self {
         Self(std::fs::read("/etc/resolv.conf").unwrap_or_default())
     }
@@ -64,10 +64,10 @@ pub async fn history(lab: &Lab) -> Result<Finding> {
     history_at(lab, lab.galera.node(1)).await
 }
 
-/// The same, as `node` has it once it has applied all there is.
+/// Compares as [`history`] does, with the rows of `node` once it has applied all there is.
 ///
 /// # Errors
-/// When the log cannot be read, or `node` does not answer.
+/// The log cannot be read, or `node` does not answer.
 pub async fn history_at(lab: &Lab, node: &Node) -> Result<Finding> {
     let changes = lab.icinga().state_changes()?;
     let mut conn = node.hold(CAUSAL).await?;

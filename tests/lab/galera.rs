@@ -20,7 +20,7 @@ use crate::error::{LabError, Result};
 use crate::run::Run;
 use crate::wait::{Look, wait_until};
 
-/// What a cluster is made of.
+/// The parts of a cluster.
 #[derive(Clone, Debug)]
 pub struct GaleraSpec {
     /// How many nodes: 1..=5.

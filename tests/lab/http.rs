@@ -13,7 +13,7 @@ use crate::error::{Context, LabError, LogTail, Result};
 pub struct Answer {
     /// 200 and so on.
     pub status: u16,
-    /// As text.
+    /// The body as text.
     pub body: String,
 }
 

@@ -19,7 +19,7 @@ mod masters;
 
 pub use self::masters::{Master, Masters};
 
-/// What Icinga watches, and where it writes.
+/// The objects that Icinga watches, and the database that it writes to.
 #[derive(Clone, Debug)]
 pub struct IcingaSpec {
     /// How many hosts.
@@ -28,7 +28,7 @@ pub struct IcingaSpec {
     pub services: u32,
     /// How often each of them is checked. Every check has a new random result.
     pub interval: Duration,
-    /// Its database, as its own configuration names it.
+    /// Icinga's database, as its own configuration names it.
     pub database: Database,
     /// Which of two masters it is, if it is one of two.
     pub master: Option<Master>,
@@ -123,12 +123,12 @@ impl Icinga {
         self.part.term_within(LAST_WORDS).await
     }
 
-    /// Its process: id, log, signals.
+    /// Icinga's process: id, log, signals.
     pub fn part(&self) -> &Part {
         &self.part
     }
 
-    /// What it watches.
+    /// The specification of this Icinga.
     pub fn spec(&self) -> &IcingaSpec {
         &self.spec
     }
@@ -190,7 +190,7 @@ fn configuration(spec: &IcingaSpec) -> String {
          object IdoMysqlConnection \"ido-mysql\" {\n",
     );
     let mut attribute = |name: &str, value: &str| {
-        // Its language wants each attribute on its own line.
+        // Icinga's language wants each attribute on its own line.
         let _ = writeln!(text, "\t{name} = {value}");
     };
     match &spec.database {
@@ -243,7 +243,7 @@ fn configuration(spec: &IcingaSpec) -> String {
     text
 }
 
-/// What it says once it is connected and has written its objects.
+/// Line that Icinga logs once it is connected and has written its objects.
 const CONNECTED: &str = "Finished reconnecting to 'ido-mysql'";
 
 /// How long it may take to write what it has: after a first dump, some hundred thousand statements, on a

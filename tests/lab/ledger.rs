@@ -85,10 +85,10 @@ impl Ledger {
         audit::audit(root, records).await
     }
 
-    /// The same, where any finding is a failure: its text has all of them, and the log.
+    /// Audits as [`Self::audit`], where any finding is a failure: its text has all of them, and the log.
     ///
     /// # Errors
-    /// When the server does not answer, or there is a finding.
+    /// The server does not answer, or there is a finding.
     pub async fn must_balance(&self, root: Conn, records: &[Record]) -> Result<()> {
         let findings = self.audit(root, records).await?;
         if findings.is_empty() {

@@ -1,7 +1,7 @@
-//! What a lab that crashed left behind: processes, firewall rules, data, old logs.
+//! Leftovers of a lab that crashed: processes, firewall rules, data, old logs.
 //!
-//! Every program of a lab carries the lab's number in its environment. Who holds the lock of a number
-//! may end whatever else carries it: its lab is gone.
+//! Every program of a lab carries the lab's number in its environment. The holder of the lock of a number
+//! may end whatever else carries the number: its lab is gone.
 
 use std::fs;
 use std::path::Path;
@@ -16,7 +16,7 @@ use crate::run::Number;
 /// The variable by which every program of a lab is known.
 pub const MARK: &str = "IDO_PROXY_LAB";
 
-/// What [`clean`] found.
+/// Counts of what [`clean`] found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
     /// Processes that were ended.
@@ -47,7 +47,7 @@ pub(crate) fn sweep(number: Number) -> usize {
     let ended = processes(number).into_iter().filter(|id| kill(*id, Signal::SIGKILL).is_ok());
     let ended = ended.count();
     if ended > 0 {
-        // Its files may go only when nobody writes them any more.
+        // The lab's files may go only when nobody writes them any more.
         let end = Instant::now() + Duration::from_secs(5);
         while !processes(number).is_empty() && Instant::now() < end {
             std::thread::yield_now();

@@ -26,7 +26,7 @@ impl Part {
         Self { run: Arc::clone(run), program, process: Mutex::new(None) }
     }
 
-    /// What the lab calls it.
+    /// The part's name in the lab.
     pub fn name(&self) -> &str {
         self.program.name()
     }
@@ -36,7 +36,7 @@ impl Part {
         self.run.log(self.name())
     }
 
-    /// Its process id while it runs.
+    /// The part's process id while it runs.
     pub fn id(&self) -> Option<u32> {
         self.slot().as_ref().filter(|process| process.ended().is_none()).map(|process| process.id())
     }
@@ -85,10 +85,10 @@ impl Part {
         self.term_within(OBEY).await
     }
 
-    /// As [`Part::term`], of one that has work to end first.
+    /// SIGTERM as by [`Part::term`], for a part that has work to end first.
     ///
     /// # Errors
-    /// When it does not run, does not end within `deadline`, or ends with a failure.
+    /// The part does not run, does not end within `deadline`, or ends with a failure.
     pub async fn term_within(&self, deadline: Duration) -> Result<()> {
         let process = self.process()?;
         let ended = process.terminate(deadline).await?;
@@ -188,7 +188,7 @@ impl Part {
         Ok(Duration::from_millis(10 * ticks.iter().sum::<u64>()))
     }
 
-    /// What the kernel says of its process, in this file (proc(5)).
+    /// The kernel's account of the part's process, in this file (proc(5)).
     fn proc(&self, file: &str) -> Result<String> {
         let path = self.proc_path(file)?;
         std::fs::read_to_string(&path).context(|| format!("reading {path}"))
@@ -199,7 +199,7 @@ impl Part {
         Ok(format!("/proc/{id}/{file}"))
     }
 
-    /// What a look that found `seen` means: `NotYet` while the part runs, `Never` when it has ended.
+    /// The meaning of a look that found `seen`: `NotYet` while the part runs, `Never` when it has ended.
     pub fn look<T>(&self, seen: impl std::fmt::Display) -> Look<T> {
         let slot = self.slot();
         match slot.as_ref().map(|process| process.ended()) {

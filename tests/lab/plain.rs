@@ -110,7 +110,7 @@ impl Plain {
         .await
     }
 
-    /// Its process: log, signals.
+    /// The server's process: log, signals.
     pub fn part(&self) -> &Part {
         &self.part
     }

@@ -49,7 +49,7 @@ impl Program {
         }
     }
 
-    /// What the lab calls it.
+    /// The program's name in the lab.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -133,7 +133,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// What the lab calls it.
+    /// The process's name in the lab.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -143,7 +143,7 @@ impl Process {
         &self.log
     }
 
-    /// Its process id, which is also its process group's.
+    /// The process id, which is also the id of the process group.
     pub fn id(&self) -> u32 {
         self.child.id()
     }

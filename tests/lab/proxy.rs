@@ -24,10 +24,10 @@ use crate::run::{Run, lock};
 use crate::sql;
 use crate::wait::{Look, wait_until};
 
-/// What a proxy of the lab is told.
+/// The configuration of a proxy of the lab.
 #[derive(Clone, Debug)]
 pub struct ProxySpec {
-    /// Its place in the lab, from 1: proxy N listens at 127.0.X.(100 + N).
+    /// The proxy's place in the lab, from 1: proxy N listens at 127.0.X.(100 + N).
     pub index: u8,
     /// Whether its socket is [`DEFAULT_SOCKET`], where `host = "localhost"` leads. One lab at a time can
     /// have it; the next waits. Otherwise the socket lies in the lab's data.
@@ -91,10 +91,10 @@ impl Proxy {
         Ok(proxy)
     }
 
-    /// The same before one plain server: see [`ProxySpec::single`].
+    /// Starts a proxy before one plain server: see [`ProxySpec::single`].
     ///
     /// # Errors
-    /// As [`Proxy::start`].
+    /// Those of [`Proxy::start`].
     pub async fn start_single(run: &Arc<Run>, server: &Plain, spec: &ProxySpec) -> Result<Self> {
         let proxy = Self::prepare(run, spec).await?;
         proxy.set_up_by(server.connect().await?).await?;
@@ -128,7 +128,7 @@ impl Proxy {
         let config = folder.join("ido-proxy.toml");
         let text = configuration(run, spec, &folder, &socket)?;
         fs::write(&config, text).context(|| format!("writing {}", config.display()))?;
-        // It has passwords in it.
+        // The file has passwords in it.
         fs::set_permissions(&config, fs::Permissions::from_mode(0o600))
             .context(|| format!("closing {}", config.display()))?;
         let binary = spec.binary.clone().map_or_else(binary, Ok)?;
@@ -153,10 +153,10 @@ impl Proxy {
         self.set_up_by(node.connect().await?).await
     }
 
-    /// The same, on a connection of root's.
+    /// Runs `ido-proxy setup` and what it prints, on a connection of root's.
     ///
     /// # Errors
-    /// When the command or its SQL fails.
+    /// The command or its SQL fails.
     pub async fn set_up_by(&self, mut root: Conn) -> Result<()> {
         let script = self.tool(&["setup"]).await?;
         sql::script(&mut root, "ido-proxy setup", &script, Duration::from_secs(30)).await?;
@@ -164,10 +164,10 @@ impl Proxy {
         Ok(())
     }
 
-    /// What `ido-proxy COMMAND… --config FILE` prints with this proxy's configuration.
+    /// Output of `ido-proxy COMMAND… --config FILE` with this proxy's configuration.
     ///
     /// # Errors
-    /// When it fails: with what it wrote to standard error.
+    /// The command fails: with what it wrote to standard error.
     pub async fn tool(&self, command: &[&str]) -> Result<String> {
         let mut arguments: Vec<&OsStr> = command.iter().map(OsStr::new).collect();
         arguments.extend([OsStr::new("--config"), self.config.as_os_str()]);
@@ -191,12 +191,12 @@ impl Proxy {
         .await
     }
 
-    /// Its process: id, log, signals.
+    /// The proxy's process: id, log, signals.
     pub fn part(&self) -> &Part {
         &self.part
     }
 
-    /// Its configuration file.
+    /// The proxy's configuration file.
     pub fn config(&self) -> &Path {
         &self.config
     }
@@ -221,7 +221,7 @@ impl Proxy {
         sql::account(self.replica_tcp(), ICINGA_USER, ICINGA_PASSWORD).db_name(Some(ICINGA_USER))
     }
 
-    /// The same by Unix socket.
+    /// Icinga's account as a client that only reads, by Unix socket.
     pub fn replica_socket_account(&self) -> OptsBuilder {
         let socket = replica_socket(&self.run.data(self.part.name()));
         sql::socket_account(&socket, ICINGA_USER, ICINGA_PASSWORD).db_name(Some(ICINGA_USER))
@@ -277,10 +277,10 @@ impl Proxy {
         fetch(self.http(), path).await
     }
 
-    /// Its `/status`, as JSON.
+    /// The proxy's `/status`, as JSON.
     ///
     /// # Errors
-    /// When it does not answer within 2 s.
+    /// The proxy does not answer within 2 s.
     pub async fn status(&self) -> Result<serde_json::Value> {
         Ok(self.get("/status").await?.json())
     }
@@ -350,7 +350,7 @@ fn configuration(run: &Run, spec: &ProxySpec, folder: &Path, socket: &Path) -> R
     toml::to_string(&table).map_err(|error| LabError::Refused(error.to_string()))
 }
 
-/// Its socket for clients that only read.
+/// The proxy's socket for clients that only read.
 fn replica_socket(folder: &Path) -> PathBuf {
     folder.join("replica.sock")
 }
@@ -386,7 +386,7 @@ pub const MONITOR: &str = "ido_proxy";
 
 const START: Duration = Duration::from_secs(30);
 
-/// As long as a long story may hold the default socket.
+/// Longest time for which a story may hold the default socket.
 const TURN: Duration = Duration::from_secs(300);
 
 #[cfg(test)]

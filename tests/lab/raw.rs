@@ -20,7 +20,7 @@ pub struct Raw {
     stream: TcpStream,
 }
 
-/// What the other side said.
+/// The packet that the other side sent, or the end of the connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Heard {
     /// One packet: its sequence id and payload.

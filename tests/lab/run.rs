@@ -44,7 +44,7 @@ impl Number {
         self.lock_file().exists()
     }
 
-    /// It stays when the lab ends: removing a lock file lets two holders in.
+    /// The lock file, which stays when the lab ends: removing it lets two holders in.
     fn lock_file(self) -> PathBuf {
         std::env::temp_dir().join(format!("ido-proxy-lab-{self}.lock"))
     }

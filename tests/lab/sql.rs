@@ -93,7 +93,7 @@ pub async fn script(conn: &mut Conn, what: &str, script: &str, deadline: Duratio
     }
 }
 
-/// What the reply to one statement said of it.
+/// Numbers in the reply to one statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reply {
     /// Affected rows, or matched rows if the client asked for those.

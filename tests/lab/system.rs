@@ -17,7 +17,7 @@ use crate::run::lab_folder;
 /// A system whose programs the lab can run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum System {
-    /// This machine.
+    /// The machine that the lab runs on.
     #[default]
     Host,
     /// Debian 13, with MariaDB 11.8.

@@ -7,14 +7,14 @@ use tokio::time::{Instant, sleep};
 
 use crate::error::{LabError, LogTail, Result};
 
-/// What one look at a condition found.
+/// Finding of one look at a condition.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Look<T> {
-    /// It holds.
+    /// The condition holds.
     Done(T),
-    /// It does not hold yet; the text says what was seen instead.
+    /// The condition does not hold yet; the text says what was seen instead.
     NotYet(String),
-    /// It never will; the text says why.
+    /// The condition never will hold; the text says why.
     Never(String),
 }
 

@@ -24,11 +24,11 @@ pub struct Lab {
     pub icinga: Option<Icinga>,
     /// The proxies: none, unless asked for.
     pub proxies: Vec<Proxy>,
-    /// Who names the nodes.
+    /// The service that names the nodes.
     pub discovery: Discovery,
     /// The cluster.
     pub galera: Galera,
-    /// Who signed the nodes' certificates, if they have any.
+    /// The authority that signed the nodes' certificates, if they have any.
     pub authority: Option<Authority>,
     /// Broken networks.
     pub faults: Faults,
@@ -118,7 +118,7 @@ impl Lab {
     }
 }
 
-/// What a lab shall be made of.
+/// The parts that a lab shall have.
 #[derive(Default)]
 pub struct Builder {
     galera: GaleraSpec,
@@ -135,9 +135,9 @@ pub struct Builder {
 /// How far a step of building a lab is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// It has begun.
+    /// The step has begun.
     Begun,
-    /// It is done, after that long.
+    /// The step is done, after that long.
     Done(Duration),
 }
 

@@ -1,4 +1,4 @@
-//! What the proxy adds to a round trip.
+//! Time that the proxy adds to a round trip.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ pub(super) struct Medians {
 }
 
 impl Medians {
-    /// What the proxy adds, in microseconds; below 0 when noise is larger.
+    /// Time that the proxy adds, in microseconds; below 0 when noise is larger.
     pub(super) fn added_micros(&self) -> f64 {
         (self.proxied.as_secs_f64() - self.direct.as_secs_f64()) * 1e6
     }

@@ -11,7 +11,7 @@ pub(super) struct Traffic {
     last: HashMap<u8, (Instant, Written)>,
 }
 
-/// What was written since the look before.
+/// Writes since the look before.
 #[derive(Debug, Default)]
 pub(super) struct Flow {
     /// Rows a second, on the node where most were.

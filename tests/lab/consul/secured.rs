@@ -42,7 +42,7 @@ impl SecuredConsul {
         let san = format!("-additional-ipaddress={address}");
         for arguments in [&["tls", "ca", "create"][..], &["tls", "cert", "create", "-server", &san]]
         {
-            // It writes to where it is run.
+            // Consul writes the files to where it is run.
             let mut all = vec![here.as_ref(), consul.as_os_str()];
             all.extend(arguments.iter().map(std::ffi::OsStr::new));
             run_tool("env", &all, b"").await?;

@@ -13,7 +13,7 @@ use crate::error::{Context, Result};
 use crate::process::run_tool;
 use crate::run::Run;
 
-/// What one of two masters is told of itself and the other.
+/// Names and addresses of one of two masters and of the other.
 #[derive(Clone, Debug)]
 pub struct Master {
     pub(super) name: &'static str,
@@ -78,7 +78,7 @@ impl Master {
         Ok(())
     }
 
-    /// Its part of the configuration: who the masters are, and where it listens.
+    /// The master's part of the configuration: who the masters are, and where it listens.
     pub(super) fn configuration(&self) -> String {
         let endpoint = |name: &str, address: SocketAddr| {
             let (host, port) = (address.ip(), address.port());

@@ -16,30 +16,30 @@ use crate::sql;
 pub enum Finding {
     /// Acknowledged, and not there.
     Lost {
-        /// Of which writer.
+        /// The writer that sent the token.
         writer: u32,
         /// The token.
         token: u64,
     },
-    /// There more than once.
+    /// Stands more than once.
     Doubled {
-        /// Of which writer.
+        /// The writer that sent the token.
         writer: u32,
         /// The token.
         token: u64,
         /// How often it is there.
         rows: usize,
     },
-    /// There, though never acknowledged.
+    /// Stands, though never acknowledged.
     Ghost {
-        /// Of which writer.
+        /// The writer that sent the token.
         writer: u32,
         /// The token.
         token: u64,
     },
-    /// There under another id than the client was told.
+    /// Stands under another id than the client was told.
     WrongId {
-        /// Of which writer.
+        /// The writer that sent the token.
         writer: u32,
         /// The token.
         token: u64,
@@ -50,18 +50,18 @@ pub enum Finding {
     },
     /// A row of status does not show its last update, or had more or fewer of them.
     Status {
-        /// Of which writer.
+        /// The writer that the row belongs to.
         writer: u32,
         /// Which row.
         slot: usize,
-        /// What it should be.
+        /// The row as it should be.
         expected: Slot,
-        /// What it is, if it is there.
+        /// The row as it is, if there is one.
         found: Option<Slot>,
     },
     /// The row of program status is another one, missing, or there twice.
     Program {
-        /// Of which writer.
+        /// The writer that the row belongs to.
         writer: u32,
         /// Token and id as they should be.
         expected: Option<(u64, Option<u64>)>,
@@ -70,25 +70,25 @@ pub enum Finding {
     },
     /// Increments were lost or doubled.
     Counter {
-        /// Of which writer.
+        /// The writer that the counter belongs to.
         writer: u32,
-        /// What it should be.
+        /// The value as it should be.
         expected: u64,
-        /// What it is.
+        /// The value as it is.
         found: Option<u64>,
     },
     /// A reply without error said something wrong.
     Told {
-        /// Of which writer.
+        /// The writer that got the reply.
         writer: u32,
-        /// What it said.
+        /// The words about the reply.
         text: String,
     },
     /// The client saw an error.
     Error {
-        /// Of which writer.
+        /// The writer that met the error.
         writer: u32,
-        /// What it said.
+        /// The text of the error.
         text: String,
     },
 }
@@ -158,7 +158,7 @@ pub(super) async fn audit(mut root: Conn, records: &[Record]) -> Result<Findings
             .extend(record.error.iter().map(|text| Finding::Error { writer, text: text.clone() }));
         let oddities = record.oddities.iter();
         findings.extend(oddities.map(|text| Finding::Told { writer, text: text.clone() }));
-        // What is in doubt may stand or not, but whole: the hypothesis that explains more is taken.
+        // A transaction in doubt may stand or not, but whole: the hypothesis that explains more is taken.
         let hypotheses = record.hypotheses();
         let explained = hypotheses.iter().map(|standing| found.differences(writer, standing));
         findings.extend(explained.min_by_key(Vec::len).unwrap_or_default());

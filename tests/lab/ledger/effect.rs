@@ -4,7 +4,7 @@ use mysql_async::{Params, Value};
 
 use super::SLOTS;
 
-/// What one statement does.
+/// The effect of one statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// Adds a row of history. The client is told its id.
@@ -13,7 +13,7 @@ pub enum Effect {
     Status {
         /// Which of the writer's rows.
         slot: u32,
-        /// What it shows from now on.
+        /// The token that the row shows from now on.
         token: u64,
     },
     /// Changes nothing. The client is told that it matched one row, if it asked for matched rows.
@@ -62,7 +62,7 @@ impl Effect {
         }
     }
 
-    /// The same to be prepared, with its parameters.
+    /// The statement with placeholders, to be prepared, and its parameters.
     pub(super) fn prepared(self, writer: u32) -> (&'static str, Params) {
         let writer = Value::from(writer);
         let (text, values) = match self {

@@ -18,17 +18,17 @@ pub enum Pattern {
     },
     /// One command a statement, BEGIN and COMMIT too: Icinga Web.
     Single {
-        /// As of [`Pattern::Batch`].
+        /// Number as in [`Pattern::Batch`].
         statements: usize,
     },
-    /// As `Single`, with statements that are prepared once.
+    /// Like `Single`, with statements that are prepared once.
     Prepared {
-        /// As of [`Pattern::Batch`].
+        /// Number as in [`Pattern::Batch`].
         statements: usize,
     },
     /// One command a statement, and each is a transaction: scripts.
     Autocommit,
-    /// As `Autocommit`, with statements that are prepared once: Icinga DB.
+    /// Like `Autocommit`, with statements that are prepared once: Icinga DB.
     PreparedAutocommit,
 }
 
@@ -40,7 +40,7 @@ pub(super) struct Failure {
 }
 
 impl Pattern {
-    /// What is sent once after the login.
+    /// Statements that are sent once after the login.
     pub(super) fn opening(self) -> &'static [&'static str] {
         const AS_ICINGA: [&str; 4] = [
             "SELECT @@global.max_allowed_packet AS max_allowed_packet",

@@ -1,18 +1,18 @@
-//! What one writer was told.
+//! Record of the replies to one writer.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::{Effect, SLOTS};
 
-/// What a writer was told by the replies to its statements.
+/// Record of the replies to a writer's statements.
 #[derive(Clone, Debug)]
 pub struct Record {
     /// The writer's number.
     pub writer: u32,
-    /// What must stand: everything that was acknowledged.
+    /// Effects that must stand: everything that was acknowledged.
     pub acknowledged: Standing,
-    /// What was sent and not acknowledged: at the end of a writer that met no error, nothing.
+    /// Effects that were sent and not acknowledged: at the end of a writer that met no error, none.
     pub in_flight: Vec<(Effect, Option<u64>)>,
     /// Whether `in_flight` may stand: its COMMIT was sent, and no reply denied it.
     pub in_doubt: bool,
@@ -50,7 +50,7 @@ pub struct Slot {
 }
 
 impl Record {
-    /// Of a writer that has not begun.
+    /// The record of a writer that has not begun.
     pub fn new(writer: u32) -> Self {
         Self {
             writer,
@@ -92,7 +92,7 @@ impl Record {
         self.in_doubt = true;
     }
 
-    /// What is in flight was acknowledged.
+    /// Moves the effects in flight to those that were acknowledged.
     pub fn acknowledges(&mut self) {
         for (effect, id) in std::mem::take(&mut self.in_flight) {
             self.acknowledged.apply(effect, id);

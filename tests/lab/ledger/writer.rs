@@ -61,7 +61,7 @@ impl Writer {
         .await
     }
 
-    /// What it was told so far. What is in flight may be acknowledged the next moment.
+    /// The writer's record so far. Effects in flight may be acknowledged the next moment.
     pub fn so_far(&self) -> Record {
         self.shared.record().clone()
     }
@@ -89,7 +89,7 @@ impl Drop for Writer {
     }
 }
 
-/// What the task and its owner both see.
+/// State that the task and its owner both see.
 #[derive(Debug)]
 pub(super) struct Shared {
     number: u32,
