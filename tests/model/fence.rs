@@ -117,7 +117,7 @@ fn a_replay_without_a_fence_lets_the_ghost_in() {
     breaks(Rules { fence_in_replay: false, ..SOUND }, USUAL, Broken::Doubled);
 }
 
-// What proves something.
+// Proofs that a transaction was committed, or not.
 
 #[test]
 fn a_fence_that_matched_no_row_must_not_be_committed() {

@@ -1,4 +1,4 @@
-//! What nodes and the group do: faults, views, the order, certification, applying.
+//! Steps of nodes and the group: faults, views, the order, certification, applying.
 
 use super::step::{Place, Step, Successors};
 use super::world::{Link, Name, Node, Run, Stage, Standing, Which, World, WriteSet};
@@ -79,7 +79,7 @@ fn views(world: &World, node: usize, state: &Node, out: &mut Successors) {
     }
 }
 
-/// What the node had sent and was not ordered by now never will be.
+/// Fails the write sets that the node had sent and that are not ordered by now.
 fn evict(world: &mut World, node: usize) {
     let heard = world.history.len();
     let dead = world.nodes[node].run == Run::Dead;

@@ -1,4 +1,4 @@
-//! What must be true in every state.
+//! Laws that must be true in every state.
 
 use super::world::{Phase, World};
 

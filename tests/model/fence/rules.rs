@@ -29,7 +29,7 @@ pub(crate) struct Rules {
     pub(crate) commit: Commit,
     /// How body and fence are put on the wire.
     pub(crate) framing: Framing,
-    /// What happens when a transaction in doubt cannot be replayed.
+    /// Reaction to a transaction in doubt that cannot be replayed.
     pub(crate) giving_up: GivingUp,
 }
 
@@ -77,17 +77,17 @@ pub(crate) enum Commit {
 /// How body and fence are put on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Framing {
-    /// As one batch: an error in the body ends it.
+    /// One batch: an error in the body ends it.
     Batch,
-    /// As commands sent without waiting, after BEGIN. If the body fails with 1213, the transaction is gone
+    /// Commands sent without waiting, after BEGIN. If the body fails with 1213, the transaction is gone
     /// and the fence behind it runs in autocommit mode.
     Commands,
-    /// The same, but after `SET autocommit=0` instead of BEGIN: such a fence opens a transaction, which is
-    /// rolled back before anything else is sent. (A BEGIN instead of the ROLLBACK would commit it.)
+    /// Commands sent without waiting, after `SET autocommit=0` instead of BEGIN. Such a fence opens a transaction,
+    /// which is rolled back before anything else is sent. (A BEGIN instead of the ROLLBACK would commit it.)
     CommandsWithoutAutocommit,
 }
 
-/// What happens when a transaction in doubt is not replayed: its journal is too big, its replies differ,
+/// Reaction to a transaction in doubt that is not replayed: its journal is too big, its replies differ,
 /// or its client has gone and the slot shall serve another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum GivingUp {

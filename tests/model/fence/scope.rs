@@ -2,7 +2,7 @@
 
 use super::laws::Broken;
 
-/// What is assumed of the world. Within it, a search leaves nothing out.
+/// Assumptions about the world. Within them, a search leaves nothing out.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scope {
     /// How many transactions the client has.

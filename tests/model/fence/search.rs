@@ -11,7 +11,7 @@ use super::step::{Step, Successors};
 use super::world::World;
 use super::{cluster, server, session};
 
-/// What a search found.
+/// Result of a search.
 pub(crate) enum Verdict {
     /// Every state keeps every law, and from each the client gets all its answers without another fault
     /// and without a repair.

@@ -1,4 +1,4 @@
-//! What a running node does with what it was asked on a link, whether anybody still listens or not.
+//! Steps of a running node on a link, whether anybody still listens or not.
 
 use super::rules::{Commit, Framing, Rules};
 use super::scope::Scope;

@@ -1,4 +1,4 @@
-//! What the proxy does for the session.
+//! Steps of the proxy for the session.
 
 use super::rules::{Commit, Fence, GivingUp, Rules};
 use super::scope::Scope;
@@ -247,7 +247,7 @@ impl Proxy<'_> {
         }
     }
 
-    /// What is to be done after `first` has committed, with a fence in a transaction of its own.
+    /// The work after `first` has committed, with a fence in a transaction of its own.
     fn second_part(&self, first: Work) -> Option<Work> {
         let (token, from) = (self.world.session.token, self.world.session.base);
         match self.rules.fence {

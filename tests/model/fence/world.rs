@@ -1,4 +1,4 @@
-//! What a moment of the world is made of: nodes, the order of the group, links, and the session.
+//! State of the world at one moment: nodes, the order of the group, links, and the session.
 
 use std::fmt;
 
@@ -124,7 +124,7 @@ impl Node {
 /// Whether a node's process runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Run {
-    /// As it should.
+    /// Runs normally.
     Running,
     /// SIGSTOP: does nothing, but keeps its memory and what is in its sockets.
     Frozen,
@@ -135,11 +135,11 @@ pub(crate) enum Run {
 /// Whether a node is in the primary component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Standing {
-    /// It is.
+    /// The node is in it.
     Member,
     /// The others went on without it, and it does not know. Of the order it got no more than `heard`.
     Evicted { heard: u8 },
-    /// It knows, and refuses every statement with error 1047.
+    /// The node knows that it is outside, and refuses every statement with error 1047.
     NonPrimary,
 }
 
@@ -170,7 +170,7 @@ impl History {
     }
 }
 
-/// What a committed transaction wrote.
+/// Writes of a committed transaction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct WriteSet {
     /// The token that was inserted, or 0.
@@ -179,7 +179,7 @@ pub(crate) struct WriteSet {
     pub(crate) fence: u8,
 }
 
-/// What a transaction is to do.
+/// The statements of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Work {
     /// The body: INSERT this token. 0 for none.
@@ -200,7 +200,7 @@ pub(crate) struct Link {
     pub(crate) node: u8,
     pub(crate) work: Work,
     pub(crate) stage: Stage,
-    /// What is on its way back to the session.
+    /// The answer that is on its way back to the session.
     pub(crate) answer: Option<Answer>,
 }
 
@@ -214,7 +214,7 @@ impl Link {
         usize::from(self.node)
     }
 
-    /// The same link after the session has asked for something else.
+    /// The link after the session has asked for something else.
     pub(crate) fn asks(self, work: Work, stage: Stage) -> Self {
         let stage = if self.stage == Stage::Reset { Stage::Reset } else { stage };
         Self { node: self.node, work, stage, answer: None }
@@ -241,7 +241,7 @@ pub(crate) enum Stage {
     Asked,
     /// The body has failed and its transaction is gone, but the fence is still in the socket.
     FenceLeft,
-    /// They are executed; the transaction is open.
+    /// Body and fence are executed; the transaction is open.
     Open { saw: u8, matched: bool },
     /// The open transaction was rolled back, because the node applied a write set that conflicts with it.
     Aborted,
@@ -304,10 +304,10 @@ pub(crate) struct Session {
     pub(crate) refused: Tokens,
 }
 
-/// What the session still has to bring to an end.
+/// The task that the session still has to bring to an end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Pending {
-    /// It owes nobody an answer.
+    /// The session owes nobody an answer.
     Nothing,
     /// The client's transaction.
     Token,
@@ -315,7 +315,7 @@ pub(crate) enum Pending {
     Burn,
 }
 
-/// What the session waits for.
+/// The event that the session waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Phase {
     /// The client.
