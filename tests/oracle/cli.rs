@@ -78,13 +78,13 @@ pub(crate) struct Cli {
     /// The account of the programs, known to the proxy and granted the fence
     #[arg(long, default_value = "icinga")]
     user: String,
-    /// Its password
+    /// Password of the programs' account
     #[arg(long, default_value = "icinga")]
     password: String,
     /// The account that makes the databases, on the direct connection
     #[arg(long, default_value = "root")]
     root: String,
-    /// Its password
+    /// Password of the account that makes the databases
     #[arg(long, default_value = "")]
     root_password: String,
     /// The list of known differences

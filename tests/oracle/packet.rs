@@ -11,9 +11,9 @@ use ido_proxy_protocol::status::StatusFlags;
 /// One packet, or another thing that a client notices.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Packet {
-    /// Its kind: "ok", "row", "closed" and so on.
+    /// The kind of packet: "ok", "row", "closed" and so on.
     pub(crate) kind: &'static str,
-    /// Its fields by name.
+    /// The packet's fields by name.
     pub(crate) fields: Vec<(&'static str, String)>,
     /// Whether the answer to one statement ends with it.
     pub(crate) ends: bool,
@@ -145,7 +145,7 @@ impl Packet {
         Self { fields: fields.collect(), ..self.clone() }
     }
 
-    /// Its kind, with the code of an error.
+    /// The kind of packet, with the code of an error.
     pub(crate) fn title(&self) -> String {
         match (self.kind, self.field("code")) {
             ("error", Some(code)) => format!("error {code}"),

@@ -62,7 +62,7 @@ impl Flag {
 }
 
 impl Flag {
-    /// Its name in JSON.
+    /// The flag's name in JSON.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Bulk => "bulk",
@@ -156,7 +156,7 @@ pub(crate) enum Param {
 }
 
 impl Action {
-    /// Its name in a signature: the command, or the statement that answers as number `index`.
+    /// The action's name in a signature: the command, or the statement that answers as number `index`.
     pub(crate) fn tag(&self, index: usize) -> String {
         match self {
             Self::Query(text) => {

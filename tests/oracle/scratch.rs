@@ -342,7 +342,7 @@ impl Table {
 struct Look<'a> {
     columns: Vec<&'a Packet>,
     rows: Vec<&'a str>,
-    /// Its definition, up to the engine.
+    /// The table's definition, up to the engine.
     definition: &'a str,
     /// The next id, 0 for none.
     counter: u64,
