@@ -142,7 +142,7 @@ async fn nonsense_after_the_login_is_answered_as_the_server_answers_it() -> Resu
     for _ in 0..100 {
         let mut client = Raw::log_in(stage.proxy.tcp(), "icinga", "icinga").await?;
         let bytes = random.bytes(2000);
-        // It may close before it has heard it all.
+        // The proxy may close before it has heard it all.
         let _ = client.say(&bytes).await;
         client.vanish()?;
     }
@@ -227,7 +227,7 @@ async fn nonsense_at_the_console_and_the_status_page_harms_nobody() -> Result<()
                 1 => framed(&random.bytes(200)),
                 _ => framed(b"\x85\xa6\x03\0\0\0\0\x01\x21forged\nline\0\0"),
             };
-            // It may close before it has heard it all.
+            // The console or the page may close before it has heard it all.
             let _ = client.say(&bytes).await;
             client.vanish()?;
         }
@@ -311,7 +311,7 @@ async fn login_packet(stage: &Stage) -> Result<Vec<u8>> {
     }
 }
 
-/// What a fresh session hears in answer to one command: an error, another packet, or the end.
+/// The answer that a fresh session gets to one command: an error, another packet, or the end.
 async fn answer(server: SocketAddr, payload: &[u8]) -> Result<Answer> {
     let mut client = Raw::log_in(server, "icinga", "icinga").await?;
     client.command(payload).await?;
@@ -341,7 +341,7 @@ fn framed(payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// The same bytes in every run (xorshift64).
+/// Random bytes that are the same in every run (xorshift64).
 struct Random(u64);
 
 impl Random {

@@ -38,7 +38,7 @@ async fn proxies_go_to_the_same_node_before_during_and_after_its_loss() -> Resul
     lab.end().await
 }
 
-/// Who takes a node down for its update wants no pause, and no transaction done again.
+/// Otherwise an operator who takes a node down for its update causes a pause, or transactions done again.
 #[tokio::test]
 async fn a_switchover_moves_everybody_between_two_transactions() -> Result<()> {
     let lab = Lab::builder().fixed_nodes().proxies(2).start().await?;
@@ -98,7 +98,7 @@ async fn icinga_notices_nothing_of_switchovers() -> Result<()> {
     let lab = lab.icinga(200, 1_000, Duration::from_secs(10)).start().await?;
     let root = lab.galera.node(1).connect().await?;
     let ledger = Ledger::create(root, lab.proxy().part().log()).await?;
-    // What Icinga sends, but one batch after the other: it meets each move in the middle of its work.
+    // Icinga's statements, but one batch after the other: each move meets the client in the middle of its work.
     let busy = Pattern::Batch { statements: 124 };
     let busy = ledger.writer(busy, lab.proxy().socket_account()).await?;
     for epoch in 2..=5 {
@@ -123,8 +123,8 @@ async fn icinga_notices_nothing_of_switchovers() -> Result<()> {
     lab.end().await
 }
 
-/// What all of it is set up for: two masters, each with its own proxy, and a cluster. One of them writes; what is
-/// lost of it all does not matter, nor in which order.
+/// The setup that the proxy is made for: two masters, each with its own proxy, and a cluster. One of the masters
+/// writes. Masters and nodes may be lost in any order.
 #[tokio::test]
 async fn two_masters_go_on_whichever_of_masters_and_nodes_is_lost() -> Result<()> {
     let lab = Lab::builder().fixed_nodes().proxies(2).start().await?;
@@ -142,13 +142,13 @@ async fn two_masters_go_on_whichever_of_masters_and_nodes_is_lost() -> Result<()
     node.launch(false)?;
     lab.galera.size(3, RECOVERY).await?;
 
-    // That one.
+    // The master that writes.
     let [dead, other] = [active, 1 - active].map(|master| &masters.both()[master]);
     dead.part().kill().await?;
     grows(&lab, &masters).await?;
     assert_eq!(self::active(&lab).await?, 1 - active, "the other one writes");
 
-    // It comes back, and both the primary and the one that writes by then are lost together.
+    // The dead master comes back. The primary and the master that writes by then are lost together.
     dead.part().launch()?;
     grows(&lab, &masters).await?;
     let active = self::active(&lab).await?;

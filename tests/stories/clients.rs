@@ -57,13 +57,13 @@ async fn the_own_tests_of_the_go_driver() -> Result<()> {
     played
 }
 
-/// What most Rust programs use, and this project itself.
+/// The library of most Rust programs, and of this project itself.
 #[tokio::test]
 async fn rust_with_mysql_async() -> Result<()> {
     plays(native::play).await
 }
 
-/// What an administrator types.
+/// The tool that an administrator types into.
 #[tokio::test]
 async fn mariadbs_command_line() -> Result<()> {
     plays(command_line).await

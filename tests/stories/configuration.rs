@@ -11,7 +11,7 @@ use tempfile::TempDir;
 mod setup;
 mod wrong;
 
-/// What is shipped must be what works.
+/// Otherwise the first file that a user tries does not work.
 #[test]
 fn the_shipped_example_is_good() {
     let desk = Desk::new();
@@ -22,7 +22,7 @@ fn the_shipped_example_is_good() {
     assert_eq!((said.code, said.errors.as_str()), (0, ""), "{}", said.errors);
     assert_eq!(said.output, format!("{}: good\n", desk.file().display()));
 
-    // As it comes, before anybody wrote a password down.
+    // The example as it comes, before anybody wrote a password down.
     let said = desk.check(EXAMPLE);
     assert_eq!(said.code, BAD);
     assert!(said.words().contains("/etc/ido-proxy/monitor.password cannot be read"), "{said:?}");
@@ -52,7 +52,7 @@ fn run_refuses_what_check_refuses() {
     assert_eq!((setup.code, setup.output.as_str(), &setup.errors), (BAD, "", &check.errors));
 }
 
-/// What is not an error is still worth a word, with its place.
+/// Warnings are no errors, but still worth a word, with their place.
 #[test]
 fn warnings_are_shown_where_they_belong_and_do_not_fail() {
     let desk = Desk::new();
@@ -164,7 +164,7 @@ impl Desk {
     }
 }
 
-/// What it printed, and how it ended.
+/// The outputs of a command, and how it ended.
 #[derive(Debug)]
 struct Said {
     code: i32,

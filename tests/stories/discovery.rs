@@ -111,7 +111,7 @@ async fn write(conn: &mut mysql_async::Conn) -> Result<()> {
     sql::script(conn, "a write", statements, RECOVERY).await
 }
 
-/// Its number in the lab.
+/// The node's number in the lab.
 fn index_of(lab: &Lab, address: SocketAddr) -> usize {
     let node = lab.galera.nodes().iter().find(|node| node.address() == address);
     usize::from(node.expect("the primary is a node of the lab").index())
@@ -129,7 +129,7 @@ async fn moved_from(proxy: &Proxy, first: SocketAddr) -> Result<SocketAddr> {
     .await
 }
 
-/// What `/status` says of `node`, null while it does not name it.
+/// The entry of `node` in `/status`, null while there is none.
 async fn shown(proxy: &Proxy, node: SocketAddr) -> Result<serde_json::Value> {
     let status = proxy.status().await?;
     let nodes = status["nodes"].as_array().cloned().unwrap_or_default();

@@ -162,7 +162,7 @@ async fn an_address_that_is_taken_stops_the_start_and_its_holder_is_named() -> R
     first.term().await
 }
 
-/// Who waits for a primary while the proxy ends is told that it ends, and does not delay it.
+/// Clients that wait for a primary while the proxy ends are told that it ends, and do not delay it.
 #[tokio::test]
 async fn held_clients_are_told_of_the_end() -> Result<()> {
     let stage = Stage::set(|spec| spec).await?;

@@ -123,7 +123,7 @@ async fn what_waits_is_bounded() -> Result<()> {
     let late = Conn::new(stage.proxy.tcp_account()).await;
     assert_eq!(server_error(late).code, 1040, "those who wait have their seats");
     while let Some(heard) = clients.join_next().await {
-        // What it has not read resets the connection, which can overtake the error.
+        // Bytes that the proxy has not read reset the connection, which can overtake the error.
         match heard.expect("it does not panic")? {
             Heard::Closed => {}
             heard => assert_eq!(heard.error().map(|error| error.code), Some(1047)),
@@ -206,7 +206,7 @@ impl Stage {
     }
 }
 
-/// What Icinga does first: a prepared statement would come later.
+/// Sends a batch, which Icinga does first, and a prepared statement, which comes later.
 async fn write_and_ask(account: OptsBuilder) -> Result<Option<u8>> {
     let mut conn = sql::connect(account).await?;
     let batch = "BEGIN; INSERT INTO story VALUES (); COMMIT";

@@ -41,5 +41,5 @@ async fn icinga_writes_its_whole_history_to_one_node_and_knows_of_no_cluster() -
     lab.end().await
 }
 
-/// As long as the promise is made for.
+/// Time that the promise is made for.
 const WATCHED: Duration = Duration::from_secs(60);

@@ -1,7 +1,7 @@
-//! What users go through, told on real servers: each story says what they would lose if it failed.
+//! Stories of users, told on real servers: each says what a user would lose if it failed.
 //!
-//! They are one program, so that they run side by side: most of their time they wait for Galera. A story
-//! has servers of its own, at addresses of its own.
+//! All stories are one program, so that they run side by side: most of their time they wait for Galera. A
+//! story has servers of its own, at addresses of its own.
 //!
 //! `cargo test -p ido-proxy-tests --test stories failover::doubt` tells some of them.
 

@@ -75,7 +75,7 @@ async fn thousands_of_half_logins_cost_little_and_pass() -> Result<()> {
     for mut client in waiting {
         ends.spawn(async move {
             assert!(matches!(client.hear().await?, Heard::Packet(0, _)), "each was greeted");
-            // It was connected up to 15 s ago.
+            // The client has been connected for up to 15 s.
             loop {
                 match client.hear().await {
                     Err(_still_open) => {}

@@ -1,4 +1,4 @@
-//! What nobody may read in the log, however much is logged.
+//! Secrets that nobody may read in the log, however much is logged.
 
 use ido_proxy_protocol::packet::HEADER_LEN;
 use lab::{Result, sql};

@@ -1,4 +1,4 @@
-//! What a Rust program does with a database, through mysql_async.
+//! Uses of a database by a Rust program, through mysql_async.
 
 use std::fmt::Write;
 

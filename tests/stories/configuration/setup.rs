@@ -31,7 +31,7 @@ async fn setup_prepares_a_server_and_may_be_run_again() -> Result<()> {
     mariadb(&server, &script).await?;
     assert_eq!(state(&mut root).await?, first, "the second time changes nothing");
 
-    // What was there stays: Icinga's account has the password it had.
+    // Accounts that were there stay: Icinga's has the password it had.
     sql::connect(sql::account(server.address(), "icinga", "icinga")).await?;
     proxy.launch().await?;
     let through = sql::account(proxy.tcp(), NAME, AWKWARD);
@@ -104,7 +104,7 @@ fn user(name: &str, password: &str) -> Value {
     Value::Table(keys.map(|(key, value)| (key.into(), value.into())).into_iter().collect::<Table>())
 }
 
-/// What quoting gets wrong.
+/// Name and password with characters that quoting gets wrong.
 const NAME: &str = "o'br\"ie`n\\ü%";
 const AWKWARD: &str = "p'a\"s`s\\n%w;-- ö";
 

@@ -24,7 +24,7 @@ async fn a_host_of_another_cluster_in_dns_never_becomes_primary() -> Result<()> 
     let ours = lab.galera.node(1).standing().await?;
     assert_ne!(ours.value("wsrep_cluster_state_uuid"), uuid, "it is another cluster");
     let proxy = lab.proxy();
-    // It would let the proxy and its clients in.
+    // With these accounts the stranger would let the proxy and its clients in.
     proxy.set_up_by(stranger.connect().await?).await?;
 
     let first = proxy.primary().await?;

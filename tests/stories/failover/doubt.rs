@@ -28,13 +28,13 @@ async fn a_commit_that_nobody_heard_of_is_done_again() -> Story {
     every_shape(Fate::Undone).await
 }
 
-/// It was on its way when its node died: whether it arrived is known to the others alone.
+/// The COMMIT was on its way when its node died: whether it arrived is known to the other nodes alone.
 #[tokio::test]
 async fn a_commit_that_was_on_its_way_stands_once() -> Story {
     every_shape(Fate::Open).await
 }
 
-/// Its node froze over it, and wakes up when the client has long been served by another.
+/// The COMMIT's node froze over it, and wakes up when the client has long been served by another.
 #[tokio::test]
 async fn a_commit_that_wakes_up_later_stands_once() -> Story {
     every_shape(Fate::Asleep).await
@@ -65,7 +65,7 @@ async fn what_was_committed_in_the_middle_of_a_batch_is_not_done_again() -> Stor
     stage.end().await
 }
 
-/// What has become of the COMMIT when its node is lost.
+/// The fate of the COMMIT when its node is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     Unharmed,
@@ -78,7 +78,7 @@ enum Fate {
 /// How the COMMIT is sent.
 #[derive(Clone, Copy, Debug)]
 enum Shape {
-    /// As a command of its own.
+    /// A command of its own.
     Alone,
     /// At the end of a batch, as Icinga sends it each second.
     AtTheEnd,
@@ -88,7 +88,7 @@ enum Shape {
     Autocommit,
 }
 
-/// The same fate for each shape, one after the other, with the lost node back in between.
+/// Plays this fate for each shape, one after the other, with the lost node back in between.
 async fn every_shape(fate: Fate) -> Story {
     let stage = Stage::set().await?;
     let shapes = [Shape::Alone, Shape::AtTheEnd, Shape::InTheMiddle, Shape::Autocommit];
@@ -223,7 +223,7 @@ async fn a_check_tells_that_the_fence_is_missing_and_how_to_mend_it() -> Story {
         stage.must(said.contains(words), format!("no {words:?} in {said}"))?;
     }
     stage.must(!said.contains("note"), said)?;
-    // This one turns hosts away after some logins that broke off.
+    // The node turns hosts away after some logins that broke off.
     let other = stage.others(stage.primary().await?)[0];
     other.term().await?;
     other.part().launch_with(&["--skip-name-resolve=OFF"])?;

@@ -26,7 +26,7 @@ async fn a_client_that_is_killed_leaves_no_locks() -> Story {
     stage.end().await
 }
 
-/// It is killed while it waits for another primary. What it had begun is not done again for nobody.
+/// The client is killed while it waits for another primary. Otherwise its work is done again for nobody.
 #[tokio::test]
 async fn a_client_that_is_killed_while_it_waits_is_forgotten() -> Story {
     let stage = Stage::set().await?;
@@ -46,7 +46,7 @@ async fn a_client_that_is_killed_while_it_waits_is_forgotten() -> Story {
     let mut next = stage.client().await?;
     next.tell(&counting(1)).await?;
     let (counted, stands) = (stage.value(1).await?, stage.rows().await?);
-    // It had said COMMIT: all of it or nothing, but not a part.
+    // The client had said COMMIT: all of its transaction or nothing, but not a part.
     let whole = matches!((counted, stands.len()), (1, 0) | (2, 2));
     stage.must(whole, format!("{stands:?} stands, and was counted {counted} times"))?;
     stage.end().await

@@ -10,7 +10,7 @@ use lab::{Result, findings};
 
 use super::stage::{RECOVERY, Stage, Story};
 
-/// What it is all for: its history is whole, its log is clean, and it never connected again.
+/// The purpose of the proxy: Icinga's history is whole, its log is clean, and it never connected again.
 #[tokio::test]
 async fn icinga_notices_nothing_of_five_lost_primaries() -> Story {
     let watched = |builder: Builder| builder.icinga(200, 1_000, Duration::from_secs(10));
@@ -36,8 +36,8 @@ async fn icinga_notices_nothing_of_five_lost_primaries() -> Story {
     stage.end().await
 }
 
-/// Its dump is one transaction of thousands of statements, and most of them tell an id that later ones name.
-/// With an error in it Icinga begins all over, and a restart under load would never end.
+/// Icinga's dump is one transaction of thousands of statements, and most of them tell an id that later ones
+/// name. With an error in the dump Icinga begins all over, and a restart under load would never end.
 #[tokio::test]
 async fn icinga_notices_nothing_of_a_primary_lost_in_the_middle_of_its_first_dump() -> Story {
     let mut stage = Stage::set().await?;

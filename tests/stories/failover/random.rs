@@ -81,7 +81,7 @@ async fn storm(faults: u64, victims: &[Victim], clients: &[&[Pattern]]) -> Story
         };
         eprintln!("fault {number} of {faults}: {fault:?} of {}", node.name());
         if random.random_range(0..4) == 0 {
-            // It serves nobody here, and has a say all the same.
+            // The last proxy serves nobody here, and has a say all the same.
             let restarted = &stage.lab.proxies[usize::from(PROXIES) - 1];
             restarted.part().term().await?;
             restarted.part().launch()?;
@@ -142,7 +142,7 @@ impl<'a> Tenure<'a> {
         Self { primary, departures, before: departures }
     }
 
-    /// It goes on; or else the primary itself says that it was not synced, and another one's has begun.
+    /// Checks that the tenure goes on, or that its primary says it was not synced. Then another one's begins.
     async fn goes_on(&mut self, stage: &'a Stage) -> Result<()> {
         let (left, primary) = (self.primary, stage.primary().await?);
         let departures = departures(left);
@@ -197,7 +197,7 @@ async fn go_on(writers: &[Writer]) -> Result<()> {
     Ok(())
 }
 
-/// What happens to a node. When it is over, all three serve again.
+/// Fault of a node. When it is over, all three nodes serve again.
 #[derive(Clone, Copy, Debug)]
 enum Fault {
     Kill,
@@ -260,7 +260,7 @@ impl Fault {
             }
             Self::Reset => {
                 for thread in node.threads().await? {
-                    // Who is gone by now need not be reset.
+                    // Connections that are gone by now need not be reset.
                     let _ = stage.lab.faults.reset(thread.peer, node.address()).await;
                 }
             }

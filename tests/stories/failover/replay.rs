@@ -28,7 +28,7 @@ async fn a_rollback_that_its_node_did_not_hear_is_done() -> Story {
     });
     killed?;
     told?;
-    // It is out of the transaction, too.
+    // The client is out of the transaction, too.
     let id = client.insert(2).await?;
     assert_eq!(stage.rows().await?, [(2, id)].into());
     stage.end().await
@@ -108,7 +108,7 @@ async fn a_batch_that_the_server_gives_up_without_a_word_is_done_whole() -> Stor
             let mut committed = 0;
             while !done.load(Relaxed) {
                 let count = "UPDATE icinga.story_value SET value = value + 1 WHERE id = 1";
-                // It may be the one that has to give way.
+                // The other client's statement may be the one that has to give way.
                 committed += i64::from(other.query_drop(count).await.is_ok());
                 // Never the same, or a batch that takes longer than that would have to give way for ever.
                 sleep(Duration::from_millis(rand::random_range(1..100))).await;
@@ -328,7 +328,7 @@ async fn affected(client: &mut Client, statement: &str) -> Result<u64> {
     Ok(client.tell(statement).await?[0].affected)
 }
 
-/// What the dead node acknowledged has not been applied yet on the next one. Whoever goes on there must not
+/// The next node has not yet applied what the dead one acknowledged. A client that goes on there must not
 /// miss its own rows.
 #[tokio::test]
 async fn a_client_finds_its_own_rows_on_a_node_that_lags() -> Story {
@@ -365,7 +365,7 @@ const COUNTED: &str = "SELECT value FROM icinga.story_value WHERE id = 1";
 async fn conflict(stage: &Stage, primary: &Node, more: u64) -> Result<()> {
     let other = stage.others(primary)[0];
     let script = format!("UPDATE icinga.story_value SET value = value + {more} WHERE id = 1");
-    // What the client committed a moment ago may not have reached the other node yet.
+    // Rows that the client committed a moment ago may not have reached the other node yet.
     let mut writer = other.hold("SET SESSION wsrep_sync_wait = 7").await?;
     let before: u64 = lab::sql::value(&mut writer, COUNTED).await?;
     lab::sql::script(&mut writer, "the other client's write", &script, SOON).await?;

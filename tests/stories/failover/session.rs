@@ -1,4 +1,4 @@
-//! What belongs to a session besides its transaction goes with it.
+//! Session state besides the transaction, which goes with the session.
 
 use lab::Result;
 use mysql_async::ChangeUserOpts;
@@ -59,7 +59,7 @@ async fn a_session_that_was_reset_stays_reset() -> Story {
     moved.insert(1).await?;
     drop(moved);
     let id = reset.insert(2).await?;
-    // What a reset leads back to is the server's default, which may be autocommit=0.
+    // A reset leads back to the server's default, which may be autocommit=0.
     reset.tell("COMMIT").await?;
     assert_eq!(stage.rows().await?, [(2, id)].into());
     stage.end().await

@@ -1,4 +1,4 @@
-//! What every story here begins with: three nodes, a proxy, a ledger and two small tables.
+//! Stage of every story here: three nodes, a proxy, a ledger and two small tables.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -231,7 +231,7 @@ impl Stage {
     /// The rows of `query` on a survivor that has applied all there is.
     pub(crate) async fn causal<T: FromRow + Send + 'static>(&self, query: &str) -> Result<Vec<T>> {
         let mut root = self.survivor().await?.hold("SET SESSION wsrep_sync_wait = 7").await?;
-        // As long as the cluster forms anew, nobody knows what there is.
+        // While the cluster forms anew, nobody knows what there is.
         sql::rows_within(&mut root, query, RECOVERY).await
     }
 
@@ -257,7 +257,7 @@ impl Stage {
         LabError::Failed { what: what.to_owned(), reason: reason.into(), log }
     }
 
-    /// What a client heard, where an error is a failure of the story.
+    /// The `reply` that a client got, where an error is a failure of the story.
     pub(crate) fn heard<T>(&self, reply: mysql_async::Result<T>) -> Result<T> {
         reply.map_err(|error| self.failure("the client's view", error.to_string()))
     }
@@ -267,7 +267,7 @@ impl Stage {
         if condition { Ok(()) } else { Err(self.failure("the story", reason)) }
     }
 
-    /// What was found of Icinga is as it should be, or a failure that says what is not.
+    /// Fails unless all findings about Icinga are as they should be, and says which are not.
     pub(crate) fn must_hold(&self, findings: impl IntoIterator<Item = Finding>) -> Result<()> {
         let logs = self.lab.run.logs().display();
         findings.into_iter().try_for_each(|finding| {

@@ -46,7 +46,7 @@ async fn readers_are_spread_over_the_nodes_that_are_not_written_to() -> Story {
     stage.end().await
 }
 
-/// Who saves something and looks at it again would not find it: the page after the form is empty.
+/// Otherwise a user who saves something and looks at it again finds an empty page after the form.
 #[tokio::test]
 async fn with_sync_wait_what_was_just_written_is_read_at_once() -> Story {
     let stage =

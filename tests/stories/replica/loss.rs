@@ -63,7 +63,7 @@ async fn a_reader_goes_on_when_its_node_freezes() -> Story {
     stage.end().await
 }
 
-/// What was read in one transaction must be of one moment, or the report adds up wrongly.
+/// Reads of one transaction must be of one moment. Otherwise a report adds up wrongly.
 #[tokio::test]
 async fn a_transaction_that_would_read_something_else_elsewhere_ends_with_an_error() -> Story {
     let stage = Stage::set().await?;

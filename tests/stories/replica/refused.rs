@@ -1,4 +1,4 @@
-//! What is written through the read listener: nothing.
+//! Writes through the read listener, all of which are refused.
 
 use lab::Result;
 use lab::galera::Node;
@@ -63,7 +63,7 @@ async fn refuses_all(stage: &Stage) -> Result<()> {
             other => failures.push(format!("{write} prepared: {other:?}")),
         }
     }
-    // What these do is seen by the server alone.
+    // Writes hidden in these statements are seen by the server alone.
     for hidden in [
         "SELECT story_adds()",
         "DO story_adds()",

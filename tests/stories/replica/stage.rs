@@ -1,4 +1,4 @@
-//! What every story here begins with: three nodes, a proxy with both kinds of listener, and a table.
+//! Stage of every story here: three nodes, a proxy with both kinds of listener, and a table.
 
 use std::path::PathBuf;
 use std::time::Duration;

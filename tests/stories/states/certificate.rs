@@ -30,7 +30,7 @@ async fn a_node_whose_certificate_has_expired_is_not_used() -> Story {
     pair.usable(first).await?;
     pair.must(pair.moved(2).await?.index() == second.index(), "nothing moves back")?;
 
-    // They were all made on the same day.
+    // All certificates were made on the same day.
     for node in pair.lab.galera.nodes() {
         show(&pair, node, Validity::Expired).await?;
     }

@@ -1,4 +1,4 @@
-//! What nodes say of themselves.
+//! States that nodes report of themselves.
 
 use std::time::Duration;
 
@@ -32,14 +32,14 @@ async fn a_primary_that_rejects_queries_is_left() -> Story {
     pair.moved(2).await?;
     pair.go_on().await?;
     pair.shown(first, "rejects queries").await?;
-    // It is rejected too, but for this.
+    // Any other statement of root's is rejected, too.
     lab::sql::script(&mut root, "open", "SET GLOBAL wsrep_reject_queries = NONE", RECOVERY).await?;
     pair.go_on().await?;
     pair.moved(2).await?;
     pair.end().await
 }
 
-/// The same, where every connection is closed at once.
+/// An operator closes a node for clients, and every connection is closed at once.
 #[tokio::test]
 async fn a_primary_that_throws_out_everybody_is_left() -> Story {
     let pair = Pair::set().await?;
@@ -53,7 +53,7 @@ async fn a_primary_that_throws_out_everybody_is_left() -> Story {
     pair.end().await
 }
 
-/// Who gives everything to a node that comes back lets nobody write until it is done.
+/// A donor that gives everything to a node that comes back lets nobody write until it is done.
 #[tokio::test]
 async fn a_primary_that_becomes_a_donor_is_left() -> Story {
     let pair = Pair::set().await?;

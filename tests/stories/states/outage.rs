@@ -21,7 +21,7 @@ async fn clients_wait_while_every_node_is_down_and_cost_nothing() -> Story {
         names_nobody(proxy).await?;
     }
     let account = pair.lab.proxies[1].tcp_account();
-    // It may log in. What it asks for waits.
+    // The newcomer may log in. Its query waits.
     let newcomer = tokio::spawn(async move {
         let mut conn = Conn::new(account).await?;
         conn.query_first::<u64, _>("SELECT 1").await

@@ -1,5 +1,5 @@
-//! What every story here begins with: three nodes, two proxies, a client that writes through each, and
-//! somebody who watches that they agree.
+//! Stage of every story here: three nodes, two proxies, a client that writes through each, and a watch that sees
+//! whether they agree.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ impl Pair {
         Self::of(Lab::builder().fixed_nodes().proxies(2).start().await?, proxies).await
     }
 
-    /// The same in a lab that has been prepared.
+    /// Sets the stage in a lab that has been prepared.
     pub(crate) async fn of(lab: Lab, proxies: &[usize]) -> Result<Self> {
         let root = lab.galera.node(1).connect().await?;
         let ledger = Ledger::create(root, lab.proxy().part().log()).await?;
@@ -148,7 +148,7 @@ impl Pair {
         Ok(())
     }
 
-    /// The same, and how long a client waited at most.
+    /// Ends the clients as [`Self::end`] does, and tells how long a client waited at most.
     pub(crate) async fn longest_pause(self) -> Result<Duration> {
         let mut records = Vec::new();
         for writer in self.writers {

@@ -101,7 +101,7 @@ async fn a_slow_way_to_the_primary_moves_nobody() -> Story {
     let relay = lab.run.socket(200, first.port());
     let delay = Delay::between(&lab.faults, &groups, first, relay).await?;
     for proxy in &lab.proxies {
-        // What is open already would go on by the short way.
+        // Connections that are open already would go on by the short way.
         proxy.part().term().await?;
         proxy.part().launch()?;
         proxy.ready(RECOVERY).await?;
