@@ -46,7 +46,7 @@ pub(crate) enum Overflow {
     /// All sessions together reached the limit of memory, and there is no folder for more.
     #[error("journal.memory is used up, and there is no folder for more")]
     NoFolder,
-    /// The file to write to is not there.
+    /// A write to disk failed.
     #[error("cannot write to {}: {source}", folder.display())]
     Disk {
         /// Where.
@@ -376,9 +376,9 @@ impl Drop for Work {
 
 #[derive(Debug)]
 enum Done {
-    /// The first chunk that was not.
+    /// The first chunk that was not packed before.
     Packed(Held, Packing),
-    /// The same.
+    /// The first chunk that was not in the file before.
     Spilled(io::Result<Arc<SpillFile>>, DiskShare),
 }
 
