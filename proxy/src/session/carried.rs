@@ -43,7 +43,7 @@ pub(crate) struct Carried {
     pub(crate) tally: Tally,
     /// The session only reads.
     reads: bool,
-    /// Reads on the link may lag: its node may be behind the primary, and a wait for it may give up.
+    /// Reads on the link may wait too long: its node may be behind the primary.
     pub(crate) may_lag: bool,
     /// Why the transaction cannot be done again, if so.
     unreplayable: Option<Reason>,

@@ -42,7 +42,7 @@ pub(super) struct Alarm {
 }
 
 impl Alarm {
-    /// It runs on `clock`, and is not set yet.
+    /// Makes an alarm that runs on `clock`, and is not set yet.
     pub(super) fn new(clock: Clock) -> Self {
         Self { timer: None, clock }
     }
