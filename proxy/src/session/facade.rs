@@ -1,4 +1,4 @@
-//! Greeting of a client: the lowest common of the nodes it may end up on, so that a session never relies on what its
+//! Greeting of a client: the lowest common of the nodes it may end up on. Otherwise a session could rely on what its
 //! next node lacks.
 
 use ido_proxy_protocol::auth::{AuthPlugin, Scramble};

@@ -1,5 +1,5 @@
-//! Handles the reply to a request: tells it as it comes, holds it until the rest is there, or takes it out where it
-//! is ours. Also learns from it the state of the transaction.
+//! Handles the reply to a request: tells it as it comes, holds it until the rest is there, or takes out what is ours.
+//! Also learns the state of the transaction.
 
 use ido_proxy_protocol::Violation;
 use ido_proxy_protocol::capabilities::Capabilities;

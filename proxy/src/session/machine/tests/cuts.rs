@@ -421,8 +421,8 @@ fn a_conflict_that_does_not_go_away_is_told() {
     assert_eq!(run.cluster.tokens(), [(1, "c".to_owned())]);
 }
 
-/// Otherwise a session whose client is silent would take one link after the other, a new one for each try, for as
-/// long as nobody asks.
+/// Otherwise a session with a silent client would take one link after the other, one for each try, for as long as
+/// nobody asks.
 #[test]
 fn a_transaction_that_cannot_be_done_again_for_a_silent_client_is_given_up() {
     let mut run = after(&["BEGIN", "SET mode=1", "INSERT INTO t VALUES ('a')"]);
