@@ -21,15 +21,15 @@ use crate::telemetry::metrics::{Refusal, SessionMetrics};
 /// A client on its way to a worker.
 #[derive(Debug)]
 pub(crate) struct Accepted {
-    /// Its socket, without a reactor.
+    /// Socket of the client, without a reactor.
     pub(crate) socket: AcceptedSocket,
-    /// Who it is, for logs and the status page.
+    /// Name of the client, for logs and the status page.
     pub(crate) client: String,
     /// The host part of `'user'@'host'` in error messages.
     pub(crate) host: String,
-    /// What its listener is for.
+    /// Purpose of the listener.
     pub(crate) role: Role,
-    /// Its share of the limit.
+    /// Share of the limit on clients.
     pub(crate) permit: OwnedSemaphorePermit,
 }
 
@@ -42,7 +42,7 @@ pub(crate) enum AcceptedSocket {
     Unix(std::os::unix::net::UnixStream),
 }
 
-/// What all listeners share.
+/// State that all listeners share.
 #[derive(Debug)]
 pub(crate) struct Acceptor {
     seats: Arc<Semaphore>,

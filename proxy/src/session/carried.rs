@@ -1,4 +1,4 @@
-//! What a session carries from link to link: its state, its open transaction and its fence.
+//! State that a session carries from link to link: its variables, its open transaction and its fence.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ pub(crate) struct Carried {
     pub(crate) book: Book,
     /// The open transaction, as the client knows it.
     pub(crate) transaction: Transaction,
-    /// What was done in it, in records.
+    /// Records of the statements done in the open transaction.
     pub(crate) journal: Store,
     /// How many records there are.
     pub(crate) records: u64,
@@ -37,24 +37,24 @@ pub(crate) struct Carried {
     pub(crate) owed: Arc<OwedIds>,
     /// The proof of its COMMIT.
     pub(crate) fence: Fence,
-    /// What keeps it from being done in part.
+    /// Guard against a transaction that is done in part.
     pub(crate) guard: Guard,
-    /// What is to be counted.
+    /// Counts of events on ways back.
     pub(crate) tally: Tally,
     /// The session only reads.
     reads: bool,
-    /// What is read on the link may be waited for too long: its node may be behind the primary.
+    /// Reads on the link may wait too long: its node may be behind the primary.
     pub(crate) may_lag: bool,
     /// Why the transaction cannot be done again, if so.
     unreplayable: Option<Reason>,
 }
 
-/// What happened on ways back, to be counted.
+/// Counts of events on ways back.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Tally {
     /// Transactions done again.
     pub(crate) replays: u64,
-    /// Of them, those that came out differently.
+    /// Replays that came out differently.
     pub(crate) mismatches: u64,
     /// COMMITs in doubt that had been done.
     pub(crate) committed: u64,
@@ -67,7 +67,7 @@ pub(crate) struct Tally {
 }
 
 impl Carried {
-    /// Of a client that has just logged in.
+    /// State of a client that has just logged in.
     pub(crate) fn new(book: Book, journal: Store, fence: Fence) -> Self {
         Self {
             book,
@@ -86,12 +86,12 @@ impl Carried {
         }
     }
 
-    /// The same, of a client that only reads: nothing of ours is ever written for it.
+    /// Turns it into the state of a client that only reads: nothing of ours is ever written for it.
     pub(crate) fn reading(self) -> Self {
         Self { reads: true, fence: Fence::none(), ..self }
     }
 
-    /// What the next command is planned by.
+    /// State that the plan of the next command depends on.
     pub(crate) fn scene(&self) -> Scene {
         Scene {
             dialect: self.book.dialect(),
@@ -174,10 +174,10 @@ impl Carried {
 
     fn learn_change(&mut self, change: Change<'_>) {
         match change {
-            // What a function has done to it is not done to the next link.
+            // A change made by a function is not set on the next link.
             Change::SystemVariable(b"tx_read_only" | b"transaction_read_only", _) if self.reads => {
             }
-            // That is the guard's: the client sets its own only where the link is not guarded.
+            // The guard changed autocommit: the client sets its own only where the link is not guarded.
             Change::SystemVariable(b"autocommit", _) if self.guard.is_on() => {}
             change => self.book.learn(change),
         }
@@ -243,7 +243,7 @@ impl Carried {
         &self.told_ids
     }
 
-    /// The same, in a daemon where sessions owe these ids.
+    /// Sets the ids that sessions of this daemon owe.
     pub(crate) fn beside(self, owed: Arc<OwedIds>) -> Self {
         Self { owed, ..self }
     }

@@ -32,10 +32,10 @@ impl Session {
         if let Some(link) = self.link.take() {
             link.quit().await;
         }
-        // What lies ready is logged in as the former user.
+        // A link that lies ready is logged in as the former user.
         self.seat = None;
         self.entry.set_node(None);
-        // What was open is rolled back with the link, wherever that was.
+        // The open transaction is rolled back with the link, wherever that was.
         (self.debt, self.doom, self.loss) = (None, None, None);
         self.waiting = None;
         self.entry.set_state(SessionState::Idle);

@@ -25,8 +25,8 @@ impl Clock {
         Self(Handle::current())
     }
 
-    /// As [`tokio::time::sleep`], on this clock whoever awaits it. That must end before the clock's runtime does: the
-    /// workers are joined first.
+    /// Sleeps as [`tokio::time::sleep`] does, on this clock whoever awaits it. The sleep must end before the clock's
+    /// runtime does: the workers are joined first.
     pub(super) fn sleep(&self, time: Duration) -> Sleep {
         let _here = self.0.enter();
         sleep(time)
@@ -42,7 +42,7 @@ pub(super) struct Alarm {
 }
 
 impl Alarm {
-    /// It runs on `clock`, and is not set yet.
+    /// Makes an alarm that runs on `clock`, and is not set yet.
     pub(super) fn new(clock: Clock) -> Self {
         Self { timer: None, clock }
     }

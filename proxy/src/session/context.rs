@@ -1,4 +1,4 @@
-//! What every session of a worker is given.
+//! Resources that every session of a worker is given.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -29,7 +29,7 @@ use crate::telemetry::metrics::SessionMetrics;
 /// warm links; the rest is shared by all.
 #[derive(Clone, Debug)]
 pub(crate) struct SessionContext {
-    /// Who may log in.
+    /// Accounts that may log in.
     pub(crate) accounts: Arc<Accounts>,
     /// The free buffers of this worker.
     pub(crate) buffers: Arc<Buffers>,
@@ -37,7 +37,7 @@ pub(crate) struct SessionContext {
     pub(crate) caught_up: Arc<AtomicU64>,
     /// By TLS to nodes, or without.
     pub(crate) tls: Option<Arc<NodeTls>>,
-    /// What keeps the time.
+    /// Clock of the sessions.
     pub(crate) clock: Clock,
     /// Where to say that a node looks dead.
     pub(crate) cluster: ClusterHandle,
@@ -49,21 +49,21 @@ pub(crate) struct SessionContext {
     pub(crate) galera: bool,
     /// The ids of rows that are not there yet.
     pub(crate) owed: Arc<OwedIds>,
-    /// What servers report and refuse to have set.
+    /// Variables that servers report and refuse to have set.
     pub(crate) readings: Arc<Readings>,
-    /// What the journals of all sessions may take.
+    /// Limits on what the journals of all sessions may take.
     pub(crate) journals: Arc<Budget>,
-    /// What clients are greeted with.
+    /// Greeting for clients, as the latest node gives it.
     pub(crate) facade: watch::Receiver<Arc<Facade>>,
     /// How long things may take.
     pub(crate) limits: Limits,
     /// When we have killed connections ourselves.
     pub(crate) own_kills: Arc<OwnKills>,
-    /// Who looks for bytes on this worker.
+    /// Lookout for bytes on this worker.
     pub(crate) lookout: Arc<Lookout>,
-    /// What is counted.
+    /// Metrics of the sessions.
     pub(crate) metrics: Arc<SessionMetrics>,
-    /// What the sessions are told.
+    /// Orders to the sessions.
     pub(crate) orders: watch::Receiver<Orders>,
     /// Where each session shows itself.
     pub(crate) registry: Arc<Registry>,

@@ -1,4 +1,5 @@
-//! What a client can read about its last statement, besides the reply: ROW_COUNT() and the list of warnings.
+//! Diagnostics that a client can read about its last statement, besides the reply: ROW_COUNT() and the list of
+//! warnings.
 //!
 //! Statements of ours overwrite both. Where a client is about to read them, the server is brought to what it would say
 //! without us.

@@ -10,7 +10,7 @@ pub(crate) struct PayloadDigest {
 }
 
 impl PayloadDigest {
-    /// Of nothing yet; the next byte is the first of a packet.
+    /// Digest of nothing yet; the next byte is the first of a packet.
     pub(crate) fn new() -> Self {
         Self { hasher: Hasher::new(), walk: PacketWalk::default() }
     }
@@ -39,7 +39,7 @@ impl std::fmt::Debug for PayloadDigest {
     }
 }
 
-/// What a client was given of a reply that has not ended.
+/// Part of an unfinished reply that a client was given.
 pub(crate) struct Delivered {
     bytes: u64,
     hasher: Hasher,
@@ -104,7 +104,7 @@ pub(crate) struct PacketWalk {
     header_len: usize,
 }
 
-/// What the next bytes are.
+/// Kind of the next bytes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum PacketPart {
     /// One or more bytes of a header, up to this one of the four.
@@ -114,7 +114,7 @@ pub(crate) enum PacketPart {
 }
 
 impl PacketWalk {
-    /// What the first bytes are, and how many of them; at least one if there are any.
+    /// Kind of the first bytes, and how many of them; at least one if there are any.
     pub(crate) fn next(&mut self, bytes: &[u8]) -> (PacketPart, usize) {
         if self.left > 0 {
             let len = self.left.min(bytes.len());

@@ -58,14 +58,14 @@ pub(crate) struct Session {
     /// The client's host, as error messages name it.
     pub(super) host: String,
     pub(super) profile: Profile,
-    /// What the client proves passwords with, from its first login on.
+    /// Challenge that the client proves passwords with, from its first login on.
     pub(super) scramble: Scramble,
     pub(super) machine: Machine,
     pub(super) link: Option<Link>,
-    /// Its claim to a link that lies ready, from its first link on.
+    /// Claim to a link that lies ready, from the first link on.
     pub(super) seat: Option<Seat>,
     pub(super) orders: Standing,
-    /// What it knows of its node, if it only reads.
+    /// State of a reader's node; `None` for a writer.
     pub(super) reader: Option<Reader>,
     /// The epoch whose primary will have caught up when the session is on its way again.
     pub(super) catches_up: Option<u64>,
@@ -90,7 +90,7 @@ pub(crate) struct Session {
     pub(super) polling: Polling,
 }
 
-/// What the loop has to do before it waits again.
+/// Next task of the loop before it waits again.
 #[derive(Debug)]
 enum Next {
     /// The client wants to be another user.
@@ -144,7 +144,7 @@ impl Session {
                 }
                 Next::Pause(tries) => {
                     sleep(backoff(tries)).await;
-                    // It is done again from the start: rather at the node that was ordered meanwhile.
+                    // The transaction is done again from the start: rather at the node that was ordered meanwhile.
                     self.obey()?;
                 }
                 Next::Relink => {
@@ -153,7 +153,7 @@ impl Session {
                 }
                 Next::ChangeUser => {
                     Box::pin(self.change_user()).await?;
-                    // What was ordered meanwhile, or of the link before, is judged anew.
+                    // Orders that came meanwhile, or concerned the link before, are judged anew.
                     self.obey()?;
                 }
                 Next::ReportState => Box::pin(self.report_state()).await?,
@@ -544,7 +544,7 @@ impl Session {
         self.leaving = orders.phase == Phase::Draining || moves;
         drop(orders);
         if moves {
-            // Its link may yet be lost, and others write at the next primary from now on.
+            // The link may yet be lost, and others write at the next primary from now on.
             self.owe_ids();
         } else if self.loss.is_none() {
             self.debt = None;
@@ -610,7 +610,7 @@ impl Session {
         let in_doubt = self.machine.is_busy() && self.machine.carried.fence.is_in_doubt();
         let (settled, sequence) = self.machine.last_words();
         let sequence = sequence.or(waiting).or(unread);
-        // What may have been committed is said first: who takes it for rolled back does it again.
+        // A possible commit is reported first. Otherwise a client that takes it for rolled back does it again.
         let doubt = |error: ErrPacket| match end {
             End::Stuck { stuck: Stuck::Doubt(_), .. } => error,
             _ if in_doubt => ErrPacket::new(
@@ -635,7 +635,8 @@ impl Session {
     }
 }
 
-/// What is waited for by a session whose link is sent something that is soon answered, or is not.
+/// Kind of reply that the session waits for; `sends` means that its link is sent something that is soon answered, or
+/// is not.
 fn awaited(machine: &Machine, sends: bool) -> Awaited {
     match machine.awaits_reply() {
         false => Awaited::Command,

@@ -45,7 +45,7 @@ pub(crate) enum End {
     Killed {
         /// Where.
         node: NodeAddr,
-        /// What the node said of it, if anything.
+        /// Error that the node sent about it, if any.
         said: Option<ErrPacket>,
     },
     /// A node did not let the client in. It is told what the node said.
@@ -60,19 +60,19 @@ pub(crate) enum End {
     NodeViolation { node: NodeAddr, violation: Violation },
 }
 
-/// Who is the cause of an end.
+/// Side that is the cause of an end.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Side {
     /// The client.
     Client,
     /// The node, or the way there.
     Node,
-    /// This daemon, by its own decision.
+    /// Our daemon, by its own decision.
     Proxy,
 }
 
 impl End {
-    /// Who is the cause.
+    /// Names the side that is the cause.
     pub(crate) fn side(&self) -> Side {
         match self {
             Self::ClientFailed(_)
@@ -109,7 +109,7 @@ impl End {
         !matches!(self, Self::ClientGone | Self::ClientQuit | Self::Drained | Self::Killed { .. })
     }
 
-    /// What the client is told in reply to the command it waits for.
+    /// Error for the client, in reply to the command it waits for.
     pub(crate) fn error(&self) -> Option<ErrPacket> {
         let (code, state) = match self {
             Self::ClientFailed(_) | Self::ClientGone | Self::ClientQuit => return None,

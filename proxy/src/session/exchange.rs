@@ -12,9 +12,9 @@ use super::wire::Wire;
 /// One packet read whole.
 #[derive(Debug)]
 pub(crate) struct Packet {
-    /// Its sequence id.
+    /// Sequence id of the packet.
     pub(crate) sequence: u8,
-    /// Its payload.
+    /// Payload of the packet.
     pub(crate) payload: Vec<u8>,
 }
 

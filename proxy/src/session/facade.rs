@@ -1,5 +1,5 @@
-//! What a client is greeted with: the lowest common of the nodes it may end up on, so that a
-//! session never relies on what its next node lacks.
+//! Greeting of a client: the lowest common of the nodes it may end up on. Otherwise a session could rely on what its
+//! next node lacks.
 
 use ido_proxy_protocol::auth::{AuthPlugin, Scramble};
 use ido_proxy_protocol::capabilities::Capabilities;
@@ -72,9 +72,9 @@ fn version_number(version: &[u8]) -> Vec<u32> {
         .collect()
 }
 
-/// What this version relays. Left out: compression and TLS, which end here; query attributes and
-/// optional metadata of MySQL 8, which change the layout of commands and rows; COM_MULTI, which no
-/// server has any more; multi-factor login.
+/// Capabilities that this version relays. Left out: compression and TLS, which end here; query attributes and
+/// optional metadata of MySQL 8, which change the layout of commands and rows; COM_MULTI, which no server has any
+/// more; multi-factor login.
 const RELAYED: Capabilities = Capabilities::FOUND_ROWS
     .union(Capabilities::LONG_FLAG)
     .union(Capabilities::CONNECT_WITH_DB)

@@ -16,7 +16,7 @@ use crate::telemetry::metrics::{Label, LinkLoss, RecoveryPhase};
 pub(super) struct Loss {
     /// To which node it was.
     pub(super) node: NodeAddr,
-    /// Its thread there.
+    /// Thread of the link at the node.
     pub(super) thread: u32,
     /// Why it was lost.
     pub(super) reason: LinkLoss,
@@ -35,8 +35,8 @@ pub(super) struct Loss {
 }
 
 impl Loss {
-    /// Of a link to `node` that is lost now. `before` is the loss that the session had not recovered
-    /// from: the time it took so far still counts.
+    /// Loss of a link to `node`, now. `before` is the loss that the session had not recovered from: the time it took
+    /// so far still counts.
     pub(super) fn new(
         node: NodeAddr,
         thread: u32,
@@ -105,7 +105,7 @@ pub(crate) struct Pause {
     pub(crate) reason: LinkLoss,
     /// All of it, to the end of the command.
     pub(crate) took: Duration,
-    /// Its parts, in the order of [`RecoveryPhase`].
+    /// Parts of the pause, in the order of [`RecoveryPhase`].
     pub(crate) phases: [Duration; RecoveryPhase::NAMES.len()],
 }
 
@@ -138,7 +138,7 @@ pub(crate) struct Failover {
     pub(crate) replays: u64,
     /// The longest pause of a command, in milliseconds.
     pub(crate) pause_ms: f64,
-    /// What that one was spent on.
+    /// Parts of the longest pause.
     pub(crate) phases_ms: Phases,
 }
 

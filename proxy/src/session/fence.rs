@@ -25,7 +25,7 @@ use super::machine::fault::Fault;
 pub(crate) struct FencePool {
     /// `schema`.`fence`, quoted.
     table: String,
-    /// Of this run of the daemon.
+    /// Identifier of this run of the daemon, in hexadecimal.
     instance: String,
     next: AtomicU64,
     free: Mutex<Vec<Slot>>,
@@ -114,24 +114,24 @@ pub(crate) struct Fence {
     haunted: bool,
 }
 
-/// What the open transaction has done with the fence.
+/// State of the fence within the open transaction.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 enum FenceState {
     /// Nothing.
     #[default]
     Unset,
-    /// It has set it.
+    /// The transaction has set the fence.
     Set,
-    /// It has set it, and may have undone that since (`ROLLBACK TO SAVEPOINT`).
+    /// The transaction has set the fence, and may have undone that since (`ROLLBACK TO SAVEPOINT`).
     Unsure,
 }
 
-/// What the row says after a COMMIT in doubt.
+/// Outcome of a COMMIT in doubt, as the row tells it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Outcome {
-    /// It was committed.
+    /// The transaction was committed.
     Committed,
-    /// It was not, and no longer can be once the same is done again.
+    /// The transaction was not committed, and no longer can be once the same is done again.
     NotCommitted,
     /// Somebody else changed or removed the row: nothing can be said.
     Unclear,
@@ -254,7 +254,7 @@ impl Fence {
         Some(format!("SELECT seq FROM {} WHERE session='{name}'", self.pool.table))
     }
 
-    /// It was set, in the open transaction.
+    /// Notes that the open transaction has set the fence.
     pub(crate) fn was_set(&mut self) {
         self.state = FenceState::Set;
     }
@@ -298,7 +298,7 @@ impl Fence {
         self.haunted |= self.in_doubt;
     }
 
-    /// What the number that was read says of the transaction in doubt; `None`: there is no row.
+    /// Outcome of the transaction in doubt, by the number that was read; `None`: there is no row.
     pub(crate) fn outcome(&self, read: Option<u64>) -> Outcome {
         let Some(Slot { seq, .. }) = &self.slot else { return Outcome::NotCommitted };
         match read.unwrap_or_default() {

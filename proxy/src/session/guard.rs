@@ -25,7 +25,7 @@ pub(crate) struct Guard {
 }
 
 impl Guard {
-    /// Of a link that has just logged in, to a node of a Galera cluster or another one.
+    /// Guard of a link that has just logged in, to a node of a Galera cluster or another one.
     pub(crate) fn of_link(galera: bool) -> Self {
         Self { available: galera, on: false }
     }
@@ -40,7 +40,7 @@ impl Guard {
         self.on
     }
 
-    /// It was turned on or off.
+    /// Notes that the guard was turned on or off.
     pub(crate) fn turned(&mut self, on: bool) {
         self.on = on;
     }
@@ -111,7 +111,8 @@ mod tests {
         Guard { available: true, on: true }
     }
 
-    /// What stands behind an abort would be committed by itself, and the client be told that all was.
+    /// Otherwise the statements behind an abort would be committed by themselves, and the client be told that all
+    /// was.
     #[test]
     fn several_writes_in_one_text_of_a_transaction_are_guarded() {
         let off = Guard::of_link(true);

@@ -181,8 +181,8 @@ impl Session {
         Err(End::Killed { node, said: None })
     }
 
-    /// As [`Self::open_link`], and gives up as soon as the session is to go elsewhere: a frozen node
-    /// accepts connections, and then says nothing.
+    /// Opens the link as [`Self::open_link`] does, and gives up as soon as the session is to go elsewhere. A frozen
+    /// node accepts connections, and then says nothing.
     async fn open_link_while_wanted(&mut self, node: NodeAddr) -> Result<(), LinkError> {
         let moved = self.until_not_wanted(node);
         tokio::select! {
@@ -294,7 +294,7 @@ fn jittered(pause: Duration) -> Duration {
     pause.mul_f64(rand::random_range(0.5..1.5))
 }
 
-/// Of the first primary since the start of the daemon: no session knows of anything before.
+/// Epoch of the first primary since the start of the daemon: no session knows of anything before.
 const FIRST_EPOCH: u64 = 1;
 
 /// How soon a primary that refused a link is asked again, at first and at last.

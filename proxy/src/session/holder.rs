@@ -27,7 +27,7 @@ impl fmt::Display for Holder {
     }
 }
 
-/// Who serves the Unix socket that `stream` is connected to.
+/// Process that serves the Unix socket that `stream` is connected to.
 pub(crate) fn of_unix_peer(stream: &UnixStream) -> Holder {
     match getsockopt(stream, PeerCredentials) {
         Ok(peer) if peer.pid() > 0 => process(peer.pid()),
@@ -35,8 +35,8 @@ pub(crate) fn of_unix_peer(stream: &UnixStream) -> Holder {
     }
 }
 
-/// Who keeps `wanted` from being bound: whoever listens there, or at that port of every address. Looked
-/// up by the socket's inode (proc(5), `/proc/net/tcp`).
+/// Process that keeps `wanted` from being bound: whoever listens there, or at that port of every address. Looked up
+/// by the socket's inode (proc(5), `/proc/net/tcp`).
 pub(crate) fn of_tcp(wanted: SocketAddr) -> Holder {
     let inodes: Vec<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
         .iter()

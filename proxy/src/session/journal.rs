@@ -1,4 +1,4 @@
-//! What is kept of an open transaction, to run it again on another node.
+//! Records of an open transaction, to run it again on another node.
 //!
 //! - [`store`] — the records of one session's transaction, in memory and on disk.
 //! - [`record`] — one command, and what the client was told of it.

@@ -33,13 +33,13 @@ use crate::telemetry::metrics::LinkLoss;
 pub(crate) struct Profile {
     /// Account name.
     pub(crate) user: Vec<u8>,
-    /// Its password, from the configuration.
+    /// Password of the account, from the configuration.
     pub(crate) password: SecretString,
     /// Default database.
     pub(crate) database: Option<Vec<u8>>,
     /// The character set byte of the login. Icinga's is latin1 whatever the bytes it sends.
     pub(crate) collation: u8,
-    /// What the client negotiated.
+    /// Capabilities that the client negotiated.
     pub(crate) capabilities: Capabilities,
     /// The client's largest packet, in bytes.
     pub(crate) max_packet: u32,
@@ -61,7 +61,7 @@ pub(crate) struct Dial {
 /// An open connection to a node, logged in.
 #[derive(Debug)]
 pub(crate) struct Link {
-    /// Its bytes.
+    /// Bytes to and from the node.
     pub(crate) wire: Wire,
     /// The node.
     pub(crate) node: NodeAddr,
@@ -71,7 +71,7 @@ pub(crate) struct Link {
     pub(crate) greeting: Greeting,
     /// The payload of the OK that ended the login.
     pub(crate) welcome: Vec<u8>,
-    /// What the server reports if nobody asks for more, where it said so.
+    /// Reports that the server makes if nobody asks for more, where it said so.
     pub(crate) reports: Option<Arc<Reports>>,
     /// How often somebody has killed a connection at the node, where that was asked.
     pub(crate) kills: Option<u64>,
@@ -270,8 +270,8 @@ impl Link {
         }
     }
 
-    /// What the session's machine must know of it. `schema` is what it was logged in with; `ghost` is the thread of the link before, if that was
-    /// to the same node.
+    /// Properties of the link for the session's machine. `schema` is the one it was logged in with; `ghost` is the
+    /// thread of the link before, if that was to the same node.
     pub(crate) fn facts(
         &self,
         schema: Option<Vec<u8>>,
@@ -369,10 +369,10 @@ impl Link {
         Ok(link)
     }
 
-    /// What comes next on `wire` is TLS.
+    /// Sets up TLS, which comes next on `wire`.
     async fn secure(node: NodeAddr, wire: Wire, dial: &Dial) -> Result<Wire, LinkError> {
         let Some((tls, stream)) = dial.tls.as_ref().zip(wire.into_stream()) else {
-            // What was not asked for could be anybody's.
+            // Bytes that were not asked for could be anybody's.
             return Err(LinkError::Violation { node, violation: Violation::Unsolicited });
         };
         let secured = stream.secure(tls, node).await;
@@ -403,13 +403,13 @@ impl LinkError {
     }
 }
 
-/// What every link has beside the client's own: the reports are how we know the session's state.
+/// Capabilities of every link beside the client's own: the reports are how we know the session's state.
 const WANTED_BY_US: Capabilities = Capabilities::SESSION_TRACK
     .union(Capabilities::PROTOCOL_41)
     .union(Capabilities::SECURE_CONNECTION)
     .union(Capabilities::PLUGIN_AUTH);
 
-/// What changes the bytes of a reply: a client would misread the replies of a link without it.
+/// Capabilities that change the bytes of a reply: a client would misread the replies of a link without them.
 const LAYOUT: Capabilities = Capabilities::DEPRECATE_EOF
     .union(Capabilities::EXTENDED_METADATA)
     .union(Capabilities::CACHE_METADATA)

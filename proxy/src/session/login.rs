@@ -18,7 +18,7 @@ use super::link::Profile;
 use super::wire::Wire;
 use crate::telemetry::metrics::LoginResult;
 
-/// Who may log in.
+/// Accounts that may log in.
 #[derive(Debug, Default)]
 pub(crate) struct Accounts(HashMap<Vec<u8>, SecretString>);
 
@@ -169,7 +169,7 @@ fn profile(request: LoginRequest, password: SecretString, offered: Capabilities)
 /// Tells a client that does not keep to the protocol so, as a server would (error 1043).
 async fn bad_handshake(client: &mut Wire, violation: Violation) -> LoginError {
     let error = ErrPacket::new(1043, *b"08S01", format!("Bad handshake: {violation}"));
-    // It is on its way out either way.
+    // The client is on its way out either way.
     drop(send_packet(client, &error.encode(), 2).await);
     violation.into()
 }

@@ -70,7 +70,7 @@ impl LowWater {
                 self.length = (self.arrived / ended).max(SHORTEST_REPLY);
             }
             None => {
-                // It is another batch.
+                // Another batch begins.
                 self.length = SHORTEST_REPLY;
                 self.most = FIRST;
             }
@@ -157,7 +157,7 @@ mod tests {
         timeout(DEADLINE, filled).await.expect("it is woken").unwrap()
     }
 
-    /// This is what it is for: else each of Icinga's statements would cost a wake.
+    /// Otherwise each of Icinga's statements would cost a wake.
     #[tokio::test]
     async fn a_reply_of_several_wakes_nobody() {
         let ((mut node, mut link), (mut other, mut witness)) = (pair().await, pair().await);
@@ -166,7 +166,7 @@ mod tests {
         send(&mut node, FIRST - 1).await;
         send(&mut other, 1).await;
         witness.fill().await.unwrap();
-        // What came before that would be known by now.
+        // Bytes that came before that would be known by now.
         let filled = poll_fn(|cx| Poll::Ready(link.poll_fill(cx))).await;
         assert!(filled.is_pending(), "{filled:?}");
         send(&mut node, 1).await;

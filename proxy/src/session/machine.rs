@@ -70,9 +70,9 @@ pub(crate) struct Machine {
     link: Option<LinkFacts>,
     /// The way back is still to be gone, with the next command.
     fresh: bool,
-    /// There was a link before, to this thread of a node.
+    /// A link has been attached before.
     met: bool,
-    /// What goes from link to link.
+    /// State that goes from link to link.
     pub(crate) carried: Carried,
     /// The default database, when the last reply changed it.
     new_schema: Option<Vec<u8>>,
@@ -86,7 +86,7 @@ pub(crate) struct Machine {
     refusal: Option<ErrPacket>,
 }
 
-/// What a link is like after its login.
+/// Properties of a link after its login.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LinkFacts {
     /// In force on it, and so the layout of what it sends.
@@ -103,9 +103,9 @@ pub(crate) struct LinkFacts {
     pub(crate) ghost: Option<u32>,
     /// The flags of its welcome.
     pub(crate) status: Option<StatusFlags>,
-    /// What it reports to a client that asks for nothing else.
+    /// Reports that the link sends to a client that asks for nothing else.
     pub(crate) reports: Option<Arc<Reports>>,
-    /// It may not have applied yet what other nodes have committed, and said so to a client.
+    /// The node may lag behind what other nodes have committed, and said so to a client.
     pub(crate) behind: bool,
     /// Reads on it wait for what other nodes have committed, and may give up.
     pub(crate) may_lag: bool,
@@ -122,7 +122,7 @@ enum State {
     Busy(Box<Exchange>),
 }
 
-/// What to do with bytes from the client.
+/// Decision about bytes from the client.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) enum Upward {
     /// A command begins. Nothing is consumed; [`Machine::begin`] or [`Machine::answer`] comes next.
@@ -146,16 +146,16 @@ pub(crate) enum Upward {
     Wait,
 }
 
-/// What to do with bytes from the link.
+/// Decision about bytes from the link.
 #[derive(Debug, Default)]
 pub(crate) struct Downward {
-    /// This many of them are dealt with.
+    /// Number of bytes dealt with.
     pub(crate) taken: usize,
-    /// What the client gets in their place; `None` when it gets just those bytes.
+    /// Bytes for the client in their place; `None` when it gets just those bytes.
     pub(crate) edited: Option<Vec<u8>>,
     /// The reply is complete with them.
     pub(crate) done: Option<Command>,
-    /// They end with an OK that announces another result.
+    /// The bytes end with an OK that announces another result.
     pub(crate) continues: bool,
     /// The node says that it cannot be worked with; or we do, with the code [`OURS`]. [`Machine::link_lost`] comes
     /// next.
@@ -164,7 +164,7 @@ pub(crate) struct Downward {
     pub(crate) stuck: Option<Stuck>,
 }
 
-/// What is to be sent to the link.
+/// Outcome of asking for the next request to the link.
 #[derive(Debug)]
 pub(crate) enum Sending {
     /// The command is over without another request: the client gets this.
@@ -177,7 +177,7 @@ pub(crate) enum Sending {
     Replayed,
     /// After a short pause, the longer the greater the number.
     Pause(u32),
-    /// What was appended.
+    /// The bytes that were appended.
     Request,
     /// Nothing more: the session cannot go on.
     Stuck(Stuck),
@@ -188,7 +188,7 @@ pub(crate) enum Sending {
 pub(crate) enum Stuck {
     /// A statement may have been committed, and it cannot be found out.
     Doubt(Doubt),
-    /// What it has cannot be set up elsewhere.
+    /// The session has state that cannot be set up elsewhere.
     Reason(Reason),
     /// The next node refuses what the one before accepted.
     Refused(ErrPacket),
@@ -306,8 +306,7 @@ impl Machine {
         let step = exchange.running.as_ref().filter(|running| running.is_step());
         let cut = step.map_or(0, |running| running.cut);
         let risk = exchange.step().map(|step| step.risk).filter(|_| step.is_some());
-        // What may have been committed is said first: a client that took it for rolled back would do it
-        // again.
+        // A possible commit is reported first. Otherwise a client that took it for rolled back would do it again.
         if let Some(Risk::Doubtful(doubt)) = risk
             && cut == 0
             && exchange.sent
@@ -315,7 +314,7 @@ impl Machine {
             return Err(Stuck::Doubt(doubt));
         }
         let whole = exchange.sent && !exchange.request.is_empty();
-        // It cannot be done again, but the fence tells whether it was done.
+        // The statement cannot be done again, but the fence tells whether it was done.
         let asks = whole
             && exchange.step().is_some_and(|step| matches!(step.risk, Risk::Commit { .. }))
             && self.carried.fence.is_in_doubt()
@@ -340,7 +339,7 @@ impl Machine {
             self.carried.rolled_back();
             self.carried.transaction.gone();
             if cut == 0 {
-                // What is rolled back is not done again, and what it has set stays set.
+                // A statement that is rolled back is not done again, and what it has set stays set.
                 exchange.state = self.carried.book.now();
             }
         }
@@ -352,7 +351,7 @@ impl Machine {
         Ok(())
     }
 
-    /// What to do with `input`, the bytes from the client not yet dealt with.
+    /// Decides about `input`, the bytes from the client not yet dealt with.
     pub(crate) fn upward(&mut self, input: &[u8]) -> Upward {
         match &self.state {
             State::Busy(exchange) if exchange.sent => return Upward::Wait,
@@ -508,7 +507,7 @@ impl Machine {
         Sending::Finished(told, command)
     }
 
-    /// What to do with `input`, the bytes from the link not yet dealt with.
+    /// Decides about `input`, the bytes from the link not yet dealt with.
     ///
     /// # Errors
     /// What the node sends cannot be followed, or nobody asked it.
@@ -611,7 +610,7 @@ impl Machine {
         busy || (self.is_busy() && self.link.is_none())
     }
 
-    /// What the last request on the way back was for.
+    /// Phase of the way back, by the last request sent.
     pub(crate) fn phase(&self) -> RecoveryPhase {
         match &self.state {
             State::Busy(exchange) => match exchange.running.as_ref().map(|running| &running.job) {
@@ -657,8 +656,8 @@ impl Machine {
         }
     }
 
-    /// What the client is to hear before an error of our own: how that which it has committed was answered. And
-    /// the sequence id of the error, as of [`Self::error_sequence`].
+    /// Last packets for the client before an error of our own: the replies to what it has committed. Also returns the
+    /// sequence id of the error, as [`Self::error_sequence`] does.
     pub(crate) fn last_words(&mut self) -> (Vec<u8>, Option<u8>) {
         let sequence = self.error_sequence();
         match &mut self.state {
@@ -693,7 +692,7 @@ impl Machine {
         }
     }
 
-    /// What happened on ways back since this was last asked.
+    /// Counts of events on ways back since the last call.
     pub(crate) fn take_tally(&mut self) -> Tally {
         std::mem::take(&mut self.carried.tally)
     }
@@ -712,7 +711,7 @@ impl Machine {
         }
     }
 
-    /// What a command that has no reply means for the statements.
+    /// Applies the effect that a command without a reply has on prepared statements.
     fn settle_statement(&mut self, exchange: &Exchange) {
         let Some(id) = statement_id(&exchange.request) else { return };
         let (book, transaction) = (&mut self.carried.book, &self.carried.transaction);
@@ -762,7 +761,7 @@ impl Machine {
                     return Upward::Drop { len, answer: None };
                 }
                 if end {
-                    // What is sent from now on is sent by us.
+                    // From now on, we send the requests ourselves.
                     exchange.as_is = false;
                     if exchange.over {
                         self.finish();

@@ -1,4 +1,4 @@
-//! What a session is told from outside: where the primary is, and how long the daemon still runs.
+//! Orders to a session from outside: where the primary is, and how long the daemon still runs.
 
 use std::fmt;
 use std::future::{pending, poll_fn};

@@ -31,7 +31,7 @@ struct Ids {
     paid: BTreeMap<u64, Instant>,
 }
 
-/// What one session owes, while it lives.
+/// Ids that one session owes, while it lives.
 #[derive(Debug)]
 pub(super) struct Debt {
     owed: Arc<OwedIds>,

@@ -23,7 +23,7 @@ use super::reason::{Reason, Reasons};
 mod planner;
 mod text;
 
-/// What must be known of the session to send a command.
+/// State of the session that the plan of a command depends on.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Scene {
     /// How the server reads a text now.
@@ -73,20 +73,20 @@ pub(crate) struct Plan {
 /// One request to the node, and what its reply means.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Step {
-    /// What is sent.
+    /// Request to send.
     pub(crate) what: What,
     /// Before which of the client's statements the fence goes in the same request, if in any.
     pub(crate) fence_at: Option<usize>,
-    /// What a lost reply means.
+    /// Meaning of a lost reply.
     pub(crate) risk: Risk,
     /// The statements of the client in it, in order; empty where it is one, or nobody knows.
     pub(crate) pieces: SmallVec<[Piece; 1]>,
-    /// Of a statement that we have put into a transaction of its own: the step with which that begins,
-    /// and begins again if it was not committed.
+    /// Number of the step that begins the transaction of our own around this statement. The statement is sent again
+    /// from that step if it was not committed.
     pub(crate) restart: Option<usize>,
 }
 
-/// What a step sends.
+/// Content of a step's request.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum What {
     /// BEGIN, of our own.
@@ -111,7 +111,7 @@ pub(crate) enum What {
     Fence,
     /// Turns the guard on or off.
     Guard(bool),
-    /// This part of the text.
+    /// Given part of the text.
     Part(Range<usize>),
     /// ROLLBACK, of our own.
     Rollback,
@@ -121,16 +121,16 @@ pub(crate) enum What {
     Wrapped(Range<usize>),
 }
 
-/// What it means that the reply to a step is lost.
+/// Meaning of a lost reply to a step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Risk {
-    /// It may have committed what the transaction wrote. The fence tells; if it did, the text goes on
-    /// at `resume`, which is the place behind a COMMIT, and the place of any other statement.
+    /// The step may have committed what the transaction wrote. The fence tells. After a commit, the text goes on at
+    /// `resume`, the place behind a COMMIT, and the place of any other statement.
     Commit {
         /// An offset into the text.
         resume: usize,
     },
-    /// It may have been done, nobody can tell, and it must not be done twice.
+    /// The step may have been done, nobody can tell, and it must not be done twice.
     Doubtful(Doubt),
     /// Nothing outlives the transaction: it may be sent again.
     Repeatable,
@@ -144,9 +144,9 @@ pub(crate) enum Doubt {
     /// The fence is not as it was left, or what must be done again comes out differently while the
     /// outcome of the COMMIT is open.
     Disturbed,
-    /// It commits by itself, or what it does is not known.
+    /// The statement commits by itself, or its effect is not known.
     Statement,
-    /// It would be told by a fence, and there is none.
+    /// Only a fence could tell the outcome, and there is none.
     Unfenced,
 }
 
@@ -157,11 +157,11 @@ pub(crate) struct Piece {
     pub(crate) start: usize,
     /// Where it ends.
     pub(crate) end: usize,
-    /// What it does.
+    /// Effect of the statement on the transaction.
     pub(crate) kind: PieceKind,
 }
 
-/// What a statement does to the transaction.
+/// Effect of a statement on the transaction.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum PieceKind {
     /// Begins one (and commits an open one).
@@ -186,7 +186,7 @@ impl Step {
         Self { what, fence_at, risk, pieces: SmallVec::new(), restart }
     }
 
-    /// What comes before a statement that is to be committed by us, where it begins at `restart`.
+    /// Steps before a statement that we commit; the first of them is step number `restart`.
     pub(crate) fn opening(restart: usize) -> [Self; 2] {
         [What::Begin, What::Fence].map(|what| Self { restart: Some(restart), ..Self::new(what) })
     }
@@ -206,7 +206,7 @@ impl Step {
         Self::new(What::ShowReports)
     }
 
-    /// What follows that: what the client asks for now is read, and all is reported to us again.
+    /// Steps after [`Self::show_reports`]: what the client asks for now is read, and all is reported to us again.
     pub(crate) fn hide_reports() -> [Self; 2] {
         [What::AskReports, What::ReportAll].map(Self::new)
     }
@@ -364,7 +364,7 @@ impl Plan {
         self.steps.retain(|step| step.what != What::Fence);
     }
 
-    /// As [`Self::of_statement`], without the reasons.
+    /// Plans a statement by its kind, as [`Self::of_statement`] does, but without the reasons.
     pub(crate) fn of_kind(kind: Kind, open_ended: bool, len: usize, scene: Scene) -> Self {
         Self::of_class(Class::of(kind, open_ended), kind, open_ended, len, scene)
     }
@@ -422,11 +422,11 @@ fn wants_wrap(statement: &Statement<'_>, scene: Scene) -> bool {
     !open && scene.fence && Class::of(kind_of(statement), statement.open_ended) == Class::Write
 }
 
-/// What a lost reply to a statement that commits means.
+/// Meaning of a lost reply to a statement that commits.
 fn commit_risk(kind: Kind, scene: Scene, resume: usize) -> Risk {
     let unclear = match kind {
         Kind::Ddl => true,
-        // What comes after it is not simply the rest of the text.
+        // The text goes on otherwise: the COMMIT begins another transaction, or closes the connection.
         Kind::Commit(completion) => scene.chains || completion.chain || completion.release,
         _ => false,
     };
@@ -437,7 +437,7 @@ fn commit_risk(kind: Kind, scene: Scene, resume: usize) -> Risk {
     }
 }
 
-/// What a statement does, as far as the plan depends on it.
+/// Effect of a statement, as far as the plan depends on it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Class {
     Begin,
@@ -455,7 +455,7 @@ enum Class {
 }
 
 impl Class {
-    /// That of a statement in a session in this mode.
+    /// Class of a statement, in a session that has autocommit on or off.
     fn of_statement(statement: &Statement<'_>, autocommit: bool) -> Self {
         match autocommit_set_to(statement) {
             Some(true) if autocommit => Self::Plain,

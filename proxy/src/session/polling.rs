@@ -26,7 +26,7 @@ pub(super) enum Awaited {
     Rest,
 }
 
-/// Who looks, of all sessions of a worker. The lock is never contended: one thread uses it.
+/// Turn to look, among all sessions of a worker. The lock is never contended: one thread uses it.
 #[derive(Debug, Default)]
 pub(crate) struct Lookout {
     post: Mutex<Post>,
@@ -43,7 +43,7 @@ struct Post {
     looked_for: Duration,
 }
 
-/// What a session knows of its waits.
+/// Experience of a session with its waits.
 #[derive(Debug)]
 pub(super) struct Polling {
     lookout: Arc<Lookout>,
@@ -100,7 +100,7 @@ impl Drop for OnPost {
 }
 
 impl Polling {
-    /// Of a session whose worker has this `lookout`.
+    /// Waits of a session whose worker has this `lookout`.
     pub(super) fn new(lookout: Arc<Lookout>) -> Self {
         Self { lookout, commands: Habit::default(), replies: Habit::default() }
     }

@@ -1,4 +1,4 @@
-//! What a reader may not say.
+//! Commands that a reader may not send.
 //!
 //! Every link of a reader is set to read-only transactions, and the server then refuses whatever would
 //! write: DML, DDL, grants, sequences, `FOR UPDATE`, and functions that write. What is refused here is
@@ -40,7 +40,7 @@ pub(crate) fn refusal(command: Command, payload: Option<&[u8]>, scene: Scene) ->
     what.map(error)
 }
 
-/// What there is in a statement that is not known to be reading.
+/// Names the part of a statement that is not known to be reading.
 fn unread(statement: &Statement<'_>) -> Option<&'static str> {
     if statement.open_ended {
         return Some("a block, or a text whose statements cannot be told apart,");

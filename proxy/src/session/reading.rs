@@ -76,7 +76,7 @@ impl Session {
         reader.waits_at(node, topology)
     }
 
-    /// There is no link to `node`, for this reason. Returns whether there is another one to be asked at once.
+    /// Notes that `node` gave no link, for this reason. Returns whether there is another one to be asked at once.
     pub(super) fn asks_another(&mut self, node: NodeAddr, error: &LinkError) -> bool {
         let Some(reader) = &mut self.reader else { return false };
         let (topology, now) = (&self.orders.latest().topology, Instant::now());
@@ -93,7 +93,7 @@ impl Session {
     pub(super) fn lost_at(&mut self, node: NodeAddr, cause: &Cause, closed: bool) {
         let Some(reader) = &mut self.reader else { return };
         match cause {
-            // It has waited for long. The primary is the one that need not wait.
+            // The reader has waited for long. The primary is the one that need not wait.
             Cause::Said(error) if error.code == LOCK_WAIT_TIMEOUT => {
                 reader.shun_others(&self.orders.latest().topology, Instant::now());
             }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// What a session or its open transaction has that cannot be set up again on another link.
+/// Reason why a session or its open transaction cannot be set up again on another link.
 ///
 /// The text completes the sentence "it cannot move: …".
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]

@@ -96,7 +96,7 @@ impl Drop for SessionGuard {
     }
 }
 
-/// What one session tells of itself. Only the session writes it.
+/// Entry that one session keeps of itself. Only the session writes it.
 #[derive(Debug)]
 pub(crate) struct SessionEntry {
     id: SessionId,
@@ -258,7 +258,7 @@ impl fmt::Display for SessionId {
     }
 }
 
-/// What a session does.
+/// Activity of a session.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[repr(u8)]
@@ -297,9 +297,9 @@ impl fmt::Display for SessionState {
 /// One session as it was at one moment.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct SessionStatus {
-    /// Its id.
+    /// Id of the session.
     pub(crate) id: SessionId,
-    /// Who logged in; `None` before.
+    /// User who logged in; `None` before.
     pub(crate) user: Option<String>,
     /// The default database.
     pub(crate) database: Option<String>,
@@ -309,7 +309,7 @@ pub(crate) struct SessionStatus {
     pub(crate) role: RoleName,
     /// Where the link leads.
     pub(crate) node: Option<NodeAddr>,
-    /// What it does.
+    /// Current activity of the session.
     pub(crate) state: SessionState,
     /// The command under way.
     #[serde(serialize_with = "display")]
@@ -358,7 +358,7 @@ struct Identity {
     thread: Option<u32>,
 }
 
-/// What a session does, for which command, since when (counted from the registry's epoch).
+/// Activity of a session: state, command, and since when (counted from the registry's epoch).
 ///
 /// It fits one word: 8 bits of state, 8 bits of command, 48 bits of milliseconds (8,900 years).
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -23,7 +23,7 @@ use super::link::{Link, LinkError};
 use super::role::Role;
 use crate::cluster::{Node, NodeAddr, NodeState, Topology};
 
-/// What a reader's session knows of its node.
+/// State of a reader's session and its node.
 #[derive(Clone, Debug)]
 pub(crate) struct Reader {
     ticket: u32,
@@ -88,7 +88,7 @@ impl Reader {
         there.destination(topology, now) == Some(node)
     }
 
-    /// It has a link to `node` now.
+    /// Notes that the session has a link to `node` now.
     pub(crate) fn arrived(&mut self, node: NodeAddr, topology: &Topology, now: Instant) {
         self.at = Some(node);
         self.fell_back = (topology.primary == Some(node)).then_some(now);
@@ -100,7 +100,7 @@ impl Reader {
         self.look_at
     }
 
-    /// That was done.
+    /// Notes that the session has looked.
     pub(crate) fn looked(&mut self) {
         self.look_at = None;
     }

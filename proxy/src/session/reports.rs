@@ -11,7 +11,7 @@ use ido_proxy_protocol::session_state::Change;
 
 use super::text_rows::text_rows;
 
-/// What one client is told, as its variables say.
+/// Reports that one client gets, as its variables say.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Reports {
     /// The variables as the server shows them: those of [`ASK`], in its order.
@@ -21,7 +21,7 @@ pub(crate) struct Reports {
 }
 
 impl Reports {
-    /// As in the packets of the reply to [`ASK`], but for the last packet.
+    /// Reads the packets of the reply to [`ASK`], without the last packet.
     pub(crate) fn read(packets: &[u8]) -> Option<Self> {
         let row = text_rows(packets, COLUMNS).next()?;
         let values = row.into_iter().map(|value| value.unwrap_or_default().to_vec());

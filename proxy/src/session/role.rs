@@ -1,20 +1,20 @@
-//! What the clients of a listener come for: to write, or to read only.
+//! Purpose of a listener's clients: to write, or to read only.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// What a session is for. Its listener says so, and it stays so.
+/// Purpose of a session. Its listener says so, and it stays so.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) enum Role {
-    /// It reads, from a node other than the primary where there is one (`listen.replica_addresses`).
+    /// Reads, from a node other than the primary where there is one (`listen.replica_addresses`).
     Reader {
         /// Which of the nodes it takes: sessions have consecutive numbers, so that they spread evenly.
         ticket: u32,
         /// Whether a read waits until its node has applied what was committed before.
         sync_wait: bool,
     },
-    /// It reads and writes, at the primary (`listen.addresses`).
+    /// Reads and writes, at the primary (`listen.addresses`).
     #[default]
     Writer,
 }
@@ -35,7 +35,7 @@ impl Role {
         }
     }
 
-    /// Its name.
+    /// Name of the role.
     pub(crate) fn name(self) -> RoleName {
         match self {
             Self::Reader { .. } => RoleName::Reader,
@@ -48,9 +48,9 @@ impl Role {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum RoleName {
-    /// It reads only.
+    /// Reads only.
     Reader,
-    /// It may write.
+    /// May write.
     Writer,
 }
 

@@ -6,7 +6,7 @@ use ido_proxy_protocol::err::ErrPacket;
 use ido_proxy_protocol::ok::OkPacket;
 use ido_proxy_protocol::status::StatusFlags;
 
-/// What becomes of a command.
+/// Destination of a command.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) enum Route {
     /// The client gets this payload from us; the node never sees the command.

@@ -41,7 +41,7 @@ pub(crate) async fn serve(
     let _reader = reads.then(|| Present::enter(&metrics.readers));
     let entry = context.registry.register(client, role.name());
     let wire = Wire::new(stream, Arc::clone(&context.buffers));
-    // What it takes to log in is not kept for as long as the session lasts: most are idle most of the time.
+    // Memory for the login is not kept for as long as the session lasts: most are idle most of the time.
     let logged_in = Box::pin(log_in(wire, host, role, context, entry)).await;
     if let Some(session) = logged_in {
         let (id, user) = (session.entry.id(), session.profile.user.clone());
@@ -76,7 +76,7 @@ async fn log_in(
                 (LoginResult::TimedOut, None)
             }
         },
-        // It has nothing to lose yet, and must not delay the end of the daemon.
+        // The client has nothing to lose yet, and must not delay the end of the daemon.
         Ok(_) = orders.wait_for(|orders| orders.phase != Phase::Serving) => {
             tracing::debug!(client = entry.client(), "closed before its login: the daemon ends");
             (LoginResult::Aborted, None)

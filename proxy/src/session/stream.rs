@@ -98,7 +98,7 @@ impl Stream {
     pub(crate) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(stream) => stream.poll_read_ready(cx),
-            // It may hold bytes of which the socket knows nothing any more.
+            // TLS may hold bytes of which the socket knows nothing any more.
             Self::Tls(_) => Poll::Ready(Ok(())),
             Self::Unix(stream) => stream.poll_read_ready(cx),
         }

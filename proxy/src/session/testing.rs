@@ -44,7 +44,7 @@ use crate::telemetry::metrics::SessionMetrics;
 /// Everything around a session.
 pub(super) struct Stage {
     context: SessionContext,
-    /// Of the clients that connect from now on.
+    /// Role of the clients that connect from now on.
     pub(super) role: Role,
     orders: watch::Sender<Orders>,
     listener: TcpListener,
@@ -56,7 +56,7 @@ pub(super) struct Stage {
 
 /// One end of a conversation with the session.
 pub(super) struct Peer {
-    /// Its bytes. Reading and writing them is the test's business.
+    /// Bytes to and from the session. Reading and writing them is the test's business.
     pub(super) wire: Wire,
 }
 

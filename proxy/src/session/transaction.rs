@@ -1,4 +1,4 @@
-//! What is known of the open transaction, from the server's own reports.
+//! State of the open transaction, from the server's own reports.
 
 use ido_proxy_protocol::session_state::TransactionState;
 use ido_proxy_protocol::status::StatusFlags;
@@ -18,7 +18,7 @@ pub(crate) struct Transaction {
     explicit: bool,
     /// The server was not asked to report its state for a while, and may be wrong about how it began.
     untrusted: bool,
-    /// What was written in it was written to tables that know no transactions, and to no others.
+    /// Writes in the transaction went to tables that know no transactions, and to no others.
     unsafe_only: bool,
 }
 
@@ -54,13 +54,13 @@ impl Transaction {
         self.untouched &= !self.open;
     }
 
-    /// It ended. Another one may have begun in the same moment.
+    /// Ends the transaction. Another one may have begun in the same moment.
     pub(crate) fn end(&mut self) {
         self.dirty = false;
         self.unsafe_only = false;
     }
 
-    /// It is gone, and the server said so by an error, which has no flags.
+    /// Forgets a transaction that is gone: the server said so by an error, which has no flags.
     pub(crate) fn gone(&mut self) {
         *self = Self::default();
     }
@@ -85,7 +85,7 @@ impl Transaction {
         self.open && self.implicit && !self.untrusted
     }
 
-    /// What the server reports of its beginning is not to be trusted.
+    /// Distrusts the server's report of how the transaction began.
     pub(crate) fn distrust(&mut self) {
         self.untrusted = self.open;
     }

@@ -16,7 +16,7 @@ use tokio::io::{Interest, ReadBuf};
 #[derive(Debug)]
 pub(crate) struct UnixStream {
     socket: AsyncFd<StdUnixStream>,
-    /// The same socket, for as long as a write is blocked.
+    /// Duplicate of the socket, for as long as a write is blocked.
     blocked: Option<AsyncFd<StdUnixStream>>,
     /// How much to read at a time. Room for reading is cleared first, which costs more than to read a
     /// small command into it.
@@ -51,7 +51,7 @@ impl UnixStream {
             match readable.get_inner().read(room) {
                 Ok(read) => {
                     if read < portion && read > 0 {
-                        // There was no more: saves the read that would say so (epoll(7)).
+                        // No more bytes were there: saves the read that would say so (epoll(7)).
                         readable.clear_ready();
                     }
                     self.portion = if read < portion { SMALL } else { LARGE };

@@ -31,7 +31,7 @@ struct Seats {
     taken: BTreeMap<SessionId, Place>,
     /// At most one for each of them, and [`MOST_WARM`] at all: there may be thousands of sessions.
     warm: Vec<(SessionId, Warm)>,
-    /// Of sessions that ended; to be closed in order.
+    /// Links of sessions that ended; to be closed in order.
     left: Vec<Warm>,
 }
 
@@ -58,7 +58,7 @@ struct Place {
 #[derive(Debug)]
 struct Warm {
     link: Link,
-    /// As it was logged in.
+    /// Profile that the link was logged in with.
     profile: Profile,
     _counted: Present,
 }
@@ -195,14 +195,14 @@ impl WarmLinks {
     }
 }
 
-/// What it takes to open them.
+/// Means to open warm links.
 #[derive(Clone, Debug)]
 pub(super) struct Heater {
     /// The worker's.
     pub(super) dial: Dial,
     /// How many lie ready.
     pub(super) count: Gauge,
-    /// What keeps the time between two of them.
+    /// Clock for the pause between two of them.
     pub(super) clock: Clock,
 }
 

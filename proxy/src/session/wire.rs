@@ -126,14 +126,14 @@ impl Wire {
         mem::swap(&mut self.input, &mut to.output);
         self.give_back_input();
         if to.output.len() > len {
-            // What stays behind is the start of the next packet, a few bytes at most times.
+            // The rest is the start of the next packet, a few bytes at most times.
             self.input = self.buffers.take();
             self.input.extend_from_slice(&to.output[len..]);
             to.output.truncate(len);
         }
     }
 
-    /// As [`Self::push`]. Many bytes are not copied where there is nothing before them.
+    /// Appends as [`Self::push`] does. Many bytes are not copied where there is nothing before them.
     pub(crate) fn push_all(&mut self, bytes: Vec<u8>) {
         if bytes.len() < LEAST_KEPT || !self.output.is_empty() {
             return self.push(&bytes);

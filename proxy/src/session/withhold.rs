@@ -1,4 +1,4 @@
-//! What lies ready for a client may wait for more of the same reply.
+//! Output that lies ready for a client may wait for more of the same reply.
 //!
 //! MariaDB sends the OK of each statement of a batch by itself, so Icinga's batch of 250 statements
 //! comes back in 250 segments of 11 bytes. Written together they cost one system call, and wake the

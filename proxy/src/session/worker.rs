@@ -58,6 +58,6 @@ async fn run(context: SessionContext, mut clients: mpsc::UnboundedReceiver<Accep
     }
     sessions.close();
     sessions.wait().await;
-    // It ends when the daemon does; what it still does then is to say goodbye.
+    // The keeper ends when the daemon does. Its last task is to say goodbye.
     drop(keeper.await);
 }

@@ -48,12 +48,12 @@ impl Node {
         &self.folder
     }
 
-    /// Its number in the lab, from 1.
+    /// Number of the node in the lab, from 1.
     pub fn index(&self) -> u8 {
         self.index
     }
 
-    /// Its `wsrep_node_name`: `node1` and so on.
+    /// Name of the node, its `wsrep_node_name`: `node1` and so on.
     pub fn name(&self) -> &str {
         self.part.name()
     }
@@ -63,7 +63,7 @@ impl Node {
         self.run.socket(self.index, 3306)
     }
 
-    /// Its error log.
+    /// Error log of the node.
     pub fn log(&self) -> PathBuf {
         self.part.log()
     }
@@ -76,7 +76,7 @@ impl Node {
         sql::connect(sql::root(self.address())).await
     }
 
-    /// Its place in the cluster, as it says itself.
+    /// Place of the node in the cluster, as it says itself.
     ///
     /// # Errors
     /// When it does not answer.
@@ -129,7 +129,7 @@ impl Node {
         self.thread(&format!("{} committing", self.name()), deadline, commits).await
     }
 
-    /// What Icinga's account does on it now, one entry a connection.
+    /// Connections of Icinga's account to the node now, one entry each.
     ///
     /// # Errors
     /// When it does not answer.
@@ -308,7 +308,7 @@ impl Node {
         .await
     }
 
-    /// Its process: id, log, signals.
+    /// Process of the node: id, log, signals.
     pub fn part(&self) -> &Part {
         &self.part
     }
@@ -365,16 +365,16 @@ pub struct Written {
     pub sent: u64,
 }
 
-/// What a connection of Icinga's account does on a node.
+/// Connection of Icinga's account to a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Thread {
     /// The number to KILL it by.
     pub id: u64,
     /// Where it comes from.
     pub peer: SocketAddr,
-    /// What the server says of it.
+    /// State that the server reports.
     pub state: String,
-    /// What it runs, "" while it waits for a command.
+    /// Statement it runs, "" while it waits for a command.
     pub statement: String,
 }
 
@@ -431,7 +431,7 @@ impl fmt::Display for Standing {
 
 /// mariadbd as every node and the template run it.
 pub(crate) fn server(name: impl Into<String>, folder: &Path, profile: Profile) -> Program {
-    // As root the state transfer fails: its rsync daemon drops to a user that cannot read the data.
+    // Running as root would make the state transfer fail: its rsync daemon drops to a user that cannot read the data.
     Program::new(name, "mariadbd")
         .of(profile.system())
         .user(template::SERVER_USER)
@@ -444,7 +444,7 @@ pub(crate) fn server(name: impl Into<String>, folder: &Path, profile: Profile) -
         .args(profile.arguments())
 }
 
-/// What makes a server node `index` of a cluster of `nodes`.
+/// Arguments that make a server node `index` of a cluster of `nodes`.
 pub(super) fn cluster_arguments(
     run: &Run,
     index: u8,

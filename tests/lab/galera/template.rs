@@ -21,12 +21,12 @@ use crate::wait::{Look, wait_until};
 
 /// The database of Icinga's IDO.
 pub const ICINGA_DATABASE: &str = "icinga";
-/// Who writes it.
+/// User who writes it.
 pub const ICINGA_USER: &str = "icinga";
 /// The password, no secret.
 pub const ICINGA_PASSWORD: &str = "icinga";
 
-/// Who runs the servers, where the lab is root.
+/// User who runs the servers, where the lab is root.
 pub(crate) const SERVER_USER: &str = "mysql";
 
 /// Copies the prepared directory for servers of this kind to each of these folders. It is made first if this

@@ -26,7 +26,7 @@ pub(in crate::session) enum Cause {
     Said(ErrPacket),
     /// Another node took its place because it is silent.
     Silent,
-    /// Its socket failed, or was closed.
+    /// The socket of the link failed, or was closed.
     Socket(io::Error),
 }
 
@@ -125,7 +125,7 @@ impl Session {
             // No statement would lead out of the one that was chosen since.
             self.profile.database = None;
         }
-        // It may have been told more since it was to move.
+        // The client may have been told more ids since the session was to move.
         self.debt = None;
         self.owe_ids();
         if lost.is_err() && killed {

@@ -192,7 +192,7 @@ async fn the_last_words_of_a_node_do_not_end_an_idle_session() {
     assert_eq!(client.read().await.payload, in_transaction());
 }
 
-/// Who kills a statement does not want it done again.
+/// Otherwise a statement that was killed on purpose would be done again.
 #[tokio::test]
 async fn a_connection_that_was_killed_at_its_node_is_not_opened_again() {
     let stage = Stage::new(DEADLINE).await;
@@ -209,8 +209,8 @@ async fn a_connection_that_was_killed_at_its_node_is_not_opened_again() {
     session.await.unwrap();
 }
 
-/// Its next command may be on its way to the node before that has closed. It must not be served on another link
-/// as if nothing had happened.
+/// The next command may be on its way to the node before that has closed. Otherwise it would be served on another
+/// link as if nothing had happened.
 #[tokio::test]
 async fn who_is_told_that_its_connection_was_killed_finds_it_closed() {
     let stage = Stage::new(DEADLINE).await;
@@ -289,7 +289,7 @@ async fn the_answer_of_a_node_that_stopped_reading_is_still_heard() {
     });
     node.wire.fill().await.unwrap();
     node.send(&ErrPacket::new(1153, *b"08S01", "Got a packet bigger").encode(), 1).await;
-    // It reads no more, and closes after a while, as a server does; meanwhile all of it is drained.
+    // The node reads no more, and closes after a while, as a server does; meanwhile all of it is drained.
     let drained = tokio::spawn(async move {
         while node.wire.fill().await.is_ok_and(|len| len > 0) {
             let len = node.wire.input.len();
@@ -444,7 +444,7 @@ async fn a_session_that_was_to_leave_stays_once_it_has_changed_its_user() {
     assert_eq!(node.read().await.payload, QUERY, "it is still served");
 }
 
-/// Its answers need no node, so only the client's own reading can stop them.
+/// Pings need no node, so only the client's own reading can stop them.
 #[tokio::test]
 async fn a_client_that_pings_without_end_and_reads_nothing_is_read_no_further() {
     let stage = Stage::new(DEADLINE).await;
@@ -455,7 +455,7 @@ async fn a_client_that_pings_without_end_and_reads_nothing_is_read_no_further() 
     let mut taken = 0;
     loop {
         client.wire.push(&pings);
-        // As above: nothing can be waited for but that nothing happens.
+        // Nothing can be waited for but that nothing happens.
         if timeout(Duration::from_millis(500), client.wire.flush()).await.is_err() {
             break;
         }
@@ -482,8 +482,8 @@ async fn an_idle_session_leaves_at_once_and_a_stuck_one_when_time_is_up() {
     session.await.unwrap();
 }
 
-/// Its waits are too short to sleep. Two nodes would be written to for as long as the client is busy, and the daemon
-/// would not end.
+/// Waits that are too short to sleep must not hide orders. Otherwise two nodes would be written to for as long as the
+/// client is busy, and the daemon would not end.
 #[tokio::test]
 async fn a_session_that_never_sleeps_hears_of_orders_all_the_same() {
     const GOODBYE: &[u8] = b"\x01";
@@ -584,7 +584,7 @@ async fn the_refusal_of_a_node_is_the_answer_to_the_login() {
     client.closed().await;
 }
 
-/// It would misread every reply: rows end otherwise than it was promised.
+/// Otherwise the client would misread every reply: rows end otherwise than it was promised.
 #[tokio::test]
 async fn a_client_is_sent_away_that_was_promised_more_than_the_node_can_do() {
     let stage = Stage::new(DEADLINE).await;

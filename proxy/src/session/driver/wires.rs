@@ -9,14 +9,14 @@ use super::super::machine::Machine;
 use super::super::wire::Wire;
 use super::super::withhold::Withhold;
 
-/// What happened while we waited.
+/// Result of a wait.
 #[derive(Debug)]
 pub(super) enum Event {
     /// The client sent so many bytes, or its end of stream, or its socket failed.
     Client(io::Result<usize>),
     /// Bytes that had piled up are written, so more may be moved.
     Flushed,
-    /// The same as `Client`, of the link.
+    /// The link sent so many bytes, or its end of stream, or its socket failed.
     Link(io::Result<usize>),
     /// A reader is to look whether there is a better node, or a writer has waited long enough.
     Look,

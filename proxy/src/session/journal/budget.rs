@@ -1,4 +1,4 @@
-//! What the journals of all sessions may take together, in memory and on disk.
+//! Limits on what the journals of all sessions may take together, in memory and on disk.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -107,7 +107,7 @@ impl MemoryShare {
         taken
     }
 
-    /// Of which budget.
+    /// Budget that the bytes are taken from.
     pub(super) fn budget(&self) -> &Arc<Budget> {
         &self.budget
     }

@@ -45,7 +45,7 @@ pub(super) struct Chunk {
 /// How the bytes that are kept come from the records.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Packing {
-    /// They are the records.
+    /// The bytes are the records.
     Plain,
     /// An LZ4 block.
     Lz4,
@@ -83,7 +83,7 @@ impl Chunk {
         }
     }
 
-    /// What is in memory of it, packed or not.
+    /// Bytes of the chunk in memory, packed or not.
     pub(super) fn held(&self) -> Option<&Arc<Held>> {
         match &self.place {
             Place::Memory(held) => Some(held),
@@ -129,7 +129,7 @@ impl Chunk {
     }
 }
 
-/// What it takes to bring the records of a chunk into memory.
+/// Means to bring the records of a chunk into memory.
 #[derive(Debug)]
 pub(super) struct Source {
     bytes: Bytes,
@@ -206,7 +206,7 @@ impl SpillFile {
         Ok(bytes)
     }
 
-    /// What a broken disk may do.
+    /// Empties the file, as a broken disk may do.
     #[cfg(test)]
     pub(super) fn truncate(&self) {
         self.file().set_len(0).unwrap();
@@ -227,5 +227,5 @@ impl Drop for SpillFile {
     }
 }
 
-/// What clients write may be secret.
+/// Mode of the folder: what clients write may be secret.
 const FOLDER_MODE: u32 = 0o700;

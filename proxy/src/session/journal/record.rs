@@ -1,4 +1,4 @@
-//! What is kept of one command of the open transaction: what was sent, and what the client was told.
+//! Record of one command of the open transaction: what was sent, and what the client was told.
 
 use ido_proxy_protocol::Violation;
 use ido_proxy_protocol::command::Command;
@@ -7,24 +7,24 @@ use ido_proxy_protocol::ok::OkPacket;
 /// One command.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Record<'a> {
-    /// What it is.
+    /// Kind of the command.
     pub(crate) command: Command,
     /// When it was sent, in microseconds since 1970, for `NOW()` and its like.
     pub(crate) at: u64,
     /// Where the statements of a batch begin and end in `payload`; empty where it is one.
     pub(crate) bounds: Vec<(u32, u32)>,
-    /// What the client was told of each result.
+    /// Results that the client was told, in order.
     pub(crate) told: Vec<Told>,
-    /// What was sent, without the byte that names the command.
+    /// Bytes that were sent, without the byte that names the command.
     pub(crate) payload: &'a [u8],
 }
 
-/// What a client was told of one result.
+/// Result as a client was told of it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Told {
     /// An error.
     Error {
-        /// Its number.
+        /// Error number.
         code: u16,
     },
     /// Success without rows.
@@ -38,13 +38,13 @@ pub(crate) enum Told {
     Other,
     /// Rows.
     Rows {
-        /// Of definitions and rows.
+        /// Digest of definitions and rows.
         digest: u64,
     },
 }
 
 impl Told {
-    /// What an OK packet tells.
+    /// Tells of an OK packet.
     pub(crate) fn ok(packet: &OkPacket<'_>) -> Self {
         Self::Ok { affected: packet.affected_rows, id: packet.last_insert_id }
     }

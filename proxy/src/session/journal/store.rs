@@ -27,7 +27,7 @@ use super::chunk::{self, Chunk, Held, Packing, SpillFile};
 #[derive(Debug)]
 pub(crate) struct Store {
     budget: Arc<Budget>,
-    /// What records are added to.
+    /// Chunk that records are added to.
     open: Held,
     sealed: Sealed,
     /// The records of a chunk that does not lie in memory as they are.
@@ -46,12 +46,12 @@ pub(crate) enum Overflow {
     /// All sessions together reached the limit of memory, and there is no folder for more.
     #[error("journal.memory is used up, and there is no folder for more")]
     NoFolder,
-    /// What was to be written to disk is not there.
+    /// A write to disk failed.
     #[error("cannot write to {}: {source}", folder.display())]
     Disk {
         /// Where.
         folder: PathBuf,
-        /// What the file system said.
+        /// Error of the file system.
         source: Arc<io::Error>,
     },
     /// The work on a chunk ended early, as when the daemon ends.
@@ -67,10 +67,10 @@ pub(crate) struct Cursor {
     offset: usize,
 }
 
-/// What is at a [`Cursor`].
+/// Result of reading at a [`Cursor`].
 #[derive(Debug)]
 pub(crate) enum Fetch<'a> {
-    /// This record; [`Store::advance`] goes behind it.
+    /// The record at the cursor; [`Store::advance`] goes behind it.
     Record(&'a [u8]),
     /// A record that [`Store::load`] must bring into memory first.
     Load,
@@ -163,7 +163,7 @@ impl Store {
         self.overflow = None;
     }
 
-    /// What is at `cursor`. Reading changes nothing of what is kept.
+    /// Reads at `cursor`, and changes nothing of what is kept.
     pub(crate) fn peek(&self, cursor: &Cursor) -> Fetch<'_> {
         if let Some(overflow) = &self.overflow {
             return Fetch::Lost(overflow);
@@ -364,7 +364,7 @@ impl Sealed {
     }
 }
 
-/// What another thread is doing. If nobody wants it any more, it is not begun.
+/// Work of another thread on a chunk. If nobody wants it any more, it is not begun.
 #[derive(Debug)]
 struct Work(JoinHandle<Done>);
 
@@ -376,9 +376,9 @@ impl Drop for Work {
 
 #[derive(Debug)]
 enum Done {
-    /// The first chunk that was not.
+    /// The first chunk that was not packed before.
     Packed(Held, Packing),
-    /// The same.
+    /// The first chunk that was not in the file before.
     Spilled(io::Result<Arc<SpillFile>>, DiskShare),
 }
 
@@ -393,7 +393,7 @@ fn record(records: &[u8], offset: usize) -> &[u8] {
 /// While memory is short, an open chunk is sealed from this part of a full one on.
 const LEAST_TO_SEAL: usize = 16;
 
-/// What comes before each record: its length.
+/// Length of the header of each record, which holds the record's length.
 const HEADER_LEN: usize = size_of::<u32>();
 
 #[cfg(test)]

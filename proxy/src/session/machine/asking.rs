@@ -34,7 +34,7 @@ pub(super) struct Asked {
     sent: bool,
 }
 
-/// What is asked.
+/// Question to the server.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Question {
     /// Is the transaction still open?
@@ -45,7 +45,7 @@ enum Question {
     ReadOnly,
 }
 
-/// What the server answered.
+/// Answer of the server.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Answer {
     /// A transaction is open.

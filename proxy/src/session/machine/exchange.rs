@@ -27,7 +27,7 @@ mod shape;
 #[derive(Debug)]
 pub(super) struct Exchange {
     pub(super) command: Command,
-    /// Its payload, to be sent again; empty if it is too long to be kept.
+    /// Payload of the command, to be sent again; empty if it is too long to be kept.
     pub(super) request: Vec<u8>,
     /// When it came, in microseconds since 1970.
     pub(super) came: u64,
@@ -42,7 +42,7 @@ pub(super) struct Exchange {
     pub(super) sent: bool,
     /// The request on the link.
     pub(super) running: Option<Running>,
-    /// What was sent behind it.
+    /// Request sent behind the running one.
     pub(super) behind: Behind,
     /// An error that nobody was told yet, since the server is asked what it means.
     pub(super) asked: Option<Box<Asked>>,
@@ -54,7 +54,7 @@ pub(super) struct Exchange {
     pub(super) hearsay: u32,
     /// The state of the session before what has to be done again, should the link be lost now.
     pub(super) state: State,
-    /// Of the next packet for the client.
+    /// Sequence id of the next packet for the client.
     pub(super) sequence: u8,
     /// Packets for the client that wait for the rest.
     pub(super) held: Vec<u8>,
@@ -70,9 +70,9 @@ pub(super) struct Exchange {
     settled: Option<(usize, u8)>,
     /// `held` and `sequence` as they were before the wrapped statement in hand.
     pub(super) wrap_mark: (usize, u8),
-    /// What was passed on of a reply that has not ended.
+    /// Part of an unfinished reply that was passed on.
     pub(super) delivered: Option<Box<Delivered>>,
-    /// What the client has already of a reply that is told anew.
+    /// Part of a reply told anew that the client has already.
     pub(super) splice: Option<Box<Splice>>,
     /// The way back after a loss.
     pub(super) recovery: Option<Box<Recovery>>,
@@ -80,7 +80,7 @@ pub(super) struct Exchange {
     pub(super) tries: u32,
     /// The client has, or needs, no more of the reply.
     pub(super) over: bool,
-    /// Its link was lost, maybe several times.
+    /// The link was lost during the command, maybe several times.
     pub(super) lost: bool,
     /// A link was left for it, as what was set on it cannot be undone there.
     pub(super) left: bool,
@@ -88,39 +88,39 @@ pub(super) struct Exchange {
     pub(super) leaving: bool,
     /// Something may be set on the link that nobody was told: the server gave the transaction up at it.
     pub(super) set_untold: bool,
-    /// There is no command: an open transaction is done again while the client is silent.
+    /// No command is in hand: an open transaction is done again while the client is silent.
     pub(super) restores: bool,
-    /// What became of that, if the transaction could not be done again.
+    /// Error to report if the open transaction could not be done again.
     pub(super) refusal: Option<ErrPacket>,
-    /// Its reply is an error of ours.
+    /// The reply to the command is an error of ours.
     pub(super) failed: bool,
-    /// Of the wrapped statement in hand, once its COMMIT has fallen in doubt.
+    /// Possible commit of the wrapped statement in hand, once its COMMIT has fallen in doubt.
     ghost: Option<Ghost>,
-    /// What its steps did in a transaction that is open, while the client knows nothing of it.
+    /// Steps done in a transaction that is open, while the client knows nothing of them.
     pending: Vec<Pending>,
-    /// Of which transaction: how many had ended before.
+    /// Transaction of `pending`, by the number of transactions that had ended before.
     pending_in: u64,
-    /// What is pending could not be done again as it was: its steps are sent anew.
+    /// The pending steps could not be done again as they were: they are sent anew.
     pub(super) anew: bool,
     /// The error with which the node refused the COMMIT last, and how often in a row.
     refused: Option<(ErrPacket, u32)>,
     /// The conflict for which the transaction was replayed first.
     pub(super) conflict: Option<ErrPacket>,
-    /// It is too long to wait until the guard is off, and no transaction is open: what it opens is ours to commit.
+    /// No transaction is open, but the text is too long to wait until the guard is off: we commit what it opens.
     pub(super) outside: bool,
     /// The client sets `autocommit` in a transaction: the link is not guarded meanwhile.
     pub(super) sets_autocommit: bool,
 }
 
-/// What a step did that the client has not been told yet. Where the same command commits it, it need not be
-/// kept in the journal; and where it cannot be done again as it was, it may be done otherwise.
+/// Effect of a step that the client has not been told yet. If the same command commits it, it need not be kept in the
+/// journal. If it cannot be done again as it was, it may be done otherwise.
 #[derive(Clone, Debug)]
 struct Pending {
     step: usize,
-    /// As those of its [`Running`].
+    /// `cut` and `mark` of the step's [`Running`].
     cut: usize,
     mark: (usize, u8),
-    /// As in its [`Record`]; the payload is that part of the text.
+    /// Bounds of the statements, as in a [`Record`] whose payload is `text`.
     bounds: Vec<(u32, u32)>,
     told: Vec<Told>,
     text: Range<usize>,
@@ -128,14 +128,14 @@ struct Pending {
     shared: bool,
 }
 
-/// What a statement told that was committed by a ghost, maybe.
+/// Reply to a statement that a ghost may have committed.
 #[derive(Debug)]
 struct Ghost {
     /// Packets for the client.
     told: Vec<u8>,
     /// The sequence id behind them.
     sequence: u8,
-    /// What `LAST_INSERT_ID()` was then.
+    /// Value that `LAST_INSERT_ID()` had then.
     last_insert_id: u64,
 }
 
@@ -238,7 +238,7 @@ impl Exchange {
         self.running.is_some() || !matches!(self.behind, Behind::Nothing)
     }
 
-    /// As [`super::Machine::replies_due`].
+    /// Counts the replies still due, as [`super::Machine::replies_due`] defines them.
     pub(super) fn replies_due(&self) -> usize {
         match (self.step(), &self.running) {
             (Some(step), Some(running)) if matches!(running.job, Job::Step { .. }) => {
@@ -354,7 +354,7 @@ impl Exchange {
     /// The step in hand is done.
     pub(super) fn step_done(&mut self) {
         if matches!(self.step(), Some(Step { what: What::Guard(_), .. })) {
-            // It was not planned, and leaves no trace.
+            // A guard step was not planned, and leaves no trace.
             self.remove_step(self.at);
         } else {
             self.at += 1;
@@ -367,7 +367,7 @@ impl Exchange {
         if step.restart == Some(self.at) {
             self.wrap_mark = (self.held.len(), self.sequence);
             if !carried.fence.is_in_doubt() {
-                // That was of a statement before.
+                // The ghost belongs to an earlier statement.
                 self.ghost = None;
             }
         }
@@ -413,7 +413,7 @@ impl Exchange {
         }
         if !kept.contains(&self.command) || running.told.is_empty() {
             if carried.records == 0 && !self.has_pending(carried) {
-                // It was begun by the end of the one before (AND CHAIN), and not by a statement of its own.
+                // The end of the transaction before began this one (AND CHAIN), and no statement of its own.
                 carried.cannot_replay(Reason::Unkept);
             }
             return;
@@ -447,7 +447,7 @@ impl Exchange {
         }
     }
 
-    /// What was pending in the transaction that is still open is told now, and kept.
+    /// Keeps what is pending in the transaction that is still open: the client is told of it now.
     pub(super) fn keep(&mut self, carried: &mut Carried) {
         let pending = std::mem::take(&mut self.pending);
         if self.pending_in != carried.ended {
@@ -532,7 +532,7 @@ impl Exchange {
         packet::frame(&error.encode(), sequence, &mut self.held);
     }
 
-    /// What is held now tells of what was committed.
+    /// Marks the held packets as the reply to what was committed.
     pub(super) fn settle(&mut self) {
         self.settled = Some((self.held.len(), self.sequence));
     }
@@ -570,8 +570,8 @@ impl Exchange {
         self.drop_pieces(running.cut);
     }
 
-    /// What the step in hand has committed or rolled back already, its first `cut` statements, is not sent
-    /// again.
+    /// Drops the first `cut` statements of the step in hand. The step has committed or rolled them back already, so
+    /// they are not sent again.
     fn drop_pieces(&mut self, cut: usize) {
         if cut > 0
             && let Some(step) = self.steps.get_mut(self.at)

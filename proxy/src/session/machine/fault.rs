@@ -1,4 +1,4 @@
-//! What an error of a node means, as far as its number tells.
+//! Meaning of a node's error, as far as its number tells.
 //!
 //! Error numbers have a meaning here and nowhere else in the machine. A number never tells whether a transaction is
 //! still open, nor whether a node works: SQL can raise any error (`SIGNAL`), and new servers give old numbers new

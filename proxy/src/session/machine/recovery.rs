@@ -57,7 +57,7 @@ pub(super) struct Recovery {
     id_is_set: bool,
     /// The barrier reads the fence.
     reads_fence: bool,
-    /// What the barrier read so far.
+    /// Rows that the barrier read so far.
     rows: Vec<u8>,
     /// The server has rolled back what is to be done again.
     undo: bool,
@@ -79,22 +79,22 @@ struct Request {
     payload: Vec<u8>,
 }
 
-/// What a request of the way back is for.
+/// Purpose of a request of the way back.
 #[derive(Clone, Debug)]
 pub(super) enum Task {
-    /// It need not succeed.
+    /// Statement that need not succeed.
     Attempt,
     /// Reads the fence, once all that was committed is applied.
     Barrier,
-    /// It must succeed.
+    /// Statement that must succeed.
     Must,
     /// Gives the link the variables of this state, all in one statement.
     Settings(State),
     /// Gives it this one variable, with this value; by another name, or as NULL, if it was tried otherwise before.
     Setting {
-        /// Its name.
+        /// Name of the variable.
         name: Vec<u8>,
-        /// Its value.
+        /// Value of the variable.
         value: Vec<u8>,
         /// The second try.
         again: bool,
@@ -107,7 +107,7 @@ pub(super) enum Task {
     Prepare(u32),
     /// Statements that were done already.
     Replay {
-        /// What each of them told; `None` stands for one of ours between them.
+        /// Results that the statements told; `None` stands for one of ours between them.
         expected: Vec<Option<Told>>,
         /// Whether the client knows.
         known: bool,
@@ -247,7 +247,7 @@ impl Recovery {
         let pending = exchange.has_pending(carried);
         let again = carried.records > 0 || pending;
         let now = carried.book.now();
-        // What is done again may have begun with other settings than those it has made since.
+        // The transaction to be done again may have begun with other settings than those it has made since.
         let begun = if exchange.failed { now.clone() } else { exchange.beginning(carried) };
         let moved = *begun != *now || begun.is_for_one_transaction();
         let mut schema = link.schema.clone().filter(|_| self.fresh);
@@ -264,7 +264,7 @@ impl Recovery {
         }
         self.put_insert_id_back(exchange, &begun, &now);
         if !exchange.failed && !pending {
-            // What the command in hand has set it will set anew.
+            // The command in hand will set its variables anew.
             carried.book.go_back(exchange.state.clone());
         }
         if again {
@@ -396,7 +396,7 @@ impl Recovery {
             return Sending::Nothing;
         }
         if let Some(reason) = carried.unreplayable() {
-            // What is kept is not all.
+            // The journal is not complete.
             return Sending::Stuck(Stuck::Reason(reason));
         }
         let fetched = match carried.records {
@@ -555,7 +555,7 @@ const CAUSALLY: &str = "SET STATEMENT wsrep_sync_wait=15 FOR ";
 
 /// Ends what a replay has set: its time, and an id.
 const NOW: &[u8] = b"SET timestamp=DEFAULT, insert_id=0";
-/// The same where the time cannot be set.
+/// Ends what a replay has set, where the time cannot be set.
 const NO_INSERT_ID: &[u8] = b"SET insert_id=0";
 
 /// Bytes of a request from which on the next statement goes into another one.

@@ -1,5 +1,5 @@
-//! What becomes of the reply to a request: told to the client as it comes, held until the rest is
-//! there, taken out where it is ours; and what it says of the transaction.
+//! Handles the reply to a request: tells it as it comes, holds it until the rest is there, or takes out what is ours.
+//! Also learns the state of the transaction.
 
 use ido_proxy_protocol::Violation;
 use ido_proxy_protocol::capabilities::Capabilities;
@@ -84,7 +84,7 @@ impl Replies<'_> {
         Ok(())
     }
 
-    /// What was sent behind the request in hand should not be done: this one failed.
+    /// Disowns the request behind the one in hand: it should not be done, since the one in hand failed.
     fn disown_behind(&mut self) {
         if let Behind::Sent = self.exchange.behind {
             let unwanted = ReplyTracker::new(Command::Query, self.link);
@@ -124,7 +124,7 @@ impl Replies<'_> {
             self.exchange.running = Some(running);
             let recovery = Recovery::in_doubt_or_not(self.carried);
             self.again(recovery, error);
-            // Its reply is complete, be it told or not.
+            // The reply is complete, told or not.
             self.exchange.running = None;
             return;
         }

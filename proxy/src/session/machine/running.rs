@@ -14,11 +14,11 @@ use crate::session::plan::{Step, What};
 pub(super) struct Running {
     /// Finds the ends of its results.
     pub(super) tracker: ReplyTracker,
-    /// What it is for.
+    /// Purpose of the request.
     pub(super) job: Job,
     /// Results that have ended.
     pub(super) result: usize,
-    /// What was told of them, from `cut` on: of the client's results, or of all that a replay brings.
+    /// Results that were told, from `cut` on: the client's results, or all that a replay brings.
     pub(super) told: Vec<Told>,
     /// One of these results was that of a statement that generated several ids.
     pub(super) shared: bool,
@@ -26,7 +26,7 @@ pub(super) struct Running {
     pub(super) owed: bool,
     /// The server gave the transaction up after one of these results, and said OK.
     pub(super) given_up: bool,
-    /// Of the rows at hand, where they are to be compared some day.
+    /// Digest of the rows at hand, where they are to be compared some day.
     pub(super) digest: Option<Box<PayloadDigest>>,
     /// The first statement of the step that belongs to the transaction that is open now: what stands
     /// before it was committed or rolled back by this very step.
@@ -40,16 +40,16 @@ pub(super) struct Running {
 /// The request behind the one on the link.
 #[derive(Debug, Default)]
 pub(super) enum Behind {
-    /// There is none.
+    /// Nothing was sent behind it.
     #[default]
     Nothing,
-    /// That of the next step, on its way before the reply to this one: a BEGIN, behind a COMMIT.
+    /// Request of the next step, sent before the reply to this one: a BEGIN, behind a COMMIT.
     Sent,
-    /// It was not to be done, as the one before it failed, and is done all the same: its reply is dropped.
+    /// Request that was not to be done, as the one before it failed, and is done all the same: its reply is dropped.
     Unwanted(ReplyTracker),
 }
 
-/// What a request is for.
+/// Purpose of a request.
 #[derive(Debug)]
 pub(super) enum Job {
     /// A step of the client's command.

@@ -27,9 +27,9 @@ mod stuck;
 /// Both sides of one session, with what each got so far.
 struct Play {
     machine: Machine,
-    /// What the client sent and nobody has dealt with.
+    /// Bytes that the client sent and nobody has dealt with.
     client: Vec<u8>,
-    /// The same of the node.
+    /// Bytes that the node sent and nobody has dealt with.
     node: Vec<u8>,
     to_node: Vec<u8>,
     to_client: Vec<u8>,
@@ -239,7 +239,7 @@ fn not_a_byte_is_lost_or_changed_for_a_client_that_tracks_its_session() {
     }
 }
 
-/// It would take the reported changes for the text of the message, or for the next packet.
+/// Otherwise the client would take the reported changes for the text of the message, or for the next packet.
 #[test]
 fn a_client_that_does_not_track_its_session_sees_no_trace_of_ours() {
     let (request, reply) = (query(BATCH), long_reply());

@@ -74,7 +74,7 @@ fn what_commits_in_passing_is_fenced_too() {
     assert_eq!(shown("CREATE TABLE t (a INT)", dirty), ["#", "?CREATE TABLE t (a INT)"]);
     let off = Scene { autocommit: false, ..dirty };
     assert_eq!(shown("SET autocommit=1", off), ["#", "!SET autocommit=1"]);
-    // It is on already, or is turned off: neither commits.
+    // Neither commits: autocommit is on already, or is turned off.
     assert_eq!(shown("SET autocommit=1", dirty), ["SET autocommit=1"]);
     assert_eq!(shown("SET @@session.autocommit = OFF", dirty), ["SET @@session.autocommit = OFF"]);
 }

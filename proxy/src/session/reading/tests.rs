@@ -93,7 +93,7 @@ async fn a_change_of_the_primary_does_not_disturb_a_reader_elsewhere() {
     ask(&mut client, &mut node).await;
 }
 
-/// It would go on at the cost of the writers; or a transaction would be cut in two.
+/// Otherwise the reader would go on at the cost of the writers, or a transaction would be cut in two.
 #[tokio::test]
 async fn a_reader_leaves_a_node_that_becomes_the_primary_between_two_transactions() {
     let mut stage = stage().await;
@@ -167,7 +167,7 @@ async fn a_transaction_that_reads_something_else_at_the_next_node_ends_with_an_e
     ask(&mut client, &mut node).await;
 }
 
-/// Who asked to see what was just written would get an error in place of a page.
+/// Otherwise a client that asked to see what was just written would get an error in place of a page.
 #[tokio::test]
 async fn a_read_that_waited_too_long_is_answered_by_the_primary() {
     let mut stage = stage().await;

@@ -57,7 +57,7 @@ fn a_reader_stays_where_it_is_while_its_node_is_usable_and_not_the_primary() {
     }
 }
 
-/// It would read on, at the cost of the writers.
+/// Otherwise the reader would read on, at the cost of the writers.
 #[test]
 fn a_reader_leaves_a_node_that_becomes_the_primary() {
     let now = Instant::now();

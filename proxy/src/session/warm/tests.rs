@@ -57,7 +57,7 @@ async fn the_link_of_a_session_that_ends_is_closed_in_order() {
     next.closed().await;
 }
 
-/// The same at the end of the daemon.
+/// Otherwise the end of the daemon would leave links that the nodes count as aborted.
 #[tokio::test]
 async fn all_are_closed_in_order_when_the_daemon_ends() {
     let stage = Stage::new(DEADLINE).await;

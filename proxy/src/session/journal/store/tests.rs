@@ -28,7 +28,7 @@ fn small(memory: usize) -> (Store, Arc<Budget>, TempDir) {
     (Store::with_chunk_size(Arc::clone(&budget), CHUNK), budget, folder)
 }
 
-/// What packs well, as Icinga writes it.
+/// Makes SQL that packs well, as Icinga writes it.
 fn sql(id: usize) -> Vec<u8> {
     let state = id % 4;
     format!(
@@ -43,7 +43,7 @@ fn sql(id: usize) -> Vec<u8> {
     .into_bytes()
 }
 
-/// What does not pack.
+/// Makes bytes that do not pack.
 fn noise(seed: usize, len: usize) -> Vec<u8> {
     let mut bytes = vec![0; len];
     SmallRng::seed_from_u64(seed as u64).fill_bytes(&mut bytes);

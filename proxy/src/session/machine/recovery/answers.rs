@@ -1,4 +1,4 @@
-//! What is answered on the way back.
+//! Replies to the requests of the way back.
 
 use ido_proxy_protocol::Violation;
 use ido_proxy_protocol::err::ErrPacket;
@@ -114,7 +114,7 @@ impl Replies<'_> {
         Ok(())
     }
 
-    /// What the barrier read, put to use.
+    /// Acts on the fence that the barrier read.
     fn verdict(&mut self, read: Option<u64>) {
         let Self { exchange, carried, .. } = self;
         let in_doubt = carried.fence.is_in_doubt();
@@ -123,7 +123,7 @@ impl Replies<'_> {
             (Outcome::Committed, true) => {
                 carried.tally.committed += 1;
                 if !exchange.was_committed(carried) {
-                    // What else the command did by itself is not known.
+                    // The effects that the command had by itself are not known.
                     self.stuck(Stuck::Doubt(Doubt::Statement));
                 }
             }
@@ -137,7 +137,7 @@ impl Replies<'_> {
                 error.iter().for_each(|error| self.give_up(error));
             }
             (Outcome::NotCommitted, true) if carried.stuck().is_some() => {
-                // It is not, so far, and it cannot be made sure of by doing it again.
+                // The transaction is not committed so far, and it cannot be made sure of by doing it again.
                 carried.tally.unknown += 1;
                 self.stuck(Stuck::Doubt(Doubt::Statement));
             }
@@ -235,7 +235,7 @@ impl Replies<'_> {
             self.exchange.anew = true;
             self.again(Recovery::in_doubt_or_not(self.carried), error);
         } else if self.carried.fence.is_in_doubt() {
-            // It may be the ghost of this very transaction that is in the way: the fence knows.
+            // The ghost of this very transaction may be in the way: the fence knows.
             self.again(Recovery::in_doubt(), error);
         } else {
             // With 1062, an id that the client was told belongs to another row by now. But all is rolled
@@ -247,8 +247,8 @@ impl Replies<'_> {
 
     fn mismatch(&mut self) {
         if self.carried.fence.is_in_doubt() {
-            // What is in the way may be the ghost of this very transaction. The fence is read anew, on
-            // another link, since there may be more to come on this one.
+            // The ghost of this very transaction may be in the way. The fence is read anew, on another link, since
+            // there may be more to come on this one.
             if self.exchange.tries >= MOST_TRIES {
                 return self.stuck(Stuck::Doubt(Doubt::Disturbed));
             }
@@ -277,11 +277,12 @@ impl Replies<'_> {
         self.carried.transaction.gone();
         self.carried.rolled_back();
         self.exchange.fail(error);
-        // What else the reply in hand has is still to come; then all is rolled back.
+        // The rest of the reply in hand is still to come; then all is rolled back.
         self.exchange.recovery = Some(Box::new(Recovery::giving_up()));
     }
 
-    /// Its table may be gone. Most clients keep statements that they never use again, and must not end for one.
+    /// Leaves a statement unprepared if its table is gone. Most clients keep statements that they never use again,
+    /// and must not end for one.
     fn prepare_failed(&mut self, id: u32, error: ErrPacket) {
         if Fault::of(&error) != Fault::Missing {
             return self.task_failed(error);
@@ -300,7 +301,8 @@ impl Replies<'_> {
         }
     }
 
-    /// What nobody can set, the client has not set either: the server reports it of its own accord.
+    /// Passes over a variable that nobody can set: the client has not set it either, the server reports it of its own
+    /// accord.
     fn setting_failed(&mut self, name: Vec<u8>, value: Vec<u8>, again: bool, error: ErrPacket) {
         let backslashes = self.backslashes;
         let otherwise = match error.code {

@@ -123,7 +123,7 @@ impl Replies<'_> {
         Ok(())
     }
 
-    /// What the client is told of the changes that an OK packet reports, if that is not all of them.
+    /// Chooses the changes to tell the client from those that an OK packet reports; `None`: all of them.
     fn chosen_reports(
         &self,
         payload: &[u8],
@@ -178,7 +178,7 @@ impl Replies<'_> {
         status
     }
 
-    /// What a result without error means for transaction and session.
+    /// Applies the effect of a result without error on transaction and session.
     pub(super) fn settle(&mut self, end: PieceEnd, payload: &[u8]) -> Result<(), Violation> {
         let Self { exchange, carried, .. } = self;
         let Exchange {
@@ -220,7 +220,7 @@ impl Replies<'_> {
                 if was_open {
                     carried.committed();
                     if let Some(step) = steps.get_mut(*at) {
-                        // What it was to commit is committed, and no longer in doubt.
+                        // The work that the step was to commit is committed, and no longer in doubt.
                         step.risk = Risk::Repeatable;
                     }
                 }
@@ -250,7 +250,7 @@ impl Replies<'_> {
         }
         let has_rows = matches!(end, PieceEnd::Rows(_)) || payload.first() == Some(&OK_BEHIND_ROWS);
         let hides_id = match (kind, piece) {
-            // Of these, only one that returns rows is not told its id.
+            // Writes that return rows are the only ones whose id the client is not told.
             (Some(PieceKind::Write), _) => has_rows,
             (Some(PieceKind::Plain), Some(piece)) => {
                 chooses_insert_id(sql_of(*command, request, piece, &carried.book))
@@ -286,7 +286,7 @@ impl Replies<'_> {
             kind,
             Some(PieceKind::Begin | PieceKind::End | PieceKind::Plain | PieceKind::Write)
         ) {
-            // It may have gone back to before the fence.
+            // The statement may have gone back to before the fence.
             carried.fence.unsettle();
         }
         let only_reads = [PieceKind::Begin, PieceKind::End, PieceKind::Plain, PieceKind::Savepoint];
@@ -357,7 +357,7 @@ impl Replies<'_> {
         let id = self.carried.book.free_statement_id(link_id);
         self.carried.book.prepared(id, statement);
         if let Some(running) = &mut self.exchange.running {
-            // What follows are definitions.
+            // Definitions follow.
             running.told.push(Told::Other);
         }
         if id == link_id {

@@ -104,7 +104,7 @@ impl Replies<'_> {
     fn rows_packet(&mut self, step: ReplyStep, bytes: &[u8], ended: bool) {
         match step {
             ReplyStep::Pass(_) => self.exchange.rows.extend_from_slice(bytes),
-            // What cannot be read is not put back.
+            // Rows that cannot be read are not put back.
             ReplyStep::Err { .. } => self.exchange.rows.clear(),
             _ if ended => {
                 let rows = std::mem::take(&mut self.exchange.rows);
@@ -174,7 +174,7 @@ impl Replies<'_> {
             // With what is kept of the transaction, only a part would be replayed.
             (Owner::Fence, ..) if self.carried.stuck().is_some() => self.give_up(&error),
             (Owner::Fence, _, Fault::Duplicate) => self.again(Recovery::in_doubt(), error),
-            // What the session has, a lock for one, is in the way of the fence for good.
+            // The session's own state, a lock for one, is in the way of the fence for good.
             (Owner::Fence, _, Fault::Statement) if self.exchange.tries > 1 => {
                 self.without_fence(&error);
             }
@@ -211,7 +211,7 @@ impl Replies<'_> {
             (_, Some(What::ReportAll), _) => {
                 self.carried.book.reasons_mut().insert(Reason::Untracked);
             }
-            // There is no transaction any more, and so it is done.
+            // A transaction that is gone needs no ROLLBACK.
             (_, Some(What::Rollback), Fault::Conflict) => {
                 self.carried.rolled_back();
                 self.carried.transaction.gone();

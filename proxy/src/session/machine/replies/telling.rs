@@ -53,7 +53,7 @@ impl Replies<'_> {
         self.stream_as(bytes, bytes);
     }
 
-    /// The same with other bytes in their place.
+    /// Streams `told` in place of `bytes`.
     pub(super) fn stream_as(&mut self, bytes: &[u8], told: &[u8]) {
         let held = std::mem::take(&mut self.exchange.held);
         self.exchange.hold = false;
@@ -103,7 +103,7 @@ impl Replies<'_> {
         self.exchange.sequence = packet::frame(payload, sequence, &mut self.exchange.held);
     }
 
-    /// The same with another payload than that of the packet `bytes`.
+    /// Tells the packet `bytes` with another payload.
     pub(super) fn tell_payload(&mut self, bytes: &[u8], payload: &[u8]) {
         let got = bytes.get(HEADER_LEN - 1).copied().unwrap_or_default();
         let sequence = got.wrapping_add(self.offset());
@@ -121,7 +121,7 @@ impl Replies<'_> {
         self.exchange.sequence = next;
     }
 
-    /// The same as it came but for its flags, which begin at this offset of the payload.
+    /// Tells the packet `bytes` with other status flags, which begin at offset `at` of the payload.
     pub(super) fn tell_with(&mut self, bytes: &[u8], at: usize, status: StatusFlags) {
         let payload = bytes.get(HEADER_LEN..).unwrap_or_default();
         let mut payload = SmallVec::<[u8; 64]>::from_slice(payload);

@@ -5,7 +5,7 @@ use super::losses::{check, packets};
 use super::run::{Cut, Run, direct, wait};
 use super::*;
 
-/// What Icinga sends, once it is set up.
+/// Batch as Icinga sends it, once it is set up.
 const BATCH: &str = "INSERT INTO t VALUES ('b');INSERT INTO t VALUES ('c');COMMIT;BEGIN";
 
 /// Bytes of the packet that commits it.
@@ -131,7 +131,7 @@ fn what_was_committed_is_told_before_the_error_of_what_was_not() {
         if is_told_error && run.cluster.tokens().len() == 1 {
             refused += 1;
             assert_eq!(last_error(&run).code, 1213);
-            // That of the BEGIN before, INSERT, COMMIT, the error.
+            // Replies to the BEGIN before, INSERT, COMMIT, and the error.
             let [_, insert, commit, error, _rest] = &told[..] else { panic!("{told:?}") };
             assert!(insert.starts_with("1 \\x00\\x01\\x01"), "{told:?}");
             assert!(commit.starts_with("2 \\x00") && error.starts_with("3 \\xff"), "{told:?}");
@@ -140,7 +140,7 @@ fn what_was_committed_is_told_before_the_error_of_what_was_not() {
     assert!(refused > 0);
 }
 
-/// The same where the session ends behind the COMMIT, as nobody is there who could go on.
+/// Otherwise a client whose session ends behind the COMMIT would do the transaction again.
 #[test]
 fn what_was_committed_is_told_before_the_session_ends() {
     let mut play = up_to_its_commit("INSERT INTO t VALUES ('a');COMMIT;BEGIN");
@@ -150,7 +150,7 @@ fn what_was_committed_is_told_before_the_session_ends() {
     assert_eq!((packets(&words).len(), sequence), (3, Some(3)), "INSERT and COMMIT, and no rest");
 }
 
-/// It cannot be done again. Who is not told that it was done does it again.
+/// Otherwise the client would do again what was done: the transaction cannot be replayed.
 #[test]
 fn of_a_transaction_that_is_not_kept_it_is_told_that_it_was_committed() {
     let texts = ["BEGIN", "INSERT INTO t VALUES ('a')", "COMMIT"];
@@ -309,7 +309,7 @@ fn what_is_done_again_finds_the_last_id_that_it_began_with() {
         (&[text, "COMMIT"], "INSERT INTO t VALUES ('x')"),
     ];
     let all = befores.iter().flat_map(|before| programs.map(|program| (*before, program)));
-    // What the node alone knows it is not told otherwise.
+    // Ids that the node alone knows are not told otherwise.
     let hidden =
         ["CALL add(12)", "SELECT LAST_INSERT_ID(12)", "INSERT INTO t VALUES ('r') RETURNING id"];
     let hidden = hidden.map(|sql| [first, sql]);
@@ -352,8 +352,8 @@ fn a_conflict_under_an_isolation_level_of_its_own_is_done_again_under_that() {
     }
 }
 
-/// What a text does again in one go is given up in the middle without a word, and what stands behind that would be
-/// committed by itself: on a link that is not guarded, as the client does not want autocommit by then.
+/// Otherwise a part done again in one go could be given up in the middle without a word. The link is not guarded, as
+/// the client does not want autocommit by then, and the statements behind would commit by themselves.
 #[test]
 fn what_turned_autocommit_off_is_done_again_as_a_whole() {
     let texts = [
@@ -392,8 +392,8 @@ fn an_id_that_was_not_told_yet_may_become_another_one() {
     assert_eq!(run.cluster.commits(), 1);
 }
 
-/// What is kept of it is only its beginning: done again and committed, the rest would be gone, and the client
-/// would be told that it stands.
+/// Otherwise only the kept beginning would be done again and committed. The rest would be gone, and the client would
+/// be told that it stands.
 #[test]
 fn a_conflict_under_a_transaction_that_is_not_kept_is_told() {
     let mut run = Run::new(without_tracking(), []);
@@ -408,7 +408,7 @@ fn a_conflict_under_a_transaction_that_is_not_kept_is_told() {
     assert_eq!(run.cluster.tokens(), []);
 }
 
-/// It would be tried for ever, or a client would never hear that its rows conflict.
+/// Otherwise the conflict would be tried for ever, or a client would never hear that its rows conflict.
 #[test]
 fn a_conflict_that_does_not_go_away_is_told() {
     let mut run = after(&["BEGIN", "INSERT INTO t VALUES ('a')"]);
@@ -421,8 +421,8 @@ fn a_conflict_that_does_not_go_away_is_told() {
     assert_eq!(run.cluster.tokens(), [(1, "c".to_owned())]);
 }
 
-/// The same for a client that is silent meanwhile, where each try takes a new link: it would take one after the other
-/// for as long as nobody asks.
+/// Otherwise a session with a silent client would take one link after the other, one for each try, for as long as
+/// nobody asks.
 #[test]
 fn a_transaction_that_cannot_be_done_again_for_a_silent_client_is_given_up() {
     let mut run = after(&["BEGIN", "SET mode=1", "INSERT INTO t VALUES ('a')"]);
@@ -475,7 +475,7 @@ fn a_commit_that_is_refused_without_end_ends_in_an_error_and_commits_nothing() {
     assert_eq!(run.cluster.tokens(), []);
 }
 
-/// What the client has read is no longer so: what it wrote after that may be wrong.
+/// Rows that the client has read are no longer so: what it wrote after that may be wrong.
 #[test]
 fn a_replay_that_reads_other_rows_is_rolled_back_and_told_with_one_error() {
     let mut run = after(&["BEGIN", "SELECT token FROM t", "INSERT INTO t VALUES ('a')"]);
@@ -561,7 +561,8 @@ fn an_id_that_another_session_must_have_is_given_back() {
     }
 }
 
-/// Its owner's row came first by a moment: the client would be told of a duplicate that it did not write.
+/// Otherwise the client would be told of a duplicate that it did not write: the row of the id's owner came first by a
+/// moment.
 #[test]
 fn a_row_in_the_way_of_an_id_that_the_server_chose_is_gone_around() {
     let taken = || ErrPacket::new(1062, *b"23000", "Duplicate entry '1' for key 'PRIMARY'");

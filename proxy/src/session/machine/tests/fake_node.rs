@@ -19,11 +19,11 @@ use super::{COLUMN, EMPTY, IMPLICIT, NONE, WROTE};
 /// A row of `t`, and its id.
 pub(super) type Token = (u64, String);
 
-/// What all nodes have in common.
+/// State that all nodes have in common.
 #[derive(Debug, Default)]
 pub(super) struct Cluster {
     commits: Vec<Work>,
-    /// There is no table of fences.
+    /// No table of fences exists.
     pub(super) fenceless: bool,
     /// Every statement that a node was sent, in order.
     pub(super) log: Vec<String>,
@@ -66,7 +66,7 @@ pub(super) struct Connection {
     reports_autocommit: bool,
     /// The isolation level of the next transaction alone, if it was set.
     next_level: Level,
-    /// The same as last told.
+    /// Level of the next transaction as last told.
     told_level: (Level, bool),
     reported: &'static [u8],
     statements: Vec<String>,
@@ -139,7 +139,7 @@ impl Cluster {
     }
 }
 
-/// What Galera says of a conflict.
+/// Error of Galera for a conflict.
 pub(super) fn deadlock() -> ErrPacket {
     ErrPacket::new(1213, *b"40001", "Deadlock found when trying to get lock")
 }
@@ -190,7 +190,7 @@ impl Connection {
         }
     }
 
-    /// The same, to a node that never lags behind.
+    /// Makes it a node that never lags behind.
     pub(super) fn eager(mut self) -> Self {
         self.eager = true;
         self
@@ -254,7 +254,7 @@ impl Connection {
             }
             match answer {
                 Ok(_) if self.must_tell_error(cluster, more) => {
-                    // What was set is set, and nobody is told.
+                    // The mode is set, and nobody is told.
                     self.reports_mode = false;
                     packet::frame(&deadlock().encode(), sequence, out);
                     return;
@@ -348,7 +348,7 @@ impl Connection {
                 self.next_level = Level::Serializable;
                 return Ok(DONE);
             }
-            // What a procedure does is not told.
+            // A procedure's effects are not told.
             "CALL add(12)" => {
                 self.last_insert_id = 12;
                 return Ok(DONE);
@@ -509,7 +509,7 @@ impl Connection {
         Ok(())
     }
 
-    /// What the next statement begins, where no BEGIN did.
+    /// Work that the next statement begins, where no BEGIN did.
     fn implicit_work(&mut self) -> Work {
         Work { level: std::mem::take(&mut self.next_level), implicit: true, ..Work::default() }
     }

@@ -21,7 +21,7 @@ fn guarded_after(mut play: Play) -> Play {
     play
 }
 
-/// What two statements are answered, the second one with these flags.
+/// Replies to two statements, the second one with these flags.
 fn both(second: StatusFlags, state: &[u8]) -> Vec<u8> {
     let more = StatusFlags::IN_TRANS | StatusFlags::MORE_RESULTS;
     [ok(1, more, state), ok(2, second, b"")].concat()
@@ -81,7 +81,7 @@ fn autocommit_cannot_be_set_in_a_transaction_that_is_guarded() {
     assert_eq!(play.requests(), ["ROLLBACK", "SET autocommit=1"], "and then the client's");
 }
 
-/// What is behind the abort is open at the server, and the client's next BEGIN would commit it.
+/// Otherwise the client's next BEGIN would commit what is behind the abort, and is open at the server.
 #[test]
 fn what_cannot_be_done_again_is_rolled_back_before_the_client_is_told_more() {
     let mut play = guarded();
@@ -92,7 +92,7 @@ fn what_cannot_be_done_again_is_rolled_back_before_the_client_is_told_more() {
     assert_rolled_back(&mut play);
 }
 
-/// The same where no error comes, but flags alone.
+/// Otherwise an abort that comes without an error, by flags alone, would go unnoticed.
 #[test]
 fn flags_alone_tell_that_a_transaction_was_given_up() {
     let mut play = guarded();
@@ -113,7 +113,7 @@ fn what_a_procedure_does_behind_a_commit_of_its_own_is_committed() {
     assert!(play.machine.is_idle() && !play.machine.in_transaction());
 }
 
-/// It cannot give a transaction up, and two more requests would be for nothing.
+/// A lone server cannot give a transaction up, and two more requests would be for nothing.
 #[test]
 fn a_server_that_stands_alone_needs_no_guard() {
     let mut play = Play::new(icinga());

@@ -49,7 +49,7 @@ fn prepared() -> Vec<Vec<u8>> {
     ]
 }
 
-/// What is set is set for what comes after it, and for that alone.
+/// Program in which each setting holds for what comes after it, and for that alone.
 fn settings() -> Vec<Vec<u8>> {
     [
         "INSERT INTO t VALUES ('a')",
@@ -122,7 +122,7 @@ fn undisturbed(program: &[Vec<u8>], client: Capabilities) -> (Run, Run) {
     (first, all)
 }
 
-/// The same packets, as a client would get them that does not track its session.
+/// Packets in `bytes`, as a client would get them that does not track its session.
 fn without_reports(bytes: &[u8], client: Capabilities) -> Vec<u8> {
     if !client.contains(Capabilities::SESSION_TRACK) {
         return bytes.to_vec();
@@ -152,7 +152,7 @@ pub(super) fn packets(bytes: &[u8]) -> Vec<String> {
 }
 
 pub(super) fn check(program: &[Vec<u8>], run: &mut Run, what: &str) {
-    // What is reported of the session's state tells of the way back, too.
+    // Reports of the session's state tell of the way back, too.
     let plain = run.client.difference(Capabilities::SESSION_TRACK);
     let (told, tokens) = direct(program, plain);
     let result = run.all(program);
@@ -163,7 +163,7 @@ pub(super) fn check(program: &[Vec<u8>], run: &mut Run, what: &str) {
     assert_eq!(packets(&run.to_client), packets(&told), "{what}: {:#?}", run.cluster.log);
 }
 
-/// The same where every node generates other ids: what the client was told is what is in the table.
+/// Checks a program where every node generates other ids: what the client was told is what is in the table.
 pub(super) fn check_ids(program: &[Vec<u8>], run: &mut Run, what: &str) {
     run.skewed = true;
     let (told, tokens) = direct(program, without_tracking());
@@ -218,7 +218,7 @@ fn wherever_the_way_to_the_node_is_cut_all_is_done_once_and_the_client_is_told_t
     }
 }
 
-/// The same, where the node has done what it was told, and its answer is lost.
+/// Otherwise a node that has done its work, and whose answer is lost, would do it twice.
 #[test]
 fn wherever_the_way_from_the_node_is_cut_all_is_done_once_and_the_client_is_told_the_same() {
     for (program, client) in clients() {

@@ -1,4 +1,4 @@
-//! What servers and clients do that a default server and Icinga never do.
+//! Behaviour of servers and clients that a default server and Icinga never show.
 
 use ido_proxy_protocol::session_state::Change;
 
@@ -45,7 +45,7 @@ fn an_error_that_condemns_a_node_that_works_is_told_after_a_few_tries() {
     }
 }
 
-/// The same in one text with the BEGIN of its transaction.
+/// Otherwise the error would hide what was done before it, in one text with the BEGIN of its transaction.
 #[test]
 fn an_error_that_condemns_a_node_is_told_behind_what_was_done_before_it() {
     let mut run = Run::new(icinga(), []);

@@ -139,7 +139,8 @@ proptest! {
         check(&program(&acts), &mut run, "at random");
     }
 
-    /// What a statement writes may depend on what was set before, or on the last id: done again, it must find the same.
+    /// Written values may depend on what was set before, or on the last id: a statement done again must find the
+    /// same.
     #[test]
     fn whatever_a_client_has_set_before_is_what_its_statements_find(
         acts in dependent_acts(),

@@ -21,7 +21,7 @@ fn facts_of_a_reader() -> LinkFacts {
 #[test]
 fn a_reader_has_no_fence() {
     let mut play = reader();
-    // What the driver refuses before, should it come here all the same.
+    // Statements that the driver refuses before, should they come here all the same.
     for sql in ["INSERT INTO t VALUES (1)", "DO f(1)", "DROP TABLE t"] {
         play.client_sends(&query(sql)).node_sends(&ok(1, StatusFlags::AUTOCOMMIT, WROTE));
         assert_eq!(play.requests(), [sql]);

@@ -29,7 +29,7 @@ pub(super) struct Run {
     pub(super) link: Option<Connection>,
     /// How many links there were.
     pub(super) links: u32,
-    /// There must not be so many.
+    /// Number of links at which the run fails.
     pub(super) most_links: u32,
     cuts: VecDeque<Cut>,
     /// The link is lost when this statement is done, before its reply.
@@ -249,7 +249,7 @@ impl Run {
         Ok(())
     }
 
-    /// What frozen nodes do once the next link has so many answers. They are no longer connected.
+    /// Lets frozen nodes go on once the next link has so many answers. They are no longer connected.
     fn wake_ghosts(&mut self, answers: usize) {
         if std::mem::take(&mut self.cluster.killed) {
             self.ghosts.clear();
@@ -262,7 +262,7 @@ impl Run {
         self.ghosts.retain(|(_, after)| *after > answers);
     }
 
-    /// What happened on ways back.
+    /// Counts of events on ways back.
     pub(super) fn tally(&self) -> Tally {
         self.machine.carried.tally
     }
@@ -319,7 +319,7 @@ pub(super) fn wait<T>(work: impl Future<Output = T>) -> T {
     RUNTIME.block_on(work)
 }
 
-/// What a client is told by a node to which it is connected itself, and what is in the table then.
+/// Replies to a client that is connected to a node itself, and the rows in the table then.
 pub(super) fn direct(program: &[Vec<u8>], client: Capabilities) -> (Vec<u8>, Vec<Token>) {
     let mut cluster = Cluster::default();
     let mut connection = Connection::new(&cluster, client, 1);

@@ -1,4 +1,4 @@
-//! What a session cannot take along. It ends with its link then, and the client is told which it was.
+//! State that a session cannot take along. The session ends with its link then, and the client is told which it was.
 
 use super::*;
 use crate::session::plan::LONG;
@@ -429,7 +429,7 @@ fn a_commit_that_fails_behind_rows_that_are_told_ends_the_session() {
     assert_eq!(down.stuck, Some(Stuck::Told));
 }
 
-/// It would be taken for fenced, and a COMMIT of ours in doubt for one that was not done.
+/// Otherwise the write would be taken for fenced, and a COMMIT of ours in doubt for one that was not done.
 #[test]
 fn a_long_write_whose_fence_cannot_be_written_goes_by_itself() {
     let mut play = Play::new(icinga());
