@@ -69,7 +69,7 @@ impl Client {
     /// Connects as most clients do: with one statement in a command.
     ///
     /// # Errors
-    /// As [`Client::connect`].
+    /// Those of [`Client::connect`].
     pub(crate) fn connect_single(endpoint: &Endpoint) -> Result<Self> {
         let single = AS_ICINGA.difference(Capabilities::MULTI_STATEMENTS);
         Self::connect_with(endpoint, single, BUFFER, |_| Ok(()))

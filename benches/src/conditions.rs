@@ -15,7 +15,7 @@ use crate::wakes;
 pub(crate) struct Conditions {
     /// The command that made the numbers.
     pub(crate) command: String,
-    /// When it began: date and time in UTC.
+    /// Start of the benchmark: date and time in UTC.
     pub(crate) begun: String,
     /// Cores that may be used.
     pub(crate) cores: usize,

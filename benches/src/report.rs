@@ -68,7 +68,7 @@ impl Folder {
     /// Makes the folder if need be.
     ///
     /// # Errors
-    /// When it cannot be made.
+    /// The folder cannot be made.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         fs::create_dir_all(path).context(|| format!("making {}", path.display()))?;
         Ok(Self(path.to_owned()))
@@ -77,7 +77,7 @@ impl Folder {
     /// Keeps one benchmark, in place of an older one of the name.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// The file cannot be written.
     pub(crate) fn keep<T: Serialize>(&self, name: &str, part: &Part<T>) -> Result<()> {
         let text = serde_json::to_string(part);
         let text = text.map_err(|error| BenchError::Refused(format!("{name}: {error}")))?;

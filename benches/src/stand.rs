@@ -163,7 +163,7 @@ pub(crate) fn of_binary(mut spec: ProxySpec, binary: &Path) -> ProxySpec {
 /// HAProxy before the server at `to`, and where it listens.
 ///
 /// # Errors
-/// When it is not installed or does not come up.
+/// The program is not installed or does not come up.
 pub(crate) async fn haproxy_before(run: &Arc<Run>, to: SocketAddr) -> Result<(Part, SocketAddr)> {
     let address = haproxy_address(run);
     let haproxy = haproxy::start(run, &haproxy::before_one(address, &haproxy::socket(run), to))?;
@@ -174,7 +174,7 @@ pub(crate) async fn haproxy_before(run: &Arc<Run>, to: SocketAddr) -> Result<(Pa
 /// nginx before the server at `to`, and where it listens.
 ///
 /// # Errors
-/// When it is not installed or does not come up.
+/// The program is not installed or does not come up.
 pub(crate) async fn nginx_before(run: &Arc<Run>, to: SocketAddr) -> Result<(Part, SocketAddr)> {
     let address = nginx_address(run);
     let nginx = nginx::start(run, address, to)?;
@@ -186,7 +186,7 @@ pub(crate) async fn nginx_before(run: &Arc<Run>, to: SocketAddr) -> Result<(Part
 /// of them.
 ///
 /// # Errors
-/// When it is not installed or does not come up.
+/// The program is not installed or does not come up.
 pub(crate) async fn haproxy_before_cluster(
     run: &Arc<Run>,
     nodes: &[SocketAddr],

@@ -12,7 +12,7 @@ use crate::report::Report;
 /// Every certificate in `file`, at least one.
 ///
 /// # Errors
-/// What is wrong with the file, in words.
+/// The flaw of the file, in words.
 pub fn read(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let pem =
         bytes(file).map_err(|error| format!("{error}, for user id {}", nix::unistd::geteuid()))?;

@@ -64,7 +64,7 @@ impl Diagnostic for Errors {
 
 /// One problem: an error, or a warning that leaves the configuration usable.
 ///
-/// Its `Display` is one line without the place; [`Problem::summary`] is one line with it. No secret is
+/// [`Display`](fmt::Display) gives one line without the place; [`Problem::summary`] one line with it. No secret is
 /// ever part of it: values of passwords are masked in the source text that it quotes.
 #[derive(Debug)]
 pub struct Problem {

@@ -1,7 +1,7 @@
 //! Hides passwords in the source text that error reports quote.
 //!
-//! It works on plain text, not on parsed TOML, because the line of a password is quoted exactly when
-//! it does not parse. It would rather hide too much: also what follows a misspelt `pasword`.
+//! The search works on plain text, not on parsed TOML, because the line of a password is quoted exactly when the
+//! line does not parse. Too much is rather hidden than too little: also what follows a misspelt `pasword`.
 
 /// A copy of `text` of the same length in which the value of every key that looks like a secret is
 /// made of asterisks, so that byte offsets stay valid.

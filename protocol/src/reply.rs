@@ -21,7 +21,7 @@ use crate::wire::Reader;
 
 /// A cursor over the reply to one command.
 ///
-/// It is given the bytes not yet passed, from the first of them on; the caller forwards or keeps
+/// The cursor is given the bytes not yet passed, from the first of them on; the caller forwards or keeps
 /// what a step covers, drops it from its buffer and calls again. The steps that carry status, and
 /// the bytes passed between them, are the same however the stream is cut.
 ///

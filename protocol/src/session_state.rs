@@ -1,6 +1,6 @@
 //! The changes of a session's state that an OK packet reports.
 //!
-//! What is reported depends on the session variables `session_track_*`.
+//! The session variables `session_track_*` decide which changes are reported.
 //!
 //! Sources: MariaDB documentation, "OK_Packet" (Session State Info); MySQL documentation, "Server
 //! Tracking of Client Session State".
@@ -27,7 +27,7 @@ pub fn changes(block: &[u8]) -> impl Iterator<Item = Result<Change<'_>, Violatio
 /// The block without the changes that are not wanted.
 ///
 /// # Errors
-/// It cannot be read.
+/// The block cannot be read.
 pub fn retained(
     block: &[u8],
     mut wanted: impl FnMut(&Change<'_>) -> bool,

@@ -70,7 +70,7 @@ impl Authority {
 /// The file of authorities that the proxies of a lab trust.
 ///
 /// # Errors
-/// When it cannot be written.
+/// The file cannot be written.
 pub fn trust(run: &Run, authorities: &[&Authority]) -> Result<PathBuf> {
     let file = folder(run).join("ca.pem");
     write(&file, &authorities.iter().map(|authority| authority.pem()).collect::<String>())?;

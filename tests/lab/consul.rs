@@ -37,7 +37,7 @@ impl Consul {
     /// Starts `servers` servers, one beside each node, and waits until they agree on a leader.
     ///
     /// # Errors
-    /// When it is not installed, or no leader is found.
+    /// Consul is not installed, or no leader is found.
     pub async fn start(run: &Arc<Run>, servers: u8) -> Result<Self> {
         let program = program().unwrap_or_else(|| "consul".into());
         let members: Vec<_> = (1..=servers).map(|host| run.number().address(host)).collect();
@@ -79,7 +79,7 @@ impl Consul {
     /// The number of the server that leads the others, from 1.
     ///
     /// # Errors
-    /// When they do not agree on one.
+    /// The servers do not agree on a leader.
     pub async fn leader(&self) -> Result<u8> {
         for host in (1..).take(self.servers.len()).filter(|host| self.server(*host).runs()) {
             let answer = fetch(self.http(host), "/v1/status/leader").await?;
@@ -107,7 +107,7 @@ impl Consul {
     /// each server has from the start is called [`OWN_INSTANCE`].
     ///
     /// # Errors
-    /// When it does not answer, or has no leader.
+    /// The server does not answer, or has no leader.
     pub async fn register(&self, host: u8, id: &str, address: SocketAddr) -> Result<()> {
         let mut instance = instance(address);
         instance["id"] = id.into();
@@ -117,7 +117,7 @@ impl Consul {
     /// Takes instance `id` out of server `host`.
     ///
     /// # Errors
-    /// When it does not answer, or has no such instance.
+    /// The server does not answer, or has no such instance.
     pub async fn deregister(&self, host: u8, id: &str) -> Result<()> {
         put(self.http(host), &format!("/v1/agent/service/deregister/{id}"), "").await
     }

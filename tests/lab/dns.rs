@@ -59,7 +59,7 @@ impl DnsStandIn {
 /// The addresses and ports that `server` gives for [`SERVICE`], sorted; asked by UDP, within 1 s.
 ///
 /// # Errors
-/// When it does not answer.
+/// The server does not answer.
 pub async fn lookup(server: SocketAddr) -> Result<Vec<SocketAddr>> {
     let answer = timeout(Duration::from_secs(1), async {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;

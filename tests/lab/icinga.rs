@@ -75,7 +75,7 @@ impl Icinga {
     /// Starts it and waits for nothing.
     ///
     /// # Errors
-    /// When it is not installed.
+    /// Icinga is not installed.
     pub async fn launch(run: &Arc<Run>, spec: IcingaSpec) -> Result<Self> {
         let name = spec.master.as_ref().map_or("icinga", |master| master.name);
         let folder = run.data(name);
@@ -101,7 +101,7 @@ impl Icinga {
     /// Waits until it says that it is connected to its database and has written all its objects there.
     ///
     /// # Errors
-    /// When it has not within `deadline`, or ends.
+    /// Icinga has not within `deadline`, or ends.
     pub async fn connected(&self, deadline: Duration) -> Result<()> {
         let what = "Icinga connected to its database";
         wait_until(what, deadline, Some(&self.part.log()), async || {
@@ -118,7 +118,7 @@ impl Icinga {
     /// SIGTERM: it writes what it has and ends. Afterwards rows can be counted.
     ///
     /// # Errors
-    /// When it does not end within five minutes, or ends with a failure.
+    /// Icinga does not end within five minutes, or ends with a failure.
     pub async fn end(&self) -> Result<()> {
         self.part.term_within(LAST_WORDS).await
     }

@@ -67,7 +67,7 @@ impl Ledger {
     /// A new writer, connected with `account` as Icinga connects, and writing from now on.
     ///
     /// # Errors
-    /// When it cannot log in.
+    /// The writer cannot log in.
     ///
     /// # Panics
     /// When there are more writers than the ledger has room for.

@@ -49,7 +49,7 @@ impl Part {
     /// Starts it and waits for nothing.
     ///
     /// # Errors
-    /// When it runs already, or its program is missing.
+    /// The part runs already, or its program is missing.
     pub fn launch(&self) -> Result<()> {
         self.launch_with(&[])
     }
@@ -57,7 +57,7 @@ impl Part {
     /// Starts it with more arguments, this one time.
     ///
     /// # Errors
-    /// As [`Part::launch`].
+    /// Those of [`Part::launch`].
     pub fn launch_with(&self, arguments: &[&str]) -> Result<()> {
         if self.runs() {
             return Err(LabError::Refused(format!("{} runs already", self.name())));
@@ -70,7 +70,7 @@ impl Part {
     /// SIGKILL, to its children too. Returns when it is gone.
     ///
     /// # Errors
-    /// When it does not run.
+    /// The part does not run.
     pub async fn kill(&self) -> Result<()> {
         let process = self.process()?;
         process.signal(Signal::SIGKILL)?;
@@ -80,7 +80,7 @@ impl Part {
     /// SIGTERM. Returns when it is gone.
     ///
     /// # Errors
-    /// When it does not run, does not end within a minute, or ends with a failure.
+    /// The part does not run, does not end within a minute, or ends with a failure.
     pub async fn term(&self) -> Result<()> {
         self.term_within(OBEY).await
     }
@@ -104,7 +104,7 @@ impl Part {
     /// runs on another core when the signal is sent may have answered one thing more: it is waited for.
     ///
     /// # Errors
-    /// When it does not run, or does not stop.
+    /// The part does not run, or does not stop.
     pub fn stop(&self) -> Result<()> {
         self.process()?.signal(Signal::SIGSTOP)?;
         let deadline = Instant::now() + OBEY;
@@ -132,7 +132,7 @@ impl Part {
     /// SIGCONT, after [`Part::stop`].
     ///
     /// # Errors
-    /// When it does not run.
+    /// The part does not run.
     pub fn cont(&self) -> Result<()> {
         self.process()?.signal(Signal::SIGCONT)
     }
@@ -140,7 +140,7 @@ impl Part {
     /// Waits for its end, whatever brings it.
     ///
     /// # Errors
-    /// When it was not started, or runs longer than `deadline`.
+    /// The part was not started, or runs longer than `deadline`.
     pub async fn exit(&self, deadline: Duration) -> Result<ExitStatus> {
         self.process()?.exit(deadline).await
     }
@@ -167,7 +167,7 @@ impl Part {
     /// The most memory it ever had resident in this life, in KiB (proc(5), `VmHWM`).
     ///
     /// # Errors
-    /// When it does not run.
+    /// The part does not run.
     pub fn peak_memory(&self) -> Result<u64> {
         let status = self.proc("status")?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -178,7 +178,7 @@ impl Part {
     /// How long its threads have run in this life, in steps of 10 ms (proc(5), `utime` and `stime`).
     ///
     /// # Errors
-    /// When it does not run.
+    /// The part does not run.
     pub fn cpu(&self) -> Result<Duration> {
         let stat = self.proc("stat")?;
         // Behind the name, which may have anything in it.

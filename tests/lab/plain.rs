@@ -1,6 +1,6 @@
 //! One plain MariaDB server that belongs to no cluster: what most stories about clients need.
 //!
-//! It stands at the address of node 1 and has what Galera's nodes have: root without a password, and
+//! The server stands at the address of node 1 and has what Galera's nodes have: root without a password, and
 //! Icinga's account and database.
 
 use std::net::SocketAddr;
@@ -57,7 +57,7 @@ impl Plain {
     /// Starts it, at first or again, and waits until it answers.
     ///
     /// # Errors
-    /// When it runs already, or does not come up.
+    /// The server runs already, or does not come up.
     pub async fn launch(&self) -> Result<()> {
         self.part.launch()?;
         let what = format!("{NAME} answers");
@@ -81,7 +81,7 @@ impl Plain {
     /// Logs in as root, past any proxy.
     ///
     /// # Errors
-    /// When it does not answer within 5 s.
+    /// The server does not answer within 5 s.
     pub async fn connect(&self) -> Result<Conn> {
         sql::connect(sql::root(self.address)).await
     }

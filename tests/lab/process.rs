@@ -123,7 +123,7 @@ impl Program {
 
 /// A program that was started. Dropping it kills its whole process group.
 ///
-/// It is waited for only when dropped: until then its process id cannot become another's, and a signal
+/// Only a drop waits for the process. Until then its process id cannot become another's, and a signal
 /// cannot hit a stranger.
 #[derive(Debug)]
 pub struct Process {
@@ -161,7 +161,7 @@ impl Process {
     /// Sends `signal` to the process: SIGKILL, SIGSTOP and SIGCONT to its children too.
     ///
     /// # Errors
-    /// When it has ended already.
+    /// The process has ended already.
     pub fn signal(&self, signal: Signal) -> Result<()> {
         if let Some(status) = self.ended() {
             return Err(LabError::Refused(format!("{} has ended already: {status}", self.name)));
@@ -189,7 +189,7 @@ impl Process {
     /// SIGTERM, then its end.
     ///
     /// # Errors
-    /// When it had ended already, or does not end within `deadline`.
+    /// The process had ended already, or does not end within `deadline`.
     pub async fn terminate(&self, deadline: Duration) -> Result<ExitStatus> {
         self.signal(Signal::SIGTERM)?;
         self.exit(deadline).await
@@ -211,7 +211,7 @@ impl Drop for Process {
 /// Runs a short-lived tool to its end and returns what it printed.
 ///
 /// # Errors
-/// When it is missing, or fails: with what it wrote to standard error.
+/// The tool is missing, or fails: with what it wrote to standard error.
 pub async fn run_tool(program: &str, arguments: &[&OsStr], input: &[u8]) -> Result<Vec<u8>> {
     use tokio::io::AsyncWriteExt;
 

@@ -105,7 +105,7 @@ impl Proxy {
     /// Starts it, and waits until it has a primary.
     ///
     /// # Errors
-    /// When it runs already, or finds none.
+    /// The proxy runs already, or finds no primary.
     pub async fn launch(&self) -> Result<()> {
         self.part.launch()?;
         self.ready(START).await
@@ -178,7 +178,7 @@ impl Proxy {
     /// Waits until it has a usable primary.
     ///
     /// # Errors
-    /// When it has none within `deadline`, or ends.
+    /// The proxy has none within `deadline`, or ends.
     pub async fn ready(&self, deadline: Duration) -> Result<()> {
         let what = format!("{} with a primary", self.part.name());
         wait_until(&what, deadline, Some(&self.part.log()), async || {
@@ -259,7 +259,7 @@ impl Proxy {
     /// Logs in with Icinga's account by TCP.
     ///
     /// # Errors
-    /// When it does not let us in within 5 s.
+    /// The proxy does not let us in within 5 s.
     pub async fn connect(&self) -> Result<Conn> {
         sql::connect(self.tcp_account()).await
     }
@@ -272,7 +272,7 @@ impl Proxy {
     /// One page of its HTTP interface.
     ///
     /// # Errors
-    /// When it does not answer within 2 s.
+    /// The proxy does not answer within 2 s.
     pub async fn get(&self, path: &str) -> Result<Answer> {
         fetch(self.http(), path).await
     }
@@ -288,7 +288,7 @@ impl Proxy {
     /// The node that it sends clients to, if any.
     ///
     /// # Errors
-    /// When it does not answer within 2 s.
+    /// The proxy does not answer within 2 s.
     pub async fn primary(&self) -> Result<Option<SocketAddr>> {
         let status = self.status().await?;
         Ok(status["primary"].as_str().and_then(|primary| primary.parse().ok()))

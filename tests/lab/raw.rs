@@ -53,7 +53,7 @@ impl Raw {
     /// Connects and logs in.
     ///
     /// # Errors
-    /// When it is refused.
+    /// The login is refused.
     pub async fn log_in(server: SocketAddr, user: &str, password: &str) -> Result<Self> {
         let mut raw = Self::connect(server).await?;
         let mut login = login(user, password);

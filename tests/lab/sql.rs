@@ -50,7 +50,7 @@ pub async fn connect(options: impl Into<Opts>) -> Result<Conn> {
 /// The rows of `query`, within 5 s.
 ///
 /// # Errors
-/// When it fails or takes longer.
+/// The query fails or takes longer.
 pub async fn rows<T: FromRow + Send + 'static>(conn: &mut Conn, query: &str) -> Result<Vec<T>> {
     rows_within(conn, query, DEADLINE).await
 }
@@ -58,7 +58,7 @@ pub async fn rows<T: FromRow + Send + 'static>(conn: &mut Conn, query: &str) -> 
 /// The rows of `query`, which may take longer.
 ///
 /// # Errors
-/// When it fails, or takes longer than `deadline`.
+/// The query fails, or takes longer than `deadline`.
 pub async fn rows_within<T: FromRow + Send + 'static>(
     conn: &mut Conn,
     query: &str,
@@ -73,7 +73,7 @@ pub async fn rows_within<T: FromRow + Send + 'static>(
 /// The first column of the first row of `query`.
 ///
 /// # Errors
-/// As [`rows`]; an answer without rows is an error too.
+/// Those of [`rows`]; an answer without rows is an error too.
 pub async fn value<T>(conn: &mut Conn, query: &str) -> Result<T>
 where
     T: mysql_async::prelude::FromValue + Send + 'static,

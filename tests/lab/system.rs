@@ -46,7 +46,7 @@ impl System {
     /// program's.
     ///
     /// # Errors
-    /// As [`System::found`], and where the other system is asked for without root.
+    /// Those of [`System::found`]; or the other system is asked for without root.
     pub(crate) fn command(self, program: &str) -> Result<Command> {
         let program = self.found(Path::new(program))?;
         let Some(root) = self.root() else { return Ok(Command::new(program)) };
@@ -62,7 +62,7 @@ impl System {
     /// Version of its mariadbd.
     ///
     /// # Errors
-    /// When it is not installed.
+    /// The server is not installed.
     pub(crate) async fn server_version(self) -> Result<Vec<u8>> {
         let (server, version) = (self.found(Path::new("mariadbd"))?, OsStr::new("--version"));
         match self.root() {

@@ -62,7 +62,7 @@ impl Lab {
     /// proxy, to node 1.
     ///
     /// # Errors
-    /// When it is not installed, or a node does not answer.
+    /// Icinga is not installed, or a node does not answer.
     pub async fn launch_icinga(&mut self, icinga: &IcingaSpec) -> Result<()> {
         for node in self.galera.nodes() {
             // Before Icinga's first statement: where it writes is what the lab is asked most.

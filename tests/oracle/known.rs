@@ -36,7 +36,7 @@ impl Known {
     /// Reads the file.
     ///
     /// # Errors
-    /// When it cannot be read, or is not as it should be.
+    /// The file cannot be read, or is not as it should be.
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let wrong = |error: &dyn std::fmt::Display| {
             LabError::Refused(format!("{}: {error}", path.display()))

@@ -130,7 +130,7 @@ impl Ledger {
     /// Writes [`Self::report`] to a file.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// The file cannot be written.
     pub(crate) fn write(&self, path: &Path) -> Result<()> {
         std::fs::write(path, self.report()).context(|| format!("writing {}", path.display()))
     }

@@ -1,8 +1,8 @@
 //! nginx as one sets it up before one MariaDB: its stream module, one worker, everything else as it
 //! is by default, which includes `tcp_nodelay on`.
 //!
-//! There is no master process: a worker outlives a master that is killed, and would go on to serve the
-//! next run. What the worker does is the same.
+//! No master process runs: a worker outlives a master that is killed, and would go on to serve the
+//! next run. The work of the worker is the same.
 
 use std::fs;
 use std::net::SocketAddr;

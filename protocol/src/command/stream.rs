@@ -5,7 +5,7 @@ use crate::packet::{HEADER_LEN, Header};
 
 /// A cursor over all that a client sends after its login.
 ///
-/// It is given the bytes not yet passed, from the first of them on; the caller forwards what a
+/// The cursor is given the bytes not yet passed, from the first of them on; the caller forwards what a
 /// [`CommandStep::Pass`] covers, drops it from its buffer and calls again. A command may come in
 /// any number of pieces and in any number of packets, and is never held as a whole.
 ///

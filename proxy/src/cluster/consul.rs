@@ -1,8 +1,8 @@
 //! One question to Consul's health API: who offers the service, by Consul's own books.
 //!
-//! It may be a blocking query (Consul's documentation, page "Blocking Queries"): one that names the
-//! index of the last answer, and is answered when there is a later one. That is how a change is known
-//! at once, where DNS would be asked again only after a while.
+//! The question may be a blocking query (Consul's documentation, page "Blocking Queries"). Such a query names the
+//! index of the last answer, and is answered when there is a later one. So a change is known at once, where DNS
+//! would be asked again only after a while.
 //!
 //! Every question has a connection of its own: what the last one left behind, a server that died or was
 //! replaced, cannot trouble the next one, and a question each ten seconds costs nothing.

@@ -59,7 +59,7 @@ impl Service {
     /// one costs the timeout, which delays no traffic. Tells `heard` what each of them said.
     ///
     /// # Errors
-    /// What went wrong with each of them, if none gave a good answer in time.
+    /// No server gave a good answer in time: the failure of each.
     pub(crate) async fn lookup(
         &self,
         mut heard: impl FnMut(SocketAddr, &Answer),

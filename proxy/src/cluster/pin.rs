@@ -1,6 +1,6 @@
 //! The pin: one row in the cluster itself that says which node is the primary, for every proxy.
 //!
-//! It is changed by compare-and-swap on its epoch, as a transaction of Galera: of two proxies that want
+//! The pin is changed by compare-and-swap on its epoch, as a transaction of Galera. Of two proxies that want
 //! to change the same epoch one fails in certification, or finds the row changed. So there is one
 //! decision, and it can be made exactly when somebody can write.
 

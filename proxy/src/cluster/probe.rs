@@ -174,8 +174,8 @@ impl Prober {
     }
 
     /// # Errors
-    /// There was no answer in time. One that comes later says that the node lives; the next question is asked
-    /// on another connection, or this answer would be taken for that.
+    /// No answer came in time. A later answer says that the node lives. The next question is asked on another
+    /// connection, or the late answer would be taken for the next one's.
     async fn probe(self: Arc<Self>, connection: &mut Option<Open>) -> Result<Outcome, Asking> {
         let timeout = self.settings.timeout;
         let mut asking = AbortOnDropHandle::new(tokio::spawn(self.ask(connection.take())));

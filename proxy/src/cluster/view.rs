@@ -32,7 +32,7 @@ pub(crate) struct NodeView {
     pub(crate) report: Option<Arc<Report>>,
     /// How often somebody has killed there.
     pub(crate) kills: Option<Kills>,
-    /// When it last answered a client, or an old question of ours, while it did not answer us in time.
+    /// Time when the node last answered a client, or an old question of ours, though not us in time.
     pub(crate) vouched: Option<Instant>,
 }
 

@@ -32,7 +32,7 @@ impl SecuredConsul {
     /// read the service.
     ///
     /// # Errors
-    /// When it is not installed, or does not come up.
+    /// Consul is not installed, or does not come up.
     pub async fn start(run: &Arc<Run>, host: u8, nodes: &[SocketAddr]) -> Result<Self> {
         let consul = program().unwrap_or_else(|| "consul".into());
         let folder = run.data("consul-secured");
@@ -108,7 +108,7 @@ impl SecuredConsul {
     /// Registers another instance.
     ///
     /// # Errors
-    /// When it does not answer.
+    /// Consul does not answer.
     pub async fn register(&self, node: SocketAddr) -> Result<()> {
         let mut service = instance(node);
         service["id"] = node.to_string().into();

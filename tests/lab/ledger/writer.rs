@@ -66,10 +66,10 @@ impl Writer {
         self.shared.record().clone()
     }
 
-    /// Lets it end its transaction, and returns what it was told. An error that it met is in the record.
+    /// Lets the writer end its transaction, and returns its record. An error that it met is in the record.
     ///
     /// # Errors
-    /// When it gets no reply within `deadline`.
+    /// The writer gets no reply within `deadline`.
     pub async fn end(mut self, deadline: Duration) -> Result<Record> {
         self.stop.send_replace(true);
         if timeout(deadline, &mut self.task).await.is_err() {

@@ -77,8 +77,9 @@ async fn a_proxy_with_the_minority_holds_its_clients() -> Story {
 
 /// A bad cable slows everybody down, and is no reason to move: the next node may be behind the same one.
 ///
-/// A packet that is lost five times in a row comes after more than six seconds, which a proxy takes for silence. With
-/// one of ten lost that happens once in 100,000 packets; with three of ten it is one of 400, and the story's end chance.
+/// A packet that is lost five times in a row comes after more than six seconds, which a proxy takes for silence.
+/// With one of ten lost that happens once in 100,000 packets. With three of ten lost it is one of 400, and the
+/// story's end is chance.
 #[tokio::test]
 async fn lost_packets_alone_move_nobody() -> Story {
     let pair = Pair::with_clients_of(&[0]).await?;

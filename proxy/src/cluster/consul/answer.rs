@@ -37,7 +37,7 @@ struct Service {
 /// `port`. Names would have to be resolved, by resolvers that we do not use; they are left out.
 ///
 /// # Errors
-/// It is no such list.
+/// The body is no such list.
 pub(super) fn nodes(body: &[u8], port: u16) -> Result<Vec<Candidate>, Failure> {
     let instances: Vec<Instance> =
         serde_json::from_slice(body).map_err(|error| Failure::Garbled(words(&error)))?;

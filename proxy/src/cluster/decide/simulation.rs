@@ -1,6 +1,6 @@
 //! Proxies, nodes and a pin between them, in networks that break in every way, played by a seed.
 //!
-//! What is simulated is what [`decide`] is told and what becomes of its proposals; all the rest is rough.
+//! Simulated is what [`decide`] is told and what becomes of its proposals; all the rest is rough.
 
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};

@@ -34,7 +34,7 @@ impl Shunned {
     /// come after the time is let through.
     ///
     /// # Errors
-    /// What was wrong with it the last time.
+    /// The flaw found at the node the last time.
     pub(super) fn admit(&mut self, node: NodeAddr, now: Instant) -> Result<(), String> {
         match self.0.get_mut(&node) {
             Some(shun) if now < shun.until() => Err(shun.flaw.clone()),
