@@ -221,7 +221,7 @@ impl Fence {
 
     /// The text stopped in front of its COMMIT.
     pub(crate) fn was_not_reached(&mut self) {
-        self.in_doubt = self.haunted;
+        self.in_doubt &= self.haunted;
     }
 
     /// A statement may have committed the transaction, and begun another one. The reply came, so no ghost can: another
@@ -386,6 +386,21 @@ mod tests {
         let mut other = Fence::new(pool, b"icinga");
         other.statement();
         assert_ne!(other.query(), name);
+    }
+
+    /// Otherwise the COMMIT of a later transaction would go without its fence, and be taken for one in doubt.
+    #[test]
+    fn what_did_not_reach_its_commit_leaves_no_doubt_that_was_not_there() {
+        let mut fence = Fence::new(pool(), b"icinga");
+        fence.statement();
+        fence.was_set();
+        fence.committing();
+        fence.haunt();
+        fence.was_not_reached();
+        assert!(fence.is_in_doubt(), "a link was lost with the COMMIT");
+        fence.rolled_back();
+        fence.was_not_reached();
+        assert!(!fence.is_in_doubt());
     }
 
     /// Otherwise one account without rights would take every other account's proof of its COMMITs away.
