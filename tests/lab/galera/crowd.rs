@@ -1,9 +1,8 @@
 //! A crowd at one node: it holds every connection that the node has to give.
 
-use std::time::Duration;
-
 use mysql_async::Conn;
 
+use super::node::STEP;
 use super::{ICINGA_PASSWORD, ICINGA_USER, Node};
 use crate::error::{LabError, Result};
 use crate::sql;
@@ -70,9 +69,6 @@ async fn let_in(root: &mut Conn, seats: u32) -> Result<()> {
     let script = format!("SET GLOBAL max_connections = {seats}");
     sql::script(root, &script, &script, STEP).await
 }
-
-/// How long a statement of root's may take.
-const STEP: Duration = Duration::from_secs(30);
 
 /// The server's default.
 const ROOM_FOR_ALL: u32 = 151;

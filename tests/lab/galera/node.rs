@@ -494,4 +494,4 @@ const GENERAL_LOG: &str = "general.log";
 pub(crate) const SOCKET: &str = "mysqld.sock";
 
 /// How long a node may take over a small step.
-const STEP: Duration = Duration::from_secs(60);
+pub(super) const STEP: Duration = Duration::from_secs(60);

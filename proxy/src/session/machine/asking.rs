@@ -8,16 +8,15 @@ use ido_proxy_protocol::Violation;
 use ido_proxy_protocol::capabilities::Capabilities;
 use ido_proxy_protocol::command::Command;
 use ido_proxy_protocol::err::ErrPacket;
-use ido_proxy_protocol::error_code::{OPTION_PREVENTS_STATEMENT, READ_ONLY_MODE};
 use ido_proxy_protocol::packet::{self, HEADER_LEN};
 use ido_proxy_protocol::reply::ReplyStep;
 use ido_proxy_protocol::status::StatusFlags;
 
 use super::exchange::Exchange;
 use super::fault::Fault;
+use super::recovery::{Recovery, query};
 use super::replies::Replies;
 use super::running::{Job, Running};
-use super::{COM_QUERY, recovery::Recovery};
 
 /// An error that nobody was told yet.
 #[derive(Debug)]
@@ -63,8 +62,8 @@ impl Exchange {
         let (command, payload) = match asked.question {
             // Sets what is set already. Its reply has flags, and leaves ROW_COUNT() at -1.
             Question::Transaction => (Command::SetOption, vec![SET_OPTION, u8::from(!multi), 0]),
-            Question::Ready => (Command::Query, [&[COM_QUERY], READY].concat()),
-            Question::ReadOnly => (Command::Query, [&[COM_QUERY], READ_ONLY].concat()),
+            Question::Ready => (Command::Query, query(READY)),
+            Question::ReadOnly => (Command::Query, query(READ_ONLY)),
         };
         packet::frame(&payload, 0, out);
         self.running = Some(Running::new(command, link, Job::Ask, mark));
@@ -89,12 +88,10 @@ impl Replies<'_> {
     pub(super) fn ask_about(&mut self, error: ErrPacket, bytes: &[u8]) {
         let Some(running) = self.exchange.running.take() else { return };
         let fault = Fault::of(&error);
-        let question = match fault.doubts_node() || self.may_be_leaving(fault) {
-            true if [OPTION_PREVENTS_STATEMENT, READ_ONLY_MODE].contains(&error.code) => {
-                Question::ReadOnly
-            }
-            true => Question::Ready,
-            false => Question::Transaction,
+        let question = match fault {
+            Fault::NodeReadOnly => Question::ReadOnly,
+            _ if fault.doubts_node() || self.may_be_leaving(fault) => Question::Ready,
+            _ => Question::Transaction,
         };
         self.swallow(bytes.len());
         let (packet, read_only, sent) = (bytes.to_vec(), false, false);

@@ -22,6 +22,8 @@ pub(crate) enum Fault {
     Missing,
     /// The node cannot be worked with, if the node says so by itself.
     NodeUnusable,
+    /// The node takes no writes, if the node says so by itself.
+    NodeReadOnly,
     /// The transaction may not write.
     ReadOnly,
     /// An error of the statement alone.
@@ -37,8 +39,9 @@ impl Fault {
             DUPLICATE_ENTRY => Self::Duplicate,
             LOCK_WAIT_TIMEOUT => Self::LockWait,
             UNKNOWN_COMMAND if error.message.starts_with(b"WSREP") => Self::NodeUnusable,
-            SERVER_SHUTDOWN | READ_ONLY_MODE => Self::NodeUnusable,
-            OPTION_PREVENTS_STATEMENT if names_read_only(&error.message) => Self::NodeUnusable,
+            SERVER_SHUTDOWN => Self::NodeUnusable,
+            READ_ONLY_MODE => Self::NodeReadOnly,
+            OPTION_PREVENTS_STATEMENT if names_read_only(&error.message) => Self::NodeReadOnly,
             DATABASE_ACCESS_DENIED
             | UNKNOWN_DATABASE
             | UNKNOWN_COLUMN
@@ -56,7 +59,7 @@ impl Fault {
 
     /// Whether the node, or the link to it, would be of no use, should the node confirm it.
     pub(crate) fn doubts_node(self) -> bool {
-        matches!(self, Self::Killed | Self::NodeUnusable)
+        matches!(self, Self::Killed | Self::NodeUnusable | Self::NodeReadOnly)
     }
 }
 
@@ -77,7 +80,7 @@ mod tests {
         assert_eq!(fault(1047, unready), Fault::NodeUnusable);
         assert_eq!(fault(1047, "Unknown command"), Fault::Statement);
         let read_only = "The MariaDB server is running with the --read-only option";
-        assert_eq!(fault(1290, read_only), Fault::NodeUnusable);
+        assert_eq!(fault(1290, read_only), Fault::NodeReadOnly);
         assert_eq!(fault(1290, "running with the --secure-file-priv option"), Fault::Statement);
     }
 }

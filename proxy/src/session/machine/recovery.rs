@@ -540,7 +540,7 @@ fn may_insert(sql: &[u8]) -> bool {
     ![b"UPDATE", b"DELETE", b"SELECT"].iter().any(|other| word.eq_ignore_ascii_case(*other))
 }
 
-fn query(sql: impl AsRef<[u8]>) -> Vec<u8> {
+pub(super) fn query(sql: impl AsRef<[u8]>) -> Vec<u8> {
     [&[COM_QUERY], sql.as_ref()].concat()
 }
 

@@ -138,7 +138,6 @@ impl Replies<'_> {
 
     /// The fence is not as it was left.
     fn fence_differs(&mut self) {
-        let error = ErrPacket::new(OURS, *b"HY000", "the fence is not as it was left");
         if self.carried.fence.is_ours_alone()
             && let Some(running) = &mut self.exchange.running
         {
@@ -150,7 +149,7 @@ impl Replies<'_> {
         // Somebody has been here before. What else the request does is undone with the link, and on the next one the
         // row tells who it was.
         self.exchange.tries += 1;
-        self.lost = Some(error);
+        self.lost = Some(ErrPacket::new(OURS, *b"HY000", "the fence is not as it was left"));
     }
 
     /// One of our own statements was refused. The account's grants and triggers cannot forge such an error: it is the
