@@ -16,6 +16,7 @@ use super::journal::store::Store;
 use super::owed::OwedIds;
 use super::plan::Scene;
 use super::reason::Reason;
+use super::several::Several;
 use super::transaction::Transaction;
 
 /// All of it.
@@ -39,6 +40,8 @@ pub(crate) struct Carried {
     pub(crate) fence: Fence,
     /// Guard against a transaction that is done in part.
     pub(crate) guard: Guard,
+    /// Whether the link takes several statements in one text.
+    pub(crate) several: Several,
     /// Counts of events on ways back.
     pub(crate) tally: Tally,
     /// The session only reads.
@@ -79,6 +82,7 @@ impl Carried {
             owed: Arc::default(),
             fence,
             guard: Guard::default(),
+            several: Several::default(),
             tally: Tally::default(),
             reads: false,
             may_lag: false,
@@ -96,6 +100,7 @@ impl Carried {
         Scene {
             dialect: self.book.dialect(),
             multi: self.book.multi(),
+            joins: self.takes_several(),
             autocommit: self.book.autocommit(),
             chains: self.book.chains(),
             open: self.transaction.is_open(),
@@ -108,6 +113,11 @@ impl Carried {
                 && !self.book.lists_statements(),
             guards: self.guard.is_available() && self.book.autocommit(),
         }
+    }
+
+    /// Whether the link takes several statements in one text, between two commands.
+    pub(crate) fn takes_several(&self) -> bool {
+        self.several.is_usual() || self.book.multi()
     }
 
     /// Takes in the flags of an OK packet, and its report, if it has one. Returns the default database

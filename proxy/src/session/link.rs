@@ -313,7 +313,10 @@ impl Link {
             password: profile.password.expose_secret().into(),
             database: profile.database.clone(),
             collation: profile.collation,
-            wanted: profile.capabilities.difference(Capabilities::SSL) | WANTED_BY_US | encrypted,
+            wanted: profile.capabilities.difference(Capabilities::SSL)
+                | WANTED_BY_US
+                | several(profile.capabilities)
+                | encrypted,
             max_packet: profile.max_packet,
             attributes: profile.attributes.clone(),
         });
@@ -400,6 +403,15 @@ impl LinkError {
             ReadError::Io(source) => Self::Io { node, source },
             ReadError::Violation(violation) => Self::Violation { node, violation },
         }
+    }
+}
+
+/// A client that can tell several results apart has a link that takes several statements in one text, since ours are
+/// put around its own.
+fn several(client: Capabilities) -> Capabilities {
+    match client.contains(Capabilities::MULTI_RESULTS) {
+        true => Capabilities::MULTI_STATEMENTS,
+        false => Capabilities::empty(),
     }
 }
 

@@ -49,6 +49,7 @@ use super::plan::{Doubt, Plan, Risk};
 use super::read_only;
 use super::reason::Reason;
 use super::reports::Reports;
+use super::several::Several;
 use crate::telemetry::metrics::RecoveryPhase;
 
 mod asking;
@@ -262,7 +263,8 @@ impl Machine {
             exchange.recovery = Some(Box::new(recovery));
         }
         let multi = facts.capabilities.contains(Capabilities::MULTI_STATEMENTS);
-        let differs = self.carried.book.multi() != multi;
+        let differs = self.carried.book.multi() && !multi;
+        self.carried.several = Several::of_link(multi);
         self.fresh = (self.met || facts.behind || differs) && !self.is_busy();
         self.met = true;
         self.carried.may_lag = facts.may_lag;
@@ -436,6 +438,8 @@ impl Machine {
             };
             exchange.as_is = !translated
                 && exchange.guard_turns(carried).is_none()
+                && exchange.several_turns(carried).is_none()
+                && !(command == Command::SetOption && carried.several.is_usual())
                 && !exchange.lacks_row_count(carried);
         }
         exchange.show_reports(carried);
@@ -482,7 +486,7 @@ impl Machine {
         if !exchange.sent || exchange.as_is || exchange.expects_reply() {
             return Sending::Nothing;
         }
-        if exchange.ask(self.carried.book.multi(), link.capabilities, out) {
+        if exchange.ask(self.carried.takes_several(), link.capabilities, out) {
             return Sending::Request;
         }
         if let Some(mut recovery) = exchange.recovery.take() {
@@ -849,6 +853,11 @@ const OURS: u16 = 0;
 
 /// COM_QUERY.
 const COM_QUERY: u8 = 0x03;
+
+/// COM_SET_OPTION. 0 is on, and 1 is off.
+///
+/// Source: MariaDB documentation, "COM_SET_OPTION".
+const SET_OPTION: u8 = 0x1B;
 
 const NO_AUTOCOMMIT: &str = "ido-proxy: autocommit cannot be set within this transaction, which is kept \
     from being done in part: commit it first";

@@ -55,6 +55,7 @@ mod reports;
 pub(crate) mod role;
 mod route;
 mod serve;
+mod several;
 mod stream;
 pub(crate) mod survey;
 #[cfg(test)]

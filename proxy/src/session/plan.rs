@@ -16,7 +16,10 @@ use ido_proxy_protocol::statement::{Dialect, Kind, SetTargets, Statement, Statem
 use smallvec::{SmallVec, smallvec};
 
 use self::planner::Planner;
-use self::text::{autocommit_set_to, is_exotic, kind_of, loads_file, may_name, sets_autocommit};
+use self::text::{
+    autocommit_set_to, is_exotic, kind_of, loads_file, may_hide_statement, may_name,
+    sets_autocommit,
+};
 pub(crate) use self::text::{chooses_insert_id, names_reports, reads_diagnostics, sets_untold};
 use super::reason::{Reason, Reasons};
 
@@ -28,8 +31,10 @@ mod text;
 pub(crate) struct Scene {
     /// How the server reads a text now.
     pub(crate) dialect: Dialect,
-    /// Whether it takes several statements in one text.
+    /// Whether the client may send several statements in one text.
     pub(crate) multi: bool,
+    /// Whether the link takes several.
+    pub(crate) joins: bool,
     /// Whether each statement is a transaction of its own unless one is open.
     pub(crate) autocommit: bool,
     /// Whether a COMMIT or ROLLBACK does more than its text says.
@@ -111,6 +116,10 @@ pub(crate) enum What {
     Fence,
     /// Turns the guard on or off.
     Guard(bool),
+    /// Lets the link take several statements in one text, or one alone.
+    Several(bool),
+    /// Given text, for a link that takes one statement alone.
+    Single(Range<usize>),
     /// Given part of the text.
     Part(Range<usize>),
     /// ROLLBACK, of our own.
@@ -221,6 +230,11 @@ impl Step {
         Self::new(What::Guard(on))
     }
 
+    /// Lets the link take several statements in one text, or one alone.
+    pub(crate) fn several(on: bool) -> Self {
+        Self::new(What::Several(on))
+    }
+
     /// Our COMMIT of what a procedure has left open.
     pub(crate) fn commit() -> Self {
         Self { risk: Risk::Doubtful(Doubt::Statement), ..Self::new(What::Commit) }
@@ -247,6 +261,7 @@ impl Step {
                 | What::AskReports
                 | What::ReportAll
                 | What::Rollback
+                | What::Several(_)
         )
     }
 }
@@ -284,12 +299,15 @@ impl Plan {
         let mut statements = Statements::new(sql, scene.dialect);
         let (first, second) = (statements.next(), statements.next());
         if !scene.multi {
-            if second.is_some_and(|second| second.kind != Kind::Empty) {
+            if second.as_ref().is_some_and(|second| second.kind != Kind::Empty) {
                 // The server refuses it as a whole.
-                return Self::whole(Risk::Repeatable, PieceKind::Plain, sql.len());
+                let plan = Self::whole(Risk::Repeatable, PieceKind::Plain, sql.len());
+                return plan.to_single(sql.len(), scene);
             }
-            let statement = Statement::single(sql, scene.dialect);
-            return Self::of_statement(&statement, scene);
+            if !scene.joins || may_hide_statement(sql) {
+                let statement = Statement::single(sql, scene.dialect);
+                return Self::of_statement(&statement, scene).to_single(sql.len(), scene);
+            }
         }
         match (first, second) {
             (Some(first), None) if !wants_wrap(&first, scene) => Self::of_statement(&first, scene),
@@ -343,10 +361,20 @@ impl Plan {
         let class = Class::of_statement(statement, scene.autocommit);
         let mut plan =
             Self::of_class(class, statement.kind, statement.open_ended, statement.sql.len(), scene);
-        if class == Class::Commit && scene.multi {
+        if class == Class::Commit && scene.joins {
             plan.join_fence(statement);
         }
         Self { session, transaction, ..plan }
+    }
+
+    /// The client's own text goes to a link that takes one statement alone, where that is ours to say.
+    fn to_single(mut self, len: usize, scene: Scene) -> Self {
+        if let Some(step) = self.steps.iter_mut().find(|step| step.what == What::Whole)
+            && scene.joins
+        {
+            step.what = What::Single(0..len);
+        }
+        self
     }
 
     /// The fence goes out in one text with a lone COMMIT: one round trip less.

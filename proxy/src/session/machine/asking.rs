@@ -12,6 +12,7 @@ use ido_proxy_protocol::packet::{self, HEADER_LEN};
 use ido_proxy_protocol::reply::ReplyStep;
 use ido_proxy_protocol::status::StatusFlags;
 
+use super::SET_OPTION;
 use super::exchange::Exchange;
 use super::fault::Fault;
 use super::recovery::{Recovery, query};
@@ -154,11 +155,6 @@ impl Replies<'_> {
 
 /// How often a statement is tried again on a node that works, for an error that says otherwise.
 const MOST_HEARSAY: u32 = 2;
-
-/// COM_SET_OPTION.
-///
-/// Source: MariaDB documentation, "COM_SET_OPTION".
-const SET_OPTION: u8 = 0x1B;
 
 /// A node that is not ready refuses this, but not a SELECT without a table. Seen on MariaDB 10.11.
 const READY: &[u8] = b"DO 0";

@@ -267,6 +267,10 @@ impl Exchange {
                 self.insert_step(self.at, Step::guard(on));
                 continue;
             }
+            if let Some(on) = self.several_turns(carried) {
+                self.insert_step(self.at, Step::several(on));
+                continue;
+            }
             let first = !self.begun && self.held.is_empty() && self.pending.is_empty();
             if first && !step.is_ours() && self.lacks_row_count(carried) {
                 self.insert_step(self.at, Step::put_row_count_back());
@@ -279,6 +283,7 @@ impl Exchange {
                     carried.transaction.is_dirty() && fence.is_available() && !fence.is_set()
                 }
                 What::Guard(on) => on != carried.guard.is_on(),
+                What::Several(on) => on != carried.several.is_on(),
                 What::KeepWarnings => {
                     let fence = &carried.fence;
                     let fenced =
@@ -338,12 +343,19 @@ impl Exchange {
     /// Whether the guard must be turned on or off before the step in hand is sent.
     pub(super) fn guard_turns(&self, carried: &Carried) -> Option<bool> {
         let step = self.step()?;
-        let ours = matches!(step.what, What::Guard(_));
+        let ours = matches!(step.what, What::Guard(_) | What::Several(_));
         let silent = step.what == What::Whole && !self.command.has_reply();
         if ours || silent || self.request.is_empty() {
             return None;
         }
         carried.guard.turn_before(step, carried.transaction.is_open(), self.autocommits(carried))
+    }
+
+    /// Whether the link must be told that it takes several statements, or one, before the step in hand is sent.
+    pub(super) fn several_turns(&self, carried: &Carried) -> Option<bool> {
+        let step = self.step().filter(|step| !matches!(step.what, What::Several(_)))?;
+        // What is not kept may be sent already.
+        carried.several.turn_before(step).filter(|_| !self.request.is_empty())
     }
 
     /// Whether the client is in autocommit mode, and not about to set it.
@@ -353,8 +365,8 @@ impl Exchange {
 
     /// The step in hand is done.
     pub(super) fn step_done(&mut self) {
-        if matches!(self.step(), Some(Step { what: What::Guard(_), .. })) {
-            // A guard step was not planned, and leaves no trace.
+        if matches!(self.step(), Some(Step { what: What::Guard(_) | What::Several(_), .. })) {
+            // Such a step was not planned, and leaves no trace.
             self.remove_step(self.at);
         } else {
             self.at += 1;
@@ -386,6 +398,7 @@ impl Exchange {
         }
         let command = match step.what {
             What::Whole => self.command,
+            What::Several(_) => Command::SetOption,
             _ => Command::Query,
         };
         if !command.has_reply() {

@@ -27,7 +27,7 @@ use ido_proxy_protocol::packet::{self};
 
 use super::exchange::{Exchange, GUARD_ON, ROLLBACK, translate};
 use super::running::{Job, Running};
-use super::{COM_QUERY, LinkFacts, Sending, Stuck};
+use super::{COM_QUERY, LinkFacts, SET_OPTION, Sending, Stuck};
 use crate::session::book::State;
 use crate::session::carried::Carried;
 use crate::session::journal::record::{Record, Told};
@@ -260,7 +260,7 @@ impl Recovery {
         if self.fresh {
             self.multi = Some(link.capabilities.contains(Capabilities::MULTI_STATEMENTS));
         } else if !self.unsettled {
-            self.multi = Some(carried.book.multi());
+            self.multi = Some(carried.several.is_on());
         }
         self.put_insert_id_back(exchange, &begun, &now);
         if !exchange.failed && !pending {
@@ -277,9 +277,9 @@ impl Recovery {
                     self.push(Task::Must, query(GUARD_ON));
                 }
             }
-            self.set_multi(true);
+            self.set_multi(true, carried);
         } else {
-            self.set_multi(carried.book.multi());
+            self.set_multi(carried.takes_several(), carried);
         }
     }
 
@@ -382,9 +382,10 @@ impl Recovery {
         self.queue.retain(|request| !matches!(request.task, Task::Prepare(other) if other == id));
     }
 
-    fn set_multi(&mut self, multi: bool) {
+    fn set_multi(&mut self, multi: bool, carried: &mut Carried) {
         if self.multi != Some(multi) {
             self.multi = Some(multi);
+            carried.several.turned(multi);
             self.push(Task::Must, vec![SET_OPTION, u8::from(!multi), 0]);
         }
     }
@@ -431,7 +432,7 @@ impl Recovery {
                 let empty = carried.transaction.is_clean() && self.pending == 0;
                 carried.tally.replays += u64::from(!empty);
                 self.push(Task::Must, query(NOW));
-                self.set_multi(carried.book.multi());
+                self.set_multi(carried.takes_several(), carried);
                 self.phase = Phase::Over;
                 return Sending::Nothing;
             }
@@ -563,4 +564,3 @@ const GOOD_SIZE: usize = LONG;
 
 const INIT_DB: u8 = 0x02;
 const STMT_PREPARE: u8 = 0x16;
-const SET_OPTION: u8 = 0x1B;

@@ -38,8 +38,13 @@ struct Play {
 
 impl Play {
     fn new(client: Capabilities) -> Self {
+        Self::linked(client, client)
+    }
+
+    /// The link is that of another client.
+    fn linked(client: Capabilities, link: Capabilities) -> Self {
         let mut machine = machine(client);
-        machine.link_up(facts(client));
+        machine.link_up(facts(link));
         let (client, node, to_node, to_client) = Default::default();
         Self { machine, client, node, to_node, to_client, done: Vec::new() }
     }

@@ -1,7 +1,12 @@
 use super::*;
 
 fn icinga(open: bool) -> Scene {
-    Scene { multi: true, autocommit: true, open, fence: true, ..Scene::default() }
+    Scene { multi: true, joins: true, autocommit: true, open, fence: true, ..Scene::default() }
+}
+
+/// A client that may send one statement a text, on a link that takes several.
+fn one_at_a_time() -> Scene {
+    Scene { multi: false, ..icinga(false) }
 }
 
 /// The steps as text: `^` for our BEGIN, `#` for the fence, `$` for our COMMIT, `!` before what is
@@ -29,6 +34,8 @@ fn shown(sql: &str, scene: Scene) -> Vec<String> {
                 What::Rollback => "%".to_owned(),
                 What::Whole => sql.to_owned(),
                 What::Wrapped(range) => format!("^#{}", text(range)),
+                What::Single(range) => format!("1{}", text(range)),
+                What::Several(on) => format!("several {on}"),
             };
             let risk = match step.risk {
                 Risk::Commit { .. } => "!",
@@ -63,8 +70,34 @@ fn a_commit_of_nothing_is_sent_as_it_came() {
     let dirty = Scene { dirty: true, ..icinga(true) };
     assert_eq!(shown("COMMIT;BEGIN", dirty), ["#", "!COMMIT", "BEGIN"]);
     assert_eq!(shown("COMMIT", dirty), ["!#COMMIT"], "in one text with its fence");
-    let single = Scene { multi: false, ..dirty };
+    let single = Scene { multi: false, joins: false, ..dirty };
     assert_eq!(shown("COMMIT", single), ["#", "!COMMIT"]);
+}
+
+/// Otherwise each frame of ours would cost a client without MULTI_STATEMENTS two more round trips.
+#[test]
+fn the_frame_of_a_client_of_one_statement_is_one_text_too() {
+    let insert = "INSERT INTO t VALUES (1)";
+    let framed = [format!("^#{insert}"), "!$".to_owned()];
+    assert_eq!(shown(insert, one_at_a_time()), framed);
+    assert_eq!(shown("SELECT 1", one_at_a_time()), ["SELECT 1"]);
+    let dirty = Scene { open: true, dirty: true, ..one_at_a_time() };
+    assert_eq!(shown("COMMIT", dirty), ["!#COMMIT"]);
+}
+
+/// Otherwise whoever smuggles a statement into a string would have it done by the proxy, and not without.
+#[test]
+fn a_text_that_may_have_a_second_statement_meets_a_link_that_takes_one() {
+    for sql in ["SELECT 1;DROP TABLE t", "SELECT 'a\\';b'", "SELECT 1 /* ; */"] {
+        let single = format!("1{sql}");
+        assert_eq!(shown(sql, one_at_a_time()), [single], "{sql}");
+    }
+    let insert = "INSERT INTO t VALUES ('it\\'s;')";
+    let apart = ["^".to_owned(), "#".to_owned(), format!("1{insert}"), "!$".to_owned()];
+    assert_eq!(shown(insert, one_at_a_time()), apart);
+    for sql in ["SELECT 'a;b'", "SELECT 'it\\'s';", "SELECT 1 /* none */ ; "] {
+        assert_eq!(shown(sql, one_at_a_time()), [sql], "{sql}");
+    }
 }
 
 #[test]
@@ -109,7 +142,7 @@ fn what_a_text_sets_autocommit_to_holds_for_what_comes_behind_it() {
 fn a_write_that_commits_by_itself_is_wrapped() {
     let insert = "INSERT INTO t VALUES (1)";
     assert_eq!(shown(insert, icinga(false)), ["^#INSERT INTO t VALUES (1)", "!$"]);
-    let alone = Scene { multi: false, ..icinga(false) };
+    let alone = Scene { multi: false, joins: false, ..icinga(false) };
     assert_eq!(shown(insert, alone), ["^", "#", insert, "!$"]);
     let unfenced = Scene { fence: false, ..icinga(false) };
     assert_eq!(shown(insert, unfenced), ["?INSERT INTO t VALUES (1)"]);

@@ -49,6 +49,17 @@ pub(crate) fn reads_diagnostics(sql: &[u8]) -> bool {
     names.into_iter().any(|(three, name)| may_name(sql, three, name))
 }
 
+/// Whether a text has a semicolon before its end, beside what makes it hard to say whether that ends a statement.
+///
+/// A client that may send one statement is safe from those that others smuggle into its text. A server that takes
+/// several would do them, should we ever read a string or a comment otherwise than it does.
+pub(super) fn may_hide_statement(sql: &[u8]) -> bool {
+    let end = |byte: &u8| *byte == b';' || byte.is_ascii_whitespace();
+    let len = sql.iter().rposition(|byte| !end(byte)).map_or(0, |last| last + 1);
+    let text = &sql[..len];
+    text.contains(&b';') && (text.contains(&b'\\') || text.windows(2).any(|two| two == b"/*"))
+}
+
 pub(super) fn sets_autocommit(kind: Kind) -> bool {
     matches!(kind, Kind::Set(targets) if targets.contains(SetTargets::AUTOCOMMIT))
 }

@@ -8,7 +8,7 @@ use ido_proxy_protocol::packet::{self, HEADER_LEN};
 use super::Exchange;
 use crate::session::book::{Book, statement_id};
 use crate::session::carried::Carried;
-use crate::session::machine::COM_QUERY;
+use crate::session::machine::{COM_QUERY, SET_OPTION};
 use crate::session::plan::{Risk, What};
 use crate::session::reports::{self, Reports};
 
@@ -28,12 +28,19 @@ impl Exchange {
             sql.get(range.clone()).unwrap_or_default()
         };
         if step.what == What::Whole {
+            if self.command == Command::SetOption && carried.several.is_usual() {
+                // The link takes several statements whatever the client may send.
+                return out.extend_from_slice(&[SET_OPTION, 0, 0]);
+            }
             if !NUMBERED.contains(&self.command) {
                 return out.extend_from_slice(&self.request);
             }
             let mut payload = self.request.clone();
             translate(self.command, &mut payload, &mut carried.book);
             return out.extend_from_slice(&payload);
+        }
+        if let What::Several(on) = step.what {
+            return out.extend_from_slice(&[SET_OPTION, u8::from(!on), 0]);
         }
         out.push(COM_QUERY);
         match &step.what {
@@ -90,7 +97,8 @@ impl Exchange {
                 out.push(b';');
                 out.extend_from_slice(part(range));
             }
-            What::Whole => {}
+            What::Single(range) => out.extend_from_slice(part(range)),
+            What::Several(_) | What::Whole => {}
         }
     }
 }

@@ -41,6 +41,12 @@ impl Replies<'_> {
             }
             self.leave_out_packet();
         }
+        if let (Some(What::Several(on)), true) = (&what, ended)
+            && !matches!(step, ReplyStep::Err { .. })
+        {
+            self.carried.several.turned(*on);
+            return Ok(());
+        }
         if let Some(What::KeepWarnings | What::AskReports | What::AskState) = what {
             self.rows_packet(step, bytes, ended);
             return Ok(());

@@ -201,3 +201,44 @@ fn a_conflict_whose_replay_reads_other_rows_is_told_as_the_conflict_it_was() {
     run.all(&["BEGIN", "INSERT INTO t VALUES ('b')", "COMMIT"].map(query)).expect("it goes on");
     assert_eq!(tokens(&run), ["of somebody else", "b"]);
 }
+
+/// A link that takes several statements, of a client that may send one.
+fn one_at_a_time() -> Play {
+    let single = Capabilities::PROTOCOL_41 | Capabilities::SESSION_TRACK;
+    Play::linked(single, icinga())
+}
+
+/// Otherwise a second statement that somebody has smuggled into a text would be done.
+#[test]
+fn a_client_of_one_statement_never_has_two_of_its_own_done() {
+    let mut play = one_at_a_time();
+    play.client_sends(&query("SELECT 1;SELECT 2"));
+    assert_eq!(play.to_node, framed(&[0x1B, 1, 0], 0), "one alone from here on");
+    play.requests();
+    let eof = EofPacket { warnings: 0, status: StatusFlags::AUTOCOMMIT };
+    play.node_sends(&framed(&eof.encode(), 1));
+    assert_eq!(play.requests(), ["SELECT 1;SELECT 2"]);
+    play.node_sends(&error(1));
+    assert_eq!(play.to_client, error(1), "in the server's own words");
+    play.client_sends(&query("INSERT INTO t VALUES ('a')"));
+    assert_eq!(play.to_node, framed(&[0x1B, 0, 0], 0), "before a text of ours");
+    play.requests();
+    play.node_sends(&framed(&eof.encode(), 1));
+    let text = play.requests().concat();
+    assert!(text.starts_with("BEGIN;INSERT INTO `ido_proxy`.`fence`"), "{text}");
+}
+
+/// Otherwise the next frame of ours would be a syntax error.
+#[test]
+fn a_client_that_forbids_itself_several_statements_forbids_the_link_nothing() {
+    let mut play = Play::new(icinga());
+    play.client_sends(&framed(&[0x1B, 1, 0], 0));
+    assert_eq!(play.to_node, framed(&[0x1B, 0, 0], 0));
+    play.requests();
+    let eof = EofPacket { warnings: 0, status: StatusFlags::AUTOCOMMIT };
+    let eof = framed(&eof.encode(), 1);
+    play.node_sends(&eof);
+    assert_eq!(play.to_client, eof);
+    play.client_sends(&query("SELECT 1;SELECT 2"));
+    assert_eq!(play.to_node, framed(&[0x1B, 1, 0], 0));
+}
