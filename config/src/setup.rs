@@ -35,8 +35,11 @@ pub fn setup_sql(config: &Config, host_pattern: &str) -> String {
     for (table, columns) in [("pin", PIN), ("proxy", PROXY), ("fence", FENCE)] {
         line(&mut sql, &format!("CREATE TABLE IF NOT EXISTS {schema}.`{table}` {columns};"));
     }
-    // The table may be there already, without this column.
-    line(&mut sql, &format!("ALTER TABLE {schema}.`pin` ADD COLUMN IF NOT EXISTS {DRAINED};"));
+    // The tables may be there already, without these columns.
+    for (table, column) in [("pin", DRAINED), ("fence", REPLY)] {
+        let add = format!("ALTER TABLE {schema}.`{table}` ADD COLUMN IF NOT EXISTS {column};");
+        line(&mut sql, &add);
+    }
 
     section(&mut sql, GRANTS);
     for table in ["pin", "proxy", "fence"] {
@@ -165,6 +168,9 @@ const FENCE: &str = "(
   PRIMARY KEY (`session`)
 ) ENGINE=InnoDB DEFAULT CHARSET=ascii COLLATE=ascii_bin
   COMMENT='ido-proxy: which transaction of each session was committed last'";
+
+const REPLY: &str =
+    "`reply` VARCHAR(64) NULL COMMENT 'counts of the reply to it, where that may be lost'";
 
 #[cfg(test)]
 mod tests;

@@ -86,6 +86,11 @@ impl Diagnostics {
         !self.kept.is_empty()
     }
 
+    /// A command begins: what an earlier one kept is not to be raised any more.
+    pub(crate) fn forget_kept(&mut self) {
+        self.kept.clear();
+    }
+
     /// Keeps the warnings in the packets of a reply to SHOW WARNINGS, but for the last packet.
     pub(crate) fn keep_warnings(&mut self, packets: &[u8]) {
         self.kept = text_rows(packets, COLUMNS).filter_map(Warning::read).collect();

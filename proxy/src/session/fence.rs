@@ -33,6 +33,8 @@ pub(crate) struct FencePool {
     start: Instant,
     /// By name: each has rights of its own.
     accounts: Mutex<HashMap<Vec<u8>, Arc<Account>>>,
+    /// When the table had no column for replies, as [`Account::missed`] counts it.
+    replies_missed: AtomicU64,
 }
 
 /// One row, and what is known of it.
@@ -61,7 +63,14 @@ impl FencePool {
             free: Mutex::default(),
             start: Instant::now(),
             accounts: Mutex::default(),
+            replies_missed: AtomicU64::new(0),
         }
+    }
+
+    /// Whether something that was missing at `moment` is to be tried now.
+    fn is_worth_a_try(&self, moment: &AtomicU64) -> bool {
+        let missed = moment.load(Ordering::Relaxed);
+        missed == 0 || self.now().saturating_sub(missed) > TRIED_AGAIN.as_millis() as u64
     }
 
     fn account(&self, name: &[u8]) -> Arc<Account> {
@@ -97,6 +106,9 @@ pub(crate) fn is_without_fence(code: u16) -> bool {
 /// A value that cannot be had: error 1242 where it is needed, and nothing where it is not. Seen on MariaDB 10.11.
 const FAILS: &str = "(SELECT 1 UNION SELECT 2)";
 
+/// Carries the client's count of rows to the fence, which is another statement.
+const COUNT: &str = "@ido_proxy";
+
 /// After how long an account that had no fence tries again.
 const TRIED_AGAIN: Duration = Duration::from_secs(10);
 
@@ -108,8 +120,8 @@ pub(crate) struct Fence {
     account: Option<Arc<Account>>,
     slot: Option<Slot>,
     state: FenceState,
-    /// A COMMIT was sent, and its outcome is not known yet.
-    in_doubt: bool,
+    /// Whether a COMMIT was sent whose outcome is not known yet.
+    commit: CommitState,
     /// A link was lost since the last COMMIT: its transaction may still come.
     haunted: bool,
 }
@@ -124,6 +136,27 @@ enum FenceState {
     Set,
     /// The transaction has set the fence, and may have undone that since (`ROLLBACK TO SAVEPOINT`).
     Unsure,
+}
+
+/// Whether a COMMIT is on its way.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum CommitState {
+    /// The outcome of each is known.
+    #[default]
+    NotSent,
+    /// The row tells the outcome.
+    Sent,
+    /// The row tells the outcome, and the counts of the reply to the write before it.
+    SentWithReply,
+}
+
+/// Counts of the reply to a write, as the fence has kept them.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct KeptReply {
+    /// Rows that were changed.
+    pub(crate) affected_rows: u64,
+    /// Value of `LAST_INSERT_ID()` behind the write.
+    pub(crate) last_insert_id: u64,
 }
 
 /// Outcome of a COMMIT in doubt, as the row tells it.
@@ -141,8 +174,8 @@ impl Fence {
     /// The fence of a session of `account` that has not written yet.
     pub(crate) fn new(pool: Arc<FencePool>, account: &[u8]) -> Self {
         let account = Some(pool.account(account));
-        let (state, in_doubt, haunted) = (FenceState::Unset, false, false);
-        Self { pool, account, slot: None, state, in_doubt, haunted }
+        let (state, commit, haunted) = (FenceState::Unset, CommitState::NotSent, false);
+        Self { pool, account, slot: None, state, commit, haunted }
     }
 
     /// The fence of a session that never writes: it cannot be used.
@@ -156,8 +189,21 @@ impl Fence {
     /// somebody may have run `ido-proxy setup`.
     pub(crate) fn is_available(&self) -> bool {
         let Some(account) = &self.account else { return false };
-        let missed = account.missed.load(Ordering::Relaxed);
-        missed == 0 || self.pool.now().saturating_sub(missed) > TRIED_AGAIN.as_millis() as u64
+        self.pool.is_worth_a_try(&account.missed)
+    }
+
+    /// Whether a frame of one text may be used: the outcome of all before is known, and the table keeps replies.
+    pub(crate) fn may_frame(&self) -> bool {
+        self.is_available()
+            && self.is_ours_alone()
+            && self.state == FenceState::Unset
+            && self.pool.is_worth_a_try(&self.pool.replies_missed)
+    }
+
+    /// The table has no column for replies: it was made by an older version.
+    pub(crate) fn mark_replies_missing(&mut self) {
+        self.state = FenceState::Unset;
+        self.pool.replies_missed.store(self.pool.now().max(1), Ordering::Relaxed);
     }
 
     /// Whether the open transaction has set it already.
@@ -167,7 +213,7 @@ impl Fence {
 
     /// Whether a COMMIT was sent whose outcome is not known yet.
     pub(crate) fn is_in_doubt(&self) -> bool {
-        self.in_doubt
+        self.commit != CommitState::NotSent
     }
 
     /// The statement that sets it. [`Self::matches`] says of its reply whether the transaction may be committed.
@@ -214,22 +260,50 @@ impl Fence {
         }
     }
 
+    /// The statement that sets it in a frame of one text, where it also keeps the counts of the client's reply. It fails,
+    /// and so stops the text, where [`Self::checked_statement`] does.
+    pub(crate) fn framed_statement(&mut self) -> String {
+        let table = &self.pool.table;
+        let Slot { name, seq } = self.slot.get_or_insert_with(|| self.pool.take());
+        let next = *seq + 1;
+        let insert = format!(
+            "INSERT INTO {table} (session, seq, reply) VALUES ('{name}', IF(@@in_transaction, {next}, {FAILS}), \
+             CONCAT_WS(' ', {next}, {COUNT}, LAST_INSERT_ID()))"
+        );
+        match seq {
+            0 => insert,
+            seq => format!(
+                "{insert} ON DUPLICATE KEY UPDATE seq=IF(@@in_transaction AND seq={seq}, {next}, {FAILS}), \
+                 reply=VALUES(reply)"
+            ),
+        }
+    }
+
+    /// The statements between the client's write and [`Self::framed_statement`]. The first one fails where the
+    /// transaction is gone. The second one reads the list of warnings, which the first has left, since it touches no
+    /// table, and the fence will clear.
+    pub(crate) fn check() -> String {
+        format!("SET {COUNT}=IF(@@in_transaction, ROW_COUNT(), {FAILS});SHOW WARNINGS")
+    }
+
     /// A COMMIT goes out in one text with the statement that sets it.
-    pub(crate) fn setting_and_committing(&mut self) {
-        self.in_doubt = true;
+    pub(crate) fn setting_and_committing(&mut self, keeps_reply: bool) {
+        self.commit = if keeps_reply { CommitState::SentWithReply } else { CommitState::Sent };
     }
 
     /// The text stopped in front of its COMMIT.
     pub(crate) fn was_not_reached(&mut self) {
-        self.in_doubt &= self.haunted;
+        if !self.haunted {
+            self.commit = CommitState::NotSent;
+        }
     }
 
     /// A statement may have committed the transaction, and begun another one. The reply came, so no ghost can: another
     /// row is as good a proof.
     pub(crate) fn renew(&mut self) {
-        if self.in_doubt && !self.haunted {
+        if self.is_in_doubt() && !self.haunted {
             self.discard();
-            self.in_doubt = false;
+            self.commit = CommitState::NotSent;
         }
     }
 
@@ -245,13 +319,17 @@ impl Fence {
 
     /// Whether no COMMIT was sent that might still change it.
     pub(crate) fn is_ours_alone(&self) -> bool {
-        !self.haunted && !self.in_doubt
+        !self.haunted && !self.is_in_doubt()
     }
 
     /// The statement that reads it, if there is anything to be read.
     pub(crate) fn query(&self) -> Option<String> {
         let Slot { name, .. } = self.slot.as_ref()?;
-        Some(format!("SELECT seq FROM {} WHERE session='{name}'", self.pool.table))
+        let columns = match self.commit {
+            CommitState::SentWithReply => "seq, reply",
+            CommitState::NotSent | CommitState::Sent => "seq",
+        };
+        Some(format!("SELECT {columns} FROM {} WHERE session='{name}'", self.pool.table))
     }
 
     /// Notes that the open transaction has set the fence.
@@ -268,12 +346,14 @@ impl Fence {
 
     /// A COMMIT is about to be sent.
     pub(crate) fn committing(&mut self) {
-        self.in_doubt |= self.is_set();
+        if self.is_set() && !self.is_in_doubt() {
+            self.commit = CommitState::Sent;
+        }
     }
 
     /// The transaction was committed.
     pub(crate) fn committed(&mut self) {
-        if (self.state != FenceState::Unset || self.in_doubt)
+        if (self.state != FenceState::Unset || self.is_in_doubt())
             && let Some(slot) = &mut self.slot
         {
             slot.seq += 1;
@@ -285,7 +365,7 @@ impl Fence {
     /// The transaction was rolled back, and nothing of it can come back.
     pub(crate) fn rolled_back(&mut self) {
         self.state = FenceState::Unset;
-        self.in_doubt = false;
+        self.commit = CommitState::NotSent;
     }
 
     /// The transaction is to be done again, and will set it again.
@@ -295,7 +375,7 @@ impl Fence {
 
     /// The link is lost: what was sent there may still be committed.
     pub(crate) fn haunt(&mut self) {
-        self.haunted |= self.in_doubt;
+        self.haunted |= self.is_in_doubt();
     }
 
     /// Outcome of the transaction in doubt, by the number that was read; `None`: there is no row.
@@ -306,6 +386,15 @@ impl Fence {
             read if read == *seq + 1 => Outcome::Committed,
             _ => Outcome::Unclear,
         }
+    }
+
+    /// The reply that the row has kept of the transaction in doubt, if it is that transaction's.
+    pub(crate) fn kept_reply(&self, kept: &[u8]) -> Option<KeptReply> {
+        let next = self.slot.as_ref()?.seq + 1;
+        let mut numbers = std::str::from_utf8(kept).ok()?.split(' ').map(str::parse);
+        let mut number = || numbers.next()?.ok();
+        (number()? == next).then_some(())?;
+        Some(KeptReply { affected_rows: number()?, last_insert_id: number()? })
     }
 
     /// Gives its row up: somebody else has changed it.

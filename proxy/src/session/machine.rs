@@ -349,7 +349,7 @@ impl Machine {
             return Err(Stuck::Told);
         }
         exchange.forget_ghost();
-        exchange.take_back();
+        exchange.take_back(&self.carried);
         Ok(())
     }
 
@@ -621,7 +621,7 @@ impl Machine {
                 Some(Job::Task(Task::Attempt | Task::Barrier)) => RecoveryPhase::Wait,
                 Some(Job::Task(Task::Replay { .. })) => RecoveryPhase::Replay,
                 Some(Job::Task(_)) => RecoveryPhase::Restore,
-                Some(Job::Ask | Job::Step { .. }) | None => RecoveryPhase::Commit,
+                Some(Job::Ask | Job::Step(_)) | None => RecoveryPhase::Commit,
             },
             State::Idle | State::Answering { .. } => RecoveryPhase::Commit,
         }

@@ -51,6 +51,11 @@ impl OwedIds {
         Debt { owed: Arc::clone(self), ids }
     }
 
+    /// Whether no session owes any.
+    pub(super) fn is_empty(&self) -> bool {
+        self.count.load(Ordering::Acquire) == 0
+    }
+
     /// Whether an INSERT of so many rows, of which the first was given `id`, may have been given an id
     /// that is owed.
     pub(super) fn has(&self, id: u64, rows: u64) -> bool {

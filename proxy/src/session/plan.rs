@@ -128,6 +128,8 @@ pub(crate) enum What {
     Whole,
     /// BEGIN and the fence, and then this part of the text.
     Wrapped(Range<usize>),
+    /// BEGIN, this part of the text, the fence and COMMIT, all in one: it takes one round trip.
+    Framed(Range<usize>),
 }
 
 /// Meaning of a lost reply to a step.
@@ -220,6 +222,11 @@ impl Step {
         [What::AskReports, What::ReportAll].map(Self::new)
     }
 
+    /// Gives the link back the warnings that were kept.
+    pub(crate) fn put_warnings_back() -> Self {
+        Self::new(What::PutWarningsBack)
+    }
+
     /// Makes ROW_COUNT() what the client expects.
     pub(crate) fn put_row_count_back() -> Self {
         Self::new(What::PutRowCountBack)
@@ -228,6 +235,11 @@ impl Step {
     /// Turns the guard on or off.
     pub(crate) fn guard(on: bool) -> Self {
         Self::new(What::Guard(on))
+    }
+
+    /// COMMIT, of our own, of the transaction that step number `restart` begins.
+    pub(crate) fn commit_of(restart: Option<usize>, risk: Risk) -> Self {
+        Self { risk, restart, ..Self::new(What::Commit) }
     }
 
     /// Lets the link take several statements in one text, or one alone.
@@ -302,11 +314,11 @@ impl Plan {
             if second.as_ref().is_some_and(|second| second.kind != Kind::Empty) {
                 // The server refuses it as a whole.
                 let plan = Self::whole(Risk::Repeatable, PieceKind::Plain, sql.len());
-                return plan.to_single(sql.len(), scene);
+                return plan.for_single(sql.len(), scene);
             }
             if !scene.joins || may_hide_statement(sql) {
                 let statement = Statement::single(sql, scene.dialect);
-                return Self::of_statement(&statement, scene).to_single(sql.len(), scene);
+                return Self::of_statement(&statement, scene).for_single(sql.len(), scene);
             }
         }
         match (first, second) {
@@ -368,7 +380,7 @@ impl Plan {
     }
 
     /// The client's own text goes to a link that takes one statement alone, where that is ours to say.
-    fn to_single(mut self, len: usize, scene: Scene) -> Self {
+    fn for_single(mut self, len: usize, scene: Scene) -> Self {
         if let Some(step) = self.steps.iter_mut().find(|step| step.what == What::Whole)
             && scene.joins
         {
@@ -417,8 +429,7 @@ impl Plan {
             Class::Rollback => step.risk = Risk::Rollback,
             Class::Write if !open && scene.fence => {
                 plan.steps.insert_many(0, [Step::new(What::Begin), Step::fence()]);
-                let risk = Risk::Commit { resume: len };
-                plan.steps.push(Step { risk, ..Step::new(What::Commit) });
+                plan.steps.push(Step::commit_of(None, Risk::Commit { resume: len }));
                 plan.steps.iter_mut().for_each(|step| step.restart = Some(0));
             }
             Class::Write if !open => step.risk = Risk::Doubtful(scene.doubt()),
@@ -529,7 +540,7 @@ impl Class {
 /// `max_allowed_packet`.
 fn is_long(what: &What) -> bool {
     match what {
-        What::Part(range) | What::Wrapped(range) => range.len() >= LONG,
+        What::Part(range) | What::Wrapped(range) | What::Framed(range) => range.len() >= LONG,
         _ => false,
     }
 }

@@ -9,7 +9,7 @@ use ido_proxy_protocol::packet;
 
 use super::asking::Asked;
 use super::recovery::Recovery;
-use super::running::{Behind, Job, Running};
+use super::running::{Behind, Framed, Job, Running};
 use crate::session::book::State;
 use crate::session::carried::Carried;
 use crate::session::digest::{Delivered, Splice};
@@ -70,6 +70,8 @@ pub(super) struct Exchange {
     settled: Option<(usize, u8)>,
     /// `held` and `sequence` as they were before the wrapped statement in hand.
     pub(super) wrap_mark: (usize, u8),
+    /// `LAST_INSERT_ID()` as it was then.
+    id_before_wrap: u64,
     /// Part of an unfinished reply that was passed on.
     pub(super) delivered: Option<Box<Delivered>>,
     /// Part of a reply told anew that the client has already.
@@ -112,6 +114,12 @@ pub(super) struct Exchange {
     pub(super) sets_autocommit: bool,
 }
 
+/// Whether a frame may be one text. Under the guard, a statement behind an abort begins a transaction by itself. An id
+/// that another session must have is found out before the COMMIT, where a reply comes before it is sent.
+fn may_frame(carried: &Carried) -> bool {
+    carried.fence.may_frame() && !carried.guard.is_on() && carried.owed.is_empty()
+}
+
 /// Effect of a step that the client has not been told yet. If the same command commits it, it need not be kept in the
 /// journal. If it cannot be done again as it was, it may be done otherwise.
 #[derive(Clone, Debug)]
@@ -149,6 +157,7 @@ impl Exchange {
         carried: &mut Carried,
     ) -> Self {
         carried.book.reasons_mut().extend(plan.session);
+        carried.book.diagnostics().forget_kept();
         let works = |step: &Step| {
             let kinds = [PieceKind::Begin, PieceKind::End, PieceKind::Implicit];
             step.pieces.iter().any(|piece| kinds.contains(&piece.kind))
@@ -157,7 +166,7 @@ impl Exchange {
             && (plan.steps.len() > 1
                 || carried.transaction.is_open()
                 || !carried.book.autocommit()
-                || plan.steps.iter().any(works));
+                || plan.steps.iter().any(|step| works(step) || step.restart.is_some()));
         let outside = request.is_empty() && carried.guard.is_on() && !carried.transaction.is_open();
         Self {
             command,
@@ -184,6 +193,7 @@ impl Exchange {
             begun: false,
             settled: None,
             wrap_mark: (0, sequence.wrapping_add(1)),
+            id_before_wrap: 0,
             delivered: None,
             splice: None,
             recovery: None,
@@ -241,7 +251,7 @@ impl Exchange {
     /// Counts the replies still due, as [`super::Machine::replies_due`] defines them.
     pub(super) fn replies_due(&self) -> usize {
         match (self.step(), &self.running) {
-            (Some(step), Some(running)) if matches!(running.job, Job::Step { .. }) => {
+            (Some(step), Some(running)) if running.is_step() => {
                 let begun = usize::from(running.tracker.is_within_result());
                 step.pieces.len().saturating_sub(running.piece() + begun)
             }
@@ -269,6 +279,10 @@ impl Exchange {
             }
             if let Some(on) = self.several_turns(carried) {
                 self.insert_step(self.at, Step::several(on));
+                continue;
+            }
+            if matches!(step.what, What::Framed(_)) && !may_frame(carried) {
+                self.part_frame();
                 continue;
             }
             let first = !self.begun && self.held.is_empty() && self.pending.is_empty();
@@ -354,7 +368,7 @@ impl Exchange {
     /// Whether the link must be told that it takes several statements, or one, before the step in hand is sent.
     pub(super) fn several_turns(&self, carried: &Carried) -> Option<bool> {
         let step = self.step().filter(|step| !matches!(step.what, What::Several(_)))?;
-        // What is not kept may be sent already.
+        // A command that is not kept may be sent already.
         carried.several.turn_before(step).filter(|_| !self.request.is_empty())
     }
 
@@ -381,11 +395,13 @@ impl Exchange {
             if !carried.fence.is_in_doubt() {
                 // The ghost belongs to an earlier statement.
                 self.ghost = None;
+                self.id_before_wrap = carried.book.now().last_insert_id;
             }
         }
         let commits = matches!(step.risk, Risk::Commit { .. });
-        if commits && step.fence_at.is_some() {
-            carried.fence.setting_and_committing();
+        let frames = matches!(step.what, What::Framed(_));
+        if commits && (step.fence_at.is_some() || frames) {
+            carried.fence.setting_and_committing(frames);
         }
         let unfenced = commits && !carried.fence.is_set();
         if unfenced && carried.transaction.is_dirty() && !carried.fence.is_in_doubt() {
@@ -566,10 +582,13 @@ impl Exchange {
     }
 
     /// Takes back what the request in hand told of the transaction that must be done again.
-    pub(super) fn take_back(&mut self) {
+    pub(super) fn take_back(&mut self, carried: &Carried) {
         let Some(running) = self.running.take() else { return };
         if !running.is_step() {
             return;
+        }
+        if running.framed().is_some_and(|at| at > Framed::Body) && !running.given_up {
+            self.keep_ghost(running.mark.0, carried);
         }
         let (held, sequence) = running.mark;
         if self.begun {

@@ -53,18 +53,30 @@ pub(super) enum Behind {
 #[derive(Debug)]
 pub(super) enum Job {
     /// A step of the client's command.
-    Step {
-        /// How many results of ours come first.
-        prefix: usize,
-        /// How many of the client's come before that of our fence; `None`: the fence is not in it.
-        fence_at: Option<usize>,
-        /// None of the results is the client's.
-        ours: bool,
-    },
+    Step(Layout),
     /// A question about an error that nobody was told yet.
     Ask,
     /// A part of the way back after a loss.
     Task(Task),
+}
+
+/// Whose the results of a step are, in their order.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Layout {
+    /// The client's, and that of the fence behind so many of them, if there is one.
+    Client {
+        /// How many come before that of the fence.
+        fence_at: Option<usize>,
+    },
+    /// Ours alone, of the fence or of another statement.
+    Ours {
+        /// The statement is the fence.
+        fence: bool,
+    },
+    /// BEGIN and the fence, and the client's.
+    Wrapped,
+    /// BEGIN, one of the client's, the check, the warnings, the fence and COMMIT.
+    Framed,
 }
 
 /// Whose a result is.
@@ -111,48 +123,79 @@ impl Running {
     pub(super) fn owner(&self) -> Owner {
         match &self.job {
             Job::Ask | Job::Task(_) => Owner::Proxy,
-            Job::Step { ours: true, fence_at, .. } => match fence_at {
-                Some(_) => Owner::Fence,
-                None => Owner::Proxy,
+            Job::Step(layout) => match (layout, self.result) {
+                (Layout::Ours { fence: true }, _) => Owner::Fence,
+                (Layout::Ours { fence: false }, _) => Owner::Proxy,
+                (Layout::Client { fence_at }, result) if *fence_at == Some(result) => Owner::Fence,
+                (Layout::Wrapped, 0) => Owner::Proxy,
+                (Layout::Wrapped, 1) => Owner::Fence,
+                (Layout::Framed, 1) | (Layout::Client { .. } | Layout::Wrapped, _) => Owner::Client,
+                (Layout::Framed, FRAMED_FENCE) => Owner::Fence,
+                (Layout::Framed, _) => Owner::Proxy,
             },
-            Job::Step { prefix, fence_at, .. } => {
-                if self.result < *prefix {
-                    // BEGIN, then the fence.
-                    return if self.result == 1 { Owner::Fence } else { Owner::Proxy };
-                }
-                if *fence_at == Some(self.result - prefix) { Owner::Fence } else { Owner::Client }
-            }
         }
     }
 
     /// The place of the result at hand among the client's.
     pub(super) fn piece(&self) -> usize {
         match self.job {
-            Job::Step { prefix, fence_at, ours } => {
-                let result = self.result.saturating_sub(prefix);
-                let behind = !ours && fence_at.is_some_and(|at| result > at);
-                result - usize::from(behind)
+            Job::Step(Layout::Client { fence_at }) => {
+                self.result - usize::from(fence_at.is_some_and(|at| self.result > at))
             }
+            Job::Step(Layout::Wrapped) => self.result.saturating_sub(2),
+            Job::Step(Layout::Framed) => self.result.saturating_sub(1),
+            Job::Step(Layout::Ours { .. }) => self.result,
             Job::Ask | Job::Task(_) => self.result,
         }
     }
 
     /// Whether it is a step of the client's command.
     pub(super) fn is_step(&self) -> bool {
-        matches!(self.job, Job::Step { .. })
+        matches!(self.job, Job::Step(_))
+    }
+
+    /// The statement of ours that has the result at hand, in a frame of one text.
+    pub(super) fn framed(&self) -> Option<Framed> {
+        match (&self.job, self.result) {
+            (Job::Step(Layout::Framed), 0) => Some(Framed::Begin),
+            (Job::Step(Layout::Framed), 1) => Some(Framed::Body),
+            (Job::Step(Layout::Framed), 2) => Some(Framed::Check),
+            (Job::Step(Layout::Framed), 3) => Some(Framed::Warnings),
+            (Job::Step(Layout::Framed), FRAMED_FENCE) => Some(Framed::Fence),
+            (Job::Step(Layout::Framed), _) => Some(Framed::Commit),
+            _ => None,
+        }
     }
 }
 
 impl Job {
     /// The job of a step.
     pub(super) fn of_step(step: &Step) -> Self {
-        Self::Step {
-            prefix: if matches!(step.what, What::Wrapped(_)) { 2 } else { 0 },
-            fence_at: match step.what {
-                What::Fence => Some(0),
-                _ => step.fence_at,
-            },
-            ours: step.is_ours(),
-        }
+        Self::Step(match step.what {
+            What::Wrapped(_) => Layout::Wrapped,
+            What::Framed(_) => Layout::Framed,
+            _ if step.is_ours() => Layout::Ours { fence: step.what == What::Fence },
+            _ => Layout::Client { fence_at: step.fence_at },
+        })
     }
 }
+
+/// A statement of a frame that is one text.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) enum Framed {
+    /// START TRANSACTION.
+    Begin,
+    /// The client's.
+    Body,
+    /// Stops the text where the transaction is gone.
+    Check,
+    /// Reads the warnings of the client's.
+    Warnings,
+    /// The fence, with the counts of the client's reply.
+    Fence,
+    /// COMMIT.
+    Commit,
+}
+
+/// How many results of a frame come before that of its fence.
+const FRAMED_FENCE: usize = 4;

@@ -5,7 +5,9 @@ use std::ops::Range;
 use ido_proxy_protocol::statement::{Kind, Statement};
 use smallvec::smallvec;
 
-use super::text::{autocommit_set_to, may_change_frames, reads_diagnostics, sets_autocommit};
+use super::text::{
+    autocommit_set_to, has_counts_alone, may_change_frames, reads_diagnostics, sets_autocommit,
+};
 use super::{
     Class, Doubt, Piece, PieceKind, Plan, Risk, Scene, Step, What, commit_risk, is_long, reasons,
 };
@@ -212,14 +214,18 @@ impl<'a> Planner<'a> {
         let restart = Some(self.plan.steps.len());
         let Range { start, end } = statement.range.clone();
         let pieces = smallvec![Piece { start, end, kind: PieceKind::Write }];
+        let risk = Risk::Commit { resume: end };
+        let framed = What::Framed(statement.range.clone());
+        if has_counts_alone(statement.sql) && !is_long(&framed) {
+            return self.plan.steps.push(Step { pieces, restart, risk, ..Step::new(framed) });
+        }
         let mut wrapped = What::Wrapped(statement.range.clone());
         if is_long(&wrapped) {
             self.plan.steps.extend(Step::opening(self.plan.steps.len()));
             wrapped = What::Part(statement.range.clone());
         }
         self.plan.steps.push(Step { pieces, restart, ..Step::new(wrapped) });
-        let risk = Risk::Commit { resume: end };
-        self.plan.steps.push(Step { risk, restart, ..Step::new(What::Commit) });
+        self.plan.steps.push(Step::commit_of(restart, risk));
     }
 
     fn alone(&mut self, statement: &Statement<'_>, class: Class, risk: Risk) {

@@ -34,6 +34,7 @@ fn shown(sql: &str, scene: Scene) -> Vec<String> {
                 What::Rollback => "%".to_owned(),
                 What::Whole => sql.to_owned(),
                 What::Wrapped(range) => format!("^#{}", text(range)),
+                What::Framed(range) => format!("^{}#$", text(range)),
                 What::Single(range) => format!("1{}", text(range)),
                 What::Several(on) => format!("several {on}"),
             };
@@ -78,7 +79,7 @@ fn a_commit_of_nothing_is_sent_as_it_came() {
 #[test]
 fn the_frame_of_a_client_of_one_statement_is_one_text_too() {
     let insert = "INSERT INTO t VALUES (1)";
-    let framed = [format!("^#{insert}"), "!$".to_owned()];
+    let framed = [format!("!^{insert}#$")];
     assert_eq!(shown(insert, one_at_a_time()), framed);
     assert_eq!(shown("SELECT 1", one_at_a_time()), ["SELECT 1"]);
     let dirty = Scene { open: true, dirty: true, ..one_at_a_time() };
@@ -117,9 +118,9 @@ fn what_commits_in_passing_is_fenced_too() {
 #[test]
 fn what_a_text_sets_autocommit_to_holds_for_what_comes_behind_it() {
     let off = Scene { autocommit: false, ..icinga(false) };
-    let wrapped = ["^#INSERT INTO t VALUES (1)", "!$"];
+    let wrapped = ["!^INSERT INTO t VALUES (1)#$"];
     let on = shown("SET autocommit=1;INSERT INTO t VALUES (1)", off);
-    assert_eq!(on, ["SET autocommit=1", wrapped[0], wrapped[1]]);
+    assert_eq!(on, ["SET autocommit=1", wrapped[0]]);
     assert_eq!(shown("SET autocommit=1;INSERT INTO t VALUES (1)", icinga(false)), on);
     let left = "SET autocommit=0;INSERT INTO t VALUES (1)";
     assert_eq!(shown(left, icinga(false)), [left]);
@@ -141,14 +142,14 @@ fn what_a_text_sets_autocommit_to_holds_for_what_comes_behind_it() {
 #[test]
 fn a_write_that_commits_by_itself_is_wrapped() {
     let insert = "INSERT INTO t VALUES (1)";
-    assert_eq!(shown(insert, icinga(false)), ["^#INSERT INTO t VALUES (1)", "!$"]);
+    assert_eq!(shown(insert, icinga(false)), ["!^INSERT INTO t VALUES (1)#$"]);
     let alone = Scene { multi: false, joins: false, ..icinga(false) };
     assert_eq!(shown(insert, alone), ["^", "#", insert, "!$"]);
     let unfenced = Scene { fence: false, ..icinga(false) };
     assert_eq!(shown(insert, unfenced), ["?INSERT INTO t VALUES (1)"]);
     assert_eq!(shown("SELECT 1", icinga(false)), ["SELECT 1"]);
     let several = "SELECT 1;DELETE FROM t;SELECT 2";
-    assert_eq!(shown(several, icinga(false)), ["SELECT 1", "^#DELETE FROM t", "!$", "SELECT 2"]);
+    assert_eq!(shown(several, icinga(false)), ["SELECT 1", "!^DELETE FROM t#$", "SELECT 2"]);
 }
 
 #[test]

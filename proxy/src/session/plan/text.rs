@@ -49,6 +49,14 @@ pub(crate) fn reads_diagnostics(sql: &[u8]) -> bool {
     names.into_iter().any(|(three, name)| may_name(sql, three, name))
 }
 
+/// Whether the reply to a write has counts and no rows, as far as its words tell: so that it can be told anew from the
+/// fence, should it be lost.
+///
+/// Source: MariaDB documentation, "INSERT...RETURNING".
+pub(super) fn has_counts_alone(sql: &[u8]) -> bool {
+    sql.get(..4).is_some_and(is_common) && !may_name(sql, *b"ret", b"RETURNING")
+}
+
 /// Whether a text has a semicolon before its end, beside what makes it hard to say whether that ends a statement.
 ///
 /// A client that may send one statement is safe from those that others smuggle into its text. A server that takes

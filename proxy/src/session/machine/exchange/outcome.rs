@@ -7,18 +7,27 @@ use ido_proxy_protocol::status::StatusFlags;
 
 use super::{Exchange, Ghost};
 use crate::session::carried::Carried;
+use crate::session::fence::KeptReply;
 use crate::session::plan::{Doubt, Risk, Step, What};
 
 impl Exchange {
-    /// Takes in that the COMMIT was done: the client is told so, and the rest of its command goes on. Returns
-    /// false if nothing in the command in hand was to commit it.
-    pub(in crate::session::machine) fn was_committed(&mut self, carried: &mut Carried) -> bool {
+    /// Takes in that the COMMIT was done: the client is told so, and the rest of its command goes on. `kept` is the reply
+    /// that the fence has kept. Returns false if nothing in the command in hand was to commit it, or if nobody knows
+    /// the reply.
+    pub(in crate::session::machine) fn was_committed(
+        &mut self,
+        carried: &mut Carried,
+        kept: Option<KeptReply>,
+    ) -> bool {
         self.anew = false;
         while self.step().is_some_and(|step| !matches!(step.risk, Risk::Commit { .. })) {
             self.at += 1;
         }
         let Some(step) = self.steps.get(self.at) else { return false };
         let Risk::Commit { resume } = step.risk else { return false };
+        if matches!(step.what, What::Framed(_)) && self.ghost.is_none() && kept.is_none() {
+            return false;
+        }
         carried.committed();
         carried.transaction.gone();
         self.state = carried.book.now();
@@ -31,6 +40,8 @@ impl Exchange {
                 self.sequence = sequence;
                 carried.book.put_insert_id_back(last_insert_id);
                 self.state = carried.book.now();
+            } else if let Some(kept) = kept {
+                self.tell_kept_reply(kept, carried);
             }
             self.settle();
             return true;
@@ -44,17 +55,11 @@ impl Exchange {
             // The statement commits in passing, and is still to be done itself.
             return true;
         }
-        let later = self.steps.iter().skip(self.at + 1).any(|step| !step.is_ours());
+        let later = self.comes_more_behind(self.at);
         let step = &mut self.steps[self.at];
         step.pieces.remove(0);
         let next = step.pieces.first().copied();
-        let mut status = carried.book.status();
-        status.remove(StatusFlags::IN_TRANS);
-        status.remove(StatusFlags::MORE_RESULTS);
-        status.remove(StatusFlags::SESSION_STATE_CHANGED);
-        if next.is_some() || later {
-            status = status | StatusFlags::MORE_RESULTS;
-        }
+        let status = committed_status(carried, next.is_some() || later);
         match next {
             Some(next) => step.what = What::Part(next.start..end),
             None => self.at += 1,
@@ -63,6 +68,47 @@ impl Exchange {
         self.sequence = packet::frame(&ok, self.sequence, &mut self.held);
         self.settle();
         true
+    }
+
+    /// Tells the client the reply to its write that the fence has kept, since the node's own was lost.
+    fn tell_kept_reply(&mut self, kept: KeptReply, carried: &mut Carried) {
+        let KeptReply { affected_rows, last_insert_id } = kept;
+        let generated = last_insert_id != self.id_before_wrap;
+        let status = committed_status(carried, self.comes_more_behind(self.at - 1));
+        let ok = OkPacket {
+            affected_rows,
+            last_insert_id: if generated { last_insert_id } else { 0 },
+            status,
+            ..OkPacket::default()
+        };
+        carried.book.put_insert_id_back(last_insert_id);
+        carried.book.diagnostics().counted(affected_rows, 0);
+        self.state = carried.book.now();
+        self.held.truncate(self.wrap_mark.0);
+        let ok = ok.encode(Capabilities::PROTOCOL_41);
+        self.sequence = packet::frame(&ok, self.wrap_mark.1, &mut self.held);
+    }
+
+    /// Whether a step behind that at `at` has something for the client.
+    fn comes_more_behind(&self, at: usize) -> bool {
+        self.steps.iter().skip(at + 1).any(|step| !step.is_ours())
+    }
+
+    /// Keeps what the wrapped statement in hand has told, from offset `held` on: it may turn out to be committed.
+    pub(super) fn keep_ghost(&mut self, held: usize, carried: &Carried) {
+        let told = self.held.split_off(held.min(self.held.len()));
+        let (sequence, last_insert_id) = (self.sequence, carried.book.now().last_insert_id);
+        self.ghost = Some(Ghost { told, sequence, last_insert_id });
+    }
+
+    /// The statement in hand goes in one text with what begins its transaction, and no longer with the COMMIT.
+    pub(in crate::session::machine) fn part_frame(&mut self) {
+        let Some(step) = self.steps.get_mut(self.at) else { return };
+        let What::Framed(range) = &step.what else { return };
+        step.what = What::Wrapped(range.clone());
+        let risk = std::mem::replace(&mut step.risk, Risk::Repeatable);
+        let commit = Step::commit_of(step.restart, risk);
+        self.insert_step(self.at + 1, commit);
     }
 
     /// Takes in that the COMMIT was not done: the transaction is replayed.
@@ -74,15 +120,20 @@ impl Exchange {
         let Some(step) = self.steps.get(self.at) else { return };
         if let Some(restart) = step.restart {
             carried.transaction.gone();
+            if matches!(step.what, What::Framed(_)) {
+                if carried.fence.is_in_doubt() {
+                    self.part_frame();
+                    self.unwrap(restart);
+                }
+                return;
+            }
             if self.at == restart {
                 // The wrapped statement has not begun: the packets held are those of statements before it.
                 return;
             }
             let (held, sequence) = self.wrap_mark;
             if matches!(step.risk, Risk::Commit { .. }) {
-                let told = self.held.split_off(held.min(self.held.len()));
-                let (sequence, last_insert_id) = (self.sequence, carried.book.now().last_insert_id);
-                self.ghost = Some(Ghost { told, sequence, last_insert_id });
+                self.keep_ghost(held, carried);
                 self.unwrap(restart);
             }
             self.at = restart;
@@ -139,8 +190,13 @@ impl Exchange {
             // The statement itself was not reached. It goes by itself, as it came.
             let member = |step: &&Step| step.restart == wrapped && !step.is_ours();
             let Some(statement) = self.steps.iter().skip(restart).find(member) else { return };
+            if matches!(statement.what, What::Framed(_)) {
+                // The reply to it is held already, and is rolled back.
+                self.held.truncate(self.wrap_mark.0);
+                self.sequence = self.wrap_mark.1;
+            }
             let what = match &statement.what {
-                What::Wrapped(range) => What::Part(range.clone()),
+                What::Framed(range) | What::Wrapped(range) => What::Part(range.clone()),
                 what => what.clone(),
             };
             let mut alone = statement.clone();
@@ -159,4 +215,13 @@ impl Exchange {
             }
         }
     }
+}
+
+/// The flags of a reply of ours behind a COMMIT.
+fn committed_status(carried: &Carried, more: bool) -> StatusFlags {
+    let mut status = carried.book.status();
+    status.remove(StatusFlags::IN_TRANS);
+    status.remove(StatusFlags::MORE_RESULTS);
+    status.remove(StatusFlags::SESSION_STATE_CHANGED);
+    if more { status | StatusFlags::MORE_RESULTS } else { status }
 }

@@ -8,6 +8,7 @@ use ido_proxy_protocol::packet::{self, HEADER_LEN};
 use super::Exchange;
 use crate::session::book::{Book, statement_id};
 use crate::session::carried::Carried;
+use crate::session::fence::Fence;
 use crate::session::machine::{COM_QUERY, SET_OPTION};
 use crate::session::plan::{Risk, What};
 use crate::session::reports::{self, Reports};
@@ -96,6 +97,18 @@ impl Exchange {
                 out.extend_from_slice(carried.fence.statement().as_bytes());
                 out.push(b';');
                 out.extend_from_slice(part(range));
+            }
+            What::Framed(range) => {
+                // A comment at the end of the client's text ends with the line.
+                out.extend_from_slice(BEGIN);
+                out.push(b';');
+                out.extend_from_slice(part(range));
+                out.extend_from_slice(b"\n;");
+                out.extend_from_slice(Fence::check().as_bytes());
+                out.push(b';');
+                out.extend_from_slice(carried.fence.framed_statement().as_bytes());
+                out.push(b';');
+                out.extend_from_slice(COMMIT);
             }
             What::Single(range) => out.extend_from_slice(part(range)),
             What::Several(_) | What::Whole => {}

@@ -14,13 +14,14 @@ use ido_proxy_protocol::reply::ReplyStep;
 use super::{Phase, Recovery, Task};
 use crate::session::book::{self, NO_STATEMENT, Setup, State};
 use crate::session::digest::PayloadDigest;
-use crate::session::fence::Outcome;
+use crate::session::fence::{KeptReply, Outcome};
 use crate::session::journal::record::Told;
 use crate::session::machine::fault::Fault;
 use crate::session::machine::replies::{MOST_TRIES, Replies};
 use crate::session::machine::running::{Job, Running};
 use crate::session::machine::{OURS, Stuck};
 use crate::session::plan::Doubt;
+use crate::session::text_rows::text_rows;
 
 impl Replies<'_> {
     /// Takes in a packet of the answer to a task.
@@ -101,7 +102,9 @@ impl Replies<'_> {
             _ if ended => {
                 let rows = std::mem::take(&mut recovery.rows);
                 if recovery.reads_fence {
-                    self.verdict(number_read(&rows));
+                    let (number, kept) = fence_read(&rows);
+                    let kept = kept.and_then(|kept| self.carried.fence.kept_reply(&kept));
+                    self.verdict(number, kept);
                 } else if self.carried.fence.is_in_doubt() {
                     self.carried.tally.unknown += 1;
                     self.stuck(Stuck::Doubt(Doubt::Unfenced));
@@ -115,14 +118,14 @@ impl Replies<'_> {
     }
 
     /// Acts on the fence that the barrier read.
-    fn verdict(&mut self, read: Option<u64>) {
+    fn verdict(&mut self, read: Option<u64>, kept: Option<KeptReply>) {
         let Self { exchange, carried, .. } = self;
         let in_doubt = carried.fence.is_in_doubt();
         tracing::debug!(?read, in_doubt, fence = ?carried.fence, "the fence was read");
         match (carried.fence.outcome(read), in_doubt) {
             (Outcome::Committed, true) => {
                 carried.tally.committed += 1;
-                if !exchange.was_committed(carried) {
+                if !exchange.was_committed(carried, kept) {
                     // The effects that the command had by itself are not known.
                     self.stuck(Stuck::Doubt(Doubt::Statement));
                 }
@@ -356,13 +359,12 @@ impl Replies<'_> {
 /// How often a replay is taken to another node for an error that condemns the node.
 const MOST_HEARSAY: u32 = 8;
 
-/// The number in the first column of the first row, if there is one. One column, as text.
-fn number_read(mut packets: &[u8]) -> Option<u64> {
-    // The number of columns, and the one column.
-    for _ in 0..2 {
-        let (header, _) = packet::whole(packets, 1 << 16).ok()??;
-        packets = packets.get(HEADER_LEN + header.payload_len..)?;
-    }
-    let (_, row) = packet::whole(packets, 1 << 16).ok()??;
-    std::str::from_utf8(row.get(1..)?).ok()?.parse().ok()
+/// The number of a fence that was read, if there is a row, and the reply that it keeps, if that was asked for.
+fn fence_read(packets: &[u8]) -> (Option<u64>, Option<Vec<u8>>) {
+    let columns = packet::whole(packets, 1 << 16).ok().flatten();
+    let columns = columns.and_then(|(_, payload)| payload.first().copied()).unwrap_or(1);
+    let Some(row) = text_rows(packets, columns.into()).next() else { return (None, None) };
+    let number = row.first().copied().flatten();
+    let number = number.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
+    (number, row.get(1).copied().flatten().map(<[u8]>::to_vec))
 }

@@ -21,7 +21,7 @@ use crate::session::digest::PayloadDigest;
 use crate::session::journal::record::Told;
 use crate::session::machine::exchange::Exchange;
 use crate::session::machine::running::Running;
-use crate::session::plan::{Piece, PieceKind, Risk, chooses_insert_id};
+use crate::session::plan::{Piece, PieceKind, Risk, What, chooses_insert_id};
 
 impl Replies<'_> {
     pub(super) fn client_packet(
@@ -93,7 +93,8 @@ impl Replies<'_> {
         self.settle(PieceEnd::Ok { status, state_changed }, payload)?;
         if let Some(running) = &mut self.exchange.running {
             // A statement that has committed by itself keeps what it was given.
-            running.owed |= owed && self.carried.transaction.is_open();
+            let framed = running.framed().is_some();
+            running.owed |= owed && self.carried.transaction.is_open() && !framed;
         }
         let wanted = self.shaped(status);
         let strip = state_changed && !self.client.contains(Capabilities::SESSION_TRACK);
@@ -167,6 +168,10 @@ impl Replies<'_> {
     pub(super) fn shaped(&self, status: StatusFlags) -> StatusFlags {
         let mut status = self.carried.guard.unguarded(status);
         let Some(step) = self.exchange.step() else { return status };
+        if matches!(step.what, What::Framed(_)) {
+            // The results behind it are ours.
+            status.remove(StatusFlags::MORE_RESULTS);
+        }
         if step.restart.is_some() || self.exchange.outside {
             status.remove(StatusFlags::IN_TRANS);
             status.remove(StatusFlags::SESSION_STATE_CHANGED);
@@ -201,7 +206,9 @@ impl Replies<'_> {
         let place = running.piece();
         let piece = step.pieces.get(place).copied();
         let kind = piece.map(|piece| piece.kind);
-        let several = step.pieces.len() > 1 || step.fence_at.is_some();
+        let several = step.pieces.len() > 1
+            || step.fence_at.is_some()
+            || matches!(step.what, What::Framed(_));
         if running.given_up {
             // All of it is done again.
             return match end {

@@ -24,6 +24,10 @@ impl Replies<'_> {
     pub(super) fn error(&mut self, bytes: &[u8], payload: &[u8]) -> Result<(), Violation> {
         let error = ErrPacket::decode(payload)?;
         let fault = Fault::of(&error);
+        if self.framed().is_some() {
+            // The text has stopped in front of its COMMIT.
+            self.carried.fence.was_not_reached();
+        }
         let doubtful = matches!(self.risk(), Risk::Doubtful(_));
         // The read waited for a node that is too far behind: the primary is not.
         let lags = self.carried.may_lag && fault == Fault::LockWait;
@@ -237,7 +241,7 @@ impl Replies<'_> {
         }
         let exchange = &mut *self.exchange;
         exchange.tries += 1;
-        exchange.take_back();
+        exchange.take_back(self.carried);
         let begun = exchange.beginning(self.carried);
         let can_follow = !exchange.set_untold && begun.can_follow(&self.carried.book.now());
         if !can_follow && self.carried.stuck().is_none() {

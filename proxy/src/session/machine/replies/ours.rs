@@ -2,7 +2,7 @@
 
 use ido_proxy_protocol::Violation;
 use ido_proxy_protocol::err::ErrPacket;
-use ido_proxy_protocol::error_code::SUBQUERY_HAS_SEVERAL_ROWS;
+use ido_proxy_protocol::error_code::{SUBQUERY_HAS_SEVERAL_ROWS, UNKNOWN_COLUMN};
 use ido_proxy_protocol::ok::OkPacket;
 use ido_proxy_protocol::packet::HEADER_LEN;
 use ido_proxy_protocol::reply::ReplyStep;
@@ -11,8 +11,8 @@ use super::Replies;
 use crate::session::machine::OURS;
 use crate::session::machine::fault::Fault;
 use crate::session::machine::recovery::Recovery;
-use crate::session::machine::running::{Job, Owner, Running};
-use crate::session::plan::{Risk, What};
+use crate::session::machine::running::{Framed, Job, Owner, Running};
+use crate::session::plan::{Risk, Step, What};
 use crate::session::reason::Reason;
 use crate::session::reports::Reports;
 
@@ -32,7 +32,7 @@ impl Replies<'_> {
         if let Some(Running { job: Job::Ask, .. }) = &self.exchange.running {
             return self.answer_packet(step, bytes, ended);
         }
-        let what = self.exchange.step().map(|step| step.what.clone());
+        let what = self.own_what();
         if ended {
             let diagnostics = self.carried.book.diagnostics();
             match what {
@@ -47,8 +47,11 @@ impl Replies<'_> {
             self.carried.several.turned(*on);
             return Ok(());
         }
-        if let Some(What::KeepWarnings | What::AskReports | What::AskState) = what {
-            self.rows_packet(step, bytes, ended);
+        let fails = self.framed().is_some() && matches!(step, ReplyStep::Err { .. });
+        if let (Some(What::KeepWarnings | What::AskReports | What::AskState), false) =
+            (&what, fails)
+        {
+            self.rows_packet(what.as_ref(), step, bytes, ended);
             return Ok(());
         }
         match (owner, step) {
@@ -74,7 +77,12 @@ impl Replies<'_> {
                 Ok(())
             }
             (_, ReplyStep::Ok { .. }) => {
-                let what = self.exchange.step().map(|step| step.what.clone());
+                if self.framed().is_some()
+                    && self.exchange.running.as_ref().is_some_and(|running| running.given_up)
+                {
+                    // The row tells what became of it.
+                    return Ok(());
+                }
                 let before = self.carried.transaction.clone();
                 if what == Some(What::Guard(true)) {
                     self.carried.guard.turned(true);
@@ -96,6 +104,12 @@ impl Replies<'_> {
                     Some(What::Commit) => {
                         self.carried.committed();
                         self.exchange.settle();
+                        if self.framed().is_some()
+                            && self.carried.book.diagnostics().keeps_warnings()
+                        {
+                            let behind = self.exchange.at + 1;
+                            self.exchange.insert_step(behind, Step::put_warnings_back());
+                        }
                     }
                     Some(What::Rollback) => self.carried.rolled_back(),
                     _ => {}
@@ -107,14 +121,14 @@ impl Replies<'_> {
     }
 
     /// Takes in a packet of rows that a statement of ours asked for.
-    fn rows_packet(&mut self, step: ReplyStep, bytes: &[u8], ended: bool) {
+    fn rows_packet(&mut self, what: Option<&What>, step: ReplyStep, bytes: &[u8], ended: bool) {
         match step {
             ReplyStep::Pass(_) => self.exchange.rows.extend_from_slice(bytes),
             // Rows that cannot be read are not put back.
             ReplyStep::Err { .. } => self.exchange.rows.clear(),
             _ if ended => {
                 let rows = std::mem::take(&mut self.exchange.rows);
-                match self.exchange.step().map(|step| &step.what) {
+                match what {
                     Some(What::KeepWarnings) => {
                         self.carried.book.diagnostics().keep_warnings(&rows);
                     }
@@ -161,12 +175,22 @@ impl Replies<'_> {
     /// One of our own statements was refused. The account's grants and triggers cannot forge such an error: it is the
     /// node's own word.
     pub(super) fn own_error(&mut self, owner: Owner, error: ErrPacket) -> Result<(), Violation> {
-        let what = self.exchange.step().map(|step| step.what.clone());
+        let what = self.own_what();
         let fault = Fault::of(&error);
         let commits =
             self.exchange.step().is_some_and(|step| matches!(step.risk, Risk::Commit { .. }));
-        if owner == Owner::Fence && commits {
+        let framed = self.framed();
+        if (owner == Owner::Fence && commits) || framed.is_some_and(|at| at < Framed::Commit) {
             self.carried.fence.was_not_reached();
+        }
+        if matches!(framed, Some(Framed::Check | Framed::Warnings)) {
+            return self.check_failed(error, fault);
+        }
+        if framed == Some(Framed::Fence) && error.code == UNKNOWN_COLUMN {
+            tracing::warn!(%error, "commits take longer than they could: run the SQL of ido-proxy setup again");
+            self.carried.fence.mark_replies_missing();
+            self.again(Recovery::rolled_back(), error);
+            return Ok(());
         }
         if owner == Owner::Fence && error.code == SUBQUERY_HAS_SEVERAL_ROWS {
             self.fence_differs();
@@ -225,6 +249,34 @@ impl Replies<'_> {
             _ => self.lost = Some(error),
         }
         Ok(())
+    }
+
+    /// The check of a frame has stopped its text: the transaction is gone.
+    fn check_failed(&mut self, error: ErrPacket, fault: Fault) -> Result<(), Violation> {
+        if fault.doubts_node() {
+            self.lost = Some(error);
+            return Ok(());
+        }
+        self.again(Recovery::rolled_back(), error);
+        Ok(())
+    }
+
+    /// The statement of ours whose result is at hand.
+    fn own_what(&self) -> Option<What> {
+        match self.framed() {
+            Some(Framed::Begin) => Some(What::Begin),
+            Some(Framed::Warnings) => Some(What::KeepWarnings),
+            Some(Framed::Fence) => Some(What::Fence),
+            Some(Framed::Commit) => Some(What::Commit),
+            Some(Framed::Body | Framed::Check) | None => {
+                self.exchange.step().map(|step| step.what.clone())
+            }
+        }
+    }
+
+    /// The statement of a frame of one text whose result is at hand.
+    pub(super) fn framed(&self) -> Option<Framed> {
+        self.exchange.running.as_ref()?.framed()
     }
 
     /// The fence cannot be written: the transaction goes on without.

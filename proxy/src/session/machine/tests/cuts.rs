@@ -173,10 +173,24 @@ fn of_a_transaction_that_is_not_kept_it_is_told_that_it_was_committed() {
     }
 }
 
-/// A statement that commits by itself, and its COMMIT of ours.
+/// A statement that commits by itself, in one text with its COMMIT of ours.
 #[test]
-fn lost_under_a_single_insert_it_is_there_once_whether_it_was_committed_or_not() {
+fn lost_under_a_single_insert_it_is_there_once_and_its_reply_is_told_from_the_fence() {
     let texts = ["INSERT INTO t VALUES ('a')"];
+    let [frame] = after(&texts).requests[..] else { panic!("one text") };
+    for cut in [frame - 1, frame] {
+        let run = played(&texts, &[Cut::Up(cut)]);
+        assert_eq!(count(&run, texts[0]), 1, "cut at {cut}");
+    }
+    for down in 0..=after(&texts).down {
+        played(&texts, &[Cut::Down(down)]);
+    }
+}
+
+/// The rows of such a statement cannot be told from the fence: the COMMIT waits until they are there.
+#[test]
+fn lost_under_an_insert_with_rows_it_is_there_once_whether_it_was_committed_or_not() {
+    let texts = ["INSERT INTO t VALUES ('a') RETURNING id"];
     let [body, commit] = after(&texts).requests[..] else { panic!("a body and a COMMIT") };
     for (cut, times) in [(body - 1, 1), (body, 2), (commit - 1, 2), (commit, 1)] {
         let run = played(&texts, &[Cut::Up(cut)]);

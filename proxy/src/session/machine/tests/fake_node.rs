@@ -98,6 +98,8 @@ struct Work {
     fence: Option<(String, u64, u64)>,
     /// No BEGIN began it.
     implicit: bool,
+    /// The reply that the fence keeps.
+    reply: Option<String>,
 }
 
 impl Cluster {
@@ -129,6 +131,13 @@ impl Cluster {
         (tokens.collect(), fences.map(|(name, _, seq)| (name, seq)).collect())
     }
 
+    /// The reply that a fence keeps, after so many commits.
+    fn reply(&self, commits: usize, name: &str) -> Option<String> {
+        let of_name = |work: &&Work| work.fence.as_ref().is_some_and(|(other, ..)| other == name);
+        let mut commits = self.commits[..commits].iter().rev().filter(of_name);
+        commits.find_map(|work| work.reply.clone())
+    }
+
     /// Whether something else was committed that the transaction must not be committed after.
     fn certifies(&self, work: &Work) -> bool {
         let (tokens, fences) = self.seen(self.commits.len());
@@ -150,14 +159,20 @@ fn number(fences: &[(String, u64)], name: &str) -> u64 {
 
 /// Our own words for what clients say in a word.
 pub(super) fn short(sql: &str) -> &str {
+    let sql = sql.trim_end();
     let sql = sql.strip_suffix(" AND NO CHAIN NO RELEASE").unwrap_or(sql);
     if sql == "START TRANSACTION" { "BEGIN" } else { sql }
 }
 
 /// How a statement was answered.
 enum Answer {
-    Ok { affected: u64, id: u64 },
+    Ok {
+        affected: u64,
+        id: u64,
+    },
     Rows(Vec<String>),
+    /// Fence and reply.
+    Fence(u64, Option<String>),
 }
 
 const DONE: Answer = Answer::Ok { affected: 0, id: 0 };
@@ -366,6 +381,7 @@ impl Connection {
                 return Ok(Answer::Rows(vec!["0".to_owned()]));
             }
             "DO 0" => return Ok(DONE),
+            "SHOW WARNINGS" => return Ok(Answer::Rows(Vec::new())),
             // Tells an id that it did not generate.
             "UPDATE u SET a=LAST_INSERT_ID(99)" => {
                 self.write(cluster, |_| {})?;
@@ -400,6 +416,11 @@ impl Connection {
             self.fence_exists(cluster)?;
             let seq = number(&fences, quoted[0]);
             Ok(Answer::Rows(Vec::from_iter((seq > 0).then(|| seq.to_string()))))
+        } else if sql.starts_with("SELECT seq, reply FROM `ido_proxy`.`fence`") {
+            self.fence_exists(cluster)?;
+            let seq = number(&fences, quoted[0]);
+            let reply = cluster.reply(self.applied, quoted[0]);
+            Ok(if seq > 0 { Answer::Fence(seq, reply) } else { Answer::Rows(Vec::new()) })
         } else if sql.starts_with("INSERT INTO t VALUES") || sql.starts_with("INSERT INTO s ") {
             let generated = self.skew + tokens.len() as u64 + 1;
             let id = self.insert_id.take().unwrap_or(generated);
@@ -438,7 +459,9 @@ impl Connection {
             }
             let stands = if stands == before + 1 { before } else { stands };
             let fence = Some((quoted[0].to_owned(), stands, before + 1));
-            self.write(cluster, |work| work.fence = fence)?;
+            let reply = format!("{} 1 {last}", before + 1);
+            let reply = sql.contains("seq, reply").then_some(reply);
+            self.write(cluster, |work| (work.fence, work.reply) = (fence, reply))?;
             Ok(Answer::Ok { affected: 2, id: 0 })
         } else if sql.starts_with("INSERT INTO `ido_proxy`.`fence`")
             && sql.contains(" ON DUPLICATE")
@@ -472,6 +495,11 @@ impl Connection {
                 self.write(cluster, |work| work.fence = fence)?;
             }
             Ok(Answer::Ok { affected: found.into(), id: 0 })
+        } else if sql.starts_with("SET @ido_proxy=") {
+            match self.open {
+                Some(_) => Ok(DONE),
+                None => Err(ErrPacket::new(1242, *b"21000", "Subquery returns more than 1 row")),
+            }
         } else if let Some(assignments) = sql.strip_prefix("SET ") {
             for assignment in assignments.split(", ") {
                 let (name, value) = assignment.split_once('=').expect("a value");
@@ -612,11 +640,19 @@ impl Connection {
                 }
                 packet::frame(&ok.encode(self.capabilities), sequence, out)
             }
-            Answer::Rows(rows) => {
+            Answer::Fence(..) | Answer::Rows(_) => {
                 let eof = EofPacket { warnings: 0, status }.encode();
-                let mut payloads = vec![b"\x01".to_vec(), COLUMN.to_vec()];
-                let row = |text: String| [&[text.len() as u8], text.as_bytes()].concat();
-                let rows = rows.into_iter().map(row);
+                let text = |text: String| [&[text.len() as u8], text.as_bytes()].concat();
+                let (columns, rows) = match answer {
+                    Answer::Fence(number, reply) => {
+                        let reply = reply.map_or_else(|| vec![0xFB], text);
+                        (2, vec![[text(number.to_string()), reply].concat()])
+                    }
+                    Answer::Rows(rows) => (1, rows.into_iter().map(text).collect()),
+                    Answer::Ok { .. } => unreachable!("is told above"),
+                };
+                let mut payloads = vec![vec![columns]];
+                payloads.resize(1 + usize::from(columns), COLUMN.to_vec());
                 if self.capabilities.contains(Capabilities::DEPRECATE_EOF) {
                     payloads.extend(rows);
                     let end = OkPacket { ends_rows: true, status, ..OkPacket::default() };

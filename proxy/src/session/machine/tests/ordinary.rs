@@ -122,7 +122,8 @@ fn a_session_whose_statements_are_listed_has_none_of_ours() {
     assert_eq!(run.cluster.log, program);
     run.machine.carried.book.learn(listed(b"OFF"));
     run.all(&[query("INSERT INTO t VALUES ('c')")]).expect("nothing is lost");
-    assert!(run.cluster.log[5].contains("`fence`"), "{:?}", run.cluster.log);
+    let log = &run.cluster.log[program.len()..];
+    assert!(log.iter().any(|sql| sql.contains("`fence`")), "{log:?}");
 }
 
 /// Without the fence that was planned nobody can tell what became of a COMMIT. Replayed, it would be doubled.
@@ -225,7 +226,7 @@ fn a_client_of_one_statement_never_has_two_of_its_own_done() {
     play.requests();
     play.node_sends(&framed(&eof.encode(), 1));
     let text = play.requests().concat();
-    assert!(text.starts_with("BEGIN;INSERT INTO `ido_proxy`.`fence`"), "{text}");
+    assert!(text.starts_with("BEGIN;INSERT INTO t") && text.contains("`fence`"), "{text}");
 }
 
 /// Otherwise the next frame of ours would be a syntax error.
