@@ -57,8 +57,6 @@ pub const WRONG_TYPE_FOR_VARIABLE: u16 = 1232;
 pub const NOT_SUPPORTED: u16 = 1235;
 /// ER_INCORRECT_GLOBAL_LOCAL_VAR: the variable is read-only, or has another scope.
 pub const INCORRECT_VARIABLE_SCOPE: u16 = 1238;
-/// ER_SUBQUERY_NO_1_ROW: a scalar subquery has more than one row.
-pub const SUBQUERY_HAS_SEVERAL_ROWS: u16 = 1242;
 /// ER_UNKNOWN_STMT_HANDLER: no such prepared statement.
 pub const UNKNOWN_STATEMENT: u16 = 1243;
 /// ER_OPTION_PREVENTS_STATEMENT: an option of the server forbids the statement, such as `--read-only`.
@@ -72,6 +70,8 @@ pub const ROUTINE_ACCESS_DENIED: u16 = 1370;
 /// ER_CHECKREAD: the row was changed since the transaction's snapshot. With `innodb_snapshot_isolation` the
 /// transaction is rolled back.
 pub const RECORD_CHANGED: u16 = 1020;
+/// ER_DATA_OUT_OF_RANGE: the value of an expression is too great or too small for its type.
+pub const DATA_OUT_OF_RANGE: u16 = 1690;
 /// ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION: a write in a read-only transaction.
 pub const READ_ONLY_TRANSACTION: u16 = 1792;
 /// ER_MALFORMED_PACKET: a packet that does not keep to the protocol.

@@ -47,6 +47,8 @@ pub(crate) struct Book {
     shows_reports: bool,
     /// The statement that was prepared last, by the number that the client knows.
     last_statement: Option<u32>,
+    /// Fingerprint of the table in which a row was given the last id that was told.
+    id_target: Option<u64>,
     /// Statements were prepared anew, so that the link's last one is not the client's.
     restored: bool,
     /// Variables that the server reports, and that nobody can set.
@@ -130,6 +132,7 @@ impl Book {
             reports: None,
             shows_reports: false,
             last_statement: None,
+            id_target: None,
             restored: false,
             readings: Arc::default(),
         }
@@ -169,6 +172,16 @@ impl Book {
             self.now.last_insert_id = id;
             self.now.insert_id_is_hidden = false;
         }
+    }
+
+    /// Fingerprint of the table in which a row was given the last id that was told.
+    pub(crate) fn id_target(&self) -> Option<u64> {
+        self.id_target
+    }
+
+    /// A row in the table of this fingerprint was given the id that was told last.
+    pub(crate) fn set_id_target(&mut self, target: u64) {
+        self.id_target = Some(target);
     }
 
     /// `LAST_INSERT_ID()` may have been changed, and no reply tells to what.
@@ -399,6 +412,7 @@ impl Book {
             reports: None,
             shows_reports: false,
             last_statement: None,
+            id_target: None,
             restored: false,
             readings: Arc::clone(&self.readings),
         };

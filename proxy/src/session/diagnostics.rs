@@ -4,6 +4,8 @@
 //! Statements of ours overwrite both. Where a client is about to read them, the server is brought to what it would say
 //! without us.
 
+use ido_proxy_protocol::err::ErrPacket;
+
 use super::text_rows::text_rows;
 
 /// The diagnostics of one session.
@@ -17,6 +19,8 @@ pub(crate) struct Diagnostics {
     disturbed: bool,
     /// Warnings to be raised again.
     kept: Vec<Warning>,
+    /// The error of the client's last statement, where another one of ours came behind it.
+    lost_error: Option<ErrPacket>,
 }
 
 /// An entry of the list of warnings.
@@ -44,6 +48,12 @@ impl Diagnostics {
 
     fn learn(&mut self, rows: i64, warnings: u16) {
         (self.rows, self.warnings, self.disturbed) = (rows, warnings, false);
+        self.lost_error = None;
+    }
+
+    /// A statement of ours failed behind the client's, which had failed with `error`.
+    pub(crate) fn lose_error(&mut self, error: &ErrPacket) {
+        self.lost_error = Some(error.clone());
     }
 
     /// A statement of ours was run.
@@ -65,6 +75,11 @@ impl Diagnostics {
     ///
     /// A block counts the rows of all statements in it. Seen on MariaDB 10.11.
     pub(crate) fn count_rows(&self) -> Vec<u8> {
+        if let Some(ErrPacket { code, sql_state, message }) = &self.lost_error {
+            let state = String::from_utf8_lossy(sql_state);
+            let head = format!("SIGNAL SQLSTATE '{state}' SET MYSQL_ERRNO={code}, MESSAGE_TEXT=");
+            return [head.as_bytes(), &hexadecimal(message)].concat();
+        }
         match self.rows {
             ..0 => b"SELECT 1".to_vec(),
             0 => b"DO 0".to_vec(),
@@ -100,9 +115,9 @@ impl Diagnostics {
     pub(crate) fn raise_warnings(&mut self) -> Vec<u8> {
         let mut sql = b"BEGIN NOT ATOMIC ".to_vec();
         for Warning { code, message } in std::mem::take(&mut self.kept) {
-            let head = format!("SIGNAL SQLSTATE '01000' SET MYSQL_ERRNO={code}, MESSAGE_TEXT=0x");
+            let head = format!("SIGNAL SQLSTATE '01000' SET MYSQL_ERRNO={code}, MESSAGE_TEXT=");
             sql.extend_from_slice(head.as_bytes());
-            message.iter().for_each(|byte| sql.extend_from_slice(format!("{byte:02x}").as_bytes()));
+            sql.extend_from_slice(&hexadecimal(&message));
             sql.extend_from_slice(b"; ");
         }
         sql.extend_from_slice(b"END");
@@ -117,6 +132,12 @@ impl Warning {
         let code = std::str::from_utf8(code?).ok()?.parse().ok()?;
         Some(Self { code, message: message?.to_vec() })
     }
+}
+
+/// A text as a hexadecimal literal, which no `sql_mode` reads otherwise.
+fn hexadecimal(text: &[u8]) -> Vec<u8> {
+    let digits = text.iter().flat_map(|byte| format!("{byte:02x}").into_bytes());
+    b"0x".iter().copied().chain(digits).collect()
 }
 
 /// Level, code, message.

@@ -103,8 +103,9 @@ pub(crate) fn is_without_fence(code: u16) -> bool {
     Fault::of(&ErrPacket::new(code, *b"HY000", "")) == Fault::Missing
 }
 
-/// A value that cannot be had: error 1242 where it is needed, and nothing where it is not. Seen on MariaDB 10.11.
-const FAILS: &str = "(SELECT 1 UNION SELECT 2)";
+/// A value that cannot be had: error 1690 where it is needed, in every `sql_mode`, and nothing where it is not. Seen on
+/// MariaDB 10.11.
+const FAILS: &str = "~0+1";
 
 /// Carries the client's count of rows to the fence, which is another statement.
 const COUNT: &str = "@ido_proxy";
@@ -280,10 +281,12 @@ impl Fence {
     }
 
     /// The statements between the client's write and [`Self::framed_statement`]. The first one fails where the
-    /// transaction is gone. The second one reads the list of warnings, which the first has left, since it touches no
+    /// transaction is gone, or where the write has failed and was sent in one flight with this. The second one reads the list of warnings, which the first has left, since it touches no
     /// table, and the fence will clear.
     pub(crate) fn check() -> String {
-        format!("SET {COUNT}=IF(@@in_transaction, ROW_COUNT(), {FAILS});SHOW WARNINGS")
+        format!(
+            "SET {COUNT}=IF(@@in_transaction AND @@error_count=0, ROW_COUNT(), {FAILS});SHOW WARNINGS"
+        )
     }
 
     /// A COMMIT goes out in one text with the statement that sets it.
@@ -516,7 +519,7 @@ mod tests {
             "with the COMMIT"
         );
         assert!(!fence.is_set());
-        assert!(fence.statement().contains("IF(seq IN (0, 1), 1, (SELECT 1 UNION SELECT 2))"));
+        assert!(fence.statement().contains("IF(seq IN (0, 1), 1, ~0+1)"));
         assert!(fence.matches(0) && fence.matches(2));
         fence.was_set();
         fence.committing();

@@ -404,6 +404,9 @@ impl Machine {
                     Some(statement) => {
                         let mut plan =
                             Plan::of_kind(statement.kind, statement.open_ended, 0, scene);
+                        if command == Command::StmtExecute {
+                            plan = plan.in_one_flight(&statement.sql, scene);
+                        }
                         if statement.kind == ido_proxy_protocol::statement::Kind::Call {
                             plan.transaction.insert(Reason::Call);
                         }

@@ -17,8 +17,8 @@ use smallvec::{SmallVec, smallvec};
 
 use self::planner::Planner;
 use self::text::{
-    autocommit_set_to, is_exotic, kind_of, loads_file, may_hide_statement, may_name,
-    sets_autocommit,
+    autocommit_set_to, has_counts_alone, is_exotic, kind_of, loads_file, may_hide_statement,
+    may_name, sets_autocommit,
 };
 pub(crate) use self::text::{chooses_insert_id, names_reports, reads_diagnostics, sets_untold};
 use super::reason::{Reason, Reasons};
@@ -108,6 +108,8 @@ pub(crate) enum What {
     AskState,
     /// Lets the link report to the client as it has asked for.
     ShowReports,
+    /// The end of a frame of one text, alone: check, fence and COMMIT.
+    Close,
     /// Reads what the client has asked for.
     AskReports,
     /// Lets the link report all to us.
@@ -262,6 +264,7 @@ impl Step {
         matches!(
             self.what,
             What::Begin
+                | What::Close
                 | What::Commit
                 | What::Fence
                 | What::Guard(_)
@@ -402,6 +405,18 @@ impl Plan {
         commit.pieces = smallvec![Piece { start, end, kind: PieceKind::End }];
         commit.fence_at = Some(0);
         self.steps.retain(|step| step.what != What::Fence);
+    }
+
+    /// A prepared statement in a frame goes in one flight with what begins its transaction and what commits it, if
+    /// `sql`, its text, is a write whose reply the fence can keep.
+    pub(crate) fn in_one_flight(mut self, sql: &[u8], scene: Scene) -> Self {
+        let framed = matches!(&self.steps[..], [begin, fence, _, commit]
+            if begin.what == What::Begin && fence.what == What::Fence && commit.what == What::Commit);
+        if framed && scene.joins && has_counts_alone(sql) && !reads_diagnostics(sql) {
+            self.steps[3].what = What::Close;
+            self.steps.remove(1);
+        }
+        self
     }
 
     /// Plans a statement by its kind, as [`Self::of_statement`] does, but without the reasons.

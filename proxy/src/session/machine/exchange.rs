@@ -9,7 +9,7 @@ use ido_proxy_protocol::packet;
 
 use super::asking::Asked;
 use super::recovery::Recovery;
-use super::running::{Behind, Framed, Job, Running};
+use super::running::{Behind, Framed, Job, Layout, Running};
 use crate::session::book::State;
 use crate::session::carried::Carried;
 use crate::session::digest::{Delivered, Splice};
@@ -18,6 +18,7 @@ use crate::session::plan::{Doubt, PieceKind, Plan, Risk, Step, Steps, What};
 use crate::session::reason::{Reason, Reasons};
 
 pub(super) use self::payload::{GUARD_ON, NUMBERED, ROLLBACK, translate};
+pub(super) use self::shape::{sql_of, target_of};
 
 mod outcome;
 mod payload;
@@ -96,6 +97,8 @@ pub(super) struct Exchange {
     pub(super) refusal: Option<ErrPacket>,
     /// The reply to the command is an error of ours.
     pub(super) failed: bool,
+    /// The error of our BEGIN, where the statement of its frame was sent behind it.
+    pub(super) begin_failed: Option<ErrPacket>,
     /// Possible commit of the wrapped statement in hand, once its COMMIT has fallen in doubt.
     ghost: Option<Ghost>,
     /// Steps done in a transaction that is open, while the client knows nothing of them.
@@ -206,6 +209,7 @@ impl Exchange {
             restores: false,
             refusal: None,
             failed: false,
+            begin_failed: None,
             ghost: None,
             pending: Vec::new(),
             pending_in: 0,
@@ -281,8 +285,8 @@ impl Exchange {
                 self.insert_step(self.at, Step::several(on));
                 continue;
             }
-            if matches!(step.what, What::Framed(_)) && !may_frame(carried) {
-                self.part_frame();
+            if self.is_one_frame(self.at) && !may_frame(carried) {
+                self.part_frame(self.at);
                 continue;
             }
             let first = !self.begun && self.held.is_empty() && self.pending.is_empty();
@@ -309,9 +313,12 @@ impl Exchange {
             };
             if wanted {
                 self.put_request(self.at, carried, out);
-                if self.leads_on(carried) {
-                    self.put_request(self.at + 1, carried, out);
-                    self.behind = Behind::Sent;
+                let followers = self.followers(carried);
+                if followers > 0 {
+                    for behind in 1..=followers {
+                        self.put_request(self.at + behind, carried, out);
+                    }
+                    self.behind = Behind::Sent(followers);
                 }
                 self.run(carried, link);
                 return true;
@@ -321,12 +328,21 @@ impl Exchange {
         false
     }
 
-    /// Whether the step behind the one in hand can be sent before the reply to this one: it is a BEGIN behind a
-    /// COMMIT, as in Icinga's every batch, or a fence behind our BEGIN. Everything else waits to see whether what is
-    /// before it was done.
+    /// How many steps behind the one in hand can be sent before the reply to this one: a BEGIN behind a COMMIT, as in
+    /// Icinga's every batch; a fence behind our BEGIN; or a prepared statement behind that, and the end of its frame.
+    /// Everything else waits to see whether what is before it was done.
     ///
     /// Should the COMMIT fail, the BEGIN is done all the same. It begins a transaction that a ROLLBACK ends, or
     /// commits in passing what the COMMIT has left open: so there must be a fence, which tells of that.
+    fn followers(&mut self, carried: &mut Carried) -> usize {
+        if self.is_one_flight(self.at) {
+            carried.fence.setting_and_committing(true);
+            return 2;
+        }
+        usize::from(self.leads_on(carried))
+    }
+
+    /// Whether the step behind the one in hand can be sent with it.
     fn leads_on(&self, carried: &Carried) -> bool {
         let ours = |at: usize| self.steps.get(at).filter(|step| step.restart.is_some());
         if let (Some(begin), Some(fence)) = (ours(self.at), ours(self.at + 1))
@@ -352,6 +368,28 @@ impl Exchange {
             && carried.fence.is_set()
             && begin.risk == Risk::Repeatable
             && carried.guard.turn_before(begin, false, self.autocommits(carried)).is_none()
+    }
+
+    /// Whether the step at `at` is a frame of one text, or the first step of one of one flight.
+    fn is_one_frame(&self, at: usize) -> bool {
+        let framed = |step: &Step| matches!(step.what, What::Framed(_));
+        self.steps.get(at).is_some_and(framed) || self.is_one_flight(at)
+    }
+
+    /// Whether BEGIN, a prepared statement and the end of its frame are at `at`.
+    fn is_one_flight(&self, at: usize) -> bool {
+        let is = |at: usize, what: What| self.steps.get(at).is_some_and(|step| step.what == what);
+        is(at, What::Begin) && is(at + 1, What::Whole) && is(at + 2, What::Close)
+    }
+
+    /// Whether our BEGIN in hand has its statement and the end of its frame behind it.
+    pub(super) fn begins_flight(&self) -> bool {
+        matches!(self.behind, Behind::Sent(2)) && self.is_one_flight(self.at)
+    }
+
+    /// Whether the prepared statement in hand has the end of its frame behind it.
+    pub(super) fn is_in_flight(&self) -> bool {
+        self.at > 0 && self.is_one_flight(self.at - 1)
     }
 
     /// Whether the guard must be turned on or off before the step in hand is sent.
@@ -399,7 +437,7 @@ impl Exchange {
             }
         }
         let commits = matches!(step.risk, Risk::Commit { .. });
-        let frames = matches!(step.what, What::Framed(_));
+        let frames = matches!(step.what, What::Close | What::Framed(_));
         if commits && (step.fence_at.is_some() || frames) {
             carried.fence.setting_and_committing(frames);
         }
@@ -583,11 +621,13 @@ impl Exchange {
 
     /// Takes back what the request in hand told of the transaction that must be done again.
     pub(super) fn take_back(&mut self, carried: &Carried) {
+        self.begin_failed = None;
         let Some(running) = self.running.take() else { return };
         if !running.is_step() {
             return;
         }
-        if running.framed().is_some_and(|at| at > Framed::Body) && !running.given_up {
+        let frames = matches!(running.job, Job::Step(Layout::Framed));
+        if frames && running.framed() > Some(Framed::Body) && !running.given_up {
             self.keep_ghost(running.mark.0, carried);
         }
         let (held, sequence) = running.mark;

@@ -66,7 +66,9 @@ impl Replies<'_> {
             let done = running.tracker.is_done();
             self.continues = false;
             let owner = running.owner();
-            if let ReplyStep::Err { .. } = step {
+            if let ReplyStep::Err { .. } = step
+                && !self.exchange.begins_flight()
+            {
                 self.disown_behind();
             }
             match owner {
@@ -86,7 +88,7 @@ impl Replies<'_> {
 
     /// Disowns the request behind the one in hand: it should not be done, since the one in hand failed.
     fn disown_behind(&mut self) {
-        if let Behind::Sent = self.exchange.behind {
+        if let Behind::Sent(_) = self.exchange.behind {
             let unwanted = ReplyTracker::new(Command::Query, self.link);
             self.exchange.behind = Behind::Unwanted(unwanted);
         }
@@ -134,8 +136,11 @@ impl Replies<'_> {
             // Nothing of what is before is done again.
             exchange.state = self.carried.book.now();
         }
-        if let Behind::Sent = exchange.behind {
-            exchange.behind = Behind::Nothing;
+        if let Behind::Sent(more) = exchange.behind {
+            exchange.behind = match more {
+                ..=1 => Behind::Nothing,
+                more => Behind::Sent(more - 1),
+            };
             return exchange.run(self.carried, self.link);
         }
         let transaction = &self.carried.transaction;

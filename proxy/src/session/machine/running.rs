@@ -43,8 +43,8 @@ pub(super) enum Behind {
     /// Nothing was sent behind it.
     #[default]
     Nothing,
-    /// Request of the next step, sent before the reply to this one: a BEGIN, behind a COMMIT.
-    Sent,
+    /// Requests of so many of the next steps, sent before the reply to this one.
+    Sent(usize),
     /// Request that was not to be done, as the one before it failed, and is done all the same: its reply is dropped.
     Unwanted(ReplyTracker),
 }
@@ -75,6 +75,8 @@ pub(super) enum Layout {
     },
     /// BEGIN and the fence, and the client's.
     Wrapped,
+    /// All but the first two of [`Self::Framed`].
+    Close,
     /// BEGIN, one of the client's, the check, the warnings, the fence and COMMIT.
     Framed,
 }
@@ -129,9 +131,12 @@ impl Running {
                 (Layout::Client { fence_at }, result) if *fence_at == Some(result) => Owner::Fence,
                 (Layout::Wrapped, 0) => Owner::Proxy,
                 (Layout::Wrapped, 1) => Owner::Fence,
-                (Layout::Framed, 1) | (Layout::Client { .. } | Layout::Wrapped, _) => Owner::Client,
-                (Layout::Framed, FRAMED_FENCE) => Owner::Fence,
-                (Layout::Framed, _) => Owner::Proxy,
+                (Layout::Client { .. } | Layout::Wrapped, _) => Owner::Client,
+                (Layout::Framed | Layout::Close, _) => match self.framed() {
+                    Some(Framed::Body) => Owner::Client,
+                    Some(Framed::Fence) => Owner::Fence,
+                    _ => Owner::Proxy,
+                },
             },
         }
     }
@@ -144,7 +149,7 @@ impl Running {
             }
             Job::Step(Layout::Wrapped) => self.result.saturating_sub(2),
             Job::Step(Layout::Framed) => self.result.saturating_sub(1),
-            Job::Step(Layout::Ours { .. }) => self.result,
+            Job::Step(Layout::Close | Layout::Ours { .. }) => self.result,
             Job::Ask | Job::Task(_) => self.result,
         }
     }
@@ -154,17 +159,21 @@ impl Running {
         matches!(self.job, Job::Step(_))
     }
 
-    /// The statement of ours that has the result at hand, in a frame of one text.
+    /// The statement of a frame of one text, or of its end, that has the result at hand.
     pub(super) fn framed(&self) -> Option<Framed> {
-        match (&self.job, self.result) {
-            (Job::Step(Layout::Framed), 0) => Some(Framed::Begin),
-            (Job::Step(Layout::Framed), 1) => Some(Framed::Body),
-            (Job::Step(Layout::Framed), 2) => Some(Framed::Check),
-            (Job::Step(Layout::Framed), 3) => Some(Framed::Warnings),
-            (Job::Step(Layout::Framed), FRAMED_FENCE) => Some(Framed::Fence),
-            (Job::Step(Layout::Framed), _) => Some(Framed::Commit),
-            _ => None,
-        }
+        let before = match &self.job {
+            Job::Step(Layout::Framed) => 0,
+            Job::Step(Layout::Close) => Framed::Check as usize,
+            _ => return None,
+        };
+        Some(match before + self.result {
+            0 => Framed::Begin,
+            1 => Framed::Body,
+            2 => Framed::Check,
+            3 => Framed::Warnings,
+            4 => Framed::Fence,
+            _ => Framed::Commit,
+        })
     }
 }
 
@@ -174,6 +183,7 @@ impl Job {
         Self::Step(match step.what {
             What::Wrapped(_) => Layout::Wrapped,
             What::Framed(_) => Layout::Framed,
+            What::Close => Layout::Close,
             _ if step.is_ours() => Layout::Ours { fence: step.what == What::Fence },
             _ => Layout::Client { fence_at: step.fence_at },
         })
@@ -196,6 +206,3 @@ pub(super) enum Framed {
     /// COMMIT.
     Commit,
 }
-
-/// How many results of a frame come before that of its fence.
-const FRAMED_FENCE: usize = 4;

@@ -16,6 +16,7 @@ use crate::session::journal::store::Store;
 mod behind;
 mod cuts;
 mod fake_node;
+mod flight;
 mod guarded;
 mod losses;
 mod ordinary;

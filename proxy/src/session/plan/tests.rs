@@ -27,6 +27,7 @@ fn shown(sql: &str, scene: Scene) -> Vec<String> {
                 What::AskState | What::ShowReports | What::AskReports | What::ReportAll => {
                     "*".to_owned()
                 }
+                What::Close => "#$".to_owned(),
                 What::Commit => "$".to_owned(),
                 What::Fence => "#".to_owned(),
                 What::Guard(on) => format!("guard {on}"),

@@ -20,12 +20,20 @@ impl Exchange {
         kept: Option<KeptReply>,
     ) -> bool {
         self.anew = false;
+        let is_told = self.step().is_some_and(|step| matches!(step.risk, Risk::Commit { .. }));
         while self.step().is_some_and(|step| !matches!(step.risk, Risk::Commit { .. })) {
             self.at += 1;
         }
         let Some(step) = self.steps.get(self.at) else { return false };
         let Risk::Commit { resume } = step.risk else { return false };
-        if matches!(step.what, What::Framed(_)) && self.ghost.is_none() && kept.is_none() {
+        let (is_told, closes) = match step.what {
+            What::Framed(_) => (false, false),
+            What::Close => (is_told, true),
+            _ => (is_told, false),
+        };
+        let target = self.target(carried);
+        let Some(step) = self.steps.get(self.at) else { return false };
+        if step.restart.is_some() && !is_told && self.ghost.is_none() && kept.is_none() {
             return false;
         }
         carried.committed();
@@ -40,8 +48,8 @@ impl Exchange {
                 self.sequence = sequence;
                 carried.book.put_insert_id_back(last_insert_id);
                 self.state = carried.book.now();
-            } else if let Some(kept) = kept {
-                self.tell_kept_reply(kept, carried);
+            } else if let Some(kept) = kept.filter(|_| !(closes && is_told)) {
+                self.tell_kept_reply(kept, target, carried);
             }
             self.settle();
             return true;
@@ -71,9 +79,10 @@ impl Exchange {
     }
 
     /// Tells the client the reply to its write that the fence has kept, since the node's own was lost.
-    fn tell_kept_reply(&mut self, kept: KeptReply, carried: &mut Carried) {
+    fn tell_kept_reply(&mut self, kept: KeptReply, target: Option<u64>, carried: &mut Carried) {
         let KeptReply { affected_rows, last_insert_id } = kept;
-        let generated = last_insert_id != self.id_before_wrap;
+        // The last id of all may be that of this write, or of one before it.
+        let generated = last_insert_id != self.id_before_wrap || target == carried.book.id_target();
         let status = committed_status(carried, self.comes_more_behind(self.at - 1));
         let ok = OkPacket {
             affected_rows,
@@ -101,14 +110,21 @@ impl Exchange {
         self.ghost = Some(Ghost { told, sequence, last_insert_id });
     }
 
-    /// The statement in hand goes in one text with what begins its transaction, and no longer with the COMMIT.
-    pub(in crate::session::machine) fn part_frame(&mut self) {
-        let Some(step) = self.steps.get_mut(self.at) else { return };
+    /// The statement whose frame is at `at` goes with what begins its transaction, and no longer with the COMMIT.
+    pub(in crate::session::machine) fn part_frame(&mut self, at: usize) {
+        if self.is_one_flight(at) {
+            self.steps[at + 2].what = What::Commit;
+            let restart = self.steps[at].restart;
+            self.insert_step(at + 1, Step { restart, ..Step::fence() });
+            self.at += usize::from(self.at > at);
+            return;
+        }
+        let Some(step) = self.steps.get_mut(at) else { return };
         let What::Framed(range) = &step.what else { return };
         step.what = What::Wrapped(range.clone());
         let risk = std::mem::replace(&mut step.risk, Risk::Repeatable);
         let commit = Step::commit_of(step.restart, risk);
-        self.insert_step(self.at + 1, commit);
+        self.insert_step(at + 1, commit);
     }
 
     /// Takes in that the COMMIT was not done: the transaction is replayed.
@@ -120,19 +136,18 @@ impl Exchange {
         let Some(step) = self.steps.get(self.at) else { return };
         if let Some(restart) = step.restart {
             carried.transaction.gone();
-            if matches!(step.what, What::Framed(_)) {
-                if carried.fence.is_in_doubt() {
-                    self.part_frame();
-                    self.unwrap(restart);
-                }
-                return;
+            let framed = matches!(step.what, What::Framed(_));
+            let commits = matches!(step.risk, Risk::Commit { .. });
+            if carried.fence.is_in_doubt() && self.is_one_frame(restart) {
+                self.part_frame(restart);
+                self.unwrap(restart);
             }
-            if self.at == restart {
+            if framed || self.at == restart {
                 // The wrapped statement has not begun: the packets held are those of statements before it.
                 return;
             }
             let (held, sequence) = self.wrap_mark;
-            if matches!(step.risk, Risk::Commit { .. }) {
+            if commits {
                 self.keep_ghost(held, carried);
                 self.unwrap(restart);
             }
@@ -190,11 +205,9 @@ impl Exchange {
             // The statement itself was not reached. It goes by itself, as it came.
             let member = |step: &&Step| step.restart == wrapped && !step.is_ours();
             let Some(statement) = self.steps.iter().skip(restart).find(member) else { return };
-            if matches!(statement.what, What::Framed(_)) {
-                // The reply to it is held already, and is rolled back.
-                self.held.truncate(self.wrap_mark.0);
-                self.sequence = self.wrap_mark.1;
-            }
+            // The reply to it may be held already, and is rolled back.
+            self.held.truncate(self.wrap_mark.0);
+            self.sequence = self.wrap_mark.1;
             let what = match &statement.what {
                 What::Framed(range) | What::Wrapped(range) => What::Part(range.clone()),
                 what => what.clone(),

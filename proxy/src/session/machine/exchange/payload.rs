@@ -104,16 +104,22 @@ impl Exchange {
                 out.push(b';');
                 out.extend_from_slice(part(range));
                 out.extend_from_slice(b"\n;");
-                out.extend_from_slice(Fence::check().as_bytes());
-                out.push(b';');
-                out.extend_from_slice(carried.fence.framed_statement().as_bytes());
-                out.push(b';');
-                out.extend_from_slice(COMMIT);
+                put_close(&mut carried.fence, out);
             }
+            What::Close => put_close(&mut carried.fence, out),
             What::Single(range) => out.extend_from_slice(part(range)),
             What::Several(_) | What::Whole => {}
         }
     }
+}
+
+/// Check, fence and COMMIT.
+fn put_close(fence: &mut Fence, out: &mut Vec<u8>) {
+    out.extend_from_slice(Fence::check().as_bytes());
+    out.push(b';');
+    out.extend_from_slice(fence.framed_statement().as_bytes());
+    out.push(b';');
+    out.extend_from_slice(COMMIT);
 }
 
 /// Our own words. `completion_type` gives COMMIT and ROLLBACK another meaning, but not these; and in `sql_mode` ORACLE,

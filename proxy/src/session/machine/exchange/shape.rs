@@ -1,15 +1,17 @@
 //! Questions about the command in hand that its text answers.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
 use ido_proxy_protocol::command::Command;
 use ido_proxy_protocol::err::ErrPacket;
 use ido_proxy_protocol::statement::{Kind, Statement};
 
 use super::Exchange;
-use crate::session::book::statement_id;
+use crate::session::book::{Book, statement_id};
 use crate::session::carried::Carried;
 use crate::session::machine::fault::Fault;
 use crate::session::machine::running::Running;
-use crate::session::plan::{PieceKind, Step, names_reports, reads_diagnostics, sets_untold};
+use crate::session::plan::{Piece, PieceKind, Step, names_reports, reads_diagnostics, sets_untold};
 
 impl Exchange {
     /// Where the client looks at what it is told of changes, or chooses that, it finds its own settings and not ours.
@@ -77,6 +79,14 @@ impl Exchange {
             || !(head.contains(&b',') || words(b"JOIN") || words(b"USING"))
     }
 
+    /// Fingerprint of what the wrapped statement in hand writes to.
+    pub(super) fn target(&self, carried: &Carried) -> Option<u64> {
+        let restart = self.step()?.restart?;
+        let statement = self.steps.iter().skip(restart).find(|step| !step.is_ours())?;
+        let piece = *statement.pieces.first()?;
+        Some(target_of(sql_of(self.command, &self.request, piece, &carried.book)))
+    }
+
     /// Counts how often the node refused a COMMIT with this error, for no conflict.
     pub(in crate::session::machine) fn count_refusal(&mut self, error: &ErrPacket) {
         let before = self.refused.take().filter(|(before, _)| before.code == error.code);
@@ -117,6 +127,45 @@ impl Exchange {
         carried.book.diagnostics().is_row_count_lost() && self.reads_last_statement(carried)
     }
 }
+
+/// The text of a statement.
+pub(in crate::session::machine) fn sql_of<'a>(
+    command: Command,
+    request: &'a [u8],
+    piece: Piece,
+    book: &'a Book,
+) -> &'a [u8] {
+    let sql = match command {
+        Command::Query => request.get(1 + piece.start..1 + piece.end),
+        _ => statement_id(request).and_then(|id| Some(&book.statement(id)?.sql[..])),
+    };
+    sql.unwrap_or_default()
+}
+
+/// Fingerprint of what a write writes to, by the words before its columns or values: writes to one table that are
+/// written alike have the same.
+pub(in crate::session::machine) fn target_of(sql: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let words = sql.split(|byte| byte.is_ascii_whitespace()).filter(|word| !word.is_empty());
+    for word in words.take(MOST_WORDS) {
+        let (word, rest) = match word.iter().position(|byte| *byte == b'(') {
+            Some(end) => (&word[..end], true),
+            None => (word, false),
+        };
+        let ends = [&b"VALUES"[..], b"VALUE", b"SELECT", b"SET"];
+        if ends.iter().any(|end| word.eq_ignore_ascii_case(end)) {
+            break;
+        }
+        word.to_ascii_lowercase().hash(&mut hasher);
+        if rest {
+            break;
+        }
+    }
+    hasher.finish()
+}
+
+/// Words of a write before its columns or values, at most.
+const MOST_WORDS: usize = 8;
 
 /// How often the same error, for no conflict, refuses a COMMIT before the client hears it.
 const MOST_REFUSALS: u32 = 2;

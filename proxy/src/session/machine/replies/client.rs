@@ -16,12 +16,12 @@ use smallvec::SmallVec;
 use super::Replies;
 use super::errors::MOST_TRIES;
 use super::telling::put_status;
-use crate::session::book::{Book, Prepared, statement_id};
+use crate::session::book::Prepared;
 use crate::session::digest::PayloadDigest;
 use crate::session::journal::record::Told;
-use crate::session::machine::exchange::Exchange;
+use crate::session::machine::exchange::{Exchange, sql_of, target_of};
 use crate::session::machine::running::Running;
-use crate::session::plan::{Piece, PieceKind, Risk, What, chooses_insert_id};
+use crate::session::plan::{PieceKind, Risk, What, chooses_insert_id};
 
 impl Replies<'_> {
     pub(super) fn client_packet(
@@ -91,9 +91,10 @@ impl Replies<'_> {
     ) -> Result<(), Violation> {
         let owed = self.exchange.keeps && self.took_an_owed_id(payload)?;
         self.settle(PieceEnd::Ok { status, state_changed }, payload)?;
+        let in_flight = self.exchange.is_in_flight();
         if let Some(running) = &mut self.exchange.running {
             // A statement that has committed by itself keeps what it was given.
-            let framed = running.framed().is_some();
+            let framed = running.framed().is_some() || in_flight;
             running.owed |= owed && self.carried.transaction.is_open() && !framed;
         }
         let wanted = self.shaped(status);
@@ -267,6 +268,12 @@ impl Replies<'_> {
         };
         if hides_id {
             carried.book.hide_insert_id();
+        } else if let (Some(PieceKind::Write), Some(piece), PieceEnd::Ok { .. }) =
+            (kind, piece, end)
+            && ok::last_insert_id(payload)? != 0
+        {
+            let sql = sql_of(*command, request, piece, &carried.book);
+            carried.book.set_id_target(target_of(sql));
         }
         let closed = was_open && !carried.transaction.is_open();
         let opened = !was_open && carried.transaction.is_open();
@@ -386,20 +393,6 @@ impl Replies<'_> {
 pub(super) enum PieceEnd {
     Ok { status: StatusFlags, state_changed: bool },
     Rows(StatusFlags),
-}
-
-/// The text of a statement.
-pub(super) fn sql_of<'a>(
-    command: Command,
-    request: &'a [u8],
-    piece: Piece,
-    book: &'a Book,
-) -> &'a [u8] {
-    let sql = match command {
-        Command::Query => request.get(1 + piece.start..1 + piece.end),
-        _ => statement_id(request).and_then(|id| Some(&book.statement(id)?.sql[..])),
-    };
-    sql.unwrap_or_default()
 }
 
 /// Whether the text of an OK packet is that of an INSERT of several rows: "Records: 3  Duplicates: 0

@@ -10,10 +10,10 @@ use ido_proxy_protocol::packet::HEADER_LEN;
 use ido_proxy_protocol::statement::{Kind, Statement};
 
 use super::Replies;
-use super::client::sql_of;
 use crate::session::journal::record::Told;
 use crate::session::machine::OURS;
 use crate::session::machine::asking::Answer;
+use crate::session::machine::exchange::sql_of;
 use crate::session::machine::fault::Fault;
 use crate::session::machine::recovery::Recovery;
 use crate::session::machine::running::Running;
@@ -24,9 +24,18 @@ impl Replies<'_> {
     pub(super) fn error(&mut self, bytes: &[u8], payload: &[u8]) -> Result<(), Violation> {
         let error = ErrPacket::decode(payload)?;
         let fault = Fault::of(&error);
-        if self.framed().is_some() {
-            // The text has stopped in front of its COMMIT.
+        if self.framed().is_some() || self.exchange.is_in_flight() {
+            // The check behind it stops in front of the COMMIT.
             self.carried.fence.was_not_reached();
+        }
+        if let Some(begin) = self.exchange.begin_failed.take() {
+            // Neither was done.
+            self.swallow(bytes.len());
+            match Fault::of(&begin).doubts_node() {
+                true => self.lost = Some(begin),
+                false => self.again(Recovery::rolled_back(), begin),
+            }
+            return Ok(());
         }
         let doubtful = matches!(self.risk(), Risk::Doubtful(_));
         // The read waited for a node that is too far behind: the primary is not.
@@ -125,6 +134,10 @@ impl Replies<'_> {
             self.carried.transaction.gone();
         }
         self.carried.book.diagnostics().failed();
+        if self.exchange.is_in_flight() {
+            // The check has failed behind it, and its error is in the list.
+            self.carried.book.diagnostics().lose_error(&error);
+        }
         let words = self.own_words_of(&error);
         match (packet, words) {
             (Packet::Here(bytes), None) => self.tell(bytes),

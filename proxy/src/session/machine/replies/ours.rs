@@ -2,7 +2,7 @@
 
 use ido_proxy_protocol::Violation;
 use ido_proxy_protocol::err::ErrPacket;
-use ido_proxy_protocol::error_code::{SUBQUERY_HAS_SEVERAL_ROWS, UNKNOWN_COLUMN};
+use ido_proxy_protocol::error_code::{DATA_OUT_OF_RANGE, UNKNOWN_COLUMN};
 use ido_proxy_protocol::ok::OkPacket;
 use ido_proxy_protocol::packet::HEADER_LEN;
 use ido_proxy_protocol::reply::ReplyStep;
@@ -183,6 +183,14 @@ impl Replies<'_> {
         if (owner == Owner::Fence && commits) || framed.is_some_and(|at| at < Framed::Commit) {
             self.carried.fence.was_not_reached();
         }
+        if self.exchange.begins_flight() {
+            self.exchange.begin_failed = Some(error);
+            return Ok(());
+        }
+        if what == Some(What::PutRowCountBack) {
+            // A lost error is raised again.
+            return Ok(());
+        }
         if matches!(framed, Some(Framed::Check | Framed::Warnings)) {
             return self.check_failed(error, fault);
         }
@@ -192,7 +200,7 @@ impl Replies<'_> {
             self.again(Recovery::rolled_back(), error);
             return Ok(());
         }
-        if owner == Owner::Fence && error.code == SUBQUERY_HAS_SEVERAL_ROWS {
+        if owner == Owner::Fence && error.code == DATA_OUT_OF_RANGE {
             self.fence_differs();
             return Ok(());
         }
@@ -235,7 +243,7 @@ impl Replies<'_> {
             }
             (_, Some(What::Guard(_)), Fault::Conflict) => self.give_up(&error),
             // Warnings and counts are then as our statements left them.
-            (_, Some(What::PutRowCountBack | What::PutWarningsBack | What::ShowReports), _) => {}
+            (_, Some(What::PutWarningsBack | What::ShowReports), _) => {}
             // From here on nothing is sure to be told.
             (_, Some(What::ReportAll), _) => {
                 self.carried.book.reasons_mut().insert(Reason::Untracked);
@@ -251,11 +259,22 @@ impl Replies<'_> {
         Ok(())
     }
 
-    /// The check of a frame has stopped its text: the transaction is gone.
+    /// The check of a frame has stopped its text: the transaction is gone. Where it is not, the write has left errors in
+    /// the list, though it did not fail: without the check, the statement goes through.
     fn check_failed(&mut self, error: ErrPacket, fault: Fault) -> Result<(), Violation> {
+        if self.exchange.begin_failed.take().is_some() {
+            // The write was done all the same, and has committed by itself.
+            self.exchange.settle();
+            return Ok(());
+        }
         if fault.doubts_node() {
             self.lost = Some(error);
             return Ok(());
+        }
+        if self.carried.transaction.is_open()
+            && let Some(restart) = self.exchange.step().and_then(|step| step.restart)
+        {
+            self.exchange.part_frame(restart);
         }
         self.again(Recovery::rolled_back(), error);
         Ok(())

@@ -77,6 +77,8 @@ pub(super) struct Connection {
     autocommit: bool,
     /// A transaction was given up in the text at hand, and nobody was told.
     owes_error: bool,
+    /// The last statement failed.
+    failed: bool,
     /// The node is not ready: SET, and a SELECT without a table, are all that it does.
     pub(super) unready: bool,
 }
@@ -201,6 +203,7 @@ impl Connection {
             answered: 0,
             autocommit: true,
             owes_error: false,
+            failed: false,
             unready: false,
         }
     }
@@ -264,6 +267,7 @@ impl Connection {
             let sql = short(sql);
             cluster.log.push(sql.to_owned());
             let answer = self.statement(cluster, sql);
+            self.failed = false;
             if cluster.forgets_fences_after == Some(sql) {
                 cluster.forget_fences();
             }
@@ -276,6 +280,7 @@ impl Connection {
                 }
                 Ok(answer) => sequence = self.tell(answer, more, sequence, out),
                 Err(error) => {
+                    self.failed = true;
                     packet::frame(&error.encode(), sequence, out);
                     return;
                 }
@@ -452,7 +457,7 @@ impl Connection {
                 allowed.split(", ").map(|one| one.parse().expect("a number")).collect();
             let before = allowed[0];
             if self.open.is_none() || (!allowed.contains(&stands) && stands > 0 && before > 0) {
-                return Err(ErrPacket::new(1242, *b"21000", "Subquery returns more than 1 row"));
+                return Err(ErrPacket::new(1690, *b"22003", "value is out of range"));
             }
             if !allowed.contains(&stands) && before == 0 {
                 return Err(ErrPacket::new(1062, *b"23000", "Duplicate entry"));
@@ -473,7 +478,7 @@ impl Connection {
             let (after, _) = numbers.split_once(')').expect("two numbers");
             let numbers = [before, after].map(|text| text.parse().expect("a number"));
             if !numbers.contains(&number(&fences, quoted[0])) {
-                return Err(ErrPacket::new(1242, *b"21000", "Subquery returns more than 1 row"));
+                return Err(ErrPacket::new(1690, *b"22003", "value is out of range"));
             }
             let fence = Some((quoted[0].to_owned(), numbers[0], numbers[1]));
             self.write(cluster, |work| work.fence = fence)?;
@@ -497,8 +502,8 @@ impl Connection {
             Ok(Answer::Ok { affected: found.into(), id: 0 })
         } else if sql.starts_with("SET @ido_proxy=") {
             match self.open {
-                Some(_) => Ok(DONE),
-                None => Err(ErrPacket::new(1242, *b"21000", "Subquery returns more than 1 row")),
+                Some(_) if !self.failed => Ok(DONE),
+                _ => Err(ErrPacket::new(1690, *b"22003", "value is out of range")),
             }
         } else if let Some(assignments) = sql.strip_prefix("SET ") {
             for assignment in assignments.split(", ") {

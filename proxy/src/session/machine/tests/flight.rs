@@ -1,0 +1,122 @@
+//! A write that commits by itself, in one round trip: one text, or a prepared statement and what is around it in one
+//! flight.
+
+use super::losses::packets;
+use super::run::{Cut, Run, direct};
+use super::*;
+
+/// A statement that is prepared on the first link.
+fn prepared(sql: &str) -> Vec<Vec<u8>> {
+    let prepare = framed(&[b"\x16", sql.as_bytes()].concat(), 0);
+    vec![prepare, framed(b"\x17\x0b\0\0\0\0\x01\0\0\0", 0)]
+}
+
+/// Statements that the node was sent, but for the long ones of ours.
+fn short_log(run: &Run) -> Vec<&str> {
+    let ours = |sql: &&str| sql.contains("ido_proxy") || *sql == "SHOW WARNINGS";
+    run.cluster.log.iter().map(String::as_str).filter(|sql| !ours(sql)).collect()
+}
+
+const INSERT: &str = "INSERT INTO t VALUES ('a')";
+
+fn refusal(code: u16, message: &str) -> ErrPacket {
+    ErrPacket::new(code, *b"HY000", message)
+}
+
+/// Each further one costs a client at a distance as much as its statement.
+#[test]
+fn a_write_takes_one_round_trip_as_a_text_and_prepared() {
+    for (program, commands) in [(vec![query(INSERT)], 1), (prepared(INSERT), 2)] {
+        let mut run = Run::new(icinga(), []);
+        run.all(&program).expect("nothing is lost");
+        assert_eq!(run.requests.len(), commands, "writes to the node");
+        assert_eq!(short_log(&run), ["BEGIN", INSERT, "COMMIT"]);
+        assert_eq!(run.to_client, direct(&program, icinga()).0);
+    }
+}
+
+/// Otherwise the statement would be done by itself, and then once more.
+#[test]
+fn a_begin_that_fails_in_front_of_a_write_in_flight_is_no_reason_to_do_that_twice() {
+    let mut run = Run::new(icinga(), []);
+    run.cluster.refusals = [("BEGIN", refusal(1317, "Query execution was interrupted"))].into();
+    let program = prepared(INSERT);
+    run.all(&program).expect("nothing is lost");
+    assert_eq!(run.cluster.tokens().len(), 1, "{:?}", run.cluster.log);
+    assert_eq!(run.to_client, direct(&program, icinga()).0);
+    // A later write finds its fence as it was left.
+    run.all(&[query("INSERT INTO t VALUES ('b')")]).expect("nothing is lost");
+    assert_eq!(run.cluster.tokens().len(), 2);
+}
+
+/// A node that leaves refuses all of a flight.
+#[test]
+fn a_flight_that_is_refused_from_its_begin_on_is_done_on_the_next_link() {
+    let unready = || refusal(1047, "WSREP has not yet prepared node for application use");
+    let mut run = Run::new(icinga(), []);
+    run.cluster.refusals = [("BEGIN", unready()), ("INSERT INTO t", unready())].into();
+    let program = prepared(INSERT);
+    run.all(&program).expect("the next node does it");
+    assert_eq!(run.links, 2);
+    assert_eq!(run.to_client, direct(&program, icinga()).0);
+    assert_eq!(run.cluster.tokens().len(), 1, "{:?}", run.cluster.log);
+}
+
+/// Otherwise a client would read an error of ours in the list.
+#[test]
+fn an_error_that_the_check_behind_it_has_hidden_is_raised_again_for_who_reads_it() {
+    let mut run = Run::new(icinga(), []);
+    run.cluster.refusals = [("INSERT INTO t", refusal(1048, "no"))].into();
+    run.all(&prepared(INSERT)).expect("nothing is lost");
+    let told = packets(&run.to_client);
+    assert!(told[1].ends_with("no"), "{told:?} {:?}", run.cluster.log);
+    run.all(&[query("SHOW WARNINGS")]).expect("nothing is lost");
+    let raised = "SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO=1048, MESSAGE_TEXT=0x6e6f";
+    let log = &run.cluster.log;
+    assert_eq!(log[log.len() - 2..], [raised, "SHOW WARNINGS"], "{log:?}");
+    assert!(run.cluster.tokens().is_empty());
+}
+
+/// The conflict of another node's write must not leave a fence that says "committed".
+#[test]
+fn a_transaction_that_is_given_up_behind_its_write_is_done_again() {
+    for at in 1..=4 {
+        let mut run = Run::new(icinga(), []);
+        run.cluster.gives_up = [at].into();
+        run.all(&[query(INSERT)]).expect("nothing is lost");
+        assert_eq!(run.cluster.tokens().len(), 1, "given up at {at}: {:?}", run.cluster.log);
+        assert_eq!(run.to_client, direct(&[query(INSERT)], icinga()).0);
+    }
+}
+
+/// The table of an installation that has not run `ido-proxy setup` again.
+#[test]
+fn without_a_column_for_replies_a_write_goes_in_two_texts() {
+    let missing = refusal(1054, "Unknown column 'reply' in 'field list'");
+    let mut run = Run::new(icinga(), []);
+    run.cluster.refusals = [("INSERT INTO `ido_proxy`", missing)].into();
+    let program = [query(INSERT), query("INSERT INTO t VALUES ('b')")];
+    run.all(&program).expect("nothing is lost");
+    assert_eq!(run.cluster.tokens().len(), 2, "{:?}", run.cluster.log);
+    let replies = run.cluster.log.iter().filter(|sql| sql.contains("seq, reply"));
+    assert_eq!(replies.count(), 1, "{:?}", run.cluster.log);
+    assert_eq!(run.to_client, direct(&program, icinga()).0);
+}
+
+/// The reply that is told in place of a lost one has the same counts and flags.
+#[test]
+fn a_lost_reply_in_the_middle_of_a_text_is_told_from_the_fence() {
+    let texts = "SELECT 1;INSERT INTO t VALUES ('a');INSERT INTO t VALUES ('b');SELECT 1";
+    let told = direct(&[query(texts)], icinga()).0;
+    let whole = {
+        let mut run = Run::new(icinga(), []);
+        run.all(&[query(texts)]).expect("nothing is lost");
+        run.requests.clone()
+    };
+    for cut in whole {
+        let mut run = Run::new(icinga(), [Cut::Up(cut)]);
+        run.all(&[query(texts)]).expect("it goes on");
+        assert_eq!(packets(&run.to_client), packets(&told), "cut at {cut}: {:?}", run.cluster.log);
+        assert_eq!(run.cluster.tokens().len(), 2, "cut at {cut}");
+    }
+}
