@@ -115,7 +115,12 @@ impl Carried {
         }
     }
 
-    /// Whether the link takes several statements in one text, between two commands.
+    /// Whether the link takes several statements in one text now.
+    pub(crate) fn takes_several_now(&self) -> bool {
+        self.several.is_on_for(self.book.multi())
+    }
+
+    /// Whether the link takes several statements in one text, unless it was told otherwise for a while.
     pub(crate) fn takes_several(&self) -> bool {
         self.several.is_usual() || self.book.multi()
     }

@@ -107,8 +107,8 @@ pub(crate) fn is_without_fence(code: u16) -> bool {
 /// MariaDB 10.11.
 const FAILS: &str = "~0+1";
 
-/// Carries the client's count of rows to the fence, which is another statement.
-const COUNT: &str = "@ido_proxy";
+/// Carries the counts of the client's write to the fence, which is another statement.
+const COUNTS: &str = "@ido_proxy";
 
 /// After how long an account that had no fence tries again.
 const TRIED_AGAIN: Duration = Duration::from_secs(10);
@@ -156,6 +156,8 @@ enum CommitState {
 pub(crate) struct KeptReply {
     /// Rows that were changed.
     pub(crate) affected_rows: u64,
+    /// Number of warnings.
+    pub(crate) warnings: u16,
     /// Value of `LAST_INSERT_ID()` behind the write.
     pub(crate) last_insert_id: u64,
 }
@@ -269,7 +271,7 @@ impl Fence {
         let next = *seq + 1;
         let insert = format!(
             "INSERT INTO {table} (session, seq, reply) VALUES ('{name}', IF(@@in_transaction, {next}, {FAILS}), \
-             CONCAT_WS(' ', {next}, {COUNT}, LAST_INSERT_ID()))"
+             CONCAT_WS(' ', {next}, {COUNTS}, LAST_INSERT_ID()))"
         );
         match seq {
             0 => insert,
@@ -285,7 +287,8 @@ impl Fence {
     /// table, and the fence will clear.
     pub(crate) fn check() -> String {
         format!(
-            "SET {COUNT}=IF(@@in_transaction AND @@error_count=0, ROW_COUNT(), {FAILS});SHOW WARNINGS"
+            "SET {COUNTS}=IF(@@in_transaction AND @@error_count=0, \
+             CONCAT_WS(' ', ROW_COUNT(), @@warning_count), {FAILS});SHOW WARNINGS"
         )
     }
 
@@ -394,10 +397,11 @@ impl Fence {
     /// The reply that the row has kept of the transaction in doubt, if it is that transaction's.
     pub(crate) fn kept_reply(&self, kept: &[u8]) -> Option<KeptReply> {
         let next = self.slot.as_ref()?.seq + 1;
-        let mut numbers = std::str::from_utf8(kept).ok()?.split(' ').map(str::parse);
+        let mut numbers = std::str::from_utf8(kept).ok()?.split(' ').map(str::parse::<u64>);
         let mut number = || numbers.next()?.ok();
         (number()? == next).then_some(())?;
-        Some(KeptReply { affected_rows: number()?, last_insert_id: number()? })
+        let (affected_rows, warnings) = (number()?, number()?.try_into().ok()?);
+        Some(KeptReply { affected_rows, warnings, last_insert_id: number()? })
     }
 
     /// Gives its row up: somebody else has changed it.
@@ -447,6 +451,24 @@ mod tests {
         assert!(fence.statement().contains("SET seq=2"));
         assert_eq!(fence.outcome(Some(1)), Outcome::NotCommitted);
         assert_eq!(fence.outcome(None), Outcome::Unclear, "the row was removed");
+    }
+
+    /// Otherwise a client would be told the counts of an earlier write as those of a lost one.
+    #[test]
+    fn a_kept_reply_is_that_of_the_transaction_in_doubt_or_none() {
+        let mut fence = Fence::new(pool(), b"icinga");
+        assert_eq!(fence.kept_reply(b"1 2 0 7"), None, "no row yet");
+        fence.framed_statement();
+        let kept = KeptReply { affected_rows: 2, warnings: 3, last_insert_id: 7 };
+        assert_eq!(fence.kept_reply(b"1 2 3 7"), Some(kept));
+        for other in [&b"2 2 3 7"[..], b"0 2 3 7", b"1 2 3", b"1 2 x 7", b""] {
+            assert_eq!(fence.kept_reply(other), None, "{}", other.escape_ascii());
+        }
+        fence.setting_and_committing(true);
+        assert!(fence.query().is_some_and(|query| query.starts_with("SELECT seq, reply FROM")));
+        fence.committed();
+        assert_eq!(fence.kept_reply(b"1 2 3 7"), None, "of the transaction before");
+        assert!(fence.framed_statement().contains("AND seq=1, 2, ~0+1"));
     }
 
     /// A transaction that did not set it must not count.

@@ -489,7 +489,7 @@ impl Machine {
         if !exchange.sent || exchange.as_is || exchange.expects_reply() {
             return Sending::Nothing;
         }
-        if exchange.ask(self.carried.takes_several(), link.capabilities, out) {
+        if exchange.ask(self.carried.takes_several_now(), link.capabilities, out) {
             return Sending::Request;
         }
         if let Some(mut recovery) = exchange.recovery.take() {
@@ -748,6 +748,8 @@ impl Machine {
             Command::SetOption if !exchange.failed => {
                 // 0 is on, 1 is off.
                 self.carried.book.set_multi(exchange.request.get(1) == Some(&0));
+                // Whatever the client has asked for, the link was told so.
+                self.carried.several.turned(true);
             }
             Command::ResetConnection => {
                 self.carried.book.reset();

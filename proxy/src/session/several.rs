@@ -32,14 +32,26 @@ impl Several {
         self.now
     }
 
+    /// Whether the link takes several statements now, where the client may send several if `multi`.
+    pub(crate) fn is_on_for(&self, multi: bool) -> bool {
+        if self.usual { self.now } else { multi }
+    }
+
     /// Notes that the setting was turned on or off.
     pub(crate) fn turned(&mut self, on: bool) {
         self.now = on;
     }
 
-    /// Whether the setting must be turned on or off before a step is sent.
+    /// Whether the setting must be turned on or off before a step is sent. A step of one statement of ours, which is as
+    /// good with either, leaves it as it is.
     pub(crate) fn turn_before(&self, step: &Step) -> Option<bool> {
-        let wanted = !matches!(step.what, What::Single(_));
+        let several = step.pieces.len() > 1 || step.fence_at.is_some();
+        let wanted = match step.what {
+            What::Single(_) => false,
+            What::Close | What::Framed(_) | What::Wrapped(_) => true,
+            What::Part(_) | What::Whole if several => true,
+            _ => return None,
+        };
         (self.usual && wanted != self.now).then_some(wanted)
     }
 }

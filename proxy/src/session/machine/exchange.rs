@@ -278,11 +278,11 @@ impl Exchange {
     ) -> bool {
         while let Some(step) = self.steps.get(self.at) {
             if let Some(on) = self.guard_turns(carried) {
-                self.insert_step(self.at, Step::guard(on));
+                self.insert_before(Step::guard(on));
                 continue;
             }
             if let Some(on) = self.several_turns(carried) {
-                self.insert_step(self.at, Step::several(on));
+                self.insert_before(Step::several(on));
                 continue;
             }
             if self.is_one_frame(self.at) && !may_frame(carried) {
@@ -291,7 +291,7 @@ impl Exchange {
             }
             let first = !self.begun && self.held.is_empty() && self.pending.is_empty();
             if first && !step.is_ours() && self.lacks_row_count(carried) {
-                self.insert_step(self.at, Step::put_row_count_back());
+                self.insert_before(Step::put_row_count_back());
                 continue;
             }
             let wanted = match step.what {
@@ -568,7 +568,15 @@ impl Exchange {
         carried.book.begun().unwrap_or(&self.state).clone()
     }
 
-    /// Puts a step in front of the one in hand.
+    /// Puts a step of ours in front of the one in hand. Within a frame it is part of that: should it be lost, all of the
+    /// frame is done again.
+    fn insert_before(&mut self, step: Step) {
+        let restart = self.step().and_then(|step| step.restart);
+        let restart = restart.filter(|restart| *restart < self.at);
+        self.insert_step(self.at, Step { restart, ..step });
+    }
+
+    /// Puts a step into this place.
     pub(super) fn insert_step(&mut self, at: usize, step: Step) {
         self.shift_restarts(|restart| restart + usize::from(restart >= at));
         self.steps.insert(at, step);

@@ -260,7 +260,7 @@ impl Recovery {
         if self.fresh {
             self.multi = Some(link.capabilities.contains(Capabilities::MULTI_STATEMENTS));
         } else if !self.unsettled {
-            self.multi = Some(carried.several.is_on());
+            self.multi = Some(carried.takes_several_now());
         }
         self.put_insert_id_back(exchange, &begun, &now);
         if !exchange.failed && !pending {

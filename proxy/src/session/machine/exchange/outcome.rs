@@ -80,7 +80,7 @@ impl Exchange {
 
     /// Tells the client the reply to its write that the fence has kept, since the node's own was lost.
     fn tell_kept_reply(&mut self, kept: KeptReply, target: Option<u64>, carried: &mut Carried) {
-        let KeptReply { affected_rows, last_insert_id } = kept;
+        let KeptReply { affected_rows, warnings, last_insert_id } = kept;
         // The last id of all may be that of this write, or of one before it.
         let generated = last_insert_id != self.id_before_wrap || target == carried.book.id_target();
         let status = committed_status(carried, self.comes_more_behind(self.at - 1));
@@ -88,10 +88,11 @@ impl Exchange {
             affected_rows,
             last_insert_id: if generated { last_insert_id } else { 0 },
             status,
+            warnings,
             ..OkPacket::default()
         };
         carried.book.put_insert_id_back(last_insert_id);
-        carried.book.diagnostics().counted(affected_rows, 0);
+        carried.book.diagnostics().counted(affected_rows, warnings);
         self.state = carried.book.now();
         self.held.truncate(self.wrap_mark.0);
         let ok = ok.encode(Capabilities::PROTOCOL_41);

@@ -29,7 +29,8 @@ impl Exchange {
             sql.get(range.clone()).unwrap_or_default()
         };
         if step.what == What::Whole {
-            if self.command == Command::SetOption && carried.several.is_usual() {
+            let known = matches!(self.request[..], [_, 0 | 1, 0]);
+            if self.command == Command::SetOption && carried.several.is_usual() && known {
                 // The link takes several statements whatever the client may send.
                 return out.extend_from_slice(&[SET_OPTION, 0, 0]);
             }

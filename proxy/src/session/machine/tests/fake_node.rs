@@ -115,6 +115,11 @@ impl Cluster {
         self.commits.len()
     }
 
+    /// How many transactions were committed without a fence.
+    pub(super) fn unfenced(&self) -> usize {
+        self.commits.iter().filter(|work| work.fence.is_none()).count()
+    }
+
     /// Somebody else commits a token.
     pub(super) fn insert(&mut self, id: u64, token: &str) {
         self.commits.push(Work { tokens: vec![(id, token.to_owned())], ..Work::default() });
@@ -164,6 +169,20 @@ pub(super) fn short(sql: &str) -> &str {
     let sql = sql.trim_end();
     let sql = sql.strip_suffix(" AND NO CHAIN NO RELEASE").unwrap_or(sql);
     if sql == "START TRANSACTION" { "BEGIN" } else { sql }
+}
+
+/// The statements of a text.
+fn statements(text: &str) -> Vec<&str> {
+    let (mut all, mut start, mut quoted) = (Vec::new(), 0, false);
+    for (at, letter) in text.char_indices() {
+        quoted ^= letter == '\'';
+        if letter == ';' && !quoted {
+            all.push(&text[start..at]);
+            start = at + 1;
+        }
+    }
+    all.push(&text[start..]);
+    all
 }
 
 /// How a statement was answered.
@@ -261,7 +280,7 @@ impl Connection {
             Command::StmtClose => return,
             command => panic!("not known here: {command}"),
         };
-        let (mut sequence, mut rest) = (1, text.split(';').peekable());
+        let (mut sequence, mut rest) = (1, statements(&text).into_iter().peekable());
         while let Some(sql) = rest.next() {
             let more = rest.peek().is_some();
             let sql = short(sql);
@@ -464,7 +483,7 @@ impl Connection {
             }
             let stands = if stands == before + 1 { before } else { stands };
             let fence = Some((quoted[0].to_owned(), stands, before + 1));
-            let reply = format!("{} 1 {last}", before + 1);
+            let reply = format!("{} 1 0 {last}", before + 1);
             let reply = sql.contains("seq, reply").then_some(reply);
             self.write(cluster, |work| (work.fence, work.reply) = (fence, reply))?;
             Ok(Answer::Ok { affected: 2, id: 0 })

@@ -120,3 +120,48 @@ fn a_lost_reply_in_the_middle_of_a_text_is_told_from_the_fence() {
         assert_eq!(run.cluster.tokens().len(), 2, "cut at {cut}");
     }
 }
+
+/// A client that may send one statement a text, on links that take several.
+fn one_at_a_time(cuts: impl IntoIterator<Item = Cut>) -> Run {
+    let single = Capabilities::PROTOCOL_41 | Capabilities::SESSION_TRACK;
+    let mut run = Run::new(single, cuts);
+    run.beyond = Capabilities::MULTI_STATEMENTS;
+    run
+}
+
+/// Otherwise a write would be told OK that is not there: what is sent on the way is a part of its frame.
+#[test]
+fn wherever_a_link_that_is_told_to_take_one_statement_is_lost_all_is_done_once() {
+    // A string that could hide a second statement.
+    let odd = "INSERT INTO t VALUES ('\\a;')";
+    let program = [query("INSERT INTO t VALUES ('a')"), query(odd), query("COMMIT")];
+    let mut whole = one_at_a_time([]);
+    whole.all(&program).expect("nothing is lost");
+    for cut in (1..=whole.up).map(Cut::Up).chain((0..whole.down).map(Cut::Down)) {
+        let mut run = one_at_a_time([cut]);
+        run.all(&program).expect("it goes on");
+        let tokens = run.cluster.tokens();
+        assert_eq!(tokens, whole.cluster.tokens(), "{cut:?}: {:#?}", run.cluster.log);
+        assert_eq!(run.cluster.unfenced(), 0, "{cut:?}: {:#?}", run.cluster.log);
+    }
+    assert_eq!(whole.cluster.tokens().len(), 2, "{:#?}", whole.cluster.log);
+}
+
+/// Otherwise two statements of a text that the server is to refuse would be done.
+#[test]
+fn a_question_about_an_error_leaves_a_link_that_takes_one_statement_so() {
+    let single = Capabilities::PROTOCOL_41 | Capabilities::SESSION_TRACK;
+    let mut play = Play::linked(single, icinga());
+    play.client_sends(&query("BEGIN")).node_sends(&ok(1, in_transaction(), EMPTY));
+    play.requests();
+    let eof = EofPacket { warnings: 0, status: in_transaction() };
+    let eof = framed(&eof.encode(), 1);
+    play.client_sends(&query("SELECT 1;SELECT 2"));
+    assert_eq!(play.to_node, framed(&[0x1B, 1, 0], 0));
+    play.node_sends(&eof);
+    play.requests();
+    play.node_sends(&error(1));
+    assert_eq!(play.to_node, framed(&[0x1B, 1, 0], 0), "the question sets what is set already");
+    play.node_sends(&eof);
+    assert_eq!(play.to_client[play.to_client.len() - error(1).len()..], error(1));
+}

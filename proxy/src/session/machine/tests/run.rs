@@ -58,6 +58,8 @@ pub(super) struct Run {
     pub(super) skewed: bool,
     /// How often a part of the journal was read from disk.
     pub(super) loads: usize,
+    /// Capabilities of the links that the client has not.
+    pub(super) beyond: Capabilities,
 }
 
 impl Run {
@@ -84,6 +86,7 @@ impl Run {
             same_node: false,
             eager: false,
             skewed: false,
+            beyond: Capabilities::empty(),
             loads: 0,
         }
     }
@@ -287,7 +290,7 @@ impl Run {
         self.links += 1;
         assert!(self.links < self.most_links, "from link to link: {:#?}", self.cluster.log);
         (self.up, self.down) = (0, 0);
-        let mut facts = facts(self.client);
+        let mut facts = facts(self.client | self.beyond);
         facts.ghost = (self.same_node && self.links > 1).then_some(self.links - 1);
         let mut link = Connection::new(&self.cluster, facts.capabilities, self.links);
         if self.eager {
