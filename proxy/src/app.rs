@@ -27,6 +27,7 @@ use crate::session::context::{Limits, SessionContext};
 use crate::session::facade::Facade;
 use crate::session::failover::Failovers;
 use crate::session::fence::FencePool;
+use crate::session::greeted;
 use crate::session::hold::OwnKills;
 use crate::session::journal::budget::Budget;
 use crate::session::link::{Dial, Profile};
@@ -147,6 +148,7 @@ impl App {
                 clock: Clock::current(),
                 cluster: cluster.clone(),
                 facade: facade.subscribe(),
+                greeted: greeted::places(),
                 fences: Arc::new(FencePool::new(config.control.schema.as_str())),
                 galera: config.topology == ConfiguredTopology::Galera,
                 failovers: Arc::clone(&failovers),

@@ -222,6 +222,11 @@ impl Carried {
         first
     }
 
+    /// No transaction is open: the next one can be done again.
+    pub(crate) fn forget_unreplayable(&mut self) {
+        self.unreplayable = None;
+    }
+
     /// Why the session cannot go on at another node, if so.
     pub(crate) fn stuck(&self) -> Option<Reason> {
         self.book.unmovable().or_else(|| self.unreplayable())

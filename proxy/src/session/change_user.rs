@@ -81,7 +81,7 @@ impl Session {
         .map_err(End::ClientViolation)?;
         // MariaDB's client library proves the password with the scramble of the first login, whatever
         // it is asked with now (`native_password_auth_client` of Connector/C); servers repeat it.
-        let greeting = self.context.facade.borrow().greeting(self.entry.id(), self.scramble);
+        let greeting = self.context.facade.borrow().greeting(self.entry.greeted(), self.scramble);
         let accounts = &self.context.accounts;
         let again = login::accept_again(
             &mut self.client,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use super::book::Readings;
 use super::clock::Clock;
@@ -55,6 +55,8 @@ pub(crate) struct SessionContext {
     pub(crate) journals: Arc<Budget>,
     /// Greeting for clients, as the latest node gives it.
     pub(crate) facade: watch::Receiver<Arc<Facade>>,
+    /// Places for connections to nodes that wait for a client's login.
+    pub(crate) greeted: Arc<Semaphore>,
     /// How long things may take.
     pub(crate) limits: Limits,
     /// When we have killed connections ourselves.

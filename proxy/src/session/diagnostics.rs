@@ -111,21 +111,35 @@ impl Diagnostics {
         self.kept = text_rows(packets, COLUMNS).filter_map(Warning::read).collect();
     }
 
-    /// The statement that raises the kept warnings again, once.
+    /// The statement that raises the kept warnings again, once. SIGNAL clears the list, and RESIGNAL adds to it.
+    ///
+    /// Source: MariaDB documentation, "RESIGNAL".
     pub(crate) fn raise_warnings(&mut self) -> Vec<u8> {
+        let mut warnings = std::mem::take(&mut self.kept).into_iter();
+        let Some(first) = warnings.next() else { return b"DO 0".to_vec() };
         let mut sql = b"BEGIN NOT ATOMIC ".to_vec();
-        for Warning { code, message } in std::mem::take(&mut self.kept) {
-            let head = format!("SIGNAL SQLSTATE '01000' SET MYSQL_ERRNO={code}, MESSAGE_TEXT=");
-            sql.extend_from_slice(head.as_bytes());
-            sql.extend_from_slice(&hexadecimal(&message));
-            sql.extend_from_slice(b"; ");
+        if warnings.len() > 0 {
+            sql.extend_from_slice(b"DECLARE EXIT HANDLER FOR SQLWARNING BEGIN ");
+            warnings.for_each(|warning| warning.put(b"RESIGNAL", &mut sql));
+            sql.extend_from_slice(b"END; ");
         }
+        first.put(b"SIGNAL", &mut sql);
         sql.extend_from_slice(b"END");
         sql
     }
 }
 
 impl Warning {
+    /// Appends the statement that raises it.
+    fn put(&self, verb: &[u8], sql: &mut Vec<u8>) {
+        let Self { code, message } = self;
+        sql.extend_from_slice(verb);
+        let head = format!(" SQLSTATE '01000' SET MYSQL_ERRNO={code}, MESSAGE_TEXT=");
+        sql.extend_from_slice(head.as_bytes());
+        sql.extend_from_slice(&hexadecimal(message));
+        sql.extend_from_slice(b"; ");
+    }
+
     /// From a row: level, code, message.
     fn read(row: Vec<Option<&[u8]>>) -> Option<Self> {
         let [_level, code, message] = row[..] else { return None };
@@ -168,6 +182,16 @@ mod tests {
             MESSAGE_TEXT=0x69742773206125; END";
         assert_eq!(String::from_utf8(diagnostics.raise_warnings()).unwrap(), raised);
         assert!(!diagnostics.keeps_warnings());
+        let other: &[u8] = b"\x07Warning\x041265\x01b";
+        [row, other].into_iter().for_each(|row| {
+            packet::frame(row, 6, &mut packets);
+        });
+        diagnostics.keep_warnings(&packets);
+        let raised = String::from_utf8(diagnostics.raise_warnings()).unwrap();
+        let handler = "BEGIN NOT ATOMIC DECLARE EXIT HANDLER FOR SQLWARNING BEGIN \
+            RESIGNAL SQLSTATE '01000' SET MYSQL_ERRNO=1264, MESSAGE_TEXT=0x69742773206125; \
+            RESIGNAL SQLSTATE '01000' SET MYSQL_ERRNO=1265, MESSAGE_TEXT=0x62; END; SIGNAL ";
+        assert!(raised.starts_with(handler), "{raised}");
     }
 
     /// Otherwise an ORM would take its UPDATE for one that found nothing.

@@ -30,6 +30,7 @@ use super::context::SessionContext;
 use super::end::End;
 use super::exchange::queue_packet;
 use super::failover::Loss;
+use super::greeted::Greeted;
 use super::journal::store::Cursor;
 use super::link::{Link, LinkError, Profile};
 use super::low_water::LowWater;
@@ -62,6 +63,8 @@ pub(crate) struct Session {
     pub(super) scramble: Scramble,
     pub(super) machine: Machine,
     pub(super) link: Option<Link>,
+    /// Connection for the first link.
+    pub(super) greeted: Option<Greeted>,
     /// Claim to a link that lies ready, from the first link on.
     pub(super) seat: Option<Seat>,
     pub(super) orders: Standing,

@@ -6,8 +6,6 @@ use ido_proxy_protocol::capabilities::Capabilities;
 use ido_proxy_protocol::greeting::Greeting;
 use ido_proxy_protocol::status::StatusFlags;
 
-use super::registry::SessionId;
-
 /// Version, character set and capabilities as clients see them.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Facade {
@@ -33,11 +31,11 @@ impl Facade {
         }
     }
 
-    /// The first packet for a client.
-    pub(crate) fn greeting(&self, id: SessionId, scramble: Scramble) -> Greeting {
+    /// The first packet for a client that is known by the id of this thread.
+    pub(crate) fn greeting(&self, thread: u32, scramble: Scramble) -> Greeting {
         Greeting {
             server_version: self.version.clone(),
-            connection_id: id.greeted(),
+            connection_id: thread,
             scramble,
             capabilities: self.capabilities,
             collation: self.collation,

@@ -207,8 +207,12 @@ impl Session {
             }
             None => {
                 let dial = self.context.dial();
+                let mut greeted = self.greeted.take();
+                if let Some(other) = greeted.take_if(|greeted| greeted.node != node) {
+                    other.leave(&self.context);
+                }
                 let opened = async {
-                    let mut link = Link::open(node, &self.profile, &dial).await?;
+                    let mut link = Link::open(node, &self.profile, &dial, greeted).await?;
                     self.bind(&mut link).await.map(|()| link)
                 };
                 let link = opened.await.inspect_err(|error: &LinkError| {

@@ -19,7 +19,8 @@ use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 use tokio::time::{Instant, timeout};
 
-use super::exchange::{ReadError, queue_packet, read_packet, send_packet};
+use super::exchange::{Packet, ReadError, queue_packet, read_packet, send_packet};
+use super::greeted::Greeted;
 use super::machine::LinkFacts;
 use super::reports::{self, Reports};
 use super::stream::Stream;
@@ -149,7 +150,8 @@ impl LinkError {
 }
 
 impl Link {
-    /// Connects, logs in and turns the reports on, all within the limit.
+    /// Connects, unless that was done before the client was `greeted`, logs in and turns the reports on, all within the
+    /// limit.
     ///
     /// # Errors
     /// [`LinkError`], which knows whether another try makes sense.
@@ -157,9 +159,10 @@ impl Link {
         node: NodeAddr,
         profile: &Profile,
         dial: &Dial,
+        greeted: Option<Greeted>,
     ) -> Result<Self, LinkError> {
         // Boxed, or every session would have room for it as long as it lives.
-        let login = Box::pin(Self::log_in(node, profile, dial));
+        let login = Box::pin(Self::log_in(node, profile, dial, greeted));
         let opened = async {
             match &dial.tls {
                 Some(tls) => {
@@ -300,10 +303,36 @@ impl Link {
         drop(timeout(GOODBYE, self.wire.flush()).await);
     }
 
-    async fn log_in(node: NodeAddr, profile: &Profile, dial: &Dial) -> Result<Self, LinkError> {
+    async fn log_in(
+        node: NodeAddr,
+        profile: &Profile,
+        dial: &Dial,
+        greeted: Option<Greeted>,
+    ) -> Result<Self, LinkError> {
+        if let Some(Greeted { wire, packet, .. }) = greeted {
+            match Self::log_in_on(node, profile, dial, wire, Some(packet)).await {
+                // The node waits for a login for a while only.
+                Err(LinkError::Io { source, .. }) => {
+                    tracing::debug!(%node, %source, "a connection waited too long for its client");
+                }
+                ended => return ended,
+            }
+        }
+        let stream = Stream::connect(node.0).await;
+        let stream = stream.map_err(|source| LinkError::Io { node, source })?;
+        let wire = Wire::new(stream, Arc::clone(&dial.buffers));
+        Self::log_in_on(node, profile, dial, wire, None).await
+    }
+
+    /// Logs in on a connection, of which the greeting may have been read.
+    async fn log_in_on(
+        node: NodeAddr,
+        profile: &Profile,
+        dial: &Dial,
+        mut wire: Wire,
+        mut greeting: Option<Packet>,
+    ) -> Result<Self, LinkError> {
         let lost = |source| LinkError::Io { node, source };
-        let stream = Stream::connect(node.0).await.map_err(lost)?;
-        let mut wire = Wire::new(stream, Arc::clone(&dial.buffers));
         let encrypted = match dial.tls {
             Some(_) => Capabilities::SSL,
             None => Capabilities::empty(),
@@ -321,9 +350,12 @@ impl Link {
             attributes: profile.attributes.clone(),
         });
         let welcome = loop {
-            let packet = read_packet(&mut wire, LOGIN_PACKET_LIMIT)
-                .await
-                .map_err(|error| LinkError::from_read(node, error))?;
+            let packet = match greeting.take() {
+                Some(greeting) => greeting,
+                None => read_packet(&mut wire, LOGIN_PACKET_LIMIT)
+                    .await
+                    .map_err(|error| LinkError::from_read(node, error))?,
+            };
             let step = login.on_packet(packet.sequence, &packet.payload);
             match step.map_err(|violation| LinkError::from_violation(node, violation))? {
                 ClientLoginStep::Send(bytes) => {
@@ -397,7 +429,7 @@ impl LinkError {
         }
     }
 
-    fn from_read(node: NodeAddr, error: ReadError) -> Self {
+    pub(super) fn from_read(node: NodeAddr, error: ReadError) -> Self {
         match error {
             ReadError::Closed => Self::Io { node, source: io::ErrorKind::UnexpectedEof.into() },
             ReadError::Io(source) => Self::Io { node, source },
@@ -442,7 +474,7 @@ const COM_QUIT: u8 = 0x01;
 const GOODBYE: Duration = Duration::from_secs(1);
 
 /// No packet of a login comes near this, in bytes.
-const LOGIN_PACKET_LIMIT: usize = 1 << 20;
+pub(super) const LOGIN_PACKET_LIMIT: usize = 1 << 20;
 
 /// ER_SERVER_SHUTDOWN and the state of a node outside the primary component: such a node is about to
 /// be left, so another try is likely to meet another one. And ER_CON_COUNT_ERROR: after a failover many

@@ -33,6 +33,7 @@ mod exchange;
 pub(crate) mod facade;
 pub(crate) mod failover;
 pub(crate) mod fence;
+pub(crate) mod greeted;
 mod guard;
 pub(crate) mod hold;
 mod holder;

@@ -319,7 +319,8 @@ impl Plan {
                 let plan = Self::whole(Risk::Repeatable, PieceKind::Plain, sql.len());
                 return plan.for_single(sql.len(), scene);
             }
-            if !scene.joins || may_hide_statement(sql) {
+            let ends = first.as_ref().is_none_or(|first| !first.open_ended);
+            if !scene.joins || !ends || may_hide_statement(sql) {
                 let statement = Statement::single(sql, scene.dialect);
                 return Self::of_statement(&statement, scene).for_single(sql.len(), scene);
             }

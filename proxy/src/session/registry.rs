@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Deref;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -57,9 +57,16 @@ impl Registry {
     /// or it has no link to that node.
     pub(crate) fn thread_at(&self, node: NodeAddr, greeted: u32) -> Option<u32> {
         let sessions = lock(&self.sessions);
-        let entry = sessions.entries.values().find(|entry| entry.id.greeted() == greeted)?;
-        let identity = lock(&entry.identity);
-        identity.thread.filter(|_| identity.node == Some(node))
+        let thread = |entry: &SessionEntry| {
+            let identity = lock(&entry.identity);
+            identity.thread.filter(|_| identity.node == Some(node))
+        };
+        if sessions.entries.values().any(|entry| thread(entry) == Some(greeted)) {
+            // A thread that is there now is meant itself. A session that was greeted with its number has moved since.
+            return None;
+        }
+        let entry = sessions.entries.values().find(|entry| entry.greeted() == greeted)?;
+        thread(entry)
     }
 
     /// How many sessions there are.
@@ -114,6 +121,8 @@ pub(crate) struct SessionEntry {
     in_transaction: AtomicBool,
     /// Why it cannot go on at another node: one more than the number of the [`Reason`], 0 if it can.
     stays: AtomicU8,
+    /// The thread id that the client was greeted with.
+    greeted: AtomicU32,
     identity: Mutex<Identity>,
 }
 
@@ -132,11 +141,22 @@ impl SessionEntry {
             sent_bytes: AtomicU64::new(0),
             in_transaction: AtomicBool::new(false),
             stays: AtomicU8::new(0),
+            greeted: AtomicU32::new(id.greeted()),
             identity: Mutex::default(),
         }
     }
 
-    /// The id, which is also the thread id in the greeting.
+    /// The thread id that the client was greeted with: that of its first link, or a number of ours.
+    pub(crate) fn greeted(&self) -> u32 {
+        self.greeted.load(Relaxed)
+    }
+
+    /// Says which thread id the client is greeted with.
+    pub(crate) fn greet(&self, thread: u32) {
+        self.greeted.store(thread, Relaxed);
+    }
+
+    /// The id.
     pub(crate) fn id(&self) -> SessionId {
         self.id
     }
@@ -245,8 +265,8 @@ impl SessionEntry {
 pub(crate) struct SessionId(pub(crate) u32);
 
 impl SessionId {
-    /// The thread id that the client is greeted with. The upper half of the range is never reached at a node, so that a
-    /// `KILL` with it hits nobody else's session.
+    /// The thread id that a client is greeted with while no node can be had. The upper half of the range is never reached
+    /// at a node, so that a `KILL` with it hits nobody else's session.
     pub(crate) fn greeted(self) -> u32 {
         self.0 | 0x8000_0000
     }

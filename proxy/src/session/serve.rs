@@ -12,6 +12,7 @@ use super::context::SessionContext;
 use super::driver::Session;
 use super::end::{End, Side};
 use super::fence::Fence;
+use super::greeted::Greeted;
 use super::journal::store::Store;
 use super::link::Profile;
 use super::login::{self, LoggedIn, LoginError};
@@ -60,7 +61,11 @@ async fn log_in(
 ) -> Option<Box<Session>> {
     let started = Instant::now();
     let scramble = Greeting::scramble_from(rand::random());
-    let greeting = context.facade.borrow().greeting(entry.id(), scramble);
+    let greeted = Greeted::for_client(role, &context).await;
+    if let Some(greeted) = &greeted {
+        entry.greet(greeted.thread);
+    }
+    let greeting = context.facade.borrow().greeting(entry.greeted(), scramble);
     let attempt = login::accept(&mut client, greeting, &host, &context.accounts);
     let limit = context.limits.login;
     let mut orders = context.orders.clone();
@@ -83,7 +88,10 @@ async fn log_in(
         }
     };
     context.metrics.logins.of(result).increment(1);
-    let LoggedIn { profile, sequence } = logged_in?;
+    let Some(LoggedIn { profile, sequence }) = logged_in else {
+        greeted.into_iter().for_each(|greeted| greeted.leave(&context));
+        return None;
+    };
     entry.set_user(&profile.user);
     entry.set_database(profile.database.as_deref());
     context.metrics.login_seconds.record(started.elapsed().as_secs_f64());
@@ -105,6 +113,7 @@ async fn log_in(
         profile,
         scramble,
         link: None,
+        greeted,
         seat: None,
         waiting: Some(sequence.wrapping_sub(1)),
         leaving: false,

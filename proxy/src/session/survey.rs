@@ -31,7 +31,7 @@ pub(crate) async fn survey(
             if known.get(&node.address).is_some_and(|(version, _)| *version == node.version) {
                 continue;
             }
-            match Link::open(node.address, &profile, &dial).await {
+            match Link::open(node.address, &profile, &dial, None).await {
                 Ok(link) => {
                     known.insert(node.address, (node.version.clone(), link.greeting.clone()));
                     link.quit().await;

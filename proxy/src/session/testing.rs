@@ -17,7 +17,7 @@ use ido_proxy_protocol::packet;
 use ido_proxy_protocol::status::StatusFlags;
 use secrecy::SecretString;
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -30,7 +30,7 @@ use super::hold::OwnKills;
 use super::journal::budget::Budget;
 use super::login::Accounts;
 use super::orders::{Orders, Phase};
-use super::registry::{Registry, SessionId};
+use super::registry::Registry;
 use super::role::Role;
 use super::serve;
 use super::stream::Stream;
@@ -79,6 +79,8 @@ impl Stage {
             clock: Clock::current(),
             cluster: ClusterHandle::scripted(watched, node, Arc::clone(&suspected)),
             facade: watch::channel(Arc::new(Facade::default())).1,
+            // Nodes of a script wait for their client first.
+            greeted: Arc::new(Semaphore::new(0)),
             failovers: Arc::default(),
             fences: Arc::new(FencePool::new("ido_proxy")),
             owed: Arc::default(),
@@ -94,6 +96,11 @@ impl Stage {
         };
         let role = Role::Writer;
         Self { context, role, orders, listener, next, suspected }
+    }
+
+    /// Connections of the node greet before the client does, so many at a time.
+    pub(super) fn greets_first(&mut self, places: usize) {
+        self.context.greeted = Arc::new(Semaphore::new(places));
     }
 
     /// A client connects. The session ends when the handle does.
@@ -306,6 +313,23 @@ impl Peer {
         self.read().await
     }
 
+    /// Greets, as a node of which nothing else is wanted: it reports nothing.
+    pub(super) async fn greet(&mut self) {
+        let mut greeting = greeting();
+        greeting.capabilities.remove(Capabilities::SESSION_TRACK);
+        self.send(&greeting.encode(), 0).await;
+    }
+
+    /// Lets in who has logged in, as such a node.
+    pub(super) async fn welcome(&mut self, sequence: u8) {
+        self.send(
+            &OkPacket { status: StatusFlags::AUTOCOMMIT, ..OkPacket::default() }
+                .encode(Capabilities::PROTOCOL_41),
+            sequence,
+        )
+        .await;
+    }
+
     /// Does not know what it is asked about reports, and reports all.
     pub(super) async fn reports_all(&mut self) {
         let asked = self.read().await;
@@ -431,7 +455,7 @@ pub(super) fn nowhere() -> NodeAddr {
 }
 
 fn greeting() -> Greeting {
-    Facade::default().greeting(SessionId(7), Greeting::scramble_from([7; 20]))
+    Facade::default().greeting(7, Greeting::scramble_from([7; 20]))
 }
 
 /// How long a transaction stays at a donor.

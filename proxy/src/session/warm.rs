@@ -132,7 +132,7 @@ impl WarmLinks {
             return LOOK;
         };
         let Some((id, profile)) = self.most_wanted() else { return LOOK };
-        match Link::open(node, &profile, &heater.dial).await {
+        match Link::open(node, &profile, &heater.dial, None).await {
             Ok(link) => {
                 let warm = Warm { link, profile, _counted: Present::enter(&heater.count) };
                 self.put(id, warm);

@@ -29,6 +29,9 @@ impl Session {
             self.report(node, &error);
             self.asks_another(node, &error);
         }
+        if let Some(unused) = self.greeted.take() {
+            unused.leave(&self.context);
+        }
         let payload = match &self.link {
             Some(link) if self.profile.capabilities.contains(Capabilities::SESSION_TRACK) => {
                 link.welcome.clone()

@@ -312,6 +312,10 @@ impl Exchange {
                 _ => true,
             };
             if wanted {
+                if self.stands_alone(carried) {
+                    let step = &mut self.steps[self.at];
+                    (step.risk, step.fence_at) = (Risk::Doubtful(Doubt::Statement), None);
+                }
                 self.put_request(self.at, carried, out);
                 let followers = self.followers(carried);
                 if followers > 0 {
@@ -566,6 +570,20 @@ impl Exchange {
     /// The state of the session in which that begins which has to be done again, should it have to be now.
     pub(super) fn beginning(&self, carried: &Carried) -> State {
         carried.book.begun().unwrap_or(&self.state).clone()
+    }
+
+    /// Whether the step in hand was to write within a transaction, and finds that none is open: a procedure has ended
+    /// it. What it writes commits by itself, and so would a fence.
+    fn stands_alone(&self, carried: &Carried) -> bool {
+        let Some(step) = self.step() else { return false };
+        let first = step.pieces.first().map(|piece| piece.kind);
+        step.restart.is_none()
+            && step.risk == Risk::Repeatable
+            && !carried.transaction.is_open()
+            && carried.book.autocommit()
+            && !carried.guard.is_on()
+            && step.fence_at.is_some()
+            && !matches!(first, Some(PieceKind::Begin | PieceKind::End))
     }
 
     /// Puts a step of ours in front of the one in hand. Within a frame it is part of that: should it be lost, all of the

@@ -135,6 +135,7 @@ impl Replies<'_> {
         if !self.carried.transaction.is_open() {
             // Nothing of what is before is done again.
             exchange.state = self.carried.book.now();
+            self.carried.forget_unreplayable();
         }
         if let Behind::Sent(more) = exchange.behind {
             exchange.behind = match more {

@@ -100,11 +100,13 @@ impl Exchange {
                 out.extend_from_slice(part(range));
             }
             What::Framed(range) => {
-                // A comment at the end of the client's text ends with the line.
                 out.extend_from_slice(BEGIN);
                 out.push(b';');
                 out.extend_from_slice(part(range));
-                out.extend_from_slice(b"\n;");
+                if may_end_in_comment(part(range)) {
+                    out.push(b'\n');
+                }
+                out.push(b';');
                 put_close(&mut carried.fence, out);
             }
             What::Close => put_close(&mut carried.fence, out),
@@ -112,6 +114,12 @@ impl Exchange {
             What::Several(_) | What::Whole => {}
         }
     }
+}
+
+/// Whether a text may have a comment at its end, which goes on to the end of the line. A line more would be counted in the
+/// messages of errors.
+fn may_end_in_comment(sql: &[u8]) -> bool {
+    sql.contains(&b'#') || sql.windows(2).any(|two| two == b"--")
 }
 
 /// Check, fence and COMMIT.

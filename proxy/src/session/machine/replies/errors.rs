@@ -10,6 +10,7 @@ use ido_proxy_protocol::packet::HEADER_LEN;
 use ido_proxy_protocol::statement::{Kind, Statement};
 
 use super::Replies;
+use crate::session::fence::Fence;
 use crate::session::journal::record::Told;
 use crate::session::machine::OURS;
 use crate::session::machine::asking::Answer;
@@ -159,7 +160,8 @@ impl Replies<'_> {
     /// behind the error, which may be words of ours, or cut off.
     fn own_words_of(&self, error: &ErrPacket) -> Option<ErrPacket> {
         let place = self.exchange.running.as_ref().map_or(0, Running::piece);
-        let step = self.exchange.step().filter(|step| step.what != What::Whole)?;
+        let as_it_came = |step: &&Step| matches!(step.what, What::Single(_) | What::Whole);
+        let step = self.exchange.step().filter(|step| !as_it_came(step))?;
         let piece = step.pieces.get(place).filter(|_| error.code == PARSE_ERROR)?;
         let sql =
             self.exchange.request.get(1..).filter(|_| self.exchange.command == Command::Query)?;
@@ -283,7 +285,7 @@ fn quote_again(message: &[u8], sql: &[u8], part: Range<usize>) -> Option<Vec<u8>
         let rest = &text[*at..];
         quoted_text.starts_with(rest) || rest.starts_with(quoted_text)
     };
-    let at = match quoted.is_empty() {
+    let at = match quoted.is_empty() || quoted_text.starts_with(Fence::BEHIND_A_WRITE) {
         // The error is at the end of the statement, which for the server is what stands there.
         true => part.end,
         false => part.start + (0..text.len()).find(fits)?,
@@ -343,6 +345,8 @@ mod tests {
         let whole = Some("right syntax to use near 'VALU (2);COMMIT' at line 1".to_owned());
         assert_eq!(told("VALU (2);UPDATE `ido_proxy`.`fence` SET", sql, 0..22), whole);
         assert_eq!(told("VALU (2)", sql, 0..22), whole);
+        let end = Some("right syntax to use near ';COMMIT' at line 1".to_owned());
+        assert_eq!(told(";SET @ido_proxy=IF(@@in_", sql, 0..22), end);
         assert_eq!(told("VALU (2)", &sql[..22], 0..22), None, "as the server said it");
         let long = [&b"SELECT 1;SELEC "[..], &[b'x'; 100]].concat();
         let quoted = String::from_utf8(long[9..86].to_vec()).unwrap() + "...";

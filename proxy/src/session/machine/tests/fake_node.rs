@@ -387,6 +387,7 @@ impl Connection {
                 self.next_level = Level::Serializable;
                 return Ok(DONE);
             }
+            "CALL end()" => return self.commit(cluster).map(|()| DONE),
             // A procedure's effects are not told.
             "CALL add(12)" => {
                 self.last_insert_id = 12;

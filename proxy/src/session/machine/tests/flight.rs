@@ -165,3 +165,16 @@ fn a_question_about_an_error_leaves_a_link_that_takes_one_statement_so() {
     play.node_sends(&eof);
     assert_eq!(play.to_client[play.to_client.len() - error(1).len()..], error(1));
 }
+
+/// Otherwise the fence would commit by itself, be taken for aborted, and the write be done ten times.
+#[test]
+fn a_write_behind_a_procedure_that_has_ended_the_transaction_is_done_once() {
+    let program =
+        ["BEGIN", "INSERT INTO t VALUES ('a');CALL end();INSERT INTO t VALUES ('b');COMMIT;BEGIN"];
+    let program = program.map(query);
+    let mut run = Run::new(icinga(), []);
+    run.all(&program).expect("nothing is lost");
+    let (told, tokens) = direct(&program, icinga());
+    assert_eq!(run.cluster.tokens(), tokens, "{:#?}", run.cluster.log);
+    assert_eq!(packets(&run.to_client), packets(&told));
+}
