@@ -163,10 +163,15 @@ async fn with_faults(
                 let words: String = words.chars().filter(|c| !c.is_ascii_digit()).collect();
                 ledger.know(&format!("fault {name}: told {words}"));
             }
-            Outcome::Wrong(found) => match shared.known.entry(program, &found) {
-                Some(entry) => ledger.know(&entry.reason),
-                None => wrong.push((fault, found)),
-            },
+            Outcome::Wrong(found) => {
+                let at = format!("fault {name}: {}", found.at);
+                let named = Difference { at, ..found.clone() };
+                let entry = shared.known.entry(program, &found);
+                match entry.or_else(|| shared.known.entry(program, &named)) {
+                    Some(entry) => ledger.know(&entry.reason),
+                    None => wrong.push((fault, found)),
+                }
+            }
         }
     }
     for (fault, found) in wrong {

@@ -21,44 +21,42 @@
 //!
 //! Layout:
 //! - [`exchange`] — the command in hand and its steps; [`running`] — the request on the link.
+//! - [`linking`] — a link comes or goes; [`verdict`] — what is decided; [`whole`] — commands as they are kept.
 //! - [`replies`] — what becomes of what the link sends; [`edits`] — bytes replaced.
 //! - [`recovery`] — the way back after a loss.
-
-use std::fmt;
-use std::sync::Arc;
 
 use ido_proxy_protocol::Violation;
 use ido_proxy_protocol::capabilities::Capabilities;
 use ido_proxy_protocol::command::{Command, CommandStep, CommandStream};
 use ido_proxy_protocol::err::ErrPacket;
 use ido_proxy_protocol::error_code::ACTIVE_TRANSACTION;
-use ido_proxy_protocol::packet::{self, HEADER_LEN, Header};
-use ido_proxy_protocol::status::StatusFlags;
+use ido_proxy_protocol::packet::{self, HEADER_LEN};
 
 use self::edits::Edits;
 use self::exchange::{Exchange, NUMBERED, translate};
 use self::recovery::{Recovery, Task};
 use self::replies::Replies;
-use self::running::{Behind, Job};
+use self::running::Job;
+pub(crate) use self::verdict::{Downward, LinkFacts, Sending, Stuck, Upward};
+use self::whole::{is_ready, limited, renamed, whole_payload};
 use super::book::{LAST_STATEMENT, statement_id};
 use super::carried::{Carried, Tally};
 use super::digest::Delivered;
-use super::guard::Guard;
-use super::journal::store::Cursor;
-use super::plan::{Doubt, Plan, Risk};
+use super::plan::Plan;
 use super::read_only;
 use super::reason::Reason;
-use super::reports::Reports;
-use super::several::Several;
 use crate::telemetry::metrics::RecoveryPhase;
 
 mod asking;
 mod edits;
 mod exchange;
 pub(crate) mod fault;
+mod linking;
 mod recovery;
 mod replies;
 mod running;
+mod verdict;
+mod whole;
 
 /// One session's protocol state between its login and its end.
 #[derive(Debug)]
@@ -87,31 +85,6 @@ pub(crate) struct Machine {
     refusal: Option<ErrPacket>,
 }
 
-/// Properties of a link after its login.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct LinkFacts {
-    /// In force on it, and so the layout of what it sends.
-    pub(crate) capabilities: Capabilities,
-    /// The version in the greeting.
-    pub(crate) version: Vec<u8>,
-    /// A backslash in a string is an escape.
-    pub(crate) backslashes: bool,
-    /// The default database it logged in with.
-    pub(crate) schema: Option<Vec<u8>>,
-    /// The node is one of a Galera cluster.
-    pub(crate) galera: bool,
-    /// The thread of the link before, if that was to the same node.
-    pub(crate) ghost: Option<u32>,
-    /// The flags of its welcome.
-    pub(crate) status: Option<StatusFlags>,
-    /// Reports that the link sends to a client that asks for nothing else.
-    pub(crate) reports: Option<Arc<Reports>>,
-    /// The node may lag behind what other nodes have committed, and said so to a client.
-    pub(crate) behind: bool,
-    /// Reads on it wait for what other nodes have committed, and may give up.
-    pub(crate) may_lag: bool,
-}
-
 #[derive(Debug)]
 enum State {
     /// Between two commands.
@@ -121,106 +94,6 @@ enum State {
     Answering { payload: Option<Vec<u8>> },
     /// A command is with the node.
     Busy(Box<Exchange>),
-}
-
-/// Decision about bytes from the client.
-#[derive(Debug, Eq, PartialEq)]
-pub(crate) enum Upward {
-    /// A command begins. Nothing is consumed; [`Machine::begin`] or [`Machine::answer`] comes next.
-    Begin {
-        /// The command.
-        command: Command,
-        /// The sequence id of its first packet.
-        sequence: u8,
-    },
-    /// The first `len` bytes belong to a command that is not for the node, or is sent otherwise. With
-    /// the last of them comes what the client is to be told.
-    Drop {
-        /// Bytes to drop.
-        len: usize,
-        /// The framed answer.
-        answer: Option<Vec<u8>>,
-    },
-    /// The first bytes, this many, go to the link.
-    Forward(usize),
-    /// Nothing, before more bytes come or the reply in hand is complete.
-    Wait,
-}
-
-/// Decision about bytes from the link.
-#[derive(Debug, Default)]
-pub(crate) struct Downward {
-    /// Number of bytes dealt with.
-    pub(crate) taken: usize,
-    /// Bytes for the client in their place; `None` when it gets just those bytes.
-    pub(crate) edited: Option<Vec<u8>>,
-    /// The reply is complete with them.
-    pub(crate) done: Option<Command>,
-    /// The bytes end with an OK that announces another result.
-    pub(crate) continues: bool,
-    /// The node says that it cannot be worked with; or we do, with the code [`OURS`]. [`Machine::link_lost`] comes
-    /// next.
-    pub(crate) lost: Option<ErrPacket>,
-    /// The session cannot go on.
-    pub(crate) stuck: Option<Stuck>,
-}
-
-/// Outcome of asking for the next request to the link.
-#[derive(Debug)]
-pub(crate) enum Sending {
-    /// The command is over without another request: the client gets this.
-    Finished(Vec<u8>, Command),
-    /// A part of the journal must be brought into memory first.
-    Journal(Cursor),
-    /// Nothing.
-    Nothing,
-    /// Nothing yet: the way back is at its end, and what comes next is new to the node.
-    Replayed,
-    /// After a short pause, the longer the greater the number.
-    Pause(u32),
-    /// The bytes that were appended.
-    Request,
-    /// Nothing more: the session cannot go on.
-    Stuck(Stuck),
-}
-
-/// Why a session does not get past the loss of its link.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) enum Stuck {
-    /// A statement may have been committed, and it cannot be found out.
-    Doubt(Doubt),
-    /// The session has state that cannot be set up elsewhere.
-    Reason(Reason),
-    /// The next node refuses what the one before accepted.
-    Refused(ErrPacket),
-    /// The client's COMMIT or ROLLBACK closed its connection (RELEASE). That is no failure.
-    Released,
-    /// The client has a part of a reply that comes out differently now.
-    Told,
-}
-
-/// Completes the sentence "the node was lost, and …".
-impl fmt::Display for Stuck {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Doubt(Doubt::Disturbed) => f.write_str(
-                "it is not known whether the transaction was committed, since somebody else has \
-                 changed the rows that would tell: look before you do it again",
-            ),
-            Self::Doubt(Doubt::Statement) => f.write_str(
-                "it is not known whether the statement that was under way was done: look before you \
-                 do it again",
-            ),
-            Self::Doubt(Doubt::Unfenced) => f.write_str(
-                "it is not known whether the transaction was committed, since there is no fence \
-                 (see ido-proxy setup): look before you do it again",
-            ),
-            Self::Reason(reason) => write!(f, "the session cannot move: {reason}"),
-            Self::Refused(error) => write!(f, "the session cannot be set up elsewhere: {error}"),
-            Self::Released => f.write_str("the client has released its connection"),
-            Self::Told => f.write_str("a part of the reply was already sent"),
-        }
-    }
 }
 
 impl Machine {
@@ -240,117 +113,6 @@ impl Machine {
             restore_tries: 0,
             refusal: None,
         }
-    }
-
-    /// Says that a link is there, in the state that a login leaves.
-    pub(crate) fn link_up(&mut self, facts: LinkFacts) {
-        let tracks = facts.capabilities.contains(Capabilities::SESSION_TRACK);
-        self.carried.book.meet(&facts.version, tracks);
-        self.carried.book.meet_reports(facts.reports.clone());
-        if let Some(status) = facts.status.filter(|_| !self.met) {
-            // The server's own default of autocommit and sql_mode.
-            self.carried.book.learn_status(status);
-        }
-        // A command that is at the door brings the way back with it.
-        if self.is_idle() && self.commands.is_idle() && self.carried.has_journal() {
-            let mut exchange = Exchange::restoring(&mut self.carried);
-            exchange.tries = self.restore_tries;
-            self.state = State::Busy(Box::new(exchange));
-        }
-        if let State::Busy(exchange) = &mut self.state {
-            let mut recovery = Recovery::on_new_link(facts.ghost);
-            recovery.pause = exchange.tries > 0 && (exchange.left || exchange.restores);
-            exchange.recovery = Some(Box::new(recovery));
-        }
-        let multi = facts.capabilities.contains(Capabilities::MULTI_STATEMENTS);
-        let differs = self.carried.book.multi() && !multi;
-        self.carried.several = Several::of_link(multi);
-        self.fresh = (self.met || facts.behind || differs) && !self.is_busy();
-        self.met = true;
-        self.carried.may_lag = facts.may_lag;
-        self.carried.guard = Guard::of_link(facts.galera);
-        self.link = Some(facts);
-    }
-
-    /// Says that the link is gone, or is given up. The session goes on with the next one.
-    ///
-    /// # Errors
-    /// It cannot: [`Stuck`] says why.
-    pub(crate) fn link_lost(&mut self) -> Result<(), Stuck> {
-        self.link = None;
-        self.carried.guard = Guard::default();
-        if let State::Busy(exchange) = &mut self.state
-            && exchange.restores
-        {
-            self.restore_tries = exchange.tries;
-            self.refusal = exchange.refusal.take().or_else(|| self.refusal.take());
-            self.state = State::Idle;
-        }
-        if let State::Busy(exchange) = &mut self.state {
-            exchange.forget_question();
-        }
-        let State::Busy(exchange) = &mut self.state else {
-            let stuck = self.carried.stuck().map(Stuck::Reason);
-            return stuck.map_or(Ok(()), Err);
-        };
-        if exchange.releases(&self.carried) {
-            exchange.settle();
-            return Err(Stuck::Released);
-        }
-        exchange.set_untold = false;
-        self.carried.fence.haunt();
-        if std::mem::take(&mut exchange.leaving) {
-            exchange.left = true;
-        } else {
-            exchange.lost = true;
-        }
-        exchange.behind = Behind::Nothing;
-        let step = exchange.running.as_ref().filter(|running| running.is_step());
-        let cut = step.map_or(0, |running| running.cut);
-        let risk = exchange.step().map(|step| step.risk).filter(|_| step.is_some());
-        // A possible commit is reported first. Otherwise a client that took it for rolled back would do it again.
-        if let Some(Risk::Doubtful(doubt)) = risk
-            && cut == 0
-            && exchange.sent
-        {
-            return Err(Stuck::Doubt(doubt));
-        }
-        let whole = exchange.sent && !exchange.request.is_empty();
-        // The statement cannot be done again, but the fence tells whether it was done.
-        let asks = whole
-            && exchange.step().is_some_and(|step| matches!(step.risk, Risk::Commit { .. }))
-            && self.carried.fence.is_in_doubt()
-            && self.carried.book.unmovable().is_none();
-        let reason = self
-            .carried
-            .stuck()
-            .or_else(|| (!whole).then_some(Reason::LongCommand))
-            .or_else(|| step.and_then(|_| exchange.transaction.first()));
-        if let Some(reason) = reason
-            && !asks
-        {
-            let doubt = self.carried.fence.is_in_doubt();
-            return Err(if doubt { Stuck::Doubt(Doubt::Statement) } else { Stuck::Reason(reason) });
-        }
-        exchange.recovery = None;
-        if step.is_none() {
-            exchange.running = None;
-            return Ok(());
-        }
-        if risk == Some(Risk::Rollback) {
-            self.carried.rolled_back();
-            self.carried.transaction.gone();
-            if cut == 0 {
-                // A statement that is rolled back is not done again, and what it has set stays set.
-                exchange.state = self.carried.book.now();
-            }
-        }
-        if exchange.is_partly_told() {
-            return Err(Stuck::Told);
-        }
-        exchange.forget_ghost();
-        exchange.take_back(&self.carried);
-        Ok(())
     }
 
     /// Decides about `input`, the bytes from the client not yet dealt with.
@@ -792,66 +554,6 @@ impl Machine {
         }
     }
 }
-
-/// Whether a command can be begun: it is there as a whole, or is so long that it is not kept.
-fn is_ready(input: &[u8]) -> bool {
-    let mut at = 0;
-    loop {
-        if at > MOST_KEPT {
-            return true;
-        }
-        let Some(header) = input.get(at..).and_then(Header::parse) else { return false };
-        at += HEADER_LEN + header.payload_len;
-        if !header.is_continued() {
-            return input.len() >= at.min(MOST_KEPT);
-        }
-    }
-}
-
-/// The payload of the command at the start of `input`, if it is there as a whole.
-fn whole_payload(input: &[u8]) -> Option<Vec<u8>> {
-    let mut payload = Vec::new();
-    let mut at = 0;
-    loop {
-        let header = Header::parse(input.get(at..)?)?;
-        let start = at + HEADER_LEN;
-        at = start + header.payload_len;
-        payload.extend_from_slice(input.get(start..at)?);
-        if !header.is_continued() {
-            return Some(payload).filter(|payload| !payload.is_empty());
-        }
-    }
-}
-
-/// A KILL of the thread `greeted`, as one of the thread that its link has.
-fn renamed(request: &[u8], (greeted, thread): (u32, u32)) -> Option<Vec<u8>> {
-    if request.first() != Some(&COM_QUERY) {
-        // COM_PROCESS_KILL.
-        return Some([request.get(..1)?, &thread.to_le_bytes()].concat());
-    }
-    let digits = greeted.to_string();
-    let place = request.windows(digits.len()).rposition(|word| word == digits.as_bytes())?;
-    let (before, behind) = (request.get(..place)?, request.get(place + digits.len()..)?);
-    Some([before, thread.to_string().as_bytes(), behind].concat())
-}
-
-/// The question for the longest packet, as Icinga asks it, with an answer that is at most `limit`.
-fn limited(request: &[u8], limit: u64) -> Option<Vec<u8>> {
-    let sql = request.strip_prefix(&[COM_QUERY])?;
-    if !(PACKET_QUESTION.len()..2 * PACKET_QUESTION.len()).contains(&sql.len()) {
-        return None;
-    }
-    let words = sql.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
-    words.map(<[u8]>::to_ascii_lowercase).eq(PACKET_QUESTION.split(|byte| *byte == b' ')).then(
-        || {
-            let text = "SELECT LEAST(@@global.max_allowed_packet";
-            format!("\x03{text}, {limit}) AS max_allowed_packet").into_bytes()
-        },
-    )
-}
-
-/// Source: Icinga 2, `IdoMysqlConnection::Reconnect`. It makes its batches that long.
-const PACKET_QUESTION: &[u8] = b"select @@global.max_allowed_packet as max_allowed_packet";
 
 /// The code of an error that no node has sent.
 const OURS: u16 = 0;

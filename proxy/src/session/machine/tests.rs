@@ -12,6 +12,7 @@ use crate::session::book::Book;
 use crate::session::fence::{Fence, FencePool};
 use crate::session::journal::budget::Budget;
 use crate::session::journal::store::Store;
+use crate::session::plan::Doubt;
 
 mod behind;
 mod cuts;

@@ -90,12 +90,9 @@ fn the_frame_of_a_client_of_one_statement_is_one_text_too() {
 /// Otherwise whoever smuggles a statement into a string would have it done by the proxy, and not without.
 #[test]
 fn a_text_that_may_have_a_second_statement_meets_a_link_that_takes_one() {
-    for sql in [
-        "BEGIN NOT ATOMIC SELECT 1; END; COMMIT",
-        "SELECT 1;DROP TABLE t",
-        "SELECT 'a\\';b'",
-        "SELECT 1 /* ; */",
-    ] {
+    let block = "BEGIN NOT ATOMIC SELECT 1; END; COMMIT";
+    assert_eq!(shown(block, one_at_a_time()), [format!("?1{block}")]);
+    for sql in ["SELECT 1;DROP TABLE t", "SELECT 'a\\';b'", "SELECT 1 /* ; */"] {
         let single = format!("1{sql}");
         assert_eq!(shown(sql, one_at_a_time()), [single], "{sql}");
     }

@@ -131,6 +131,10 @@ impl Exchange {
     /// Takes in that the COMMIT was not done: the transaction is replayed.
     pub(in crate::session::machine) fn was_undone(&mut self, carried: &mut Carried) {
         carried.fence.undone();
+        if carried.records == 0 && !self.has_pending(carried) {
+            // A transaction that is open was begun by what is to be sent again.
+            carried.transaction.gone();
+        }
         if std::mem::take(&mut self.anew) && !self.begun && self.rewind(carried) {
             return;
         }

@@ -260,6 +260,7 @@ impl Replies<'_> {
         let begun = exchange.beginning(self.carried);
         let can_follow = !exchange.set_untold && begun.can_follow(&self.carried.book.now());
         if !can_follow && self.carried.stuck().is_none() {
+            tracing::debug!(%error, tries = exchange.tries, "rolled back by the server: once more, on another link");
             exchange.leaving = true;
             self.lost = Some(ErrPacket::new(OURS, *b"HY000", "what is set on it cannot be undone"));
             return;

@@ -1,0 +1,142 @@
+//! Prepared statements of a session, and the numbers by which its client and its link know them.
+
+use ido_proxy_protocol::statement::Kind;
+
+use super::{Book, State};
+
+/// A prepared statement.
+#[derive(Clone, Debug)]
+pub(crate) struct Prepared {
+    /// The text.
+    pub(crate) sql: Vec<u8>,
+    /// The kind of its text.
+    pub(crate) kind: Kind,
+    /// Whether only the server knows.
+    pub(crate) open_ended: bool,
+    /// The number that the link knows it by.
+    pub(crate) link_id: u32,
+    /// How many parameters it takes.
+    pub(crate) parameters: usize,
+    /// The types of the parameters as last sent; none on a new link, until they are sent there.
+    types: Vec<u8>,
+    types_known_to_link: bool,
+    /// The state of the session when it was prepared: its names and its text are read by that.
+    pub(crate) setup: State,
+}
+
+impl Book {
+    /// The client prepared a statement and was told its number on the link.
+    pub(crate) fn prepared(&mut self, id: u32, statement: Prepared) {
+        self.statements.insert(id, statement);
+        self.last_statement = Some(id);
+    }
+
+    /// The client prepares another statement: should that fail, there is no last one.
+    pub(crate) fn forget_last(&mut self) {
+        self.last_statement = None;
+    }
+
+    /// The number of the statement that a client names by [`LAST_STATEMENT`]. `None`: the link knows what it is.
+    pub(crate) fn last_statement(&self) -> Option<u32> {
+        self.last_statement.or_else(|| self.restored.then_some(NO_STATEMENT))
+    }
+
+    /// A number that no other statement has for the client: the link's own, if possible.
+    pub(crate) fn free_statement_id(&self, link_id: u32) -> u32 {
+        let last = self.statements.keys().chain(self.closed.keys()).copied().max();
+        match self.statement(link_id) {
+            None => link_id,
+            Some(_) => last.unwrap_or_default().wrapping_add(1),
+        }
+    }
+
+    /// The statement of this number, also one that was closed within the open transaction.
+    pub(crate) fn statement(&self, id: u32) -> Option<&Prepared> {
+        self.statements.get(&id).or_else(|| self.closed.get(&id))
+    }
+
+    /// The client closed it; `keep` it, if the open transaction may have used it.
+    pub(crate) fn close(&mut self, id: u32, keep: bool) {
+        if self.last_statement == Some(id) {
+            self.last_statement = None;
+        }
+        if let Some(statement) = self.statements.remove(&id)
+            && keep
+        {
+            self.closed.insert(id, statement);
+        }
+    }
+
+    /// Every number that a new link must be taught.
+    pub(crate) fn statement_ids(&self) -> Vec<u32> {
+        self.statements.keys().chain(self.closed.keys()).copied().collect()
+    }
+
+    /// A new link knows the statement by this number.
+    pub(crate) fn learn_link_id(&mut self, id: u32, link_id: u32) {
+        let statements = self.statements.get_mut(&id).or_else(|| self.closed.get_mut(&id));
+        if let Some(statement) = statements {
+            statement.link_id = link_id;
+            statement.types_known_to_link = false;
+        }
+        self.restored = true;
+    }
+
+    /// A COM_STMT_EXECUTE as the link must get it: with its own number of the statement, and with the
+    /// types of the parameters if it was not told them yet. `payload` is the whole of it.
+    pub(crate) fn translate_execute(&mut self, payload: &mut Vec<u8>) {
+        let Some(id) = statement_id(payload) else { return };
+        let statements = self.statements.get_mut(&id).or_else(|| self.closed.get_mut(&id));
+        let Some(statement) = statements else { return };
+        payload[1..5].copy_from_slice(&statement.link_id.to_le_bytes());
+        let count = statement.parameters;
+        if count == 0 {
+            return;
+        }
+        // Number, flags and iteration count, then one bit for each parameter, then the flag.
+        let flag = 10 + count.div_ceil(8);
+        match payload.get(flag) {
+            Some(1) => {
+                let types = payload.get(flag + 1..flag + 1 + 2 * count).unwrap_or_default();
+                statement.types = types.to_vec();
+                statement.types_known_to_link = true;
+            }
+            Some(0) if !statement.types_known_to_link && !statement.types.is_empty() => {
+                payload[flag] = 1;
+                payload.splice(flag + 1..flag + 1, statement.types.iter().copied());
+                statement.types_known_to_link = true;
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The number of the statement that a COM_STMT_* is about.
+pub(crate) fn statement_id(payload: &[u8]) -> Option<u32> {
+    payload.get(1..5)?.try_into().ok().map(u32::from_le_bytes)
+}
+
+impl Prepared {
+    /// A statement that the link knows as `link_id`.
+    pub(crate) fn new(sql: Vec<u8>, kind: Kind, open_ended: bool, link_id: u32) -> Self {
+        let (types, parameters, setup) = (Vec::new(), 0, State::default());
+        Self {
+            sql,
+            kind,
+            open_ended,
+            link_id,
+            parameters,
+            types,
+            types_known_to_link: false,
+            setup,
+        }
+    }
+}
+
+/// The number by which a client names the statement that it prepared last.
+///
+/// Source: MariaDB documentation, "COM_STMT_EXECUTE".
+pub(crate) const LAST_STATEMENT: u32 = u32::MAX;
+
+/// The number of no statement: to use it is error 1243.
+pub(crate) const NO_STATEMENT: u32 = 0;

@@ -1,0 +1,172 @@
+//! State that the next statement depends on, and the SQL that brings it about on a new link.
+
+use std::collections::BTreeMap;
+use std::ops::Deref;
+use std::sync::Arc;
+
+/// The state that the next statement depends on. Cheap to clone.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct State {
+    pub(super) setup: Arc<Setup>,
+    /// Whether each statement is a transaction of its own.
+    pub(super) autocommit: bool,
+    /// The value of `LAST_INSERT_ID()`; 0: no row was given an id yet.
+    pub(crate) last_insert_id: u64,
+    /// The link alone knows the value: no reply has told it.
+    pub(crate) insert_id_is_hidden: bool,
+}
+
+/// The part of the state that a login does not bring about.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Setup {
+    /// Name and value, as reported.
+    pub(super) variables: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// Default database.
+    pub(crate) schema: Option<Vec<u8>>,
+    /// `SET TRANSACTION …`, for the next transaction alone.
+    pub(super) characteristics: Vec<u8>,
+    /// The role, once it was set; empty: none.
+    pub(super) role: Option<Vec<u8>>,
+}
+
+impl State {
+    pub(super) fn of_login(schema: Option<Vec<u8>>) -> Self {
+        let setup = Arc::new(Setup { schema, ..Setup::default() });
+        Self { setup, autocommit: true, last_insert_id: 0, insert_id_is_hidden: false }
+    }
+
+    /// The variable of this name is none that is set.
+    pub(crate) fn forget_variable(&mut self, name: &[u8]) {
+        if self.variables.contains_key(name) {
+            self.setup_mut().variables.remove(name);
+        }
+    }
+
+    pub(super) fn setup_mut(&mut self) -> &mut Setup {
+        Arc::make_mut(&mut self.setup)
+    }
+}
+
+impl Deref for State {
+    type Target = Setup;
+
+    fn deref(&self) -> &Setup {
+        &self.setup
+    }
+}
+
+impl Setup {
+    /// The other name of a variable, between versions of the server.
+    pub(crate) fn alias(name: &[u8]) -> Option<Vec<u8>> {
+        match name {
+            b"tx_isolation" => Some(b"transaction_isolation".to_vec()),
+            b"tx_read_only" => Some(b"transaction_read_only".to_vec()),
+            b"transaction_isolation" => Some(b"tx_isolation".to_vec()),
+            b"transaction_read_only" => Some(b"tx_read_only".to_vec()),
+            _ => None,
+        }
+    }
+
+    /// The value of a variable that was set.
+    pub(crate) fn value(&self, name: &[u8]) -> Option<&[u8]> {
+        self.variables.get(name).map(Vec::as_slice)
+    }
+
+    /// Whether statements bring a link into this state that is in the state `now`. What was never set before has no
+    /// value to be set to: that of the login is known to the server alone.
+    pub(crate) fn can_follow(&self, now: &Self) -> bool {
+        let knows = |name: &Vec<u8>| self.variables.contains_key(name);
+        (self.schema.is_some() || now.schema.is_none()) && now.variables.keys().all(knows)
+    }
+
+    /// Whether something is set for the next transaction alone.
+    pub(crate) fn is_for_one_transaction(&self) -> bool {
+        !self.characteristics.is_empty()
+    }
+
+    /// Whether the client has turned `autocommit` off.
+    pub(crate) fn turns_autocommit_off(&self) -> bool {
+        self.variables.get(&b"autocommit"[..]).is_some_and(|value| value == b"OFF")
+    }
+
+    /// Whether the client has ever set `autocommit`.
+    pub(crate) fn sets_autocommit(&self) -> bool {
+        self.variables.contains_key(&b"autocommit"[..])
+    }
+
+    /// The statement that gives a new link the values of all variables, if there are any. `backslashes` says that the
+    /// link takes a backslash in a string for an escape.
+    pub(crate) fn set_variables(&self, backslashes: bool) -> Option<Vec<u8>> {
+        let mut set = b"SET ".to_vec();
+        for (index, (name, value)) in self.variables.iter().enumerate() {
+            if index > 0 {
+                set.extend_from_slice(b", ");
+            }
+            put_assignment(&mut set, name, value, backslashes);
+        }
+        (!self.variables.is_empty()).then_some(set)
+    }
+
+    /// The statements that set one variable each, with its name.
+    pub(crate) fn set_each(&self, backslashes: bool) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
+        self.variables.iter().map(move |(name, value)| {
+            let mut set = b"SET ".to_vec();
+            put_assignment(&mut set, name, value, backslashes);
+            (name.clone(), set)
+        })
+    }
+
+    /// The statement that sets the role, if it was ever set.
+    pub(crate) fn set_role(&self) -> Option<Vec<u8>> {
+        let role = self.role.as_ref()?;
+        if role.is_empty() {
+            return Some(b"SET ROLE NONE".to_vec());
+        }
+        let mut sql = b"SET ROLE `".to_vec();
+        role.iter().for_each(|byte| {
+            sql.extend(std::iter::repeat_n(*byte, 1 + usize::from(*byte == b'`')))
+        });
+        sql.push(b'`');
+        Some(sql)
+    }
+
+    /// The statements that hold for the next transaction alone.
+    pub(crate) fn set_characteristics(&self) -> impl Iterator<Item = &[u8]> {
+        let sql = self.characteristics.split(|&byte| byte == b';');
+        sql.filter(|sql| !sql.trim_ascii().is_empty())
+    }
+}
+
+/// The statement that sets one variable.
+pub(crate) fn assignment(name: &[u8], value: &[u8], backslashes: bool) -> Vec<u8> {
+    let mut set = b"SET ".to_vec();
+    put_assignment(&mut set, name, value, backslashes);
+    set
+}
+
+fn put_assignment(set: &mut Vec<u8>, name: &[u8], value: &[u8], backslashes: bool) {
+    set.extend_from_slice(name);
+    set.push(b'=');
+    put_value(set, name, value, backslashes);
+}
+
+/// A number as a number, since the server takes no string for one; no value as NULL, which only
+/// `character_set_results` may have; and anything else as a string.
+fn put_value(set: &mut Vec<u8>, name: &[u8], value: &[u8], backslashes: bool) {
+    let number = !value.is_empty()
+        && value.iter().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'-'));
+    if number {
+        return set.extend_from_slice(value);
+    }
+    if value.is_empty() && name == b"character_set_results" {
+        return set.extend_from_slice(b"NULL");
+    }
+    set.push(b'\'');
+    for &byte in value {
+        if byte == b'\'' || (byte == b'\\' && backslashes) {
+            set.push(byte);
+        }
+        set.push(byte);
+    }
+    set.push(b'\'');
+}
