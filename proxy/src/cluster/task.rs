@@ -14,23 +14,25 @@ use tokio::time::{self, Instant};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
+use self::outcome::{log_changes, topology};
 use super::candidates::{Candidate, Candidates};
-use super::decide::{Cause, Decision, Policy, Proposal, decide};
+use super::decide::{Decision, Policy, Proposal, decide};
 use super::discover::{self, SourceError};
 use super::follow::{self, Found};
 use super::history::History;
 use super::peers::{self, Row, Saying};
-use super::pin::{Agreement, Pin, Reading};
+use super::pin::{Agreement, Reading};
 use super::probe::{self, Probed, Prober, Question, words};
 use super::propose::{ProposeError, Proposer};
 use super::settings::{ClusterKind, MonitorSettings, Settings};
 use super::source::{Named, Source};
 use super::state_file::StateFile;
-use super::topology::{Node, NodeAddr, Topology};
+use super::topology::{NodeAddr, Topology};
 use super::trials::{self, Trials};
-use super::verdict::{Reason, Verdict};
 use super::view::{Contact, Loss, NodeView, Outcome};
 use crate::telemetry::metrics::ClusterMetrics;
+
+mod outcome;
 
 /// Handle of the cluster for the rest of the daemon.
 #[derive(Clone, Debug)]
@@ -555,77 +557,6 @@ impl Memory {
             }
         });
         Self { nodes: sender }
-    }
-}
-
-fn topology(decision: &Decision, views: &[NodeView]) -> Topology {
-    let nodes = views
-        .iter()
-        .map(|view| {
-            let verdict = decision.verdicts.get(&view.address);
-            let report = view.report.as_ref();
-            Node {
-                address: view.address,
-                name: view.name().map(str::to_owned),
-                state: view.state(),
-                usable: match verdict {
-                    Some(Verdict::Usable) => true,
-                    Some(Verdict::LastResort(_)) => decision.primary == Some(view.address),
-                    Some(Verdict::Unusable(_)) | None => false,
-                },
-                reason: verdict.and_then(Verdict::reason).map(ToString::to_string),
-                version: report.and_then(|report| report.version.clone()),
-                max_allowed_packet: report.and_then(|report| report.max_allowed_packet),
-                kills: view.kills.map(|kills| kills.settled),
-                silent: verdict == Some(&Verdict::Unusable(Reason::Silent)),
-                blocks: verdict == Some(&Verdict::LastResort(Reason::Donor)),
-                has_room: report.is_some_and(|report| report.has_room()),
-            }
-        })
-        .collect();
-    Topology {
-        primary: decision.primary,
-        next: decision.next,
-        epoch: decision.epoch,
-        cause: decision.cause.clone(),
-        agreement: decision.agreement.clone(),
-        nodes,
-    }
-}
-
-fn log_changes(before: &Decision, after: &Decision) {
-    for (node, verdict) in &after.verdicts {
-        if before.verdicts.get(node) == Some(verdict) {
-            continue;
-        }
-        match verdict {
-            Verdict::Usable => tracing::info!(%node, "node is usable"),
-            Verdict::LastResort(reason) => {
-                tracing::warn!(%node, %reason, "node is only a last resort");
-            }
-            Verdict::Unusable(Reason::NotProbed) => {}
-            Verdict::Unusable(reason) => tracing::warn!(%node, %reason, "node is not usable"),
-        }
-    }
-    match (&before.agreement, &after.agreement) {
-        (before, after) if before == after => {}
-        (_, Agreement::BestEffort(reason)) => tracing::warn!(
-            reason,
-            "no pin: each proxy chooses the primary for itself; run `ido-proxy setup | mariadb` on one node"
-        ),
-        (_, Agreement::Pinned(Some(Pin { node, epoch, by, reason, .. }))) => {
-            tracing::info!(%node, epoch, by, reason, "pinned");
-        }
-        _ => {}
-    }
-    if before.primary == after.primary {
-        return;
-    }
-    let (epoch, reason) = (after.epoch, &after.cause);
-    match (after.primary, reason) {
-        (None, _) => tracing::error!(%reason, "no primary: no node is usable"),
-        (Some(node), Cause::Lost { .. }) => tracing::warn!(%node, %reason, epoch, "new primary"),
-        (Some(node), _) => tracing::info!(%node, %reason, epoch, "new primary"),
     }
 }
 

@@ -1,14 +1,15 @@
-//! COM_CHANGE_USER: the client becomes another user, with a fresh session on a fresh link.
+//! COM_CHANGE_USER: the client becomes another user, with a fresh session on a fresh link. And COM_RESET_CONNECTION,
+//! which keeps the link.
 //!
 //! It is not relayed, since the client proves its password against our scramble, which is not the
 //! node's. A new login leaves the same session as a change of user would.
 
-use std::mem;
+use std::{io, mem};
 
 use ido_proxy_protocol::login::LoginRequest;
 use tokio::time::timeout;
 
-use super::driver::Session;
+use super::driver::{Cause, Session};
 use super::end::End;
 use super::exchange::{ReadError, queue_packet, read_packet};
 use super::link::LinkError;
@@ -104,6 +105,30 @@ impl Session {
                 Err(End::ClientViolation(violation))
             }
             Err(LoginError::Closed | LoginError::Silent) => Err(End::ClientGone),
+        }
+    }
+
+    /// COM_RESET_CONNECTION has put every variable back, those we need among them.
+    pub(super) async fn report_state(&mut self) -> Result<(), End> {
+        let limit = self.context.limits.link_timeout;
+        // A client that does not read its reply gets it later; the daemon's end must not wait for it.
+        if let Ok(flushed) = timeout(limit, self.client.flush()).await {
+            flushed.map_err(End::ClientFailed)?;
+        }
+        let Some(link) = self.link.as_mut() else { return Ok(()) };
+        let reader = self.reader.as_ref();
+        let again = async {
+            link.report_state().await?;
+            match reader {
+                Some(reader) => reader.bind(link).await,
+                None => Ok(()),
+            }
+        };
+        match timeout(limit, again).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(LinkError::Io { source, .. })) => self.lose(Cause::Socket(source)),
+            Ok(Err(error)) => Err(End::LinkRefused(error)),
+            Err(_elapsed) => self.lose(Cause::Socket(io::ErrorKind::TimedOut.into())),
         }
     }
 

@@ -6,7 +6,6 @@
 
 use std::convert::Infallible;
 use std::future::{pending, poll_fn};
-use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,28 +16,26 @@ use std::time::{self, Duration, SystemTime, UNIX_EPOCH};
 use ido_proxy_protocol::auth::Scramble;
 use ido_proxy_protocol::command::Command;
 use ido_proxy_protocol::err::ErrPacket;
-use ido_proxy_protocol::error_code::ERROR_DURING_COMMIT;
 use ido_proxy_protocol::packet::HEADER_LEN;
 use tokio::task;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until};
 
+use self::kill::killed_by;
 pub(super) use self::loss::Cause;
 use self::loss::END_OF_STREAM;
 use self::wires::{Event, MOST_UNREAD, Wires};
 use super::carried::Tally;
 use super::context::SessionContext;
 use super::end::End;
-use super::exchange::queue_packet;
 use super::failover::Loss;
 use super::greeted::Greeted;
 use super::journal::store::Cursor;
-use super::link::{Link, LinkError, Profile};
+use super::link::{Link, Profile};
 use super::low_water::LowWater;
-use super::machine::{Machine, Sending, Stuck, Upward};
+use super::machine::{Machine, Sending, Upward};
 use super::orders::{Phase, Standing};
 use super::owed::Debt;
 use super::polling::{Awaited, Polling};
-use super::reason::Reason;
 use super::registry::{SessionGuard, SessionState};
 use super::replica::Reader;
 use super::route::{Route, route};
@@ -47,6 +44,9 @@ use super::wire::Wire;
 use super::withhold::Withhold;
 use crate::telemetry::metrics::{DoubtOutcome, RecoveryPhase, Refusal};
 
+mod farewell;
+mod journal;
+mod kill;
 mod loss;
 mod wires;
 
@@ -554,88 +554,6 @@ impl Session {
         }
         Ok(())
     }
-
-    /// Lets a journal that has grown large be packed, or written to disk.
-    async fn settle_journal(&mut self) {
-        if let Err(overflow) = self.machine.carried.journal.settle().await
-            && self.machine.carried.cannot_replay(Reason::JournalFull)
-        {
-            tracing::warn!(session = %self.entry.id(), %overflow, "the journal is lost");
-        }
-    }
-
-    async fn load_journal(&mut self, cursor: Cursor) -> Result<(), End> {
-        let loaded = self.machine.carried.journal.load(&cursor).await;
-        loaded.map_err(|error| {
-            tracing::error!(%error, "cannot read the journal");
-            self.stuck(Stuck::Reason(Reason::JournalFull), "was lost")
-        })
-    }
-
-    /// COM_RESET_CONNECTION has put every variable back, those we need among them.
-    async fn report_state(&mut self) -> Result<(), End> {
-        let limit = self.context.limits.link_timeout;
-        // A client that does not read its reply gets it later; the daemon's end must not wait for it.
-        if let Ok(flushed) = timeout(limit, self.client.flush()).await {
-            flushed.map_err(End::ClientFailed)?;
-        }
-        let Some(link) = self.link.as_mut() else { return Ok(()) };
-        let reader = self.reader.as_ref();
-        let again = async {
-            link.report_state().await?;
-            match reader {
-                Some(reader) => reader.bind(link).await,
-                None => Ok(()),
-            }
-        };
-        match timeout(limit, again).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(LinkError::Io { source, .. })) => self.lose(Cause::Socket(source)),
-            Ok(Err(error)) => Err(End::LinkRefused(error)),
-            Err(_elapsed) => self.lose(Cause::Socket(io::ErrorKind::TimedOut.into())),
-        }
-    }
-
-    /// Tells the client why, if it is waiting to hear something, and closes both sides.
-    async fn say_goodbye(&mut self, end: &End) {
-        self.count();
-        self.entry.set_state(SessionState::Closing);
-        if let Some(link) = self.link.take()
-            && self.machine.is_idle()
-            && link.wire.output.is_empty()
-        {
-            link.quit().await;
-        }
-        let waiting = self.waiting.map(|id| id.wrapping_add(1));
-        // A command that nobody has looked at yet waits for its answer too.
-        let unread = self.client.input.get(HEADER_LEN - 1).filter(|_| self.machine.is_idle());
-        let unread = unread.map(|id| id.wrapping_add(1));
-        let in_doubt = self.machine.is_busy() && self.machine.carried.fence.is_in_doubt();
-        let (settled, sequence) = self.machine.last_words();
-        let sequence = sequence.or(waiting).or(unread);
-        // A possible commit is reported first. Otherwise a client that takes it for rolled back does it again.
-        let doubt = |error: ErrPacket| match end {
-            End::Stuck { stuck: Stuck::Doubt(_), .. } => error,
-            _ if in_doubt => ErrPacket::new(
-                ERROR_DURING_COMMIT,
-                *b"HY000",
-                format!(
-                    "ido-proxy: {end}; it is not known whether the transaction was committed: look before \
-                 you do it again"
-                ),
-            ),
-            _ => error,
-        };
-        if let (Some(error), Some(sequence)) = (end.error().map(doubt), sequence) {
-            self.client.push(&settled);
-            queue_packet(&mut self.client, &error.encode(), sequence);
-        } else {
-            self.client.push(&settled);
-        }
-        if !self.client.output.is_empty() {
-            drop(timeout(GOODBYE, self.client.flush()).await);
-        }
-    }
 }
 
 /// Kind of reply that the session waits for; `sends` means that its link is sent something that is soon answered, or
@@ -647,25 +565,6 @@ fn awaited(machine: &Machine, sends: bool) -> Awaited {
         true => Awaited::Rest,
     }
 }
-
-/// The thread that the command at the start of `input` is to kill, if that is one of the numbers that we greet with.
-fn killed_by(command: Command, input: &[u8]) -> Option<u32> {
-    let payload = input.get(HEADER_LEN..)?;
-    let number = match command {
-        Command::ProcessKill => payload.get(1..5)?.try_into().ok().map(u32::from_le_bytes)?,
-        Command::Query => {
-            let sql = payload.get(1..MOST_OF_A_KILL.min(payload.len()))?.trim_ascii();
-            sql.get(..5).filter(|word| word.eq_ignore_ascii_case(b"KILL "))?;
-            let digits = sql.rsplit(|byte| !byte.is_ascii_digit()).find(|word| !word.is_empty())?;
-            std::str::from_utf8(digits).ok()?.parse().ok()?
-        }
-        _ => return None,
-    };
-    (number >= 0x8000_0000).then_some(number)
-}
-
-/// Bytes of the longest KILL that is looked at.
-const MOST_OF_A_KILL: usize = 64;
 
 /// How long to wait before a transaction that the server rolled back is done again.
 fn backoff(tries: u32) -> Duration {
@@ -680,9 +579,6 @@ const FIRST_BACKOFF: Duration = Duration::from_millis(10);
 
 /// How many bytes a client without a link may pile up here; the rest waits in its own socket.
 pub(super) const MOST_HELD: usize = 64 * 1024;
-
-/// How long a closing side may take to accept our last words.
-const GOODBYE: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests;

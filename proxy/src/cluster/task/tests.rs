@@ -6,11 +6,13 @@ use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use secrecy::SecretString;
 
 use super::*;
+use crate::cluster::decide::Cause;
 use crate::cluster::settings::{ClusterKind, DiscoverySettings};
 use crate::cluster::testing::fake_dns::{FakeDns, Question, Reply, a, srv};
 use crate::cluster::testing::fake_node::{FakeNode, Script};
 use crate::cluster::testing::views::{DONOR, NON_PRIMARY, PLAIN, SYNCED, rows_with};
 use crate::cluster::testing::{DEADLINE, eventually};
+use crate::cluster::topology::Node;
 use crate::cluster::topology::NodeState;
 use crate::cluster::verdict::Reason;
 use crate::cluster::view::Loss;

@@ -1,0 +1,26 @@
+//! The journal's work on disk, between two packets.
+
+use super::Session;
+use crate::session::end::End;
+use crate::session::journal::store::Cursor;
+use crate::session::machine::Stuck;
+use crate::session::reason::Reason;
+
+impl Session {
+    /// Lets a journal that has grown large be packed, or written to disk.
+    pub(super) async fn settle_journal(&mut self) {
+        if let Err(overflow) = self.machine.carried.journal.settle().await
+            && self.machine.carried.cannot_replay(Reason::JournalFull)
+        {
+            tracing::warn!(session = %self.entry.id(), %overflow, "the journal is lost");
+        }
+    }
+
+    pub(super) async fn load_journal(&mut self, cursor: Cursor) -> Result<(), End> {
+        let loaded = self.machine.carried.journal.load(&cursor).await;
+        loaded.map_err(|error| {
+            tracing::error!(%error, "cannot read the journal");
+            self.stuck(Stuck::Reason(Reason::JournalFull), "was lost")
+        })
+    }
+}
