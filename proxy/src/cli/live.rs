@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use ido_proxy_config::Config;
+use ido_proxy_protocol::error_code::UNKNOWN_COLUMN;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error, OptsBuilder};
 use secrecy::{ExposeSecret, SecretString};
@@ -140,11 +141,22 @@ async fn fence(
         conn.query_drop(format!("SELECT seq FROM {table} LIMIT 0")).await?;
         conn.query_drop(format!("UPDATE {table} SET seq = seq WHERE FALSE")).await?;
         conn.query_drop(format!("INSERT INTO {table} SELECT * FROM {table} WHERE FALSE")).await?;
+        let read = conn.query_drop(format!("SELECT reply FROM {table} LIMIT 0")).await;
+        let old = matches!(read, Err(Error::Server(error)) if error.code == UNKNOWN_COLUMN);
         let _ = conn.disconnect().await;
-        Ok::<_, Error>(())
+        Ok::<_, Error>(old)
     });
     match tried.await {
-        Ok(Ok(())) => said(true, &format!("user {user} may log in and write the fence")),
+        Ok(Ok(old)) => {
+            let what = match old {
+                true => {
+                    ", whose table has no column `reply`: each write takes a round trip more; run \
+                     `ido-proxy setup | mariadb` on one node again"
+                }
+                false => "",
+            };
+            said(true, &format!("user {user} may log in and write the fence{what}"))
+        }
         Ok(Err(Error::Server(error))) if is_without_fence(error.code) => {
             let what = match kind {
                 ClusterKind::Galera => "a COMMIT whose reply is lost would end in error 1180",
