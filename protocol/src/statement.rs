@@ -207,6 +207,18 @@ impl<'a> Statement<'a> {
         })
     }
 
+    /// Whether it reads or sets the system variable `name` (any case) as `@@name`, `@@session.name` or the like.
+    pub fn mentions_system_variable(&self, name: &[u8]) -> bool {
+        if self.open_ended {
+            return self.mentions(name);
+        }
+        self.any_token(|kind, text| {
+            let text = text.strip_prefix(b"@@").filter(|_| kind == TokenKind::Variable);
+            let last = text.and_then(|text| text.rsplit(|byte| *byte == b'.').next());
+            last.is_some_and(|last| last.trim_ascii().eq_ignore_ascii_case(name))
+        })
+    }
+
     /// Whether it has an `@name`, and so may read or set a user variable. The `@` of an account
     /// (`'icinga'@'localhost'`) counts as well.
     pub fn mentions_user_variable(&self) -> bool {

@@ -46,6 +46,8 @@ pub(crate) struct Carried {
     pub(crate) tally: Tally,
     /// The session only reads.
     reads: bool,
+    /// The guard would be seen in the open transaction, or in what the client does now.
+    pub(crate) unguarded: bool,
     /// Reads on the link may wait too long: its node may be behind the primary.
     pub(crate) may_lag: bool,
     /// Why the transaction cannot be done again, if so.
@@ -85,6 +87,7 @@ impl Carried {
             several: Several::default(),
             tally: Tally::default(),
             reads: false,
+            unguarded: false,
             may_lag: false,
             unreplayable: None,
         }
@@ -111,6 +114,7 @@ impl Carried {
                 && !self.book.next_is_read_only()
                 // Statements of ours would be in the list.
                 && !self.book.lists_statements(),
+            unguarded: self.unguarded,
             guards: self.guard.is_available() && self.book.autocommit(),
         }
     }
@@ -298,6 +302,7 @@ impl Carried {
         self.records = 0;
         self.told_ids = Vec::new();
         self.unreplayable = None;
+        self.unguarded = false;
         self.transaction.end();
         self.book.end();
     }

@@ -35,7 +35,7 @@ use ido_proxy_protocol::packet::{self, HEADER_LEN};
 use self::edits::Edits;
 use self::exchange::{Exchange, NUMBERED, translate};
 use self::recovery::{Recovery, Task};
-use self::replies::Replies;
+use self::replies::{Replies, given_up};
 use self::running::Job;
 pub(crate) use self::verdict::{Downward, LinkFacts, Sending, Stuck, Upward};
 use self::whole::{is_ready, limited, renamed, whole_payload};
@@ -172,6 +172,7 @@ impl Machine {
                         if statement.kind == ido_proxy_protocol::statement::Kind::Call {
                             plan.transaction.insert(Reason::Call);
                         }
+                        plan.reads_autocommit = scene.guards && statement.reads_autocommit;
                         plan
                     }
                     None => Plan::of_command(command),
@@ -179,10 +180,12 @@ impl Machine {
             }
             (Some(_), command) => Plan::of_command(command),
         };
-        if plan.sets_autocommit && carried.guard.is_on() && scene.open {
+        let shows = plan.shows_guard() && carried.guard.is_on() && scene.open;
+        if shows && plan.sets_autocommit && carried.stuck().is_some() {
             let refusal = ErrPacket::new(ACTIVE_TRANSACTION, *b"HY000", NO_AUTOCOMMIT);
             return self.answer(refusal.encode());
         }
+        carried.unguarded |= plan.shows_guard();
         let mut exchange =
             Exchange::new(command, request.unwrap_or_default(), plan, sequence, carried);
         exchange.came = now;
@@ -192,6 +195,10 @@ impl Machine {
             let ghost = facts.and_then(|facts| facts.ghost);
             exchange.lost = true;
             exchange.recovery = Some(Box::new(Recovery::on_new_link(ghost)));
+        } else if shows && carried.stuck().is_none() {
+            // The transaction is done again without the guard, before what would show it.
+            exchange.conflict = Some(given_up());
+            exchange.recovery = Some(Box::new(Recovery::unguarding()));
         } else if let [step] = &exchange.steps[..]
             && step.what == super::plan::What::Whole
             && !changed
@@ -474,6 +481,7 @@ impl Machine {
     /// The command is over.
     fn finish(&mut self) {
         self.restore_tries = 0;
+        self.carried.unguarded &= self.carried.transaction.is_open();
         self.carried.book.show_reports(false);
         if let State::Busy(exchange) = std::mem::replace(&mut self.state, State::Idle) {
             self.settle_finished(&exchange);

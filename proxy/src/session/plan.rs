@@ -20,7 +20,9 @@ use self::text::{
     autocommit_set_to, has_counts_alone, is_exotic, kind_of, loads_file, may_hide_statement,
     may_name, sets_autocommit,
 };
-pub(crate) use self::text::{chooses_insert_id, names_reports, reads_diagnostics, sets_untold};
+pub(crate) use self::text::{
+    chooses_insert_id, names_reports, reads_autocommit, reads_diagnostics, sets_untold,
+};
 use super::reason::{Reason, Reasons};
 
 mod planner;
@@ -47,6 +49,8 @@ pub(crate) struct Scene {
     pub(crate) fence: bool,
     /// Whether there is none at all.
     pub(crate) lacks_fence: bool,
+    /// Whether the guard would be seen in the open transaction.
+    pub(crate) unguarded: bool,
     /// Whether the link may be guarded (see [`super::guard`]): what ends a transaction, and what comes
     /// behind it, then are requests of their own.
     pub(crate) guards: bool,
@@ -73,6 +77,8 @@ pub(crate) struct Plan {
     pub(crate) transaction: Reasons,
     /// Whether the client sets `autocommit` in it while a transaction is open.
     pub(crate) sets_autocommit: bool,
+    /// Whether the client may read `autocommit` in it.
+    pub(crate) reads_autocommit: bool,
 }
 
 /// One request to the node, and what its reply means.
@@ -282,6 +288,11 @@ impl Step {
 }
 
 impl Plan {
+    /// Whether the guard would be seen.
+    pub(crate) fn shows_guard(&self) -> bool {
+        self.sets_autocommit || self.reads_autocommit
+    }
+
     /// One step that is sent as it came.
     fn whole(risk: Risk, kind: PieceKind, end: usize) -> Self {
         let pieces = smallvec![Piece { start: 0, end, kind }];
@@ -349,7 +360,8 @@ impl Plan {
             if loads_file(&statement) {
                 return Self::of_load(sql.len());
             }
-            if scene.guards && !apart && sets_autocommit(statement.kind) {
+            let sets = sets_autocommit(statement.kind);
+            if scene.guards && !apart && (sets || scene.unguarded || reads_autocommit(&statement)) {
                 // The link of such a text is not guarded: a statement that goes alone is told its error.
                 return Self::of_several(Statements::new(sql, scene.dialect), sql, scene, true);
             }
@@ -377,6 +389,7 @@ impl Plan {
         let class = Class::of_statement(statement, scene.autocommit);
         let mut plan =
             Self::of_class(class, statement.kind, statement.open_ended, statement.sql.len(), scene);
+        plan.reads_autocommit = scene.guards && reads_autocommit(statement);
         if class == Class::Commit && scene.joins {
             plan.join_fence(statement);
         }

@@ -11,6 +11,8 @@ pub(crate) struct Prepared {
     pub(crate) sql: Vec<u8>,
     /// The kind of its text.
     pub(crate) kind: Kind,
+    /// Whether it may read `autocommit`.
+    pub(crate) reads_autocommit: bool,
     /// Whether only the server knows.
     pub(crate) open_ended: bool,
     /// The number that the link knows it by.
@@ -123,6 +125,7 @@ impl Prepared {
         Self {
             sql,
             kind,
+            reads_autocommit: false,
             open_ended,
             link_id,
             parameters,

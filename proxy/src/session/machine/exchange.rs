@@ -14,7 +14,7 @@ use crate::session::digest::{Delivered, Splice};
 use crate::session::plan::{Doubt, PieceKind, Plan, Risk, Step, Steps, What};
 use crate::session::reason::Reasons;
 
-pub(super) use self::payload::{GUARD_ON, NUMBERED, ROLLBACK, translate};
+pub(super) use self::payload::{GUARD_OFF, GUARD_ON, NUMBERED, ROLLBACK, translate};
 use self::pending::Pending;
 pub(super) use self::shape::{sql_of, target_of};
 
@@ -112,8 +112,6 @@ pub(super) struct Exchange {
     pub(super) conflict: Option<ErrPacket>,
     /// No transaction is open, but the text is too long to wait until the guard is off: we commit what it opens.
     pub(super) outside: bool,
-    /// The client sets `autocommit` in a transaction: the link is not guarded meanwhile.
-    pub(super) sets_autocommit: bool,
 }
 
 /// Whether a frame may be one text. Under the guard, a statement behind an abort begins a transaction by itself. An id
@@ -199,7 +197,6 @@ impl Exchange {
             anew: false,
             refused: None,
             conflict: None,
-            sets_autocommit: plan.sets_autocommit,
         }
     }
 
@@ -397,9 +394,9 @@ impl Exchange {
         carried.several.turn_before(step).filter(|_| !self.request.is_empty())
     }
 
-    /// Whether the client is in autocommit mode, and not about to set it.
+    /// Whether the client is in autocommit mode, and neither sets nor reads it.
     pub(super) fn autocommits(&self, carried: &Carried) -> bool {
-        carried.book.autocommit() && !self.sets_autocommit
+        carried.book.autocommit() && !carried.unguarded
     }
 
     /// The step in hand is done.

@@ -25,7 +25,7 @@ use ido_proxy_protocol::capabilities::Capabilities;
 use ido_proxy_protocol::command::Command;
 use ido_proxy_protocol::packet::{self};
 
-use super::exchange::{Exchange, GUARD_ON, ROLLBACK, translate};
+use super::exchange::{Exchange, GUARD_OFF, GUARD_ON, ROLLBACK, translate};
 use super::running::{Job, Running};
 use super::{COM_QUERY, LinkFacts, SET_OPTION, Sending, Stuck};
 use crate::session::book::State;
@@ -140,6 +140,11 @@ impl Recovery {
         Self { phase: Phase::Setup, undo: true, ..Self::in_doubt() }
     }
 
+    /// On the same link, to do the open transaction again without the guard.
+    pub(super) fn unguarding() -> Self {
+        Self { pause: false, ..Self::rolled_back() }
+    }
+
     /// On the same link, after we have rolled back ourselves.
     pub(super) fn in_doubt_or_not(carried: &Carried) -> Self {
         if carried.fence.is_in_doubt() { Self::in_doubt() } else { Self::rolled_back() }
@@ -244,6 +249,10 @@ impl Recovery {
     }
 
     fn set_up(&mut self, exchange: &Exchange, carried: &mut Carried, link: &LinkFacts) {
+        if carried.unguarded && carried.guard.is_on() {
+            self.push(Task::Must, query(GUARD_OFF));
+            carried.guard.turned(false);
+        }
         let pending = exchange.has_pending(carried);
         let again = carried.records > 0 || pending;
         let now = carried.book.now();
@@ -420,6 +429,7 @@ impl Recovery {
                     queue,
                     false,
                     carried.book.sets_timestamp(),
+                    carried.unguarded,
                 );
                 if *statement >= record.told.len() {
                     *statement = 0;
@@ -444,7 +454,8 @@ impl Recovery {
             Command::Query => {
                 let Self { statement, id_is_set, queue, .. } = self;
                 let timed = carried.book.sets_timestamp();
-                *statement = again(&record, *statement, id_is_set, queue, true, timed);
+                *statement =
+                    again(&record, *statement, id_is_set, queue, true, timed, carried.unguarded);
                 let next = self.statement;
                 if next < record.told.len() {
                     return Sending::Nothing;
@@ -475,7 +486,7 @@ impl Recovery {
 }
 
 /// Puts the statements of a record from this one on, up to a good size, into the queue, with their time
-/// and their ids. `known` says whether the client was told of them. Returns the statement to go on with.
+/// and their ids. `known` says whether the client was told of them; each is a request of its own if they go `apart`. Returns the statement to go on with.
 fn again(
     record: &Record<'_>,
     from: usize,
@@ -483,6 +494,7 @@ fn again(
     queue: &mut VecDeque<Request>,
     known: bool,
     sets_timestamp: bool,
+    apart: bool,
 ) -> usize {
     let time = if sets_timestamp {
         format!("SET timestamp={}", seconds(record.at))
@@ -516,8 +528,9 @@ fn again(
             None => {}
         }
         if let Some(sql) = sql {
-            if sql.len() >= LONG {
-                // With anything beside it, it might be longer than the server takes.
+            if apart || sql.len() >= LONG {
+                // With anything beside it, it might be longer than the server takes; or, without the guard, be done
+                // though what is beside it was aborted.
                 let ours = std::mem::replace(&mut payload, vec![COM_QUERY]);
                 let task = Task::Replay { expected: std::mem::take(&mut expected), known };
                 queue.push_back(Request { task, payload: ours });
@@ -527,7 +540,7 @@ fn again(
             payload.extend_from_slice(sql);
         }
         expected.push(Some(*told));
-        if payload.len() >= GOOD_SIZE {
+        if apart || payload.len() >= GOOD_SIZE {
             break;
         }
     }

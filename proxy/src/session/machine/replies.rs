@@ -8,7 +8,8 @@ use ido_proxy_protocol::err::ErrPacket;
 use ido_proxy_protocol::reply::{ReplyStep, ReplyTracker};
 
 pub(super) use self::errors::MOST_TRIES;
-use self::errors::{given_up, owed};
+pub(super) use self::errors::given_up;
+use self::errors::owed;
 use super::Stuck;
 use super::edits::Edits;
 use super::exchange::Exchange;

@@ -6,7 +6,8 @@ use ido_proxy_protocol::statement::{Kind, Statement};
 use smallvec::smallvec;
 
 use super::text::{
-    autocommit_set_to, has_counts_alone, may_change_frames, reads_diagnostics, sets_autocommit,
+    autocommit_set_to, has_counts_alone, may_change_frames, reads_autocommit, reads_diagnostics,
+    sets_autocommit,
 };
 use super::{
     Class, Doubt, Piece, PieceKind, Plan, Risk, Scene, Step, What, commit_risk, is_long, reasons,
@@ -60,6 +61,7 @@ impl<'a> Planner<'a> {
         self.plan.transaction.extend(transaction);
         let class = Class::of_statement(statement, self.autocommit);
         let was_open = self.open;
+        self.plan.reads_autocommit |= self.scene.guards && reads_autocommit(statement);
         self.plan.sets_autocommit |= self.open && sets_autocommit(statement.kind);
         if self.scene.guards && self.must_part_from(class) {
             self.flush();

@@ -200,3 +200,29 @@ fn reasons_against_a_move_are_seen() {
     let plan = Plan::of_query(b"CALL p()", icinga(true));
     assert_eq!(plan.transaction.first(), Some(Reason::Call));
 }
+
+/// Read in parts, a batch whose check results have such a word in them would take a hundred round trips.
+#[test]
+fn what_reads_autocommit_is_told_from_what_only_has_the_word_in_it() {
+    let reads = |sql: &str| {
+        let scene = Scene { guards: true, ..icinga(true) };
+        Plan::of_query(sql.as_bytes(), scene).reads_autocommit
+    };
+    for sql in [
+        "SELECT @@autocommit",
+        "SELECT 1, @@session.AutoCommit;SELECT 2",
+        "SHOW VARIABLES LIKE 'autocommit'",
+        "SHOW SESSION VARIABLES",
+        "SELECT * FROM information_schema.session_variables",
+    ] {
+        assert!(reads(sql), "{sql}");
+    }
+    for sql in [
+        "INSERT INTO t VALUES ('@@autocommit is in SHOW VARIABLES')",
+        "UPDATE autocommit SET a=1 /* variables */",
+        "SELECT @autocommit",
+        "SELECT @@autocommit_mode",
+    ] {
+        assert!(!reads(sql), "{sql}");
+    }
+}

@@ -68,6 +68,17 @@ pub(super) fn may_hide_statement(sql: &[u8]) -> bool {
     text.contains(&b';') && (text.contains(&b'\\') || text.windows(2).any(|two| two == b"/*"))
 }
 
+/// Whether a statement may read `autocommit`, by its name or in a list of variables.
+///
+/// Source: MariaDB documentation, "SHOW VARIABLES", "Information Schema SYSTEM_VARIABLES Table".
+pub(crate) fn reads_autocommit(statement: &Statement<'_>) -> bool {
+    let lists: [&[u8]; 3] = [b"VARIABLES", b"SESSION_VARIABLES", b"SYSTEM_VARIABLES"];
+    let sql = statement.sql;
+    (may_name(sql, *b"oco", b"AUTOCOMMIT") && statement.mentions_system_variable(b"AUTOCOMMIT"))
+        || (may_name(sql, *b"iab", b"VARIABLES")
+            && lists.iter().any(|list| statement.mentions(list)))
+}
+
 pub(super) fn sets_autocommit(kind: Kind) -> bool {
     matches!(kind, Kind::Set(targets) if targets.contains(SetTargets::AUTOCOMMIT))
 }

@@ -147,7 +147,7 @@ const ASK_STATE: &[u8] = b"SELECT @@collation_connection, CURRENT_ROLE()";
 /// Source: MariaDB documentation, "Server System Variables" (`autocommit`).
 pub(in crate::session::machine) const GUARD_ON: &[u8] = b"SET autocommit=0";
 /// Turns it off. A transaction that is open would be committed.
-const GUARD_OFF: &[u8] = b"SET autocommit=1";
+pub(in crate::session::machine) const GUARD_OFF: &[u8] = b"SET autocommit=1";
 
 /// Commands that name a prepared statement, by a number that may be another one on the link.
 pub(in crate::session::machine) const NUMBERED: [Command; 6] = [

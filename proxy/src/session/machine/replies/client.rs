@@ -21,7 +21,7 @@ use crate::session::digest::PayloadDigest;
 use crate::session::journal::record::Told;
 use crate::session::machine::exchange::{Exchange, sql_of, target_of};
 use crate::session::machine::running::Running;
-use crate::session::plan::{PieceKind, Risk, What, chooses_insert_id};
+use crate::session::plan::{PieceKind, Risk, What, chooses_insert_id, reads_autocommit};
 
 impl Replies<'_> {
     pub(super) fn client_packet(
@@ -365,6 +365,7 @@ impl Replies<'_> {
         let single = Statement::single(&sql, self.carried.book.dialect());
         let link_id = ok.statement_id;
         let mut statement = Prepared::new(sql.clone(), single.kind, single.open_ended, link_id);
+        statement.reads_autocommit = reads_autocommit(&single);
         statement.parameters = ok.parameters.into();
         statement.setup = self.exchange.state.clone();
         // After a change of the link its numbers may be those of older statements.

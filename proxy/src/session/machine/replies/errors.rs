@@ -314,7 +314,7 @@ enum Packet<'a> {
 }
 
 /// The error that the server would have told, had it told any.
-pub(super) fn given_up() -> ErrPacket {
+pub(in crate::session::machine) fn given_up() -> ErrPacket {
     let message = "Deadlock found when trying to get lock; try restarting transaction";
     ErrPacket::new(DEADLOCK, *b"40001", message)
 }

@@ -406,6 +406,9 @@ impl Connection {
                 return Ok(Answer::Rows(vec!["0".to_owned()]));
             }
             "DO 0" => return Ok(DONE),
+            "SELECT @@autocommit" => {
+                return Ok(Answer::Rows(vec![u8::from(self.autocommit).to_string()]));
+            }
             "SHOW WARNINGS" => return Ok(Answer::Rows(Vec::new())),
             // Tells an id that it did not generate.
             "UPDATE u SET a=LAST_INSERT_ID(99)" => {

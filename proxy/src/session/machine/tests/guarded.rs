@@ -1,6 +1,8 @@
 //! Texts of several statements, which the server may give up in the middle without a word (see
 //! [`crate::session::guard`]).
 
+use super::losses::packets;
+use super::run::{Cut, Run, direct};
 use super::*;
 
 const INSERTS: &str = "INSERT INTO t VALUES (1);INSERT INTO t VALUES (2)";
@@ -71,8 +73,9 @@ fn the_guard_is_off_before_anything_is_done_outside_of_a_transaction() {
 
 /// Under the guard it would commit what is open, where without it nothing would happen.
 #[test]
-fn autocommit_cannot_be_set_in_a_transaction_that_is_guarded() {
+fn autocommit_cannot_be_set_in_a_guarded_transaction_that_cannot_be_done_again() {
     let mut play = guarded();
+    play.machine.carried.cannot_replay(Reason::Call);
     play.client_sends(&query("SET autocommit=1"));
     assert_eq!(last_error(&play), 1192);
     assert_eq!(play.requests(), [""; 0]);
@@ -154,4 +157,42 @@ fn a_link_that_is_set_up_again_is_guarded_again() {
     play.client_sends(&query(INSERTS)).node_sends(&both(StatusFlags::empty(), b""));
     assert_rolled_back(&mut play);
     guarded_after(play);
+}
+
+/// Otherwise a driver that looks would find a mode that nobody has set.
+#[test]
+fn a_client_that_looks_finds_its_own_mode_and_its_transaction_as_it_was() {
+    let both = "INSERT INTO t VALUES ('a');INSERT INTO t VALUES ('b')";
+    let programs = [
+        vec!["BEGIN", both, "SELECT @@autocommit", both, "COMMIT", "SELECT @@autocommit"],
+        vec![
+            "BEGIN;INSERT INTO t VALUES ('a');INSERT INTO t VALUES ('b');SELECT @@autocommit",
+            "COMMIT",
+        ],
+        vec!["BEGIN", both, "SELECT @@autocommit", "ROLLBACK", "BEGIN", both, "COMMIT"],
+        vec![
+            "BEGIN",
+            both,
+            "SET autocommit=0",
+            "INSERT INTO t VALUES ('c')",
+            "COMMIT",
+            both,
+            "COMMIT",
+        ],
+    ];
+    for program in programs {
+        let program: Vec<Vec<u8>> = program.into_iter().map(query).collect();
+        let (told, tokens) = direct(&program, without_tracking());
+        let mut run = Run::new(without_tracking(), []);
+        run.all(&program).expect("nothing is lost");
+        assert_eq!(packets(&run.to_client), packets(&told), "{:#?}", run.cluster.log);
+        assert_eq!(run.cluster.tokens(), tokens, "{:#?}", run.cluster.log);
+        // Wherever the link is lost.
+        for cut in (0..run.down).map(Cut::Down) {
+            let mut run = Run::new(without_tracking(), [cut]);
+            run.all(&program).expect("it goes on");
+            assert_eq!(packets(&run.to_client), packets(&told), "{cut:?}: {:#?}", run.cluster.log);
+            assert_eq!(run.cluster.tokens(), tokens, "{cut:?}: {:#?}", run.cluster.log);
+        }
+    }
 }
