@@ -169,8 +169,7 @@ const FENCE: &str = "(
 ) ENGINE=InnoDB DEFAULT CHARSET=ascii COLLATE=ascii_bin
   COMMENT='ido-proxy: which transaction of each session was committed last'";
 
-const REPLY: &str =
-    "`reply` VARCHAR(64) NULL COMMENT 'counts of the reply to it, where that may be lost'";
+const REPLY: &str = "`reply` VARCHAR(64) NULL INVISIBLE COMMENT 'counts of the reply to it, where that may be lost'";
 
 #[cfg(test)]
 mod tests;

@@ -23,7 +23,7 @@ fn creates_accounts_tables_and_grants() {
             "CREATE TABLE IF NOT EXISTS `ido_proxy`.`fence` (",
             "ALTER TABLE `ido_proxy`.`pin` ADD COLUMN IF NOT EXISTS `drained` VARCHAR(2000) NOT NULL \
              DEFAULT '' COMMENT 'addresses of nodes that are drained';",
-            "ALTER TABLE `ido_proxy`.`fence` ADD COLUMN IF NOT EXISTS `reply` VARCHAR(64) NULL \
+            "ALTER TABLE `ido_proxy`.`fence` ADD COLUMN IF NOT EXISTS `reply` VARCHAR(64) NULL INVISIBLE \
              COMMENT 'counts of the reply to it, where that may be lost';",
             "GRANT SELECT, INSERT, UPDATE ON `ido_proxy`.`pin` TO `ido_proxy`@`10.0.0.%`;",
             "GRANT SELECT, INSERT, UPDATE ON `ido_proxy`.`proxy` TO `ido_proxy`@`10.0.0.%`;",
