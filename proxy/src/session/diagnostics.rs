@@ -76,9 +76,7 @@ impl Diagnostics {
     /// A block counts the rows of all statements in it. Seen on MariaDB 10.11.
     pub(crate) fn count_rows(&self) -> Vec<u8> {
         if let Some(ErrPacket { code, sql_state, message }) = &self.lost_error {
-            let state = String::from_utf8_lossy(sql_state);
-            let head = format!("SIGNAL SQLSTATE '{state}' SET MYSQL_ERRNO={code}, MESSAGE_TEXT=");
-            return [head.as_bytes(), &hexadecimal(message)].concat();
+            return signal("SIGNAL", &String::from_utf8_lossy(sql_state), *code, message);
         }
         match self.rows {
             ..0 => b"SELECT 1".to_vec(),
@@ -120,24 +118,19 @@ impl Diagnostics {
         let mut sql = b"BEGIN NOT ATOMIC ".to_vec();
         if warnings.len() > 0 {
             sql.extend_from_slice(b"DECLARE EXIT HANDLER FOR SQLWARNING BEGIN ");
-            warnings.for_each(|warning| warning.put(b"RESIGNAL", &mut sql));
+            warnings.for_each(|warning| sql.extend(warning.raised("RESIGNAL")));
             sql.extend_from_slice(b"END; ");
         }
-        first.put(b"SIGNAL", &mut sql);
+        sql.extend(first.raised("SIGNAL"));
         sql.extend_from_slice(b"END");
         sql
     }
 }
 
 impl Warning {
-    /// Appends the statement that raises it.
-    fn put(&self, verb: &[u8], sql: &mut Vec<u8>) {
-        let Self { code, message } = self;
-        sql.extend_from_slice(verb);
-        let head = format!(" SQLSTATE '01000' SET MYSQL_ERRNO={code}, MESSAGE_TEXT=");
-        sql.extend_from_slice(head.as_bytes());
-        sql.extend_from_slice(&hexadecimal(message));
-        sql.extend_from_slice(b"; ");
+    /// The statement of a block that raises it.
+    fn raised(&self, verb: &str) -> Vec<u8> {
+        [&signal(verb, "01000", self.code, &self.message)[..], b"; "].concat()
     }
 
     /// From a row: level, code, message.
@@ -148,10 +141,12 @@ impl Warning {
     }
 }
 
-/// A text as a hexadecimal literal, which no `sql_mode` reads otherwise.
-fn hexadecimal(text: &[u8]) -> Vec<u8> {
-    let digits = text.iter().flat_map(|byte| format!("{byte:02x}").into_bytes());
-    b"0x".iter().copied().chain(digits).collect()
+/// The statement that raises an error or a warning. Its text is a hexadecimal literal, which no `sql_mode` reads
+/// otherwise.
+fn signal(verb: &str, state: &str, code: u16, message: &[u8]) -> Vec<u8> {
+    let head = format!("{verb} SQLSTATE '{state}' SET MYSQL_ERRNO={code}, MESSAGE_TEXT=0x");
+    let digits = message.iter().flat_map(|byte| format!("{byte:02x}").into_bytes());
+    head.into_bytes().into_iter().chain(digits).collect()
 }
 
 /// Level, code, message.

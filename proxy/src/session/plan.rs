@@ -360,12 +360,13 @@ impl Plan {
             if loads_file(&statement) {
                 return Self::of_load(sql.len());
             }
-            let sets = sets_autocommit(statement.kind);
-            if scene.guards && !apart && (sets || scene.unguarded || reads_autocommit(&statement)) {
+            let reads = scene.guards && reads_autocommit(&statement);
+            let shows = reads || scene.unguarded || sets_autocommit(statement.kind);
+            if scene.guards && !apart && shows {
                 // The link of such a text is not guarded: a statement that goes alone is told its error.
                 return Self::of_several(Statements::new(sql, scene.dialect), sql, scene, true);
             }
-            planner.add(&statement);
+            planner.add(&statement, reads);
         }
         planner.finish()
     }
@@ -562,15 +563,6 @@ impl Class {
             Self::Unknown => PieceKind::Unknown,
             Self::Write => PieceKind::Write,
         }
-    }
-}
-
-/// Whether what a step sends is so long that something more might make it longer than the server's
-/// `max_allowed_packet`.
-fn is_long(what: &What) -> bool {
-    match what {
-        What::Part(range) | What::Wrapped(range) | What::Framed(range) => range.len() >= LONG,
-        _ => false,
     }
 }
 

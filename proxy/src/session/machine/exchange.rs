@@ -421,7 +421,8 @@ impl Exchange {
             }
         }
         let commits = matches!(step.risk, Risk::Commit { .. });
-        let frames = matches!(step.what, What::Close | What::Framed(_));
+        // A flight was noted when it left.
+        let frames = matches!(step.what, What::Framed(_));
         if commits && (step.fence_at.is_some() || frames) {
             carried.fence.setting_and_committing(frames);
         }

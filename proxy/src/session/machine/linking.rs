@@ -45,7 +45,7 @@ impl Machine {
     /// Says that the link is gone, or is given up. The session goes on with the next one.
     ///
     /// # Errors
-    /// It cannot: [`Stuck`] says why.
+    /// [`Stuck`] says why the session cannot go on.
     pub(crate) fn link_lost(&mut self) -> Result<(), Stuck> {
         self.link = None;
         self.carried.guard = Guard::default();

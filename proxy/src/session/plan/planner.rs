@@ -6,11 +6,10 @@ use ido_proxy_protocol::statement::{Kind, Statement};
 use smallvec::smallvec;
 
 use super::text::{
-    autocommit_set_to, has_counts_alone, may_change_frames, reads_autocommit, reads_diagnostics,
-    sets_autocommit,
+    autocommit_set_to, has_counts_alone, may_change_frames, reads_diagnostics, sets_autocommit,
 };
 use super::{
-    Class, Doubt, Piece, PieceKind, Plan, Risk, Scene, Step, What, commit_risk, is_long, reasons,
+    Class, Doubt, LONG, Piece, PieceKind, Plan, Risk, Scene, Step, What, commit_risk, reasons,
 };
 
 /// Puts the steps of a batch together.
@@ -55,13 +54,14 @@ impl<'a> Planner<'a> {
         }
     }
 
-    pub(super) fn add(&mut self, statement: &Statement<'_>) {
+    /// Adds a statement, which `reads` the client's `autocommit` maybe.
+    pub(super) fn add(&mut self, statement: &Statement<'_>, reads: bool) {
         let (session, transaction) = reasons(statement, self.scene);
         self.plan.session.extend(session);
         self.plan.transaction.extend(transaction);
         let class = Class::of_statement(statement, self.autocommit);
         let was_open = self.open;
-        self.plan.reads_autocommit |= self.scene.guards && reads_autocommit(statement);
+        self.plan.reads_autocommit |= reads;
         self.plan.sets_autocommit |= self.open && sets_autocommit(statement.kind);
         if self.scene.guards && self.must_part_from(class) {
             self.flush();
@@ -281,5 +281,14 @@ impl<'a> Planner<'a> {
             self.plan.steps = Plan::whole(Risk::Repeatable, PieceKind::Plain, 0).steps;
         }
         self.plan
+    }
+}
+
+/// Whether what a step sends is so long that something more might make it longer than the server's
+/// `max_allowed_packet`.
+fn is_long(what: &What) -> bool {
+    match what {
+        What::Part(range) | What::Wrapped(range) | What::Framed(range) => range.len() >= LONG,
+        _ => false,
     }
 }

@@ -20,19 +20,17 @@ impl Exchange {
         kept: Option<KeptReply>,
     ) -> bool {
         self.anew = false;
-        let is_told = self.step().is_some_and(|step| matches!(step.risk, Risk::Commit { .. }));
+        // A COMMIT that goes alone is sent once the reply to what it commits is here.
+        let is_told = self.step().is_some_and(|step| {
+            matches!(step.risk, Risk::Commit { .. }) && !matches!(step.what, What::Framed(_))
+        });
         while self.step().is_some_and(|step| !matches!(step.risk, Risk::Commit { .. })) {
             self.at += 1;
         }
         let Some(step) = self.steps.get(self.at) else { return false };
         let Risk::Commit { resume } = step.risk else { return false };
-        let (is_told, closes) = match step.what {
-            What::Framed(_) => (false, false),
-            What::Close => (is_told, true),
-            _ => (is_told, false),
-        };
-        let target = self.target(carried);
-        let Some(step) = self.steps.get(self.at) else { return false };
+        // The row may keep the reply to an earlier try: the one that has come is that of this flight.
+        let kept = kept.filter(|_| !(is_told && step.what == What::Close));
         if step.restart.is_some() && !is_told && self.ghost.is_none() && kept.is_none() {
             return false;
         }
@@ -41,6 +39,7 @@ impl Exchange {
         self.state = carried.book.now();
         if step.restart.is_some() {
             // Our own COMMIT: what it committed was told already.
+            let target = self.target(carried);
             self.at += 1;
             if let Some(Ghost { told, sequence, last_insert_id }) = self.ghost.take() {
                 self.held.truncate(self.wrap_mark.0);
@@ -48,7 +47,7 @@ impl Exchange {
                 self.sequence = sequence;
                 carried.book.put_insert_id_back(last_insert_id);
                 self.state = carried.book.now();
-            } else if let Some(kept) = kept.filter(|_| !(closes && is_told)) {
+            } else if let Some(kept) = kept {
                 self.tell_kept_reply(kept, target, carried);
             }
             self.settle();
