@@ -22,21 +22,21 @@ use crate::cluster::tls::NodeTls;
 use crate::cluster::{
     Cluster, ClusterKind, DiscoverySettings, MonitorSettings, NodeAddr, Settings,
 };
-use crate::session::clock::Clock;
-use crate::session::context::{Limits, SessionContext};
-use crate::session::facade::Facade;
-use crate::session::failover::Failovers;
-use crate::session::fence::FencePool;
-use crate::session::greeted;
-use crate::session::hold::OwnKills;
-use crate::session::journal::budget::Budget;
-use crate::session::link::{Dial, Profile};
-use crate::session::listener::{BindError, Listener};
-use crate::session::login::Accounts;
-use crate::session::orders::{self, Orders};
-use crate::session::registry::Registry;
-use crate::session::role::Role;
-use crate::session::survey::{SURVEY_CAPABILITIES, survey};
+use crate::session::driver::context::{Limits, SessionContext};
+use crate::session::front::greeting_probe::{SURVEY_CAPABILITIES, survey};
+use crate::session::front::listener::{BindError, Listener};
+use crate::session::link::dial::{Dial, Profile};
+use crate::session::link::early;
+use crate::session::link::own_kills::OwnKills;
+use crate::session::shared::accounts::Accounts;
+use crate::session::shared::directives::{self, Orders};
+use crate::session::shared::failover_stats::Failovers;
+use crate::session::shared::greeting::Facade;
+use crate::session::shared::registry::Registry;
+use crate::session::shared::role::Role;
+use crate::session::state::fence::FencePool;
+use crate::session::state::journal::budget::Budget;
+use crate::session::transport::timer::Clock;
 use crate::telemetry::metrics::{ClusterMetrics, MetricsHandle, SessionMetrics};
 
 mod sessions;
@@ -148,7 +148,7 @@ impl App {
                 clock: Clock::current(),
                 cluster: cluster.clone(),
                 facade: facade.subscribe(),
-                greeted: greeted::places(),
+                greeted: early::places(),
                 fences: Arc::new(FencePool::new(config.control.schema.as_str())),
                 galera: config.topology == ConfiguredTopology::Galera,
                 failovers: Arc::clone(&failovers),
@@ -171,7 +171,7 @@ impl App {
             &config,
         )?;
 
-        control.spawn(orders::follow_topology(orders.clone(), cluster.topology.clone()));
+        control.spawn(directives::follow_topology(orders.clone(), cluster.topology.clone()));
         control.spawn(cluster_metrics.follow(cluster.topology.clone()));
         control.spawn(survey(
             cluster.topology.clone(),

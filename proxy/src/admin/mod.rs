@@ -21,7 +21,7 @@ use serde::Serialize;
 pub(crate) use status::AdminState;
 
 use crate::cluster::NodeState;
-use crate::session::listener::{self, Listener};
+use crate::session::front::listener::{self, Listener};
 
 /// Why an address of the admin side cannot be listened on. Reaction: the daemon does not start.
 #[derive(Debug, thiserror::Error)]

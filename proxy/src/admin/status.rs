@@ -9,8 +9,8 @@ use tokio::sync::watch;
 use super::StateName;
 use crate::cluster::history::{Decided, History};
 use crate::cluster::{Node, NodeAddr, Topology};
-use crate::session::failover::{Failover, Failovers};
-use crate::session::registry::{Registry, SessionStatus};
+use crate::session::shared::failover_stats::{Failover, Failovers};
+use crate::session::shared::registry::{Registry, SessionStatus};
 use crate::telemetry::metrics::MetricsHandle;
 
 /// Sources of the admin side's answers. Cheap to clone.

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use super::AdminState;
 use crate::cluster::{Node, NodeAddr, NodeState, Topology};
-use crate::session::registry::Registry;
+use crate::session::shared::registry::Registry;
 use crate::telemetry::metrics::MetricsHandle;
 
 /// A daemon without sessions over the cluster of [`topology`], and the sender that changes it.

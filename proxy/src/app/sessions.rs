@@ -11,13 +11,13 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::session::acceptor::Acceptor;
-use crate::session::context::SessionContext;
-use crate::session::listener::Listener;
-use crate::session::orders::{Orders, Phase};
-use crate::session::registry::Registry;
-use crate::session::role::Role;
-use crate::session::worker;
+use crate::session::driver::context::SessionContext;
+use crate::session::front::acceptor::Acceptor;
+use crate::session::front::listener::Listener;
+use crate::session::front::worker;
+use crate::session::shared::directives::{Orders, Phase};
+use crate::session::shared::registry::Registry;
+use crate::session::shared::role::Role;
 
 /// Running workers and listeners.
 #[derive(Debug)]

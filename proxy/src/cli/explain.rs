@@ -169,14 +169,14 @@ impl Found {
 mod tests {
     use super::*;
     use crate::admin::testing;
-    use crate::session::registry::Registry;
+    use crate::session::shared::registry::Registry;
 
     /// An operator would be told half of it, or nothing after the next change of `/status`.
     #[test]
     fn what_the_daemon_tells_is_put_into_words() {
         let (state, _topology) = testing::state();
         let sessions: &std::sync::Arc<Registry> = &state.registry;
-        let session = sessions.register("client", crate::session::role::RoleName::Writer);
+        let session = sessions.register("client", crate::session::shared::role::RoleName::Writer);
         session.set_user(b"icinga");
         let told = serde_json::to_string(&state.status()).unwrap();
         let status: Status = serde_json::from_str(&told).unwrap();

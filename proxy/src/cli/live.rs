@@ -18,7 +18,7 @@ use crate::cluster::settings::MonitorSettings;
 use crate::cluster::tls::NodeTls;
 use crate::cluster::verdict::Verdict;
 use crate::cluster::{ClusterKind, NodeAddr};
-use crate::session::fence::is_without_fence;
+use crate::session::engine::fault::is_without_fence;
 
 /// Asks name servers and nodes, and logs in as each user. Prints a line for each; returns whether all is
 /// as it should be.

@@ -4,7 +4,6 @@
 //! and never waits. What takes longer (a link to open, a client to hold) is a [`Next`] that the loop
 //! carries out between the two.
 
-use std::convert::Infallible;
 use std::future::{pending, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
@@ -21,76 +20,90 @@ use tokio::task;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use self::kill::killed_by;
-pub(super) use self::loss::Cause;
+pub(in crate::session) use self::loss::Cause;
 use self::loss::END_OF_STREAM;
 use self::wires::{Event, MOST_UNREAD, Wires};
-use super::carried::Tally;
-use super::context::SessionContext;
-use super::end::End;
-use super::failover::Loss;
-use super::greeted::Greeted;
-use super::journal::store::Cursor;
-use super::link::{Link, Profile};
-use super::low_water::LowWater;
-use super::machine::{Machine, Sending, Upward};
-use super::orders::{Phase, Standing};
-use super::owed::Debt;
-use super::polling::{Awaited, Polling};
-use super::registry::{SessionGuard, SessionState};
-use super::replica::Reader;
-use super::route::{Route, route};
-use super::warm::Seat;
-use super::wire::Wire;
-use super::withhold::Withhold;
+use crate::session::driver::context::SessionContext;
+use crate::session::driver::end::End;
+use crate::session::engine::{Machine, Sending, Upward};
+use crate::session::link::Link;
+use crate::session::link::dial::Profile;
+use crate::session::link::greeted::Greeted;
+use crate::session::link::replica::Reader;
+use crate::session::link::standby::Seat;
+use crate::session::plan::route::{Route, route};
+use crate::session::shared::directives::{Phase, Standing};
+use crate::session::shared::failover_stats::Loss;
+use crate::session::shared::registry::{SessionGuard, SessionState};
+use crate::session::state::carried::Tally;
+use crate::session::state::journal::store::Cursor;
+use crate::session::state::owed::Debt;
+use crate::session::transport::busy_poll::{Awaited, Polling};
+use crate::session::transport::read_low_water::LowWater;
+use crate::session::transport::wire::Wire;
+use crate::session::transport::write_coalescing::Withhold;
 use crate::telemetry::metrics::{DoubtOutcome, RecoveryPhase, Refusal};
 
+mod acquire;
+pub(crate) mod context;
+pub(in crate::session) mod end;
 mod farewell;
 mod journal;
 mod kill;
 mod loss;
+mod report_state;
+mod target;
+mod welcome;
 mod wires;
 
 /// One client's conversation after its login.
 #[derive(Debug)]
 pub(crate) struct Session {
-    pub(super) context: Arc<SessionContext>,
-    pub(super) entry: SessionGuard,
-    pub(super) client: Wire,
+    pub(in crate::session) context: Arc<SessionContext>,
+    pub(in crate::session) entry: SessionGuard,
+    pub(in crate::session) client: Wire,
     /// The client's host, as error messages name it.
-    pub(super) host: String,
-    pub(super) profile: Profile,
+    pub(in crate::session) host: String,
+    pub(in crate::session) profile: Profile,
     /// Challenge that the client proves passwords with, from its first login on.
-    pub(super) scramble: Scramble,
-    pub(super) machine: Machine,
-    pub(super) link: Option<Link>,
+    pub(in crate::session) scramble: Scramble,
+    pub(in crate::session) machine: Machine,
+    pub(in crate::session) link: Option<Link>,
     /// Connection for the first link.
-    pub(super) greeted: Option<Greeted>,
+    pub(in crate::session) greeted: Option<Greeted>,
     /// Claim to a link that lies ready, from the first link on.
-    pub(super) seat: Option<Seat>,
-    pub(super) orders: Standing,
+    pub(in crate::session) seat: Option<Seat>,
+    pub(in crate::session) orders: Standing,
     /// State of a reader's node; `None` for a writer.
-    pub(super) reader: Option<Reader>,
+    pub(in crate::session) reader: Option<Reader>,
     /// The epoch whose primary will have caught up when the session is on its way again.
-    pub(super) catches_up: Option<u64>,
+    pub(in crate::session) catches_up: Option<u64>,
     /// Keeps others from the ids of a transaction that is still to be done again.
-    pub(super) debt: Option<Debt>,
+    pub(in crate::session) debt: Option<Debt>,
     /// Why the session will end with the next command: it cannot go on, and the client is not waiting to
     /// hear it.
-    pub(super) doom: Option<End>,
+    pub(in crate::session) doom: Option<End>,
     /// The link that was lost, until its session is on its way again.
-    pub(super) loss: Option<Loss>,
+    pub(in crate::session) loss: Option<Loss>,
     /// The sequence id of a command that waits at the door, for a link or for a password check.
-    pub(super) waiting: Option<u8>,
+    pub(in crate::session) waiting: Option<u8>,
     /// To end at the next boundary.
-    pub(super) leaving: bool,
+    pub(in crate::session) leaving: bool,
     /// The client sends nothing more. What it has sent is done, and answered.
-    pub(super) half_closed: bool,
+    pub(in crate::session) half_closed: bool,
     /// Whether what is to be written to the client waits for more of the same reply.
-    pub(super) withhold: Withhold,
+    pub(in crate::session) withhold: Withhold,
     /// Whether a single reply wakes the session.
-    pub(super) low_water: LowWater,
+    pub(in crate::session) low_water: LowWater,
     /// How long to look for bytes before sleeping.
-    pub(super) polling: Polling,
+    pub(in crate::session) polling: Polling,
+}
+
+/// A request of the client that the loop leaves to others.
+#[derive(Debug)]
+pub(in crate::session) enum Asked {
+    /// To be another user.
+    ChangeUser,
 }
 
 /// Next task of the loop before it waits again.
@@ -113,19 +126,12 @@ enum Next {
 }
 
 impl Session {
-    /// Serves the client until one side ends it. What is seldom done lies in a box of its own while it is done: a
-    /// future is as large as the largest it waits for, and a thousand idle sessions have one each.
-    pub(crate) async fn run(mut self: Box<Self>) -> End {
-        let end = match self.converse().await {
-            Ok(never) => match never {},
-            Err(end) => end,
-        };
-        Box::pin(self.say_goodbye(&end)).await;
-        end
-    }
-
-    async fn converse(&mut self) -> Result<Infallible, End> {
-        Box::pin(self.welcome()).await?;
+    /// Serves the client until it asks for what is not done here. Tasks that are rare lie in boxes of their own: a future
+    /// is as large as the largest it waits for, and a thousand idle sessions have one each.
+    ///
+    /// # Errors
+    /// The session is over.
+    pub(in crate::session) async fn run(&mut self) -> Result<Asked, End> {
         self.obey()?;
         loop {
             match self.apply()? {
@@ -154,11 +160,7 @@ impl Session {
                     Box::pin(self.hold()).await?;
                     self.obey()?;
                 }
-                Next::ChangeUser => {
-                    Box::pin(self.change_user()).await?;
-                    // Orders that came meanwhile, or concerned the link before, are judged anew.
-                    self.obey()?;
-                }
+                Next::ChangeUser => return Ok(Asked::ChangeUser),
                 Next::ReportState => Box::pin(self.report_state()).await?,
             }
         }
@@ -319,7 +321,7 @@ impl Session {
 
     /// Whether the client sends a command so long that the rest of it is read when there is somebody to
     /// give it to.
-    pub(super) fn has_long_command(&self) -> bool {
+    pub(in crate::session) fn has_long_command(&self) -> bool {
         self.client.input.len() >= MOST_HELD && self.client.output.len() < MOST_UNREAD
     }
 
@@ -513,7 +515,7 @@ impl Session {
     }
 
     /// Acts on the latest orders where the session stands now.
-    pub(super) fn obey(&mut self) -> Result<(), End> {
+    pub(in crate::session) fn obey(&mut self) -> Result<(), End> {
         let orders = self.orders.latest();
         self.machine.set_packet_limit(orders.topology.packet_limit());
         if orders.phase == Phase::Closing {
@@ -578,7 +580,7 @@ const VOUCHES_AFTER: Duration = Duration::from_millis(250);
 const FIRST_BACKOFF: Duration = Duration::from_millis(10);
 
 /// How many bytes a client without a link may pile up here; the rest waits in its own socket.
-pub(super) const MOST_HELD: usize = 64 * 1024;
+pub(in crate::session) const MOST_HELD: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests;

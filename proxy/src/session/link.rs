@@ -1,7 +1,6 @@
 //! A session's connection to a node: opened as the client would have opened it, and made to report
 //! every change of its state.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,49 +14,24 @@ use ido_proxy_protocol::ok::OkPacket;
 use ido_proxy_protocol::packet;
 use ido_proxy_protocol::reply::ReplyTracker;
 use ido_proxy_protocol::status::StatusFlags;
-use secrecy::{ExposeSecret, SecretString};
-use thiserror::Error;
+use secrecy::ExposeSecret;
 use tokio::time::{Instant, timeout};
 
-use super::exchange::{Packet, ReadError, queue_packet, read_packet, send_packet};
-use super::greeted::Greeted;
-use super::machine::LinkFacts;
-use super::reports::{self, Reports};
-use super::stream::Stream;
-use super::wire::{Buffers, Wire};
+use crate::session::transport::packet_io::{Packet, queue_packet, read_packet, send_packet};
+pub(crate) mod dial;
+pub(crate) mod early;
+pub(crate) mod greeted;
+pub(crate) mod own_kills;
+pub(crate) mod replica;
+pub(crate) mod standby;
+use self::dial::{Dial, LOGIN_PACKET_LIMIT, LinkError, Profile};
+use self::greeted::Greeted;
 use crate::cluster::NodeAddr;
-use crate::cluster::tls::{Distrusted, NodeTls, distrust};
-use crate::telemetry::metrics::LinkLoss;
-
-/// How a client logs in, and so how its links do.
-#[derive(Clone, Debug)]
-pub(crate) struct Profile {
-    /// Account name.
-    pub(crate) user: Vec<u8>,
-    /// Password of the account, from the configuration.
-    pub(crate) password: SecretString,
-    /// Default database.
-    pub(crate) database: Option<Vec<u8>>,
-    /// The character set byte of the login. Icinga's is latin1 whatever the bytes it sends.
-    pub(crate) collation: u8,
-    /// Capabilities that the client negotiated.
-    pub(crate) capabilities: Capabilities,
-    /// The client's largest packet, in bytes.
-    pub(crate) max_packet: u32,
-    /// Connection attributes, as the client encoded them.
-    pub(crate) attributes: Vec<u8>,
-}
-
-/// How a worker opens links.
-#[derive(Clone, Debug)]
-pub(crate) struct Dial {
-    /// The worker's free buffers.
-    pub(crate) buffers: Arc<Buffers>,
-    /// How long it may take to connect and to log in.
-    pub(crate) limit: Duration,
-    /// By TLS, or without.
-    pub(crate) tls: Option<Arc<NodeTls>>,
-}
+use crate::cluster::tls::{Distrusted, distrust};
+use crate::session::state::link_facts::LinkFacts;
+use crate::session::state::reports::{self, Reports};
+use crate::session::transport::stream::Stream;
+use crate::session::transport::wire::Wire;
 
 /// An open connection to a node, logged in.
 #[derive(Debug)]
@@ -81,72 +55,9 @@ pub(crate) struct Link {
     /// The connection was reset, and a write was told so.
     pub(crate) reset: bool,
     /// When to give it up, though a transaction is open on it: writes may not come to their end there.
-    pub(super) gives_up_at: Option<Instant>,
+    pub(in crate::session) gives_up_at: Option<Instant>,
     /// The node answers no probe. When to say next that it answers us.
-    pub(super) vouches: Option<Instant>,
-}
-
-/// Why a link could not be opened.
-#[derive(Debug, Error)]
-pub(crate) enum LinkError {
-    /// The node did not let us in: wrong password, unknown database, too many connections. It said
-    /// why. Reaction: the client is told the same; asking again gives the same answer.
-    #[error("{node} refuses the login: {error}")]
-    Refused { node: NodeAddr, error: ErrPacket },
-    /// Reaction: another try, the node may be dying or starting.
-    #[error("{node} does not let itself be reached: {source}")]
-    Io { node: NodeAddr, source: io::Error },
-    /// Reaction: another try.
-    #[error("{node} did not complete the login within {after:?}")]
-    TimedOut { node: NodeAddr, after: Duration },
-    /// Another node is the primary now. Reaction: that one is asked.
-    #[error("{node} is no longer the primary")]
-    Moved { node: NodeAddr },
-    /// TLS does not come about, or the node's certificate is not one to trust. Reaction: another try; the
-    /// probes will find the same, and another node is used.
-    #[error("{node} cannot be trusted: {flaw}")]
-    Untrusted { node: NodeAddr, flaw: String },
-    /// The node does not speak the protocol as we do. Asking again gives the same answer.
-    #[error("{node} breaks the protocol at login: {violation}")]
-    Violation { node: NodeAddr, violation: Violation },
-}
-
-impl LinkError {
-    /// Whether the same may succeed a moment later. One that `recovers` waits for a place where others
-    /// are told at once that there is none: its client has been served before.
-    pub(crate) fn may_retry(&self, recovers: bool) -> bool {
-        match self {
-            Self::Io { .. }
-            | Self::Moved { .. }
-            | Self::TimedOut { .. }
-            | Self::Untrusted { .. } => true,
-            Self::Refused { error, .. } => {
-                RETRIED_REFUSALS.contains(&error.code) || (recovers && LIMITS.contains(&error.code))
-            }
-            Self::Violation { .. } => false,
-        }
-    }
-
-    /// Why the node is not to be trusted, if that is what it says.
-    fn flaw(&self) -> Option<String> {
-        match self {
-            Self::Untrusted { flaw, .. } => Some(flaw.clone()),
-            _ => None,
-        }
-    }
-
-    /// The reason to count.
-    pub(crate) fn loss(&self) -> LinkLoss {
-        match self {
-            Self::Refused { .. } if self.may_retry(false) => LinkLoss::NodeFailed,
-            Self::Refused { .. } => LinkLoss::LoginFailed,
-            Self::Io { .. }
-            | Self::Moved { .. }
-            | Self::TimedOut { .. }
-            | Self::Untrusted { .. } => LinkLoss::ConnectFailed,
-            Self::Violation { .. } => LinkLoss::ProtocolViolation,
-        }
-    }
+    pub(in crate::session) vouches: Option<Instant>,
 }
 
 impl Link {
@@ -199,10 +110,11 @@ impl Link {
             .await
             .map_err(|error| LinkError::from_read(node, error))?;
         if let Ok(error) = ErrPacket::decode(&reply.payload) {
-            if RETRIED_REFUSALS.contains(&error.code) {
-                return Err(LinkError::Refused { node: self.node, error });
+            let refused = LinkError::Refused { node, error };
+            if refused.may_retry(false) {
+                return Err(refused);
             }
-            tracing::warn!(node = %self.node, %error, "the node does not report session state");
+            tracing::warn!(%node, error = %refused, "the node does not report session state");
         }
         Ok(())
     }
@@ -419,25 +331,6 @@ impl Link {
     }
 }
 
-impl LinkError {
-    fn from_violation(node: NodeAddr, violation: Violation) -> Self {
-        match violation {
-            Violation::MissingCapability { expected: "SSL" } => {
-                Self::Untrusted { node, flaw: "it offers no TLS".into() }
-            }
-            violation => Self::Violation { node, violation },
-        }
-    }
-
-    pub(super) fn from_read(node: NodeAddr, error: ReadError) -> Self {
-        match error {
-            ReadError::Closed => Self::Io { node, source: io::ErrorKind::UnexpectedEof.into() },
-            ReadError::Io(source) => Self::Io { node, source },
-            ReadError::Violation(violation) => Self::Violation { node, violation },
-        }
-    }
-}
-
 /// A client that can tell several results apart has a link that takes several statements in one text, since ours are
 /// put around its own.
 fn several(client: Capabilities) -> Capabilities {
@@ -472,15 +365,3 @@ const COM_QUIT: u8 = 0x01;
 
 /// How long a node may take to accept our last word.
 const GOODBYE: Duration = Duration::from_secs(1);
-
-/// No packet of a login comes near this, in bytes.
-pub(super) const LOGIN_PACKET_LIMIT: usize = 1 << 20;
-
-/// ER_SERVER_SHUTDOWN and the state of a node outside the primary component: such a node is about to
-/// be left, so another try is likely to meet another one. And ER_CON_COUNT_ERROR: after a failover many
-/// come at once, and some leave again. And ER_HOST_IS_BLOCKED, after logins that broke off.
-const RETRIED_REFUSALS: [u16; 4] = [1053, 1047, 1040, 1129];
-
-/// ER_TOO_MANY_USER_CONNECTIONS and ER_USER_LIMIT_REACHED: connections of a node that is being left may
-/// still count.
-const LIMITS: [u16; 2] = [1203, 1226];

@@ -23,9 +23,12 @@ use self::text::{
 pub(crate) use self::text::{
     chooses_insert_id, names_reports, reads_autocommit, reads_diagnostics, sets_untold,
 };
-use super::reason::{Reason, Reasons};
+use crate::session::plan::blocker::{Reason, Reasons};
 
+pub(crate) mod blocker;
 mod planner;
+pub(in crate::session) mod read_only;
+pub(in crate::session) mod route;
 mod text;
 
 /// State of the session that the plan of a command depends on.
@@ -51,7 +54,7 @@ pub(crate) struct Scene {
     pub(crate) lacks_fence: bool,
     /// Whether the guard would be seen in the open transaction.
     pub(crate) unguarded: bool,
-    /// Whether the link may be guarded (see [`super::guard`]): what ends a transaction, and what comes
+    /// Whether the link may be guarded (see [`crate::session::state::guard`]): what ends a transaction, and what comes
     /// behind it, then are requests of their own.
     pub(crate) guards: bool,
 }

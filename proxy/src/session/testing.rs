@@ -21,48 +21,48 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::clock::Clock;
-use super::context::{Limits, SessionContext};
-use super::exchange::{Packet, ReadError, read_packet};
-use super::facade::Facade;
-use super::fence::FencePool;
-use super::hold::OwnKills;
-use super::journal::budget::Budget;
-use super::login::Accounts;
-use super::orders::{Orders, Phase};
-use super::registry::Registry;
-use super::role::Role;
-use super::serve;
-use super::stream::Stream;
-use super::warm::Heater;
-use super::wire::Wire;
 use crate::cluster::decide::Cause;
 use crate::cluster::verdict::Reason;
 use crate::cluster::{ClusterHandle, Node, NodeAddr, Topology};
+use crate::session::driver::context::{Limits, SessionContext};
+use crate::session::front::serve;
+use crate::session::link::own_kills::OwnKills;
+use crate::session::link::standby::Heater;
+use crate::session::shared::accounts::Accounts;
+use crate::session::shared::directives::{Orders, Phase};
+use crate::session::shared::greeting::Facade;
+use crate::session::shared::registry::Registry;
+use crate::session::shared::role::Role;
+use crate::session::state::fence::FencePool;
+use crate::session::state::journal::budget::Budget;
+use crate::session::transport::packet_io::{Packet, ReadError, read_packet};
+use crate::session::transport::stream::Stream;
+use crate::session::transport::timer::Clock;
+use crate::session::transport::wire::Wire;
 use crate::telemetry::metrics::SessionMetrics;
 
 /// Everything around a session.
-pub(super) struct Stage {
+pub(in crate::session) struct Stage {
     context: SessionContext,
     /// Role of the clients that connect from now on.
-    pub(super) role: Role,
+    pub(in crate::session) role: Role,
     orders: watch::Sender<Orders>,
     listener: TcpListener,
     /// Another node.
     next: TcpListener,
     /// Rings when the node is suspected.
-    pub(super) suspected: Arc<Notify>,
+    pub(in crate::session) suspected: Arc<Notify>,
 }
 
 /// One end of a conversation with the session.
-pub(super) struct Peer {
+pub(in crate::session) struct Peer {
     /// Bytes to and from the session. Reading and writing them is the test's business.
-    pub(super) wire: Wire,
+    pub(in crate::session) wire: Wire,
 }
 
 impl Stage {
     /// A stage whose node is the primary. Clients are held for at most `hold`.
-    pub(super) async fn new(hold: Duration) -> Self {
+    pub(in crate::session) async fn new(hold: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let next = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let node = NodeAddr(listener.local_addr().unwrap());
@@ -99,12 +99,12 @@ impl Stage {
     }
 
     /// Connections of the node greet before the client does, so many at a time.
-    pub(super) fn greets_first(&mut self, places: usize) {
+    pub(in crate::session) fn greets_first(&mut self, places: usize) {
         self.context.greeted = Arc::new(Semaphore::new(places));
     }
 
     /// A client connects. The session ends when the handle does.
-    pub(super) fn connect(&self) -> (Peer, JoinHandle<()>) {
+    pub(in crate::session) fn connect(&self) -> (Peer, JoinHandle<()>) {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let [ours, theirs] =
             [ours, theirs].map(|socket| Stream::from_accepted_unix(socket).unwrap());
@@ -114,7 +114,10 @@ impl Stage {
     }
 
     /// A client that is logged in, and the node's end of its link.
-    pub(super) async fn begin(&self, capabilities: Capabilities) -> (Peer, Peer, JoinHandle<()>) {
+    pub(in crate::session) async fn begin(
+        &self,
+        capabilities: Capabilities,
+    ) -> (Peer, Peer, JoinHandle<()>) {
         let (mut client, session) = self.connect();
         let (welcome, node) = tokio::join!(client.log_in(capabilities), self.accept_link());
         assert!(ErrPacket::decode(&welcome).is_err(), "the login is accepted");
@@ -122,14 +125,14 @@ impl Stage {
     }
 
     /// The node takes the next connection and lets it in.
-    pub(super) async fn accept_link(&self) -> Peer {
+    pub(in crate::session) async fn accept_link(&self) -> Peer {
         let mut node = self.accept().await;
         node.let_in().await;
         node
     }
 
     /// The node takes the next connection and the login, as one that cannot do what is `lacking`.
-    pub(super) async fn accept_login(&self, lacking: Capabilities) -> Peer {
+    pub(in crate::session) async fn accept_login(&self, lacking: Capabilities) -> Peer {
         let mut node = self.accept().await;
         let mut greeting = greeting();
         greeting.capabilities.remove(lacking);
@@ -140,12 +143,12 @@ impl Stage {
     }
 
     /// The node takes the next connection and says nothing.
-    pub(super) async fn accept(&self) -> Peer {
+    pub(in crate::session) async fn accept(&self) -> Peer {
         Self::accept_at(&self.listener).await
     }
 
     /// The other node takes the next connection, lets it in, and says that all is applied.
-    pub(super) async fn accept_next_link(&self) -> Peer {
+    pub(in crate::session) async fn accept_next_link(&self) -> Peer {
         let mut node = Self::accept_at(&self.next).await;
         node.let_in().await;
         node.answer_barrier().await;
@@ -153,7 +156,7 @@ impl Stage {
     }
 
     /// The other node takes the next connection and says nothing.
-    pub(super) async fn accept_at_next(&self) -> Peer {
+    pub(in crate::session) async fn accept_at_next(&self) -> Peer {
         Self::accept_at(&self.next).await
     }
 
@@ -163,17 +166,17 @@ impl Stage {
     }
 
     /// Where the other node is.
-    pub(super) fn next_node(&self) -> NodeAddr {
+    pub(in crate::session) fn next_node(&self) -> NodeAddr {
         NodeAddr(self.next.local_addr().unwrap())
     }
 
     /// Where the node is.
-    pub(super) fn node(&self) -> NodeAddr {
+    pub(in crate::session) fn node(&self) -> NodeAddr {
         NodeAddr(self.listener.local_addr().unwrap())
     }
 
     /// A statement after which a transaction is open in which something may have been done.
-    pub(super) async fn set_in_transaction(&self, client: &mut Peer, node: &mut Peer) {
+    pub(in crate::session) async fn set_in_transaction(&self, client: &mut Peer, node: &mut Peer) {
         client.send(b"\x03BEGIN", 0).await;
         node.read().await;
         node.send(&ok(StatusFlags::AUTOCOMMIT | StatusFlags::IN_TRANS), 1).await;
@@ -181,7 +184,7 @@ impl Stage {
     }
 
     /// The node gives its state to another one, and the other node takes its place.
-    pub(super) fn leave_donor(&self) {
+    pub(in crate::session) fn leave_donor(&self) {
         let donor = Node { blocks: true, ..Node::synced(self.node()) };
         self.orders.send_modify(|orders| {
             let (primary, nodes) = (Some(self.next_node()), vec![donor]);
@@ -192,7 +195,7 @@ impl Stage {
     }
 
     /// Has links lie ready at the other node, if that `has_room`, as a worker does.
-    pub(super) fn heat(&self, has_room: bool) -> JoinHandle<()> {
+    pub(in crate::session) fn heat(&self, has_room: bool) -> JoinHandle<()> {
         let next = self.next_node();
         self.orders.send_modify(|orders| {
             let node = Node { has_room, ..Node::synced(next) };
@@ -209,7 +212,7 @@ impl Stage {
     }
 
     /// The other node takes the next connection and lets it in; then it lies ready.
-    pub(super) async fn accept_warm_link(&self) -> Peer {
+    pub(in crate::session) async fn accept_warm_link(&self) -> Peer {
         let mut node = Self::accept_at(&self.next).await;
         node.let_in().await;
         let lies_ready = async {
@@ -222,12 +225,12 @@ impl Stage {
     }
 
     /// Whether somebody connects to the other node within `patience`.
-    pub(super) async fn is_next_called(&self, patience: Duration) -> bool {
+    pub(in crate::session) async fn is_next_called(&self, patience: Duration) -> bool {
         timeout(patience, self.next.accept()).await.is_ok()
     }
 
     /// Makes another node the primary, since the one before has fallen silent.
-    pub(super) fn leave_silent(&self, primary: NodeAddr) {
+    pub(in crate::session) fn leave_silent(&self, primary: NodeAddr) {
         let cause = Cause::Lost { node: self.node(), reason: Reason::Silent };
         self.orders.send_modify(|orders| {
             let epoch = orders.topology.epoch + 1;
@@ -237,7 +240,7 @@ impl Stage {
     }
 
     /// Makes another node the primary, or none; and `usable` are all nodes that are usable.
-    pub(super) fn set_nodes(&self, primary: Option<NodeAddr>, usable: &[NodeAddr]) {
+    pub(in crate::session) fn set_nodes(&self, primary: Option<NodeAddr>, usable: &[NodeAddr]) {
         let nodes = usable.iter().map(|address| Node::synced(*address)).collect();
         self.set_primary(primary);
         self.orders.send_modify(|orders| {
@@ -246,7 +249,7 @@ impl Stage {
     }
 
     /// A client that only reads, and the end of its link at the other node.
-    pub(super) async fn begin_reading(
+    pub(in crate::session) async fn begin_reading(
         &mut self,
         sync_wait: bool,
         capabilities: Capabilities,
@@ -260,7 +263,11 @@ impl Stage {
     }
 
     /// One of the two nodes takes the next connection, and is told that it is for reading.
-    pub(super) async fn accept_reader_link(&self, node: NodeAddr, sync_wait: bool) -> Peer {
+    pub(in crate::session) async fn accept_reader_link(
+        &self,
+        node: NodeAddr,
+        sync_wait: bool,
+    ) -> Peer {
         let listener = if node == self.node() { &self.listener } else { &self.next };
         let mut node = Self::accept_at(listener).await;
         node.let_in().await;
@@ -269,7 +276,7 @@ impl Stage {
     }
 
     /// Makes another node the primary, or none.
-    pub(super) fn set_primary(&self, primary: Option<NodeAddr>) {
+    pub(in crate::session) fn set_primary(&self, primary: Option<NodeAddr>) {
         self.orders.send_modify(|orders| {
             let last = orders.topology.primary.unwrap_or_else(|| self.node());
             let moved = primary.is_some_and(|primary| primary != last);
@@ -279,7 +286,7 @@ impl Stage {
     }
 
     /// The node has told that so many connections were killed there.
-    pub(super) fn set_kills(&self, kills: u64) {
+    pub(in crate::session) fn set_kills(&self, kills: u64) {
         self.orders.send_modify(|orders| {
             let nodes = vec![Node { kills: Some(kills), ..Node::synced(self.node()) }];
             orders.topology = Arc::new(Topology { nodes, ..Topology::clone(&orders.topology) });
@@ -287,17 +294,17 @@ impl Stage {
     }
 
     /// Begins or speeds up the daemon's end.
-    pub(super) fn set_phase(&self, phase: Phase) {
+    pub(in crate::session) fn set_phase(&self, phase: Phase) {
         self.orders.send_modify(|orders| orders.phase = phase);
     }
 
     /// Whether nobody else may have this id.
-    pub(super) fn is_owed(&self, id: u64) -> bool {
+    pub(in crate::session) fn is_owed(&self, id: u64) -> bool {
         self.context.owed.has(id, 1)
     }
 
     /// Sessions that are held now.
-    pub(super) fn states(&self) -> Vec<super::registry::SessionState> {
+    pub(in crate::session) fn states(&self) -> Vec<crate::session::shared::registry::SessionState> {
         self.context.registry.snapshot().iter().map(|session| session.state).collect()
     }
 }
@@ -308,20 +315,20 @@ impl Peer {
     }
 
     /// Greets a link, as a node, and hears who it is.
-    pub(super) async fn ask_to_log_in(&mut self) -> Packet {
+    pub(in crate::session) async fn ask_to_log_in(&mut self) -> Packet {
         self.send(&greeting().encode(), 0).await;
         self.read().await
     }
 
     /// Greets, as a node of which nothing else is wanted: it reports nothing.
-    pub(super) async fn greet(&mut self) {
+    pub(in crate::session) async fn greet(&mut self) {
         let mut greeting = greeting();
         greeting.capabilities.remove(Capabilities::SESSION_TRACK);
         self.send(&greeting.encode(), 0).await;
     }
 
     /// Lets in who has logged in, as such a node.
-    pub(super) async fn welcome(&mut self, sequence: u8) {
+    pub(in crate::session) async fn welcome(&mut self, sequence: u8) {
         self.send(
             &OkPacket { status: StatusFlags::AUTOCOMMIT, ..OkPacket::default() }
                 .encode(Capabilities::PROTOCOL_41),
@@ -331,7 +338,7 @@ impl Peer {
     }
 
     /// Does not know what it is asked about reports, and reports all.
-    pub(super) async fn reports_all(&mut self) {
+    pub(in crate::session) async fn reports_all(&mut self) {
         let asked = self.read().await;
         assert!(asked.payload.starts_with(b"\x03SELECT @@session_track"), "{asked:?}");
         self.send(&ErrPacket::new(1193, *b"HY000", "unknown system variable").encode(), 1).await;
@@ -341,14 +348,14 @@ impl Peer {
     }
 
     /// Lets a link in, as a node.
-    pub(super) async fn let_in(&mut self) {
+    pub(in crate::session) async fn let_in(&mut self) {
         let login = self.ask_to_log_in().await;
         self.send(&ok(StatusFlags::AUTOCOMMIT), login.sequence + 1).await;
         self.reports_all().await;
     }
 
     /// Is told, as a node, that a link is for reading.
-    pub(super) async fn be_bound(&mut self, sync_wait: bool) {
+    pub(in crate::session) async fn be_bound(&mut self, sync_wait: bool) {
         let waits = sync_wait.then_some(&b"\x03SET SESSION wsrep_sync_wait=1"[..]);
         for setting in [&b"\x03SET SESSION TRANSACTION READ ONLY"[..]].into_iter().chain(waits) {
             assert_eq!(self.read().await.payload, setting);
@@ -357,7 +364,7 @@ impl Peer {
     }
 
     /// Answers the causal read with which the way back begins on a new link.
-    pub(super) async fn answer_barrier(&mut self) {
+    pub(in crate::session) async fn answer_barrier(&mut self) {
         let barrier = self.read().await;
         let text = String::from_utf8_lossy(&barrier.payload);
         assert!(text.contains("SET STATEMENT wsrep_sync_wait=15 FOR SELECT"), "{text}");
@@ -365,7 +372,7 @@ impl Peer {
     }
 
     /// Sends a result of one row, as the reply to a command.
-    pub(super) async fn send_rows(&mut self, status: StatusFlags) {
+    pub(in crate::session) async fn send_rows(&mut self, status: StatusFlags) {
         let eof = EofPacket { warnings: 0, status }.encode();
         for (payload, sequence) in [b"\x01", COLUMN, &eof, b"\x011", &eof].into_iter().zip(1..) {
             self.send(payload, sequence).await;
@@ -374,7 +381,7 @@ impl Peer {
 
     /// Becomes the same user once more, up to the session's answer; `meanwhile` happens before the
     /// password is proved.
-    pub(super) async fn change_user(&mut self, meanwhile: impl FnOnce()) {
+    pub(in crate::session) async fn change_user(&mut self, meanwhile: impl FnOnce()) {
         self.send(b"\x11icinga\0\0\0", 0).await;
         let asked = self.read().await;
         meanwhile();
@@ -383,7 +390,7 @@ impl Peer {
     }
 
     /// Logs in as a client, and returns the session's answer.
-    pub(super) async fn log_in(&mut self, wanted: Capabilities) -> Vec<u8> {
+    pub(in crate::session) async fn log_in(&mut self, wanted: Capabilities) -> Vec<u8> {
         let mut login = Login::new(Request {
             user: b"icinga".to_vec(),
             password: b"secret".to_vec(),
@@ -407,7 +414,7 @@ impl Peer {
     }
 
     /// Sends one packet.
-    pub(super) async fn send(&mut self, payload: &[u8], sequence: u8) {
+    pub(in crate::session) async fn send(&mut self, payload: &[u8], sequence: u8) {
         let mut framed = Vec::new();
         packet::frame(payload, sequence, &mut framed);
         self.wire.push(&framed);
@@ -418,19 +425,19 @@ impl Peer {
     ///
     /// # Panics
     /// When none comes.
-    pub(super) async fn read(&mut self) -> Packet {
+    pub(in crate::session) async fn read(&mut self) -> Packet {
         let read = timeout(DEADLINE, read_packet(&mut self.wire, 1 << 24)).await;
         read.expect("a packet in time").expect("a packet")
     }
 
     /// Reads the error that comes next.
-    pub(super) async fn read_error(&mut self) -> ErrPacket {
+    pub(in crate::session) async fn read_error(&mut self) -> ErrPacket {
         let packet = self.read().await;
         ErrPacket::decode(&packet.payload).expect("an error")
     }
 
     /// Checks that the other side closes without another byte.
-    pub(super) async fn closed(&mut self) {
+    pub(in crate::session) async fn closed(&mut self) {
         let read = timeout(DEADLINE, read_packet(&mut self.wire, 1 << 24)).await;
         match read.expect("the end in time") {
             Err(ReadError::Closed) => assert!(self.wire.input.is_empty(), "half a packet is left"),
@@ -442,15 +449,16 @@ impl Peer {
 }
 
 /// The payload of an OK packet with this status.
-pub(super) fn ok(status: StatusFlags) -> Vec<u8> {
+pub(in crate::session) fn ok(status: StatusFlags) -> Vec<u8> {
     OkPacket { status, ..OkPacket::default() }.encode(Capabilities::SESSION_TRACK)
 }
 
 /// The definition of a column.
-pub(super) const COLUMN: &[u8] = b"\x03def\0\0\0\x01a\0\x0c\x21\0\x0b\0\0\0\x03\0\0\0\0\0";
+pub(in crate::session) const COLUMN: &[u8] =
+    b"\x03def\0\0\0\x01a\0\x0c\x21\0\x0b\0\0\0\x03\0\0\0\0\0";
 
 /// Nobody listens there.
-pub(super) fn nowhere() -> NodeAddr {
+pub(in crate::session) fn nowhere() -> NodeAddr {
     NodeAddr(SocketAddr::from(([127, 0, 0, 1], 9)))
 }
 
@@ -462,4 +470,4 @@ fn greeting() -> Greeting {
 const BLOCKED: Duration = Duration::from_millis(20);
 
 /// Longer than anything here takes, on a busy machine too.
-pub(super) const DEADLINE: Duration = Duration::from_secs(20);
+pub(in crate::session) const DEADLINE: Duration = Duration::from_secs(20);

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::*;
 use crate::admin::testing::{DB1, address, state};
 use crate::cluster::Topology;
-use crate::session::role::RoleName;
+use crate::session::shared::role::RoleName;
 
 /// A console on a port of its own.
 struct Served {

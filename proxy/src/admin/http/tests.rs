@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::admin::testing::{DB1, address, state};
 use crate::cluster::Topology;
-use crate::session::role::RoleName;
+use crate::session::shared::role::RoleName;
 
 /// A server on a port of its own.
 struct Served {

@@ -8,14 +8,14 @@ use ido_proxy_protocol::packet::HEADER_LEN;
 use tokio::time::timeout;
 
 use super::Session;
-use crate::session::end::End;
-use crate::session::exchange::queue_packet;
-use crate::session::machine::Stuck;
-use crate::session::registry::SessionState;
+use crate::session::driver::end::End;
+use crate::session::engine::Stuck;
+use crate::session::shared::registry::SessionState;
+use crate::session::transport::packet_io::queue_packet;
 
 impl Session {
     /// Tells the client why, if it is waiting to hear something, and closes both sides.
-    pub(super) async fn say_goodbye(&mut self, end: &End) {
+    pub(in crate::session) async fn say_goodbye(&mut self, end: &End) {
         self.count();
         self.entry.set_state(SessionState::Closing);
         if let Some(link) = self.link.take()

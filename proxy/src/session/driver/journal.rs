@@ -1,10 +1,10 @@
 //! The journal's work on disk, between two packets.
 
 use super::Session;
-use crate::session::end::End;
-use crate::session::journal::store::Cursor;
-use crate::session::machine::Stuck;
-use crate::session::reason::Reason;
+use crate::session::driver::end::End;
+use crate::session::engine::Stuck;
+use crate::session::plan::blocker::Reason;
+use crate::session::state::journal::store::Cursor;
 
 impl Session {
     /// Lets a journal that has grown large be packed, or written to disk.

@@ -7,12 +7,12 @@ use ido_proxy_protocol::err::ErrPacket;
 use ido_proxy_protocol::error_code::CONNECTION_KILLED;
 use tokio::time::Instant;
 
-use super::super::end::End;
-use super::super::failover::Loss;
-use super::super::machine::Stuck;
-use super::super::orders::Phase;
 use super::Session;
 use crate::cluster::NodeAddr;
+use crate::session::driver::end::End;
+use crate::session::engine::Stuck;
+use crate::session::shared::directives::Phase;
+use crate::session::shared::failover_stats::Loss;
 use crate::telemetry::metrics::LinkLoss;
 
 /// Why a link was lost, or given up.

@@ -5,10 +5,10 @@ use ido_proxy_protocol::ok::OkPacket;
 use ido_proxy_protocol::status::StatusFlags;
 use tokio::time::timeout;
 
-use super::super::orders::Phase;
-use super::super::registry::SessionState;
-use super::super::testing::{COLUMN, DEADLINE, Peer, Stage, nowhere, ok};
 use super::*;
+use crate::session::shared::directives::Phase;
+use crate::session::shared::registry::SessionState;
+use crate::session::testing::{COLUMN, DEADLINE, Peer, Stage, nowhere, ok};
 
 const QUERY: &[u8] = b"\x03SELECT 1";
 

@@ -3,11 +3,11 @@
 use std::io;
 use std::task::{Context, Poll};
 
-use super::super::link::Link;
-use super::super::low_water::LowWater;
-use super::super::machine::Machine;
-use super::super::wire::Wire;
-use super::super::withhold::Withhold;
+use crate::session::engine::Machine;
+use crate::session::link::Link;
+use crate::session::transport::read_low_water::LowWater;
+use crate::session::transport::wire::Wire;
+use crate::session::transport::write_coalescing::Withhold;
 
 /// Result of a wait.
 #[derive(Debug)]

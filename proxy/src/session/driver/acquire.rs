@@ -1,0 +1,278 @@
+//! A client waits, connected, because no primary is usable; and how it gets a link when one is.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use crate::cluster::NodeAddr;
+use crate::session::driver::end::End;
+use crate::session::driver::{MOST_HELD, Session};
+use crate::session::link::Link;
+use crate::session::link::dial::LinkError;
+use crate::session::link::early;
+use crate::session::shared::directives::Phase;
+use crate::session::shared::registry::SessionState;
+use crate::session::state::link_facts::LinkFacts;
+use crate::telemetry::metrics::{LinkLoss, Present, RecoveryPhase};
+
+impl Session {
+    /// Opens a link to the primary, and waits for one as long as it takes, up to `failover.hold`.
+    /// Meanwhile the client's bytes stay where they are.
+    ///
+    /// # Errors
+    /// The client went away, a node refused it, or nothing became usable in time.
+    pub(in crate::session) async fn hold(&mut self) -> Result<(), End> {
+        let started = Instant::now();
+        let mut held = None;
+        let mut pause = FIRST_RETRY;
+        if let Some(again) = self.loss.map(|loss| loss.again).filter(|again| *again > 0) {
+            // A node that takes logins and nothing else must not be asked as fast as it can refuse.
+            let rest = jittered((FIRST_RETRY * again).min(LAST_RETRY));
+            tokio::select! {
+                () = self.orders.changed() => {}
+                () = sleep(rest) => {}
+            }
+        }
+        loop {
+            let orders = self.orders.latest().clone();
+            // One that has a transaction or a command to do again goes on for as long as the daemon does.
+            let owes = self.loss.is_some() && self.machine.wants_link();
+            if orders.phase != Phase::Serving && (!owes || orders.phase == Phase::Closing) {
+                return Err(End::Drained);
+            }
+            let idle =
+                !self.machine.wants_link() && self.waiting.is_none() && !self.has_long_command();
+            let client_waits = self.client_waits();
+            if let Some(loss) = &mut self.loss
+                && !client_waits
+            {
+                loss.begins_to_wait();
+            }
+            let wanted =
+                |node: &NodeAddr| !idle || self.loss.is_some_and(|loss| loss.node == *node);
+            let destination = self.destination(&orders.topology);
+            if let Some(node) = destination.filter(wanted) {
+                if let Some(loss) = &mut self.loss {
+                    loss.enter(RecoveryPhase::Link);
+                }
+                let opened = self.open_link_while_wanted(node).await;
+                self.was_killed(node, &opened).await?;
+                match opened {
+                    // Another one became the primary while this one answered: what waits must not be
+                    // written here.
+                    Ok(()) if self.destination(&self.orders.latest().topology) != Some(node) => {
+                        self.entry.set_node(None);
+                        if let Some(link) = self.link.take() {
+                            link.quit().await;
+                        }
+                        continue;
+                    }
+                    Ok(()) => {
+                        if held.take().is_some() {
+                            let waited = started.elapsed();
+                            tracing::info!(session = %self.entry.id(), %node, ?waited, "released");
+                        }
+                        if idle {
+                            // Nothing was under way: there is nothing to recover from.
+                            self.loss = None;
+                        }
+                        self.leaving = false;
+                        return Ok(());
+                    }
+                    Err(error) if error.may_retry(self.loss.is_some()) => {
+                        tracing::debug!(session = %self.entry.id(), %error, "no link yet");
+                        self.report(node, &error);
+                        if self.asks_another(node, &error) {
+                            continue;
+                        }
+                    }
+                    Err(error) => return Err(End::LinkRefused(error)),
+                }
+            }
+            if idle {
+                // Nothing waits: it was only to be known why the link was closed.
+                if let Some(loss) = &mut self.loss {
+                    loss.closed = false;
+                }
+                return Ok(());
+            }
+            if held.is_none() {
+                self.entry.set_state(SessionState::Held);
+                held = Some(Present::enter(&self.context.metrics.held));
+                tracing::info!(session = %self.entry.id(), "held: no usable primary");
+            }
+            if let Some(loss) = &mut self.loss {
+                loss.enter(RecoveryPhase::Detect);
+            }
+            let since = self.loss.map_or(started, |loss| loss.since);
+            let deadline = since + self.context.limits.hold;
+            let may_read = self.client.input.len() < MOST_HELD;
+            tokio::select! {
+                () = self.orders.changed() => pause = FIRST_RETRY,
+                () = sleep(jittered(pause)), if destination.is_some() => {
+                    pause = (pause * 2).min(LAST_RETRY);
+                }
+                // Nobody reads what would tell us: a client that gave up must not keep its seat.
+                () = sleep(LOOK), if !may_read => if self.client.peer_has_closed() {
+                    return Err(End::ClientGone);
+                },
+                () = sleep_until(deadline), if client_waits => {
+                    return Err(End::HoldExpired { held: self.context.limits.hold });
+                }
+                read = self.client.fill(), if may_read => match read {
+                    Ok(0) => return Err(End::ClientGone),
+                    Ok(_) => {
+                        if let Some(loss) = &mut self.loss
+                            && !client_waits
+                        {
+                            loss.begins_to_wait();
+                        }
+                    }
+                    Err(error) => return Err(End::ClientFailed(error)),
+                },
+            }
+        }
+    }
+
+    /// Tells those who watch the nodes how a login at `node` failed.
+    pub(in crate::session) fn report(&self, node: NodeAddr, error: &LinkError) {
+        match error {
+            LinkError::Refused { error, .. } => self.context.cluster.hear(node, error),
+            LinkError::Moved { .. } => {}
+            _ => self.context.cluster.suspect(node),
+        }
+    }
+
+    /// The epoch, if `node` is its primary.
+    fn epoch_of(&self, node: NodeAddr) -> Option<u64> {
+        let orders = self.orders.latest();
+        Some(orders.topology.epoch).filter(|_| orders.topology.primary == Some(node))
+    }
+
+    /// Whether the client waits for a reply, and not only its open transaction for a node.
+    fn client_waits(&self) -> bool {
+        self.machine.is_busy() || self.waiting.is_some() || !self.client.input.is_empty()
+    }
+
+    /// A node that closed a link in order, takes a new one, and counts one more KILL than before: somebody
+    /// has killed the connection there. That is passed on: who kills a statement does not want it done
+    /// again.
+    ///
+    /// # Errors
+    /// [`End::Killed`]
+    async fn was_killed(
+        &mut self,
+        node: NodeAddr,
+        opened: &Result<(), LinkError>,
+    ) -> Result<(), End> {
+        let Some(loss) = &mut self.loss else { return Ok(()) };
+        let closed = std::mem::take(&mut loss.closed);
+        let (true, Some(before)) = (closed && loss.node == node && opened.is_ok(), loss.kills)
+        else {
+            return Ok(());
+        };
+        let now = self.link.as_ref().and_then(|link| link.kills);
+        if now.is_none_or(|now| now <= before) || self.context.own_kills.are_recent() {
+            return Ok(());
+        }
+        if let Some(link) = self.link.take() {
+            link.quit().await;
+        }
+        Err(End::Killed { node, said: None })
+    }
+
+    /// Opens the link as [`Self::open_link`] does, and gives up as soon as the session is to go elsewhere. A frozen
+    /// node accepts connections, and then says nothing.
+    async fn open_link_while_wanted(&mut self, node: NodeAddr) -> Result<(), LinkError> {
+        let moved = self.until_not_wanted(node);
+        tokio::select! {
+            opened = self.open_link(node) => opened,
+            () = moved => Err(LinkError::Moved { node }),
+        }
+    }
+
+    /// Opens the link to `node` and tells the machine.
+    ///
+    /// # Errors
+    /// [`LinkError`]; the session has no link then.
+    pub(in crate::session) async fn open_link(&mut self, node: NodeAddr) -> Result<(), LinkError> {
+        let started = Instant::now();
+        let epoch = self.epoch_of(node);
+        let warm = self.seat.as_ref().and_then(|seat| seat.take(node));
+        let metrics = Arc::clone(&self.context.metrics);
+        let (mut link, schema) = match warm {
+            Some((link, profile)) => {
+                metrics.warm_links_used.increment(1);
+                (link, profile.database)
+            }
+            None => {
+                let dial = self.context.dial();
+                let mut greeted = self.greeted.take();
+                if let Some(other) = greeted.take_if(|greeted| greeted.node != node) {
+                    early::leave(other, &self.context.accounts, self.context.dial());
+                }
+                let opened = async {
+                    let mut link = Link::open(node, &self.profile, &dial, greeted).await?;
+                    self.bind(&mut link).await.map(|()| link)
+                };
+                let link = opened.await.inspect_err(|error: &LinkError| {
+                    metrics.links_lost.of(error.loss()).increment(1);
+                })?;
+                metrics.links_opened.increment(1);
+                metrics.link_seconds.record(started.elapsed().as_secs_f64());
+                (link, self.profile.database.clone())
+            }
+        };
+        if self.loss.is_some_and(|loss| loss.closed && loss.node == node && loss.kills.is_some()) {
+            let counted = timeout(self.context.limits.link_timeout, link.count_kills()).await;
+            counted
+                .unwrap_or_else(|_| Err(LinkError::TimedOut { node, after: started.elapsed() }))?;
+        }
+        // One that closed the link has ended its thread.
+        let ghost = self.loss.filter(|loss| loss.node == node && !loss.closed);
+        // Nothing goes on where a transaction was given up.
+        let ghost = ghost.filter(|loss| loss.reason != LinkLoss::Conflict);
+        // Numbers begin anew when a server is started again.
+        let ghost = ghost.map(|loss| loss.thread);
+        let ghost = ghost.filter(|thread| *thread < link.greeting.connection_id);
+        if ghost.is_some() {
+            self.context.own_kills.note();
+        }
+        // Once a session has waited for it to catch up, nobody else has to.
+        let known = self.context.caught_up.load(Ordering::Relaxed).max(FIRST_EPOCH);
+        // A reader waits for that only if it is to, and then with each read.
+        let causal = self.context.galera && self.reader.is_none();
+        let behind = causal && epoch.is_none_or(|epoch| epoch > known);
+        self.catches_up = epoch.filter(|_| causal && (behind || self.loss.is_some()));
+        let may_lag = self.arrived(node);
+        let facts = link.facts(schema, causal, ghost);
+        self.machine.link_up(LinkFacts { behind, may_lag, ..facts });
+        self.entry.set_node(Some(node));
+        self.entry.set_thread(link.greeting.connection_id);
+        self.link = Some(link);
+        // A reader that loses its node takes any other: there is none to keep a link ready at.
+        if self.reader.is_none() && self.seat.is_none() {
+            let seat = self.context.warm.seat(self.entry.entry(), self.profile.clone());
+            self.seat = Some(seat);
+        }
+        Ok(())
+    }
+}
+
+/// Between half and one and a half of `pause`: a thousand held clients must not ask a node that is
+/// just coming up all at the same moment.
+fn jittered(pause: Duration) -> Duration {
+    pause.mul_f64(rand::random_range(0.5..1.5))
+}
+
+/// Epoch of the first primary since the start of the daemon: no session knows of anything before.
+const FIRST_EPOCH: u64 = 1;
+
+/// How soon a primary that refused a link is asked again, at first and at last.
+const FIRST_RETRY: Duration = Duration::from_millis(100);
+const LAST_RETRY: Duration = Duration::from_secs(1);
+
+/// How often to look whether a held client that is read no further is still there.
+const LOOK: Duration = Duration::from_secs(1);

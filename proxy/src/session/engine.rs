@@ -1,0 +1,589 @@
+//! Which bytes go where, when a command is over, and how a session gets past the loss of its link.
+//! No sockets, no clock: slices in, verdicts out.
+//!
+//! ```text
+//!              begin                         all steps done, reply told
+//!   Idle ───────────────► Busy(exchange) ───────────────────────────────► Idle
+//!     │                      │        ▲
+//!     │                      │ lost   │ the way back is at its end
+//!     │                      ▼        │
+//!     │                    Busy(exchange, recovery)    (see [`recovery`])
+//!     │
+//!     └──────────────► Answering ── last byte dropped: the answer is ours ─► Idle
+//!         answer
+//! ```
+//!
+//! The link of an idle session is lost: if a transaction is open it is done again at once, as an exchange
+//! without a command; else nothing happens before the next command.
+//!
+//! One command is in hand at a time. A client that sends the next one early is read no further until
+//! the reply to this one is complete, so that every byte of a reply is known to belong to a command.
+//!
+//! Layout:
+//! - [`exchange`] — the command in hand and its steps; [`running`] — the request on the link.
+//! - [`linking`] — a link comes or goes; [`verdict`] — what is decided; [`whole`] — commands as they are kept.
+//! - [`replies`] — what becomes of what the link sends; [`edits`] — bytes replaced.
+//! - [`recovery`] — the way back after a loss.
+
+use ido_proxy_protocol::Violation;
+use ido_proxy_protocol::capabilities::Capabilities;
+use ido_proxy_protocol::command::{Command, CommandStep, CommandStream};
+use ido_proxy_protocol::err::ErrPacket;
+use ido_proxy_protocol::error_code::ACTIVE_TRANSACTION;
+use ido_proxy_protocol::packet::{self, HEADER_LEN};
+
+use self::edits::Edits;
+use self::exchange::{Exchange, NUMBERED, translate};
+use self::recovery::{Recovery, Task};
+use self::replies::{Replies, given_up};
+use self::running::Job;
+pub(crate) use self::verdict::{Downward, Sending, Stuck, Upward};
+use self::whole::{is_ready, limited, renamed, whole_payload};
+use crate::session::plan::Plan;
+use crate::session::plan::blocker::Reason;
+use crate::session::plan::read_only;
+use crate::session::state::book::{LAST_STATEMENT, statement_id};
+use crate::session::state::carried::{Carried, Tally};
+use crate::session::state::digest::Delivered;
+use crate::session::state::link_facts::LinkFacts;
+use crate::telemetry::metrics::RecoveryPhase;
+
+mod asking;
+mod edits;
+mod exchange;
+pub(crate) mod fault;
+mod linking;
+mod recovery;
+mod replies;
+mod running;
+mod verdict;
+mod whole;
+
+/// One session's protocol state between its login and its end.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    commands: CommandStream,
+    state: State,
+    /// In force towards the client.
+    client_capabilities: Capabilities,
+    /// The link that is there.
+    link: Option<LinkFacts>,
+    /// The way back is still to be gone, with the next command.
+    fresh: bool,
+    /// A link has been attached before.
+    met: bool,
+    /// State that goes from link to link.
+    pub(crate) carried: Carried,
+    /// The default database, when the last reply changed it.
+    new_schema: Option<Vec<u8>>,
+    /// The thread that the next command is to kill, by the number of its greeting and by that of its link.
+    victim: Option<(u32, u32)>,
+    /// The longest packet that every node takes, in bytes.
+    packet_limit: Option<u64>,
+    /// How often an open transaction was tried again while the client was silent.
+    restore_tries: u32,
+    /// The open transaction was rolled back while the client was silent: to be told with its next command.
+    refusal: Option<ErrPacket>,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Between two commands.
+    Idle,
+    /// The command's bytes are dropped as they come; `payload`, if any, is the answer when the last
+    /// one is gone.
+    Answering { payload: Option<Vec<u8>> },
+    /// A command is with the node.
+    Busy(Box<Exchange>),
+}
+
+impl Machine {
+    /// The machine of a client that has just logged in.
+    pub(crate) fn new(client_capabilities: Capabilities, carried: Carried) -> Self {
+        Self {
+            commands: CommandStream::default(),
+            state: State::Idle,
+            client_capabilities,
+            link: None,
+            fresh: false,
+            met: false,
+            carried,
+            new_schema: None,
+            victim: None,
+            packet_limit: None,
+            restore_tries: 0,
+            refusal: None,
+        }
+    }
+
+    /// Decides about `input`, the bytes from the client not yet dealt with.
+    pub(crate) fn upward(&mut self, input: &[u8]) -> Upward {
+        match &self.state {
+            State::Busy(exchange) if exchange.sent => return Upward::Wait,
+            // A command is looked at as a whole, unless it is very long.
+            State::Idle if self.commands.is_idle() && !is_ready(input) => return Upward::Wait,
+            _ => {}
+        }
+        match self.commands.step(input) {
+            CommandStep::Incomplete => Upward::Wait,
+            CommandStep::Start { command, sequence } => Upward::Begin { command, sequence },
+            CommandStep::Pass { len, end } => self.pass_up(len, end),
+        }
+    }
+
+    /// Takes the command that [`Self::upward`] announced, at the start of `input`, to the node. `now`
+    /// is in microseconds since 1970.
+    pub(crate) fn begin(&mut self, command: Command, input: &[u8], now: u64) {
+        if let Some(refusal) = self.refusal.take_if(|_| command.has_reply()) {
+            return self.answer(refusal.encode());
+        }
+        let Self { carried, link, client_capabilities, .. } = self;
+        let sequence = self.commands.last_sequence();
+        let mut request = whole_payload(input);
+        let limited = request.as_ref().and_then(|request| limited(request, self.packet_limit?));
+        let victim = self.victim.take();
+        let killing = request.as_ref().and_then(|request| renamed(request, victim?));
+        let mut changed = limited.is_some() || killing.is_some();
+        request = killing.or(limited).or(request);
+        if command == Command::StmtPrepare {
+            carried.book.forget_last();
+        }
+        if NUMBERED.contains(&command)
+            && let Some(payload) = &mut request
+            && statement_id(payload) == Some(LAST_STATEMENT)
+            && let Some(last) = carried.book.last_statement()
+        {
+            // The link's own last statement is another one after a failover.
+            payload[1..5].copy_from_slice(&last.to_le_bytes());
+            changed = true;
+        }
+        let scene = carried.scene();
+        let plan = match (&request, command) {
+            (None, _) => Plan::of_long_command(),
+            (Some(payload), Command::Query) => Plan::of_query(&payload[1..], scene),
+            (Some(payload), Command::StmtExecute | Command::StmtBulkExecute) => {
+                let statement = statement_id(payload).and_then(|id| carried.book.statement(id));
+                match statement {
+                    Some(statement) => {
+                        let mut plan =
+                            Plan::of_kind(statement.kind, statement.open_ended, 0, scene);
+                        if command == Command::StmtExecute {
+                            plan = plan.in_one_flight(&statement.sql, scene);
+                        }
+                        if statement.kind == ido_proxy_protocol::statement::Kind::Call {
+                            plan.transaction.insert(Reason::Call);
+                        }
+                        plan.reads_autocommit = scene.guards && statement.reads_autocommit;
+                        plan
+                    }
+                    None => Plan::of_command(command),
+                }
+            }
+            (Some(_), command) => Plan::of_command(command),
+        };
+        let shows = plan.shows_guard() && carried.guard.is_on() && scene.open;
+        if shows && plan.sets_autocommit && carried.stuck().is_some() {
+            let refusal = ErrPacket::new(ACTIVE_TRANSACTION, *b"HY000", NO_AUTOCOMMIT);
+            return self.answer(refusal.encode());
+        }
+        carried.unguarded |= plan.shows_guard();
+        let mut exchange =
+            Exchange::new(command, request.unwrap_or_default(), plan, sequence, carried);
+        exchange.came = now;
+        let facts = link.as_ref();
+        let capabilities = facts.map_or(*client_capabilities, |facts| facts.capabilities);
+        if std::mem::take(&mut self.fresh) {
+            let ghost = facts.and_then(|facts| facts.ghost);
+            exchange.lost = true;
+            exchange.recovery = Some(Box::new(Recovery::on_new_link(ghost)));
+        } else if shows && carried.stuck().is_none() {
+            // The transaction is done again without the guard, before what would show it.
+            exchange.conflict = Some(given_up());
+            exchange.recovery = Some(Box::new(Recovery::unguarding()));
+        } else if let [step] = &exchange.steps[..]
+            && step.what == crate::session::plan::What::Whole
+            && !changed
+        {
+            let translated = NUMBERED.contains(&command) && {
+                let mut sent = exchange.request.clone();
+                translate(command, &mut sent, &mut carried.book);
+                sent != exchange.request
+            };
+            exchange.as_is = !translated
+                && exchange.guard_turns(carried).is_none()
+                && exchange.several_turns(carried).is_none()
+                && !(command == Command::SetOption && carried.several.is_usual())
+                && !exchange.lacks_row_count(carried);
+        }
+        exchange.show_reports(carried);
+        self.settle_statement(&exchange);
+        if exchange.as_is {
+            exchange.run(&mut self.carried, capabilities);
+        }
+        self.state = State::Busy(Box::new(exchange));
+    }
+
+    /// Says that the next command is to kill the thread that a client was greeted with, and what its link is.
+    pub(crate) fn kills(&mut self, victim: Option<(u32, u32)>) {
+        self.victim = victim;
+    }
+
+    /// Why the command at the start of `input` may not be sent by a client that only reads, if so.
+    pub(crate) fn reading_refuses(&self, command: Command, input: &[u8]) -> Option<ErrPacket> {
+        read_only::refusal(command, whole_payload(input).as_deref(), self.carried.scene())
+    }
+
+    /// Keeps the command that [`Self::upward`] announced from the node; the client gets `payload`,
+    /// one packet, in reply.
+    pub(crate) fn answer(&mut self, payload: Vec<u8>) {
+        self.state = State::Answering { payload: Some(payload) };
+    }
+
+    /// Keeps the command that [`Self::upward`] announced from the node, and says nothing: for those
+    /// that have no reply.
+    pub(crate) fn drop_command(&mut self, input: &[u8]) {
+        if let Some(payload) = whole_payload(input)
+            && Command::from_byte(payload[0]) == Command::StmtClose
+            && let Some(id) = statement_id(&payload)
+        {
+            self.carried.book.close(id, self.carried.transaction.is_open());
+        }
+        self.state = State::Answering { payload: None };
+    }
+
+    /// Appends to `out` what is to be sent next, if the link is free for it.
+    pub(crate) fn poll_send(&mut self, out: &mut Vec<u8>) -> Sending {
+        let (State::Busy(exchange), Some(link)) = (&mut self.state, &self.link) else {
+            return Sending::Nothing;
+        };
+        if !exchange.sent || exchange.as_is || exchange.expects_reply() {
+            return Sending::Nothing;
+        }
+        if exchange.ask(self.carried.takes_several_now(), link.capabilities, out) {
+            return Sending::Request;
+        }
+        if let Some(mut recovery) = exchange.recovery.take() {
+            let sending = recovery.next_request(exchange, &mut self.carried, link, out);
+            if matches!(sending, Sending::Nothing) {
+                return Sending::Replayed;
+            }
+            exchange.recovery = Some(recovery);
+            return sending;
+        }
+        if exchange.next_request(&mut self.carried, link.capabilities, out) {
+            if exchange.running.is_none() {
+                // Nothing comes in reply.
+                self.finish();
+            }
+            return Sending::Request;
+        }
+        exchange.keep(&mut self.carried);
+        let (told, command) = (std::mem::take(&mut exchange.held), exchange.command);
+        self.refusal = exchange.refusal.take().or_else(|| self.refusal.take());
+        self.finish();
+        Sending::Finished(told, command)
+    }
+
+    /// Decides about `input`, the bytes from the link not yet dealt with.
+    ///
+    /// # Errors
+    /// What the node sends cannot be followed, or nobody asked it.
+    pub(crate) fn downward(&mut self, input: &[u8]) -> Result<Downward, Violation> {
+        let (State::Busy(exchange), Some(link)) = (&mut self.state, &self.link) else {
+            return Err(Violation::Unsolicited);
+        };
+        if !exchange.expects_reply() {
+            return Err(Violation::Unsolicited);
+        }
+        let mut replies = Replies {
+            exchange,
+            carried: &mut self.carried,
+            link: link.capabilities,
+            client: self.client_capabilities,
+            backslashes: link.backslashes,
+            input,
+            taken: 0,
+            edits: Edits::default(),
+            schema: None,
+            continues: false,
+            lost: None,
+            wants_file: false,
+            stuck: None,
+        };
+        replies.take_in()?;
+        let Replies { taken, edits, schema, continues, lost, wants_file, mut stuck, .. } = replies;
+        self.new_schema = schema.or_else(|| self.new_schema.take());
+        let mut edited = edits.finish(input, taken);
+        let unedited = input.get(..taken).unwrap_or_default();
+        if wants_file {
+            if !exchange.sent {
+                let expected = "a reply to a command that is not yet there";
+                return Err(Violation::Unexpected { expected, got: LOCAL_INFILE });
+            }
+            self.commands.expect_file();
+            exchange.sent = false;
+            exchange.as_is = true;
+            exchange.request.clear();
+            self.carried.cannot_replay(Reason::File);
+        }
+        if let Some(splice) = &mut exchange.splice {
+            let told = edited.as_deref().unwrap_or(unedited);
+            match splice.skip(told) {
+                Some(0) => {}
+                Some(known) => edited = Some(told.get(known..).unwrap_or_default().to_vec()),
+                None => {
+                    // Nothing of it may follow what the client has.
+                    edited = Some(Vec::new());
+                    stuck = Some(Stuck::Told);
+                }
+            }
+            if splice.is_over() {
+                exchange.splice = None;
+            }
+        }
+        if exchange.begun && !exchange.over {
+            let told = edited.as_deref().unwrap_or(unedited);
+            exchange.delivered.get_or_insert_with(|| Box::new(Delivered::new())).add(told);
+        }
+        // A command without a reply is over from the start, and still waits for the way back.
+        let waits = exchange.expects_reply() || exchange.recovery.is_some();
+        let done = (exchange.over && exchange.sent && !waits).then_some(exchange.command);
+        if done.is_some() {
+            self.finish();
+        }
+        Ok(Downward { taken, edited, done, continues, lost, stuck })
+    }
+
+    /// Whether no command is in hand.
+    pub(crate) fn is_idle(&self) -> bool {
+        matches!(self.state, State::Idle)
+    }
+
+    /// Whether a command is in hand that needs a link.
+    pub(crate) fn is_busy(&self) -> bool {
+        matches!(self.state, State::Busy(_))
+    }
+
+    /// Whether a link is needed: for the command in hand, or to do an open transaction again, so that its
+    /// locks and ids are taken before others take them.
+    pub(crate) fn wants_link(&self) -> bool {
+        self.is_busy() || self.carried.has_journal()
+    }
+
+    /// Says what the longest packet is that every node takes, in bytes. A client that asks is told no
+    /// more: what one node takes must be taken by the next one too.
+    pub(crate) fn set_packet_limit(&mut self, limit: Option<u64>) {
+        self.packet_limit = limit;
+    }
+
+    /// Whether a request is with the node, so that what comes from there is its reply.
+    pub(crate) fn expects_reply(&self) -> bool {
+        matches!(&self.state, State::Busy(exchange) if exchange.expects_reply())
+    }
+
+    /// Whether the session is on its way back after a loss.
+    pub(crate) fn is_recovering(&self) -> bool {
+        let busy = matches!(&self.state, State::Busy(exchange) if exchange.recovery.is_some());
+        busy || (self.is_busy() && self.link.is_none())
+    }
+
+    /// Phase of the way back, by the last request sent.
+    pub(crate) fn phase(&self) -> RecoveryPhase {
+        match &self.state {
+            State::Busy(exchange) => match exchange.running.as_ref().map(|running| &running.job) {
+                Some(Job::Task(Task::Attempt | Task::Barrier)) => RecoveryPhase::Wait,
+                Some(Job::Task(Task::Replay { .. })) => RecoveryPhase::Replay,
+                Some(Job::Task(_)) => RecoveryPhase::Restore,
+                Some(Job::Ask | Job::Step(_)) | None => RecoveryPhase::Commit,
+            },
+            State::Idle | State::Answering { .. } => RecoveryPhase::Commit,
+        }
+    }
+
+    /// The error of the command in hand of which the server is asked what it means.
+    pub(crate) fn asked_about(&self) -> Option<&ErrPacket> {
+        match &self.state {
+            State::Busy(exchange) => exchange.asked_about(),
+            State::Idle | State::Answering { .. } => None,
+        }
+    }
+
+    /// Whether bytes that come from the client now would have to wait for a reply.
+    pub(crate) fn awaits_reply(&self) -> bool {
+        matches!(&self.state, State::Busy(exchange) if exchange.sent)
+    }
+
+    /// How many replies the node owes at least, from their first byte on, for the request on the link, should none
+    /// of its statements fail. None where that is not known.
+    pub(crate) fn replies_due(&self) -> usize {
+        match &self.state {
+            State::Busy(exchange) => exchange.replies_due(),
+            _ => 0,
+        }
+    }
+
+    /// The sequence id that an error of our own would bear as the reply to the command in hand;
+    /// `None` when no command waits, or when a part of its reply is with the client already.
+    pub(crate) fn error_sequence(&self) -> Option<u8> {
+        match &self.state {
+            State::Busy(exchange) if !exchange.begun && !exchange.over && !exchange.restores => {
+                Some(self.commands.last_sequence().wrapping_add(1))
+            }
+            _ => None,
+        }
+    }
+
+    /// Last packets for the client before an error of our own: the replies to what it has committed. Also returns the
+    /// sequence id of the error, as [`Self::error_sequence`] does.
+    pub(crate) fn last_words(&mut self) -> (Vec<u8>, Option<u8>) {
+        let sequence = self.error_sequence();
+        match &mut self.state {
+            State::Busy(exchange) if sequence.is_some() => {
+                let behind = exchange.keep_settled();
+                (std::mem::take(&mut exchange.held), behind.or(sequence))
+            }
+            _ => (Vec::new(), sequence),
+        }
+    }
+
+    /// Whether the session could change its link here without doing anything again.
+    pub(crate) fn at_boundary(&self) -> bool {
+        self.is_idle() && self.carried.transaction.is_clean()
+    }
+
+    /// Whether a transaction is open, be it still empty.
+    pub(crate) fn in_transaction(&self) -> bool {
+        self.carried.transaction.is_open()
+    }
+
+    /// Whether the link is to be left for a conflict alone: nothing is under way on it any more.
+    pub(crate) fn leaves_link(&self) -> bool {
+        matches!(&self.state, State::Busy(exchange) if exchange.leaving)
+    }
+
+    /// Whether what is done next on a new link begins without a default database, be there one by now.
+    pub(crate) fn begins_without_schema(&self) -> bool {
+        match &self.state {
+            State::Busy(exchange) => exchange.beginning(&self.carried).schema.is_none(),
+            _ => self.carried.book.begun().is_some_and(|begun| begun.schema.is_none()),
+        }
+    }
+
+    /// Counts of events on ways back since the last call.
+    pub(crate) fn take_tally(&mut self) -> Tally {
+        std::mem::take(&mut self.carried.tally)
+    }
+
+    /// The default database, once after each change of it.
+    pub(crate) fn take_new_schema(&mut self) -> Option<Vec<u8>> {
+        self.new_schema.take()
+    }
+
+    /// The command is over.
+    fn finish(&mut self) {
+        self.restore_tries = 0;
+        self.carried.unguarded &= self.carried.transaction.is_open();
+        self.carried.book.show_reports(false);
+        if let State::Busy(exchange) = std::mem::replace(&mut self.state, State::Idle) {
+            self.settle_finished(&exchange);
+        }
+    }
+
+    /// Applies the effect that a command without a reply has on prepared statements.
+    fn settle_statement(&mut self, exchange: &Exchange) {
+        let Some(id) = statement_id(&exchange.request) else { return };
+        let (book, transaction) = (&mut self.carried.book, &self.carried.transaction);
+        match exchange.command {
+            Command::StmtClose => {
+                book.close(id, transaction.is_open());
+                book.reasons_mut().remove(Reason::OpenCursor);
+                book.reasons_mut().remove(Reason::LongData);
+            }
+            Command::StmtReset => {
+                book.reasons_mut().remove(Reason::OpenCursor);
+                book.reasons_mut().remove(Reason::LongData);
+            }
+            Command::StmtSendLongData => {
+                book.reasons_mut().insert(Reason::LongData);
+                if transaction.is_open() {
+                    self.carried.cannot_replay(Reason::LongData);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn settle_finished(&mut self, exchange: &Exchange) {
+        match exchange.command {
+            Command::StmtExecute => self.carried.book.reasons_mut().remove(Reason::LongData),
+            Command::SetOption if !exchange.failed => {
+                // 0 is on, 1 is off.
+                self.carried.book.set_multi(exchange.request.get(1) == Some(&0));
+                // Whatever the client has asked for, the link was told so.
+                self.carried.several.turned(true);
+            }
+            Command::ResetConnection => {
+                self.carried.book.reset();
+                self.carried.guard.turned(false);
+            }
+            _ => {}
+        }
+    }
+
+    fn pass_up(&mut self, len: usize, end: bool) -> Upward {
+        match &mut self.state {
+            State::Busy(exchange) => {
+                exchange.sent = end;
+                if end {
+                    exchange.counts_from(self.commands.last_sequence().wrapping_add(1));
+                }
+                if !exchange.as_is {
+                    return Upward::Drop { len, answer: None };
+                }
+                if end {
+                    // From now on, we send the requests ourselves.
+                    exchange.as_is = false;
+                    if exchange.over {
+                        self.finish();
+                    }
+                }
+                Upward::Forward(len)
+            }
+            State::Answering { payload } if end => {
+                let answer = payload.take().map(|payload| {
+                    let mut framed = Vec::with_capacity(HEADER_LEN + payload.len());
+                    let sequence = self.commands.last_sequence().wrapping_add(1);
+                    packet::frame(&payload, sequence, &mut framed);
+                    framed
+                });
+                self.state = State::Idle;
+                Upward::Drop { len, answer: Some(answer.unwrap_or_default()) }
+            }
+            State::Answering { .. } | State::Idle => Upward::Drop { len, answer: None },
+        }
+    }
+}
+
+/// The code of an error that no node has sent.
+const OURS: u16 = 0;
+
+/// COM_QUERY.
+const COM_QUERY: u8 = 0x03;
+
+/// COM_SET_OPTION. 0 is on, and 1 is off.
+///
+/// Source: MariaDB documentation, "COM_SET_OPTION".
+const SET_OPTION: u8 = 0x1B;
+
+const NO_AUTOCOMMIT: &str = "ido-proxy: autocommit cannot be set within this transaction, which is kept \
+    from being done in part: commit it first";
+
+/// Bytes of the longest command that is kept to be sent again. A longer one passes through, and its
+/// transaction cannot be replayed.
+const MOST_KEPT: usize = 32 << 20;
+
+/// The first byte of a packet by which the node asks for a file.
+const LOCAL_INFILE: u8 = 0xFB;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,134 @@
+//! Steps that are done in the open transaction, and that the client has not been told of.
+
+use std::ops::Range;
+
+use ido_proxy_protocol::command::Command;
+
+use super::Exchange;
+use crate::session::engine::running::Running;
+use crate::session::plan::What;
+use crate::session::plan::blocker::Reason;
+use crate::session::state::carried::Carried;
+use crate::session::state::journal::record::{Record, Told};
+
+/// Effect of a step that the client has not been told yet. If the same command commits it, it need not be kept in the
+/// journal. If it cannot be done again as it was, it may be done otherwise.
+#[derive(Clone, Debug)]
+pub(super) struct Pending {
+    step: usize,
+    /// `cut` and `mark` of the step's [`Running`].
+    cut: usize,
+    mark: (usize, u8),
+    /// Bounds of the statements, as in a [`Record`] whose payload is `text`.
+    bounds: Vec<(u32, u32)>,
+    told: Vec<Told>,
+    text: Range<usize>,
+    /// One of its statements generated several ids.
+    shared: bool,
+}
+
+impl Exchange {
+    /// Keeps what the step in hand did in the transaction that is open after it.
+    pub(in crate::session::engine) fn record(&mut self, carried: &mut Carried, running: Running) {
+        let Some(step) = self.steps.get(self.at) else { return };
+        if !carried.transaction.is_open() || step.restart.is_some() || step.is_ours() {
+            return;
+        }
+        if let Some(reason) = self.transaction.first() {
+            carried.cannot_replay(reason);
+        }
+        let kept =
+            [Command::Query, Command::StmtExecute, Command::StmtBulkExecute, Command::InitDb];
+        if !self.keeps {
+            // The session could not move meanwhile. If it can again, this part is missing.
+            carried.cannot_replay(Reason::Unkept);
+        }
+        if !kept.contains(&self.command) || running.told.is_empty() {
+            if carried.records == 0 && !self.has_pending(carried) {
+                // The end of the transaction before began this one (AND CHAIN), and no statement of its own.
+                carried.cannot_replay(Reason::Unkept);
+            }
+            return;
+        }
+        let pieces = step.pieces.get(running.cut..).unwrap_or_default();
+        let pieces = pieces.get(..running.told.len()).unwrap_or(pieces);
+        let (text, bounds) = match pieces {
+            [first, .., last] => {
+                let from = |place| (place - first.start) as u32;
+                let bounds = pieces.iter().map(|piece| (from(piece.start), from(piece.end)));
+                (first.start..last.end, bounds.collect())
+            }
+            [one] if step.what != What::Whole || step.pieces.len() > 1 => {
+                (one.start..one.end, Vec::new())
+            }
+            _ => (0..self.request.len().saturating_sub(1), Vec::new()),
+        };
+        let Running { cut, mark, told, shared, .. } = running;
+        let done = Pending { step: self.at, cut, mark, bounds, told, shared, text };
+        if self.pending_in != carried.ended {
+            self.pending.clear();
+            self.pending_in = carried.ended;
+        }
+        self.pending.push(done);
+        let waits = self.command == Command::Query && !self.begun && self.at + 1 < self.steps.len();
+        if !waits {
+            return self.keep(carried);
+        }
+        if carried.records == 0 {
+            carried.book.begin(self.state.clone());
+        }
+    }
+
+    /// Keeps what is pending in the transaction that is still open: the client is told of it now.
+    pub(in crate::session::engine) fn keep(&mut self, carried: &mut Carried) {
+        let pending = std::mem::take(&mut self.pending);
+        if self.pending_in != carried.ended {
+            return;
+        }
+        for done in pending {
+            if done.shared {
+                carried.cannot_replay(Reason::SharedInsert);
+            }
+            carried.record(&self.as_record(done), &self.state);
+        }
+    }
+
+    fn as_record(&self, done: Pending) -> Record<'_> {
+        let Pending { bounds, told, text, .. } = done;
+        let sql = self.request.get(1..).unwrap_or_default();
+        let payload = sql.get(text).unwrap_or_default();
+        Record { command: self.command, at: self.came, bounds, told, payload }
+    }
+
+    /// Whether anything is pending in the open transaction.
+    pub(in crate::session::engine) fn has_pending(&self, carried: &Carried) -> bool {
+        !self.pending.is_empty() && self.pending_in == carried.ended
+    }
+
+    /// The step at this `place` of those that are pending in the open transaction.
+    pub(in crate::session::engine) fn pending(
+        &self,
+        place: usize,
+        carried: &Carried,
+    ) -> Option<Record<'_>> {
+        let done = self.pending.get(place).filter(|_| self.has_pending(carried));
+        done.map(|done| self.as_record(done.clone()))
+    }
+
+    /// Goes back to before what is pending: its steps will be sent anew, and what they told is forgotten.
+    pub(super) fn rewind(&mut self, carried: &mut Carried) -> bool {
+        let pending = std::mem::take(&mut self.pending);
+        let Some(first) = pending.into_iter().next().filter(|_| self.pending_in == carried.ended)
+        else {
+            return false;
+        };
+        self.at = first.step;
+        self.held.truncate(first.mark.0);
+        self.sequence = first.mark.1;
+        self.drop_pieces(first.cut);
+        if carried.records == 0 {
+            carried.transaction.gone();
+        }
+        true
+    }
+}

@@ -1,0 +1,174 @@
+//! Questions about the command in hand that its text answers.
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+use ido_proxy_protocol::command::Command;
+use ido_proxy_protocol::err::ErrPacket;
+use ido_proxy_protocol::statement::{Kind, Statement};
+
+use super::Exchange;
+use crate::session::engine::fault::Fault;
+use crate::session::engine::running::Running;
+use crate::session::plan::{Piece, PieceKind, Step, names_reports, reads_diagnostics, sets_untold};
+use crate::session::state::book::{Book, statement_id};
+use crate::session::state::carried::Carried;
+
+impl Exchange {
+    /// Where the client looks at what it is told of changes, or chooses that, it finds its own settings and not ours.
+    pub(in crate::session::engine) fn show_reports(&mut self, carried: &mut Carried) {
+        let names = self.command == Command::Query
+            && carried.book.reports().is_some()
+            && names_reports(self.request.get(1..).unwrap_or_default());
+        if self.command == Command::Query && sets_untold(self.request.get(1..).unwrap_or_default())
+        {
+            self.as_is = false;
+            self.steps.push(Step::ask_state());
+        }
+        if !names {
+            return;
+        }
+        self.as_is = false;
+        self.shows_reports = true;
+        carried.book.show_reports(true);
+        self.insert_step(0, Step::show_reports());
+        self.steps.extend(Step::hide_reports());
+    }
+
+    /// Whether the statement in hand is to close the connection: the server does, without a reply.
+    pub(in crate::session::engine) fn releases(&self, carried: &Carried) -> bool {
+        let place = self.running.as_ref().filter(|running| running.is_step()).map(Running::piece);
+        let piece = place.and_then(|place| self.step()?.pieces.get(place));
+        let Some(piece) = piece.filter(|piece| piece.kind == PieceKind::End) else { return false };
+        let sql = match (self.command, statement_id(&self.request)) {
+            (Command::Query, _) => self.request.get(1 + piece.start..1 + piece.end),
+            (_, id) => id.and_then(|id| Some(&carried.book.statement(id)?.sql[..])),
+        };
+        let single = Statement::single(sql.unwrap_or_default(), carried.book.dialect());
+        match single.kind {
+            Kind::Commit(completion) | Kind::Rollback(completion) => {
+                completion.release || (carried.book.releases() && !completion.chain)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the wrapped statement in hand writes to one table, as far as its text tells: then a write to a table
+    /// without transactions is all that it did.
+    pub(in crate::session::engine) fn writes_one_table(&self, carried: &Carried) -> bool {
+        let sql = match (self.command, statement_id(&self.request)) {
+            (Command::Query, _) => self.request.get(1..).unwrap_or_default(),
+            (_, id) => {
+                let statement = id.and_then(|id| carried.book.statement(id));
+                statement.map_or(&[][..], |statement| &statement.sql)
+            }
+        };
+        let range =
+            self.step().and_then(|step| step.pieces.first()).map(|piece| piece.start..piece.end);
+        let sql = range
+            .filter(|_| self.command == Command::Query)
+            .and_then(|range| sql.get(range))
+            .unwrap_or(sql);
+        let words =
+            |word: &[u8]| sql.windows(word.len()).any(|other| other.eq_ignore_ascii_case(word));
+        let begins = |word: &[u8]| {
+            sql.get(..word.len()).is_some_and(|other| other.eq_ignore_ascii_case(word))
+        };
+        let head = sql.split(|byte| matches!(byte, b'(' | b'=')).next().unwrap_or_default();
+        begins(b"INSERT")
+            || begins(b"REPLACE")
+            || !(head.contains(&b',') || words(b"JOIN") || words(b"USING"))
+    }
+
+    /// Fingerprint of what the wrapped statement in hand writes to.
+    pub(super) fn target(&self, carried: &Carried) -> Option<u64> {
+        let restart = self.step()?.restart?;
+        let statement = self.steps.iter().skip(restart).find(|step| !step.is_ours())?;
+        let piece = *statement.pieces.first()?;
+        Some(target_of(sql_of(self.command, &self.request, piece, &carried.book)))
+    }
+
+    /// Counts how often the node refused a COMMIT with this error, for no conflict.
+    pub(in crate::session::engine) fn count_refusal(&mut self, error: &ErrPacket) {
+        let before = self.refused.take().filter(|(before, _)| before.code == error.code);
+        self.refused = Some((error.clone(), before.map_or(1, |(_, times)| times + 1)));
+    }
+
+    /// The error with which a COMMIT fails each time: the client's to hear, where the fence says that it was not done.
+    pub(in crate::session::engine) fn lasting_refusal(&self) -> Option<&ErrPacket> {
+        let (error, times) = self.refused.as_ref()?;
+        let lasts = *times >= MOST_REFUSALS && Fault::of(error) != Fault::Conflict;
+        (lasts && !self.lost).then_some(error)
+    }
+
+    /// The error with which the node refused the COMMIT on the link that is there.
+    pub(in crate::session::engine) fn refusal_of_commit(&self) -> Option<&ErrPacket> {
+        self.refused.as_ref().filter(|_| !self.lost).map(|(error, _)| error)
+    }
+
+    /// Whether its first statement reads what the client's last one has left besides its reply.
+    fn reads_last_statement(&self, carried: &Carried) -> bool {
+        let sql = match (self.command, statement_id(&self.request)) {
+            (Command::Query, _) => {
+                let first = self.steps.iter().find_map(|step| step.pieces.first());
+                let end = first.map_or(usize::MAX, |piece| piece.end);
+                let sql = self.request.get(1..).unwrap_or_default();
+                sql.get(..end).unwrap_or(sql)
+            }
+            (Command::StmtExecute, Some(id)) => {
+                carried.book.statement(id).map_or(&[][..], |statement| &statement.sql)
+            }
+            _ => &[],
+        };
+        reads_diagnostics(sql.get(..MOST_READ).unwrap_or(sql))
+    }
+
+    /// Whether ROW_COUNT() must be put back before the step in hand.
+    pub(in crate::session::engine) fn lacks_row_count(&self, carried: &mut Carried) -> bool {
+        carried.book.diagnostics().is_row_count_lost() && self.reads_last_statement(carried)
+    }
+}
+
+/// The text of a statement.
+pub(in crate::session::engine) fn sql_of<'a>(
+    command: Command,
+    request: &'a [u8],
+    piece: Piece,
+    book: &'a Book,
+) -> &'a [u8] {
+    let sql = match command {
+        Command::Query => request.get(1 + piece.start..1 + piece.end),
+        _ => statement_id(request).and_then(|id| Some(&book.statement(id)?.sql[..])),
+    };
+    sql.unwrap_or_default()
+}
+
+/// Fingerprint of what a write writes to, by the words before its columns or values: writes to one table that are
+/// written alike have the same.
+pub(in crate::session::engine) fn target_of(sql: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let words = sql.split(|byte| byte.is_ascii_whitespace()).filter(|word| !word.is_empty());
+    for word in words.take(MOST_WORDS) {
+        let (word, rest) = match word.iter().position(|byte| *byte == b'(') {
+            Some(end) => (&word[..end], true),
+            None => (word, false),
+        };
+        let ends = [&b"VALUES"[..], b"VALUE", b"SELECT", b"SET"];
+        if ends.iter().any(|end| word.eq_ignore_ascii_case(end)) {
+            break;
+        }
+        word.to_ascii_lowercase().hash(&mut hasher);
+        if rest {
+            break;
+        }
+    }
+    hasher.finish()
+}
+
+/// Words of a write before its columns or values, at most.
+const MOST_WORDS: usize = 8;
+
+/// How often the same error, for no conflict, refuses a COMMIT before the client hears it.
+const MOST_REFUSALS: u32 = 2;
+
+/// Bytes of a statement that are searched for what reads the last statement's diagnostics.
+const MOST_READ: usize = 4096;

@@ -1,0 +1,126 @@
+//! A link comes, or goes: whether the session goes on, and from where.
+
+use ido_proxy_protocol::capabilities::Capabilities;
+
+use super::exchange::Exchange;
+use super::recovery::Recovery;
+use super::running::Behind;
+use super::{Machine, State, Stuck};
+use crate::session::plan::blocker::Reason;
+use crate::session::plan::{Doubt, Risk};
+use crate::session::state::guard::Guard;
+use crate::session::state::link_facts::LinkFacts;
+use crate::session::state::several::Several;
+
+impl Machine {
+    /// Says that a link is there, in the state that a login leaves.
+    pub(crate) fn link_up(&mut self, facts: LinkFacts) {
+        let tracks = facts.capabilities.contains(Capabilities::SESSION_TRACK);
+        self.carried.book.meet(&facts.version, tracks);
+        self.carried.book.meet_reports(facts.reports.clone());
+        if let Some(status) = facts.status.filter(|_| !self.met) {
+            // The server's own default of autocommit and sql_mode.
+            self.carried.book.learn_status(status);
+        }
+        // A command that is at the door brings the way back with it.
+        if self.is_idle() && self.commands.is_idle() && self.carried.has_journal() {
+            let mut exchange = Exchange::restoring(&mut self.carried);
+            exchange.tries = self.restore_tries;
+            self.state = State::Busy(Box::new(exchange));
+        }
+        if let State::Busy(exchange) = &mut self.state {
+            let mut recovery = Recovery::on_new_link(facts.ghost);
+            recovery.pause = exchange.tries > 0 && (exchange.left || exchange.restores);
+            exchange.recovery = Some(Box::new(recovery));
+        }
+        let multi = facts.capabilities.contains(Capabilities::MULTI_STATEMENTS);
+        let differs = self.carried.book.multi() && !multi;
+        self.carried.several = Several::of_link(multi);
+        self.fresh = (self.met || facts.behind || differs) && !self.is_busy();
+        self.met = true;
+        self.carried.may_lag = facts.may_lag;
+        self.carried.guard = Guard::of_link(facts.galera);
+        self.link = Some(facts);
+    }
+
+    /// Says that the link is gone, or is given up. The session goes on with the next one.
+    ///
+    /// # Errors
+    /// [`Stuck`] says why the session cannot go on.
+    pub(crate) fn link_lost(&mut self) -> Result<(), Stuck> {
+        self.link = None;
+        self.carried.guard = Guard::default();
+        if let State::Busy(exchange) = &mut self.state
+            && exchange.restores
+        {
+            self.restore_tries = exchange.tries;
+            self.refusal = exchange.refusal.take().or_else(|| self.refusal.take());
+            self.state = State::Idle;
+        }
+        if let State::Busy(exchange) = &mut self.state {
+            exchange.forget_question();
+        }
+        let State::Busy(exchange) = &mut self.state else {
+            let stuck = self.carried.stuck().map(Stuck::Reason);
+            return stuck.map_or(Ok(()), Err);
+        };
+        if exchange.releases(&self.carried) {
+            exchange.settle();
+            return Err(Stuck::Released);
+        }
+        exchange.set_untold = false;
+        self.carried.fence.haunt();
+        if std::mem::take(&mut exchange.leaving) {
+            exchange.left = true;
+        } else {
+            exchange.lost = true;
+        }
+        exchange.behind = Behind::Nothing;
+        let step = exchange.running.as_ref().filter(|running| running.is_step());
+        let cut = step.map_or(0, |running| running.cut);
+        let risk = exchange.step().map(|step| step.risk).filter(|_| step.is_some());
+        // A possible commit is reported first. Otherwise a client that took it for rolled back would do it again.
+        if let Some(Risk::Doubtful(doubt)) = risk
+            && cut == 0
+            && exchange.sent
+        {
+            return Err(Stuck::Doubt(doubt));
+        }
+        let whole = exchange.sent && !exchange.request.is_empty();
+        // The statement cannot be done again, but the fence tells whether it was done.
+        let asks = whole
+            && exchange.step().is_some_and(|step| matches!(step.risk, Risk::Commit { .. }))
+            && self.carried.fence.is_in_doubt()
+            && self.carried.book.unmovable().is_none();
+        let reason = self
+            .carried
+            .stuck()
+            .or_else(|| (!whole).then_some(Reason::LongCommand))
+            .or_else(|| step.and_then(|_| exchange.transaction.first()));
+        if let Some(reason) = reason
+            && !asks
+        {
+            let doubt = self.carried.fence.is_in_doubt();
+            return Err(if doubt { Stuck::Doubt(Doubt::Statement) } else { Stuck::Reason(reason) });
+        }
+        exchange.recovery = None;
+        if step.is_none() {
+            exchange.running = None;
+            return Ok(());
+        }
+        if risk == Some(Risk::Rollback) {
+            self.carried.rolled_back();
+            self.carried.transaction.gone();
+            if cut == 0 {
+                // A statement that is rolled back is not done again, and what it has set stays set.
+                exchange.state = self.carried.book.now();
+            }
+        }
+        if exchange.is_partly_told() {
+            return Err(Stuck::Told);
+        }
+        exchange.forget_ghost();
+        exchange.take_back(&self.carried);
+        Ok(())
+    }
+}

@@ -1,0 +1,370 @@
+//! Replies to the requests of the way back.
+
+use ido_proxy_protocol::Violation;
+use ido_proxy_protocol::err::ErrPacket;
+use ido_proxy_protocol::error_code::{
+    DEADLOCK, INCORRECT_VARIABLE_SCOPE, OPTION_PREVENTS_STATEMENT, UNKNOWN_SYSTEM_VARIABLE,
+    WRONG_TYPE_FOR_VARIABLE, WRONG_VALUE_FOR_VARIABLE,
+};
+use ido_proxy_protocol::ok::OkPacket;
+use ido_proxy_protocol::packet::{self, HEADER_LEN};
+use ido_proxy_protocol::prepare::PrepareOk;
+use ido_proxy_protocol::reply::ReplyStep;
+
+use super::{Phase, Recovery, Task};
+use crate::session::engine::fault::Fault;
+use crate::session::engine::replies::{MOST_TRIES, Replies};
+use crate::session::engine::running::{Job, Running};
+use crate::session::engine::{OURS, Stuck};
+use crate::session::plan::Doubt;
+use crate::session::state::book::{self, NO_STATEMENT, Setup, State};
+use crate::session::state::digest::PayloadDigest;
+use crate::session::state::fence::{KeptReply, Outcome};
+use crate::session::state::journal::record::Told;
+use crate::session::state::text_rows::text_rows;
+
+impl Replies<'_> {
+    /// Takes in a packet of the answer to a task.
+    pub(in crate::session::engine) fn task_packet(
+        &mut self,
+        step: ReplyStep,
+        bytes: &[u8],
+        ended: bool,
+    ) -> Result<(), Violation> {
+        let payload = bytes.get(HEADER_LEN..).unwrap_or_default();
+        let Some(Running { job: Job::Task(task), .. }) = &self.exchange.running else {
+            return Ok(());
+        };
+        match task.clone() {
+            Task::Attempt => {}
+            Task::Must => {
+                if let ReplyStep::Err { .. } = step {
+                    self.task_failed(ErrPacket::decode(payload)?);
+                }
+            }
+            Task::Settings(setup) => {
+                if let ReplyStep::Err { .. } = step {
+                    self.settings_failed(&setup, ErrPacket::decode(payload)?);
+                }
+            }
+            Task::Setting { name, value, again } => {
+                if let ReplyStep::Err { .. } = step {
+                    self.setting_failed(name, value, again, ErrPacket::decode(payload)?);
+                }
+            }
+            Task::Stage(id) => {
+                if let ReplyStep::Err { .. } = step {
+                    self.prepare_failed(id, ErrPacket::decode(payload)?);
+                    if let Some(recovery) = &mut self.exchange.recovery {
+                        recovery.leave_out(id);
+                    }
+                }
+            }
+            Task::Guard => match step {
+                ReplyStep::Err { .. } => self.task_failed(ErrPacket::decode(payload)?),
+                _ if ended => self.carried.guard.turned(true),
+                _ => {}
+            },
+            Task::Prepare(id) => match step {
+                ReplyStep::Err { .. } => self.prepare_failed(id, ErrPacket::decode(payload)?),
+                ReplyStep::Raw { .. } => {
+                    if let Some(running) = &mut self.exchange.running
+                        && running.told.is_empty()
+                    {
+                        running.told.push(Told::Other);
+                        let link_id = PrepareOk::decode(payload, self.link)?.statement_id;
+                        self.carried.book.learn_link_id(id, link_id);
+                    }
+                }
+                _ => {}
+            },
+            Task::Barrier => self.barrier_packet(step, bytes, ended)?,
+            Task::Replay { expected, known } => {
+                self.replay_packet(&expected, known, step, bytes, ended)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn barrier_packet(
+        &mut self,
+        step: ReplyStep,
+        bytes: &[u8],
+        ended: bool,
+    ) -> Result<(), Violation> {
+        let Some(recovery) = &mut self.exchange.recovery else { return Ok(()) };
+        match step {
+            ReplyStep::Pass(_) => recovery.rows.extend_from_slice(bytes),
+            ReplyStep::Err { .. } => {
+                let error = ErrPacket::decode(bytes.get(HEADER_LEN..).unwrap_or_default())?;
+                self.barrier_failed(error);
+            }
+            _ if ended => {
+                let rows = std::mem::take(&mut recovery.rows);
+                if recovery.reads_fence {
+                    let (number, kept) = fence_read(&rows);
+                    let kept = kept.and_then(|kept| self.carried.fence.kept_reply(&kept));
+                    self.verdict(number, kept);
+                } else if self.carried.fence.is_in_doubt() {
+                    self.carried.tally.unknown += 1;
+                    self.stuck(Stuck::Doubt(Doubt::Unfenced));
+                } else {
+                    self.exchange.was_undone(self.carried);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Acts on the fence that the barrier read.
+    fn verdict(&mut self, read: Option<u64>, kept: Option<KeptReply>) {
+        let Self { exchange, carried, .. } = self;
+        let in_doubt = carried.fence.is_in_doubt();
+        tracing::debug!(?read, in_doubt, fence = ?carried.fence, "the fence was read");
+        match (carried.fence.outcome(read), in_doubt) {
+            (Outcome::Committed, true) => {
+                carried.tally.committed += 1;
+                if !exchange.was_committed(carried, kept) {
+                    // The effects that the command had by itself are not known.
+                    self.stuck(Stuck::Doubt(Doubt::Statement));
+                }
+            }
+            (Outcome::NotCommitted, true)
+                if carried.stuck().is_some() && exchange.refusal_of_commit().is_some() =>
+            {
+                // The node that refused it says by the fence that it was not done, and no other link can do it.
+                let error = exchange.refusal_of_commit().cloned();
+                carried.tally.undone += 1;
+                carried.fence.rolled_back();
+                error.iter().for_each(|error| self.give_up(error));
+            }
+            (Outcome::NotCommitted, true) if carried.stuck().is_some() => {
+                // The transaction is not committed so far, and it cannot be made sure of by doing it again.
+                carried.tally.unknown += 1;
+                self.stuck(Stuck::Doubt(Doubt::Statement));
+            }
+            (Outcome::NotCommitted, true)
+                if let Some(error) = exchange.lasting_refusal().cloned() =>
+            {
+                // Tried again, it would be refused again.
+                carried.tally.undone += 1;
+                carried.fence.rolled_back();
+                self.give_up(&error);
+            }
+            (Outcome::NotCommitted, _) => {
+                carried.tally.undone += u64::from(in_doubt);
+                exchange.was_undone(carried);
+            }
+            (Outcome::Committed | Outcome::Unclear, false) => {
+                // No COMMIT is in doubt: somebody else's number is of no concern, with another row.
+                carried.fence.discard();
+                exchange.was_undone(carried);
+            }
+            (Outcome::Unclear, true) => {
+                carried.tally.unknown += 1;
+                carried.fence.discard();
+                self.stuck(Stuck::Doubt(Doubt::Disturbed));
+            }
+        }
+    }
+
+    fn barrier_failed(&mut self, error: ErrPacket) {
+        if Fault::of(&error) != Fault::Missing {
+            // Not ready, or a causal wait that took too long: another node may do better.
+            self.lost = Some(error);
+        } else if self.carried.fence.is_in_doubt() {
+            self.stuck(Stuck::Doubt(Doubt::Unfenced));
+        } else {
+            self.carried.fence.mark_missing();
+            // Asked again, it is a causal read of nothing.
+            if let Some(recovery) = &mut self.exchange.recovery {
+                recovery.phase = Phase::Barrier;
+            }
+        }
+    }
+
+    fn replay_packet(
+        &mut self,
+        expected: &[Option<Told>],
+        known: bool,
+        step: ReplyStep,
+        bytes: &[u8],
+        ended: bool,
+    ) -> Result<(), Violation> {
+        let payload = bytes.get(HEADER_LEN..).unwrap_or_default();
+        let Some(running) = &mut self.exchange.running else { return Ok(()) };
+        if let ReplyStep::Pass(_) = step {
+            running.digest.get_or_insert_with(|| Box::new(PayloadDigest::new())).update(bytes);
+        }
+        if !ended || self.exchange.failed {
+            return Ok(());
+        }
+        let wanted = expected.get(running.result).copied().flatten();
+        let got = match (step, running.digest.take()) {
+            (ReplyStep::Err { code, .. }, _) => Told::Error { code },
+            (_, Some(digest)) => Told::Rows { digest: digest.finish() },
+            (ReplyStep::Ok { .. }, None) => Told::ok(&OkPacket::decode(payload, self.link)?),
+            _ => Told::Other,
+        };
+        match (wanted, got) {
+            (None, Told::Error { code: OPTION_PREVENTS_STATEMENT }) => {
+                // With `secure_timestamp`, a replay has the time of its own.
+                self.carried.book.forget_variable(b"timestamp");
+                self.again(Recovery::in_doubt_or_not(self.carried), ErrPacket::decode(payload)?);
+            }
+            (Some(wanted), got) if wanted == got => {}
+            (None, Told::Ok { .. }) => {}
+            (_, Told::Error { .. }) => self.replay_failed(ErrPacket::decode(payload)?, known),
+            (wanted, got) => {
+                tracing::warn!(?wanted, ?got, "a replay was answered otherwise than before");
+                self.mismatch();
+            }
+        }
+        Ok(())
+    }
+
+    fn replay_failed(&mut self, error: ErrPacket, known: bool) {
+        let fault = Fault::of(&error);
+        if fault.doubts_node() && self.exchange.hearsay < MOST_HEARSAY {
+            // Another node is tried, but not for ever: a statement may raise such an error itself.
+            self.exchange.hearsay += 1;
+            self.lost = Some(ErrPacket::new(OURS, *b"HY000", error.to_string()));
+        } else if matches!(fault, Fault::Conflict | Fault::LockWait) {
+            self.again(Recovery::rolled_back(), error);
+        } else if !known && fault == Fault::Duplicate {
+            // The row that is there is the ghost's, as the fence will tell; or another one, which keeps the
+            // ghost from being committed too. The client knows no id of ours yet, so it may be another.
+            self.exchange.anew = true;
+            self.again(Recovery::in_doubt_or_not(self.carried), error);
+        } else if self.carried.fence.is_in_doubt() {
+            // The ghost of this very transaction may be in the way: the fence knows.
+            self.again(Recovery::in_doubt(), error);
+        } else {
+            // With 1062, an id that the client was told belongs to another row by now. But all is rolled
+            // back, and who is told of a duplicate takes the transaction for still open.
+            tracing::warn!(%error, "a replay failed where the first time it did not");
+            self.mismatch();
+        }
+    }
+
+    fn mismatch(&mut self) {
+        if self.carried.fence.is_in_doubt() {
+            // The ghost of this very transaction may be in the way. The fence is read anew, on another link, since
+            // there may be more to come on this one.
+            if self.exchange.tries >= MOST_TRIES {
+                return self.stuck(Stuck::Doubt(Doubt::Disturbed));
+            }
+            self.exchange.tries += 1;
+            self.lost = Some(ErrPacket::new(OURS, *b"HY000", "a replay came out differently"));
+            return;
+        }
+        self.carried.tally.mismatches += 1;
+        if let Some(conflict) = self.exchange.conflict.clone().filter(|_| !self.exchange.lost) {
+            // No node failed: the client hears what it would have heard from the server.
+            return self.give_up(&conflict);
+        }
+        let message = "ido-proxy: the node failed, and on the next one the transaction did not \
+            give the same results; it was rolled back";
+        self.give_up(&ErrPacket::new(DEADLOCK, *b"40001", message));
+    }
+
+    /// The transaction is rolled back, and the client is told why.
+    pub(in crate::session::engine) fn give_up(&mut self, error: &ErrPacket) {
+        if self.exchange.begun {
+            return self.stuck(Stuck::Told);
+        }
+        if self.carried.fence.is_in_doubt() {
+            return self.stuck(Stuck::Doubt(Doubt::Disturbed));
+        }
+        self.carried.transaction.gone();
+        self.carried.rolled_back();
+        self.exchange.fail(error);
+        // The rest of the reply in hand is still to come; then all is rolled back.
+        self.exchange.recovery = Some(Box::new(Recovery::giving_up()));
+    }
+
+    /// Leaves a statement unprepared if its table is gone. Most clients keep statements that they never use again,
+    /// and must not end for one.
+    fn prepare_failed(&mut self, id: u32, error: ErrPacket) {
+        if Fault::of(&error) != Fault::Missing {
+            return self.task_failed(error);
+        }
+        tracing::warn!(%error, "a prepared statement is not to be had on another node");
+        self.carried.book.learn_link_id(id, NO_STATEMENT);
+    }
+
+    /// One of the variables cannot be set: which one, and whether that matters, is found out one by one.
+    fn settings_failed(&mut self, setup: &State, error: ErrPacket) {
+        if Fault::of(&error) != Fault::Statement {
+            return self.task_failed(error);
+        }
+        if let Some(recovery) = &mut self.exchange.recovery {
+            recovery.set_each(setup, self.backslashes);
+        }
+    }
+
+    /// Passes over a variable that nobody can set: the client has not set it either, the server reports it of its own
+    /// accord.
+    fn setting_failed(&mut self, name: Vec<u8>, value: Vec<u8>, again: bool, error: ErrPacket) {
+        let backslashes = self.backslashes;
+        let otherwise = match error.code {
+            _ if again => None,
+            // Servers of another version know it by another name.
+            UNKNOWN_SYSTEM_VARIABLE => {
+                Setup::alias(&name).map(|alias| book::assignment(&alias, &value, backslashes))
+            }
+            // NULL is reported like an empty text.
+            WRONG_VALUE_FOR_VARIABLE | WRONG_TYPE_FOR_VARIABLE if value.is_empty() => {
+                Some([b"SET ", &name[..], b"=NULL"].concat())
+            }
+            _ => None,
+        };
+        if let (Some(sql), Some(recovery)) = (otherwise, &mut self.exchange.recovery) {
+            return recovery.set_otherwise(name, value, sql);
+        }
+        if error.code != INCORRECT_VARIABLE_SCOPE {
+            return self.task_failed(error);
+        }
+        tracing::debug!(name = %String::from_utf8_lossy(&name), "the server reports this variable and refuses to set it");
+        self.carried.book.forget_variable(&name);
+        self.exchange.state.forget_variable(&name);
+    }
+
+    fn task_failed(&mut self, error: ErrPacket) {
+        let fault = Fault::of(&error);
+        if fault.doubts_node() {
+            self.lost = Some(error);
+            return;
+        }
+        if error.code == OPTION_PREVENTS_STATEMENT {
+            self.carried.book.forget_variable(b"timestamp");
+            return self.again(Recovery::in_doubt_or_not(self.carried), error);
+        }
+        if fault == Fault::Conflict {
+            // Between two statements of a replay: something else was committed meanwhile, maybe the
+            // ghost of this very transaction.
+            let anew = Recovery::in_doubt_or_not(self.carried);
+            return self.again(anew, error);
+        }
+        tracing::warn!(%error, "the session cannot be set up on another node");
+        self.stuck(Stuck::Refused(error));
+    }
+
+    pub(in crate::session::engine) fn stuck(&mut self, stuck: Stuck) {
+        self.stuck.get_or_insert(stuck);
+    }
+}
+
+/// How often a replay is taken to another node for an error that condemns the node.
+const MOST_HEARSAY: u32 = 8;
+
+/// The number of a fence that was read, if there is a row, and the reply that it keeps, if that was asked for.
+fn fence_read(packets: &[u8]) -> (Option<u64>, Option<Vec<u8>>) {
+    let columns = packet::whole(packets, 1 << 16).ok().flatten();
+    let columns = columns.and_then(|(_, payload)| payload.first().copied()).unwrap_or(1);
+    let Some(row) = text_rows(packets, columns.into()).next() else { return (None, None) };
+    let number = row.first().copied().flatten();
+    let number = number.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
+    (number, row.get(1).copied().flatten().map(<[u8]>::to_vec))
+}

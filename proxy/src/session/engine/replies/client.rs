@@ -1,0 +1,411 @@
+//! The client's results: what they tell it, and what they say of the transaction.
+
+use ido_proxy_protocol::Violation;
+use ido_proxy_protocol::capabilities::Capabilities;
+use ido_proxy_protocol::command::Command;
+use ido_proxy_protocol::eof::EofPacket;
+use ido_proxy_protocol::ok::{self, OkPacket};
+use ido_proxy_protocol::packet::HEADER_LEN;
+use ido_proxy_protocol::prepare::PrepareOk;
+use ido_proxy_protocol::reply::ReplyStep;
+use ido_proxy_protocol::session_state;
+use ido_proxy_protocol::statement::Statement;
+use ido_proxy_protocol::status::StatusFlags;
+use smallvec::SmallVec;
+
+use super::Replies;
+use super::errors::MOST_TRIES;
+use super::telling::put_status;
+use crate::session::engine::exchange::{Exchange, sql_of, target_of};
+use crate::session::engine::running::Running;
+use crate::session::plan::{PieceKind, Risk, What, chooses_insert_id, reads_autocommit};
+use crate::session::state::book::Prepared;
+use crate::session::state::digest::PayloadDigest;
+use crate::session::state::journal::record::Told;
+
+impl Replies<'_> {
+    pub(super) fn client_packet(
+        &mut self,
+        step: ReplyStep,
+        bytes: &[u8],
+        ended: bool,
+    ) -> Result<(), Violation> {
+        let payload = bytes.get(HEADER_LEN..).unwrap_or_default();
+        self.find_offset(bytes);
+        match step {
+            ReplyStep::Pass(_) => {
+                if let Some(running) = &mut self.exchange.running
+                    && self.exchange.keeps
+                {
+                    running.digest.get_or_insert_with(|| Box::new(PayloadDigest::new()));
+                }
+                if let Some(Running { digest: Some(digest), .. }) = &mut self.exchange.running {
+                    digest.update(bytes);
+                }
+                self.rows(bytes, bytes);
+            }
+            ReplyStep::Ok { status, state_changed, last, .. } => {
+                self.ok(bytes, payload, status, state_changed, last)?;
+            }
+            ReplyStep::Eof { status, .. } if ended => {
+                self.settle(PieceEnd::Rows(status), payload)?;
+                let wanted = self.shaped_eof(status);
+                if wanted == status {
+                    self.tell(bytes);
+                } else {
+                    self.tell_with(bytes, EofPacket::STATUS_AT, wanted);
+                }
+            }
+            // The one between the columns and the rows has flags, too.
+            ReplyStep::Eof { status, .. } => {
+                let wanted = self.shaped_eof(status);
+                let mut told = SmallVec::<[u8; 64]>::from_slice(bytes);
+                put_status(&mut told, HEADER_LEN + EofPacket::STATUS_AT, wanted);
+                self.rows(bytes, if wanted == status { bytes } else { &told });
+            }
+            ReplyStep::Err { .. } => self.error(bytes, payload)?,
+            ReplyStep::Raw { last, .. } => {
+                if self.exchange.command == Command::StmtPrepare {
+                    return self.prepared(bytes, payload, last);
+                }
+                self.tell(bytes);
+            }
+            ReplyStep::Progress { .. } if self.exchange.hold => self.swallow(bytes.len()),
+            ReplyStep::AuthExchange { .. } | ReplyStep::Progress { .. } => self.stream(bytes),
+            ReplyStep::LocalInfile { .. } => {
+                self.wants_file = true;
+                self.stream(bytes);
+            }
+            ReplyStep::Incomplete => {}
+        }
+        Ok(())
+    }
+
+    pub(super) fn ok(
+        &mut self,
+        bytes: &[u8],
+        payload: &[u8],
+        status: StatusFlags,
+        state_changed: bool,
+        last: bool,
+    ) -> Result<(), Violation> {
+        let owed = self.exchange.keeps && self.took_an_owed_id(payload)?;
+        self.settle(PieceEnd::Ok { status, state_changed }, payload)?;
+        let in_flight = self.exchange.is_in_flight();
+        if let Some(running) = &mut self.exchange.running {
+            // A statement that has committed by itself keeps what it was given.
+            let framed = running.framed().is_some() || in_flight;
+            running.owed |= owed && self.carried.transaction.is_open() && !framed;
+        }
+        let wanted = self.shaped(status);
+        let strip = state_changed && !self.client.contains(Capabilities::SESSION_TRACK);
+        let chosen = self.chosen_reports(payload, wanted, state_changed)?;
+        if let Some(reports) = chosen {
+            let mut packet = OkPacket::decode(payload, self.link)?;
+            packet.status = wanted;
+            packet.session_state = &reports;
+            if reports.is_empty() {
+                packet.status.remove(StatusFlags::SESSION_STATE_CHANGED);
+            }
+            self.tell_payload(bytes, &packet.encode(self.client));
+        } else if wanted == status && !strip {
+            self.tell(bytes);
+        } else if !strip && wanted.contains(REPORTS) == status.contains(REPORTS) {
+            self.tell_with(bytes, ok::status_at(payload)?, wanted);
+        } else {
+            let mut packet = OkPacket::decode(payload, self.link)?;
+            packet.status = wanted;
+            if !wanted.contains(StatusFlags::SESSION_STATE_CHANGED) {
+                packet.session_state = &[];
+            }
+            self.tell_payload(bytes, &packet.encode(self.client));
+        }
+        self.after_cut();
+        self.continues = !last && !self.exchange.hold;
+        Ok(())
+    }
+
+    /// Chooses the changes to tell the client from those that an OK packet reports; `None`: all of them.
+    fn chosen_reports(
+        &self,
+        payload: &[u8],
+        wanted: StatusFlags,
+        state_changed: bool,
+    ) -> Result<Option<Vec<u8>>, Violation> {
+        let tells = state_changed && wanted.contains(REPORTS);
+        let Some(reports) = self.carried.book.reports().filter(|_| {
+            // Meanwhile the link reports as the client has asked for.
+            tells
+                && !self.exchange.shows_reports
+                && self.client.contains(Capabilities::SESSION_TRACK)
+        }) else {
+            return Ok(None);
+        };
+        let packet = OkPacket::decode(payload, self.link)?;
+        let retained =
+            session_state::retained(packet.session_state, |change| reports.keeps(change))?;
+        Ok((retained != packet.session_state).then_some(retained))
+    }
+
+    /// Whether an INSERT was given an id that another session must have. After some tries it may keep it:
+    /// the number may well be that of another table.
+    pub(super) fn took_an_owed_id(&self, payload: &[u8]) -> Result<bool, Violation> {
+        let packet = OkPacket::decode(payload, self.link)?;
+        let id = packet.last_insert_id;
+        Ok(id != 0
+            && self.carried.owed.has(id, packet.affected_rows)
+            && self.exchange.tries < MOST_TRIES
+            && self.may_move())
+    }
+
+    /// The flags of an EOF packet, which has no room for the report that was asked for by us.
+    fn shaped_eof(&self, status: StatusFlags) -> StatusFlags {
+        let mut status = self.shaped(status);
+        status.remove(StatusFlags::SESSION_STATE_CHANGED);
+        status
+    }
+
+    /// The flags as the client expects them: what we put around a statement does not show.
+    pub(super) fn shaped(&self, status: StatusFlags) -> StatusFlags {
+        let mut status = self.carried.guard.unguarded(status);
+        let Some(step) = self.exchange.step() else { return status };
+        if matches!(step.what, What::Framed(_)) {
+            // The results behind it are ours.
+            status.remove(StatusFlags::MORE_RESULTS);
+        }
+        if step.restart.is_some() || self.exchange.outside {
+            status.remove(StatusFlags::IN_TRANS);
+            status.remove(StatusFlags::SESSION_STATE_CHANGED);
+        }
+        let later = self.exchange.steps.get(self.exchange.at + 1..).unwrap_or_default();
+        if later.iter().any(|step| !step.is_ours()) {
+            status = status | StatusFlags::MORE_RESULTS;
+        }
+        status
+    }
+
+    /// Applies the effect of a result without error on transaction and session.
+    pub(super) fn settle(&mut self, end: PieceEnd, payload: &[u8]) -> Result<(), Violation> {
+        let Self { exchange, carried, .. } = self;
+        let Exchange {
+            running: Some(running),
+            command,
+            request,
+            steps,
+            at,
+            held,
+            sequence,
+            state,
+            keeps,
+            outside,
+            ..
+        } = &mut **exchange
+        else {
+            return Ok(());
+        };
+        let Some(step) = steps.get(*at) else { return Ok(()) };
+        let place = running.piece();
+        let piece = step.pieces.get(place).copied();
+        let kind = piece.map(|piece| piece.kind);
+        let several = step.pieces.len() > 1
+            || step.fence_at.is_some()
+            || matches!(step.what, What::Framed(_));
+        if running.given_up {
+            // All of it is done again.
+            return match end {
+                PieceEnd::Ok { .. } => carried.learn_settings(payload, self.link),
+                PieceEnd::Rows(_) => Ok(()),
+            };
+        }
+        let before = carried.transaction.clone();
+        let was_open = before.is_open();
+        match kind {
+            Some(PieceKind::End) if step.risk == Risk::Rollback && place == 0 => {
+                carried.rolled_back();
+            }
+            Some(PieceKind::End) => carried.committed(),
+            Some(PieceKind::Begin) => {
+                if was_open {
+                    carried.committed();
+                    if let Some(step) = steps.get_mut(*at) {
+                        // The work that the step was to commit is committed, and no longer in doubt.
+                        step.risk = Risk::Repeatable;
+                    }
+                }
+                *state = carried.book.now();
+                running.cut_at(place, (held.len(), *sequence));
+            }
+            _ => {}
+        }
+        match end {
+            PieceEnd::Ok { .. } => {
+                let packet = OkPacket::decode(payload, self.link)?;
+                match packet.ends_rows {
+                    true => carried.book.diagnostics().returned_rows(),
+                    false => {
+                        carried.book.diagnostics().counted(packet.affected_rows, packet.warnings);
+                    }
+                }
+            }
+            PieceEnd::Rows(_) => carried.book.diagnostics().returned_rows(),
+        }
+        match end {
+            PieceEnd::Ok { status, state_changed } => {
+                let schema = carried.learn_ok(payload, status, state_changed, self.link)?;
+                self.schema = schema.or_else(|| self.schema.take());
+            }
+            PieceEnd::Rows(status) => carried.learn_rows(status),
+        }
+        let has_rows = matches!(end, PieceEnd::Rows(_)) || payload.first() == Some(&OK_BEHIND_ROWS);
+        let hides_id = match (kind, piece) {
+            // Writes that return rows are the only ones whose id the client is not told.
+            (Some(PieceKind::Write), _) => has_rows,
+            (Some(PieceKind::Plain), Some(piece)) => {
+                chooses_insert_id(sql_of(*command, request, piece, &carried.book))
+            }
+            (None | Some(PieceKind::Unknown), _) => has_rows || ok::last_insert_id(payload)? == 0,
+            _ => false,
+        };
+        if hides_id {
+            carried.book.hide_insert_id();
+        } else if let (Some(PieceKind::Write), Some(piece), PieceEnd::Ok { .. }) =
+            (kind, piece, end)
+            && ok::last_insert_id(payload)? != 0
+        {
+            let sql = sql_of(*command, request, piece, &carried.book);
+            carried.book.set_id_target(target_of(sql));
+        }
+        let closed = was_open && !carried.transaction.is_open();
+        let opened = !was_open && carried.transaction.is_open();
+        if opened && carried.guard.is_on() && kind.is_none() && !carried.transaction.is_explicit() {
+            // The text has ended the client's transaction, and gone on: without the guard that would be committed.
+            *outside = true;
+        }
+        match kind {
+            // Neither ends a transaction, and one that comes alone is told an error. For the client it is
+            // open still.
+            Some(PieceKind::Plain | PieceKind::Savepoint | PieceKind::Write)
+                if closed && several =>
+            {
+                running.given_up = true;
+                carried.transaction = before;
+            }
+            Some(PieceKind::End) => {}
+            _ if closed => carried.committed(),
+            // SET ROLE commits nothing, and leaves the transaction open.
+            Some(PieceKind::Implicit) if was_open && !several => carried.outlived(),
+            _ => {}
+        }
+        if !matches!(
+            kind,
+            Some(PieceKind::Begin | PieceKind::End | PieceKind::Plain | PieceKind::Write)
+        ) {
+            // The statement may have gone back to before the fence.
+            carried.fence.unsettle();
+        }
+        let only_reads = [PieceKind::Begin, PieceKind::End, PieceKind::Plain, PieceKind::Savepoint];
+        if kind.is_none_or(|kind| !only_reads.contains(&kind)) {
+            carried.transaction.may_have_written();
+        }
+        if *keeps {
+            let told = match (running.digest.take(), end) {
+                (Some(digest), _) => Told::Rows { digest: digest.finish() },
+                (None, PieceEnd::Ok { .. }) => {
+                    let packet = OkPacket::decode(payload, self.link)?;
+                    running.shared |= packet.last_insert_id != 0 && wrote_several(packet.info);
+                    Told::ok(&packet)
+                }
+                (None, PieceEnd::Rows(_)) => Told::Other,
+            };
+            running.told.push(told);
+        }
+        if *command == Command::ResetConnection {
+            carried.rolled_back();
+        }
+        Ok(())
+    }
+
+    /// Behind a COMMIT or ROLLBACK nothing of what is before is sent again.
+    pub(super) fn after_cut(&mut self) {
+        let Exchange { running: Some(running), steps, at, held, sequence, state, .. } =
+            &mut *self.exchange
+        else {
+            return;
+        };
+        if running.given_up {
+            return;
+        }
+        let place = running.piece();
+        let piece = steps.get(*at).and_then(|step| step.pieces.get(place));
+        let ends = match piece.map(|piece| piece.kind) {
+            Some(PieceKind::End) => true,
+            Some(PieceKind::Implicit) => !self.carried.transaction.is_open(),
+            _ => false,
+        };
+        if ends {
+            running.cut_at(place + 1, (held.len(), *sequence));
+            *state = self.carried.book.now();
+            self.exchange.settle();
+        }
+    }
+
+    pub(super) fn prepared(
+        &mut self,
+        bytes: &[u8],
+        payload: &[u8],
+        last: bool,
+    ) -> Result<(), Violation> {
+        let first = self.exchange.running.as_ref().is_some_and(|running| running.told.is_empty());
+        if !first {
+            self.stream(bytes);
+            return Ok(());
+        }
+        let mut ok = PrepareOk::decode(payload, self.link)?;
+        let sql = self.exchange.request.get(1..).unwrap_or_default().to_vec();
+        let single = Statement::single(&sql, self.carried.book.dialect());
+        let link_id = ok.statement_id;
+        let mut statement = Prepared::new(sql.clone(), single.kind, single.open_ended, link_id);
+        statement.reads_autocommit = reads_autocommit(&single);
+        statement.parameters = ok.parameters.into();
+        statement.setup = self.exchange.state.clone();
+        // After a change of the link its numbers may be those of older statements.
+        let id = self.carried.book.free_statement_id(link_id);
+        self.carried.book.prepared(id, statement);
+        if let Some(running) = &mut self.exchange.running {
+            // Definitions follow.
+            running.told.push(Told::Other);
+        }
+        if id == link_id {
+            self.stream(bytes);
+        } else {
+            ok.statement_id = id;
+            self.release();
+            self.tell_payload(bytes, &ok.encode());
+        }
+        if last {
+            self.exchange.begun = true;
+        }
+        Ok(())
+    }
+}
+
+/// How a result ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum PieceEnd {
+    Ok { status: StatusFlags, state_changed: bool },
+    Rows(StatusFlags),
+}
+
+/// Whether the text of an OK packet is that of an INSERT of several rows: "Records: 3  Duplicates: 0
+/// Warnings: 0", in the language of the server. An INSERT of one row has no text.
+pub(super) fn wrote_several(info: &[u8]) -> bool {
+    let mut numbers = info.split(|byte| !byte.is_ascii_digit()).filter(|word| !word.is_empty());
+    numbers.next().is_some_and(|records| records != b"1" && records != b"0")
+}
+
+/// The first byte of an OK packet at the end of rows.
+///
+/// Source: MariaDB documentation, "Result Set Packets".
+const OK_BEHIND_ROWS: u8 = 0xFE;
+
+const REPORTS: StatusFlags = StatusFlags::SESSION_STATE_CHANGED;

@@ -1,0 +1,357 @@
+//! Errors: which of them a client is told, and which mean that something is done again.
+
+use std::ops::Range;
+
+use ido_proxy_protocol::Violation;
+use ido_proxy_protocol::command::Command;
+use ido_proxy_protocol::err::ErrPacket;
+use ido_proxy_protocol::error_code::{DEADLOCK, PARSE_ERROR};
+use ido_proxy_protocol::packet::HEADER_LEN;
+use ido_proxy_protocol::statement::{Kind, Statement};
+
+use super::Replies;
+use crate::session::engine::OURS;
+use crate::session::engine::asking::Answer;
+use crate::session::engine::exchange::sql_of;
+use crate::session::engine::fault::Fault;
+use crate::session::engine::recovery::Recovery;
+use crate::session::engine::running::Running;
+use crate::session::plan::{PieceKind, Risk, Step, What};
+use crate::session::state::fence::Fence;
+use crate::session::state::journal::record::Told;
+
+impl Replies<'_> {
+    /// The server refuses one of the client's statements.
+    pub(super) fn error(&mut self, bytes: &[u8], payload: &[u8]) -> Result<(), Violation> {
+        let error = ErrPacket::decode(payload)?;
+        let fault = Fault::of(&error);
+        if self.framed().is_some() || self.exchange.is_in_flight() {
+            // The check behind it stops in front of the COMMIT.
+            self.carried.fence.was_not_reached();
+        }
+        if let Some(begin) = self.exchange.begin_failed.take() {
+            // Neither was done.
+            self.swallow(bytes.len());
+            match Fault::of(&begin).doubts_node() {
+                true => self.lost = Some(begin),
+                false => self.again(Recovery::rolled_back(), begin),
+            }
+            return Ok(());
+        }
+        let doubtful = matches!(self.risk(), Risk::Doubtful(_));
+        // The read waited for a node that is too far behind: the primary is not.
+        let lags = self.carried.may_lag && fault == Fault::LockWait;
+        if lags && self.may_move() && !doubtful {
+            self.swallow(bytes.len());
+            self.lost = Some(error);
+        } else if fault.doubts_node() {
+            self.ask_about(error, bytes);
+        } else if self.is_in_doubt() && self.piece_kind() != Some(PieceKind::End) {
+            // The statement may have failed before it committed anything.
+            self.ask_about(error, bytes);
+        } else if self.is_in_doubt() {
+            self.swallow(bytes.len());
+            self.exchange.count_refusal(&error);
+            self.again(Recovery::in_doubt(), error);
+        } else if self.exchange.running.as_ref().is_some_and(|running| running.given_up) {
+            // The error ends a reply that nobody is told.
+            self.swallow(bytes.len());
+            self.exchange.set_untold |= self.is_at_a_set();
+        } else if self.must_ask(fault) {
+            self.ask_about(error, bytes);
+        } else {
+            self.judge(error, Packet::Here(bytes), None);
+        }
+        Ok(())
+    }
+
+    /// The server was asked about an error of the client's, and answered.
+    pub(in crate::session::engine) fn answered(
+        &mut self,
+        error: ErrPacket,
+        packet: &[u8],
+        answer: Answer,
+    ) {
+        let doubtful = matches!(self.risk(), Risk::Doubtful(_));
+        if answer.works && !doubtful && self.try_hearsay(&error) {
+            return;
+        }
+        if answer.open && self.piece_kind() != Some(PieceKind::End) {
+            // The statement has failed in front of its commit.
+            self.carried.outlived();
+        } else if self.is_in_doubt() {
+            self.exchange.count_refusal(&error);
+            return self.again(Recovery::in_doubt(), error);
+        }
+        self.judge(error, Packet::Kept(packet), Some(answer.open));
+    }
+
+    /// Decides what becomes of an error of the client's. `open` is the server's word whether a transaction is open, if it
+    /// was asked.
+    fn judge(&mut self, error: ErrPacket, packet: Packet<'_>, open: Option<bool>) {
+        let risk = self.risk();
+        let fault = Fault::of(&error);
+        let was_open = self.carried.transaction.is_open();
+        // Without autocommit, the statement itself may have begun the transaction.
+        let conflict = fault == Fault::Conflict && (was_open || !self.carried.book.autocommit());
+        let aborted = open.map_or(conflict, |open| !open && (was_open || conflict));
+        let doubtful = matches!(risk, Risk::Doubtful(_));
+        if fault == Fault::Conflict
+            && aborted
+            && self.exchange.keeps
+            && self.may_move()
+            && self.exchange.tries < self.most_tries()
+            && !doubtful
+        {
+            self.drop_packet(packet);
+            self.exchange.set_untold |= self.is_at_a_set();
+            self.exchange.conflict.get_or_insert_with(|| error.clone());
+            return self.again(Recovery::rolled_back(), error);
+        }
+        // A write alone: what commits by itself, in part or in full, may have done so before it failed.
+        let kind = self.piece_kind();
+        let only_writes = kind == Some(PieceKind::Write)
+            && !doubtful
+            && self.exchange.transaction.first().is_none();
+        if fault == Fault::Duplicate
+            && only_writes
+            && self.exchange.keeps
+            && !self.exchange.begun
+            && self.may_move()
+            && self.exchange.tries < MOST_TRIES
+            && self.carried.owed.is_named_in(&error.message)
+        {
+            // The id may be one that the server chose. Replayed, it chooses another one.
+            self.drop_packet(packet);
+            return self.again(Recovery::in_doubt_or_not(self.carried), error);
+        }
+        let commits = matches!(kind, Some(PieceKind::Implicit | PieceKind::Begin));
+        if aborted && commits && fault != Fault::Conflict {
+            // The statement committed the open transaction, and failed then.
+            self.carried.committed();
+            self.carried.transaction.gone();
+        } else if aborted {
+            self.carried.rolled_back();
+            self.carried.transaction.gone();
+        }
+        self.carried.book.diagnostics().failed();
+        if self.exchange.is_in_flight() {
+            // The check has failed behind it, and its error is in the list.
+            self.carried.book.diagnostics().lose_error(&error);
+        }
+        let words = self.own_words_of(&error);
+        match (packet, words) {
+            (Packet::Here(bytes), None) => self.tell(bytes),
+            (Packet::Here(bytes), Some(error)) => {
+                self.hold_if_wrapped();
+                self.tell_payload(bytes, &error.encode());
+            }
+            (Packet::Kept(packet), None) => self.tell_kept(packet),
+            (Packet::Kept(packet), Some(mut error)) => {
+                let head = packet.get(..HEADER_LEN).unwrap_or_default();
+                error.message.truncate(MOST_MESSAGE);
+                self.tell_kept(&[head, &error.encode()].concat());
+            }
+        }
+        self.give_up_rest(error.code, aborted);
+    }
+
+    /// A syntax error as the server would have told it, had it got the client's text as it came: it quotes what stands
+    /// behind the error, which may be words of ours, or cut off.
+    fn own_words_of(&self, error: &ErrPacket) -> Option<ErrPacket> {
+        let place = self.exchange.running.as_ref().map_or(0, Running::piece);
+        let as_it_came = |step: &&Step| matches!(step.what, What::Single(_) | What::Whole);
+        let step = self.exchange.step().filter(|step| !as_it_came(step))?;
+        let piece = step.pieces.get(place).filter(|_| error.code == PARSE_ERROR)?;
+        let sql =
+            self.exchange.request.get(1..).filter(|_| self.exchange.command == Command::Query)?;
+        let message = quote_again(&error.message, sql, piece.start..piece.end)?;
+        Some(ErrPacket { message, ..error.clone() })
+    }
+
+    fn drop_packet(&mut self, packet: Packet<'_>) {
+        if let Packet::Here(bytes) = packet {
+            self.swallow(bytes.len());
+        }
+    }
+
+    /// The meaning of a lost reply to the step in hand.
+    fn risk(&self) -> Risk {
+        self.exchange.step().map_or(Risk::Repeatable, |step| step.risk)
+    }
+
+    /// Whether the error is that of a COMMIT, of which the fence tells whether it was done all the same.
+    fn is_in_doubt(&self) -> bool {
+        let first = self.exchange.running.as_ref().is_some_and(|running| running.piece() == 0);
+        matches!(self.risk(), Risk::Commit { .. }) && first && self.carried.fence.is_set()
+    }
+
+    /// Whether the server must be asked if the transaction is still there. A transaction of ours is rolled back anyway.
+    fn must_ask(&self, fault: Fault) -> bool {
+        let ours = self.exchange.step().is_some_and(|step| step.restart.is_some());
+        let inside = self.carried.transaction.is_open() || !self.carried.book.autocommit();
+        (inside && !ours) || self.may_be_leaving(fault)
+    }
+
+    /// Whether a causal read of the client's may have been broken off by a node that leaves.
+    pub(in crate::session::engine) fn may_be_leaving(&self, fault: Fault) -> bool {
+        fault == Fault::LockWait && self.carried.book.reads_causally()
+    }
+
+    fn piece_kind(&self) -> Option<PieceKind> {
+        let place = self.exchange.running.as_ref().map_or(0, Running::piece);
+        let piece = self.exchange.step().and_then(|step| step.pieces.get(place));
+        piece.map(|piece| piece.kind)
+    }
+
+    /// An error ends a batch: nothing behind it is sent.
+    pub(super) fn give_up_rest(&mut self, code: u16, aborted: bool) {
+        let exchange = &mut *self.exchange;
+        if let Some(running) = &mut exchange.running {
+            running.told.push(Told::Error { code });
+        }
+        let wrapped = exchange.step().is_some_and(|step| step.restart.is_some());
+        exchange.steps.truncate(exchange.at + 1);
+        if exchange.shows_reports {
+            exchange.steps.extend(Step::hide_reports());
+        }
+        // Under the guard, what came behind the transaction that was given up is open still.
+        let guarded = self.carried.guard.is_on() && aborted;
+        if wrapped || guarded {
+            exchange.steps.push(Step::rollback());
+        }
+    }
+
+    pub(in crate::session::engine) fn may_move(&self) -> bool {
+        let told = self.exchange.is_partly_told();
+        self.carried.stuck().is_none() && !self.exchange.request.is_empty() && !told
+    }
+
+    /// How often it may be tried. A client that is told of a conflict does its transaction again by itself;
+    /// one whose node was lost does not know of any, and while a COMMIT is in doubt it cannot be told.
+    pub(super) fn most_tries(&self) -> u32 {
+        let patient = self.exchange.lost || self.carried.fence.is_in_doubt();
+        if patient { MOST_TRIES_AFTER_A_LOSS } else { MOST_TRIES }
+    }
+
+    /// Whether the statement at hand sets something: it may be done, though the transaction was given up at it.
+    fn is_at_a_set(&self) -> bool {
+        let exchange = &*self.exchange;
+        let place = exchange.running.as_ref().map_or(0, Running::piece);
+        let piece = exchange.step().and_then(|step| step.pieces.get(place));
+        let book = &self.carried.book;
+        exchange.command == Command::InitDb
+            || piece.is_some_and(|piece| {
+                let sql = sql_of(exchange.command, &exchange.request, *piece, book);
+                let kind = Statement::single(sql, book.dialect()).kind;
+                matches!(kind, Kind::Set(_) | Kind::Use)
+            })
+    }
+
+    /// Tries the same once more, on the same link; or, after many times, tells the error for which it failed. A reply to
+    /// several steps of which the client has a part is not told anew.
+    pub(in crate::session::engine) fn again(&mut self, mut recovery: Recovery, error: ErrPacket) {
+        if self.exchange.tries >= self.most_tries() || self.exchange.is_partly_told() {
+            return self.give_up(&error);
+        }
+        let exchange = &mut *self.exchange;
+        exchange.tries += 1;
+        exchange.take_back(self.carried);
+        let begun = exchange.beginning(self.carried);
+        let can_follow = !exchange.set_untold && begun.can_follow(&self.carried.book.now());
+        if !can_follow && self.carried.stuck().is_none() {
+            tracing::debug!(%error, tries = exchange.tries, "rolled back by the server: once more, on another link");
+            exchange.leaving = true;
+            self.lost = Some(ErrPacket::new(OURS, *b"HY000", "what is set on it cannot be undone"));
+            return;
+        }
+        recovery.unsettled |= exchange.recovery.is_some();
+        exchange.recovery = Some(Box::new(recovery));
+        tracing::debug!(%error, tries = exchange.tries, "rolled back by the server: once more");
+    }
+}
+
+/// The message of a syntax error in this part of `sql`, with what the whole of it has behind the error. `None`: there is
+/// nothing to be changed.
+fn quote_again(message: &[u8], sql: &[u8], part: Range<usize>) -> Option<Vec<u8>> {
+    let find =
+        |text: &[u8], words: &[u8]| text.windows(words.len()).position(|window| window == words);
+    let start = find(message, b"near '")? + b"near '".len();
+    let end = message.iter().rposition(|byte| *byte == b'\'').filter(|end| *end >= start)?;
+    let quoted = message.get(start..end)?;
+    let quoted_text = quoted.strip_suffix(b"...").unwrap_or(quoted);
+    let text = sql.get(part.clone())?;
+    // The first place from which on the quotation is that of the text, as far as both go.
+    let fits = |at: &usize| {
+        let rest = &text[*at..];
+        quoted_text.starts_with(rest) || rest.starts_with(quoted_text)
+    };
+    let at = match quoted.is_empty() || quoted_text.starts_with(Fence::BEHIND_A_WRITE) {
+        // The error is at the end of the statement, which for the server is what stands there.
+        true => part.end,
+        false => part.start + (0..text.len()).find(fits)?,
+    };
+    let whole = sql.get(at..)?.trim_ascii_start();
+    let whole = match whole.get(..MOST_QUOTED) {
+        Some(_) if whole.len() > MOST_QUOTED => [&whole[..MOST_QUOTED - 3], b"..."].concat(),
+        _ => whole.to_vec(),
+    };
+    (whole != quoted).then(|| [&message[..start], &whole, &message[end..]].concat())
+}
+
+/// Characters of a text that the server quotes in a syntax error; of a longer one, three are dots.
+const MOST_QUOTED: usize = 80;
+
+/// Bytes of the longest message of an error.
+const MOST_MESSAGE: usize = 512;
+
+/// Where an error packet is.
+enum Packet<'a> {
+    /// In the input.
+    Here(&'a [u8]),
+    /// Kept from before.
+    Kept(&'a [u8]),
+}
+
+/// The error that the server would have told, had it told any.
+pub(in crate::session::engine) fn given_up() -> ErrPacket {
+    let message = "Deadlock found when trying to get lock; try restarting transaction";
+    ErrPacket::new(DEADLOCK, *b"40001", message)
+}
+
+pub(super) fn owed() -> ErrPacket {
+    ErrPacket::new(OURS, *b"HY000", "an id that belongs to a row of another session")
+}
+
+/// How often a transaction that the server rolled back is done again before the client is told.
+pub(in crate::session::engine) const MOST_TRIES: u32 = 10;
+
+/// How often where the link was lost under it: many sessions do their transactions again at the same time,
+/// and meet each other's locks. With the pauses between them this is some seconds.
+pub(super) const MOST_TRIES_AFTER_A_LOSS: u32 = 100;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Otherwise people would be shown words that they have not written.
+    #[test]
+    fn a_syntax_error_quotes_the_clients_own_text() {
+        let sql = b"INSERT INTO t VALU (2);COMMIT";
+        let told = |quoted: &str, sql: &[u8], part| {
+            let message = format!("right syntax to use near '{quoted}' at line 1");
+            let words = quote_again(message.as_bytes(), sql, part);
+            words.map(|words| String::from_utf8(words).unwrap())
+        };
+        let whole = Some("right syntax to use near 'VALU (2);COMMIT' at line 1".to_owned());
+        assert_eq!(told("VALU (2);UPDATE `ido_proxy`.`fence` SET", sql, 0..22), whole);
+        assert_eq!(told("VALU (2)", sql, 0..22), whole);
+        let end = Some("right syntax to use near ';COMMIT' at line 1".to_owned());
+        assert_eq!(told(";SET @ido_proxy=IF(@@in_", sql, 0..22), end);
+        assert_eq!(told("VALU (2)", &sql[..22], 0..22), None, "as the server said it");
+        let long = [&b"SELECT 1;SELEC "[..], &[b'x'; 100]].concat();
+        let quoted = String::from_utf8(long[9..86].to_vec()).unwrap() + "...";
+        assert_eq!(told(&quoted, &long, 9..long.len()), None);
+        assert_eq!(told("no such thing", sql, 0..5), None);
+    }
+}

@@ -1,0 +1,198 @@
+//! Texts of several statements, which the server may give up in the middle without a word (see
+//! [`crate::session::state::guard`]).
+
+use super::losses::packets;
+use super::run::{Cut, Run, direct};
+use super::*;
+
+const INSERTS: &str = "INSERT INTO t VALUES (1);INSERT INTO t VALUES (2)";
+
+/// A client in a transaction whose link is guarded, since it has sent such a text.
+fn guarded() -> Play {
+    guarded_after(Play::new(icinga()))
+}
+
+fn guarded_after(mut play: Play) -> Play {
+    play.client_sends(&query("BEGIN")).node_sends(&ok(1, in_transaction(), EMPTY));
+    play.client_sends(&query(INSERTS));
+    assert_eq!(play.requests(), ["BEGIN", "SET autocommit=0"]);
+    play.node_sends(&ok(1, StatusFlags::IN_TRANS, b""));
+    assert_eq!(play.requests(), [INSERTS]);
+    play.node_sends(&both(StatusFlags::IN_TRANS, WROTE));
+    play.to_client.clear();
+    play
+}
+
+/// Replies to two statements, the second one with these flags.
+fn both(second: StatusFlags, state: &[u8]) -> Vec<u8> {
+    let more = StatusFlags::IN_TRANS | StatusFlags::MORE_RESULTS;
+    [ok(1, more, state), ok(2, second, b"")].concat()
+}
+
+fn last_error(play: &Play) -> u16 {
+    ErrPacket::decode(&play.to_client[HEADER_LEN..]).expect("an error").code
+}
+
+/// The client is told error 1213 when nothing is left of its transaction at the server.
+#[track_caller]
+fn assert_rolled_back(play: &mut Play) {
+    let mut sent = play.requests();
+    while !play.machine.is_idle() {
+        assert_eq!(play.to_client, [0; 0], "not before");
+        assert!(sent.len() < 9, "{sent:?}");
+        play.node_sends(&ok(1, StatusFlags::empty(), NONE));
+        sent.extend(play.requests());
+    }
+    assert!(sent.contains(&"ROLLBACK".to_owned()), "{sent:?}");
+    assert_eq!(last_error(play), 1213);
+    assert!(!play.machine.in_transaction());
+}
+
+/// A client that is told another mode than its own may set it, or open a transaction less.
+#[test]
+fn the_client_is_told_its_own_mode() {
+    let mut play = guarded();
+    play.client_sends(&query("INSERT INTO t VALUES (3)"));
+    play.node_sends(&ok(1, StatusFlags::IN_TRANS, b""));
+    assert_eq!(play.to_client, ok(1, in_transaction(), b""));
+}
+
+/// Under it, the statement would open a transaction that nobody commits.
+#[test]
+fn the_guard_is_off_before_anything_is_done_outside_of_a_transaction() {
+    let mut play = guarded();
+    play.client_sends(&query("ROLLBACK")).node_sends(&ok(1, StatusFlags::empty(), NONE));
+    play.client_sends(&query("BEGIN")).node_sends(&ok(1, StatusFlags::IN_TRANS, EMPTY));
+    play.client_sends(&query("ROLLBACK")).node_sends(&ok(1, StatusFlags::empty(), NONE));
+    assert_eq!(play.requests(), ["ROLLBACK", "BEGIN", "ROLLBACK"], "it may stay on till then");
+    play.client_sends(&query("SELECT 1"));
+    assert_eq!(play.requests(), ["SET autocommit=1"]);
+    play.node_sends(&ok(1, StatusFlags::AUTOCOMMIT, b""));
+    assert_eq!(play.requests(), ["SELECT 1"]);
+}
+
+/// Under the guard it would commit what is open, where without it nothing would happen.
+#[test]
+fn autocommit_cannot_be_set_in_a_guarded_transaction_that_cannot_be_done_again() {
+    let mut play = guarded();
+    play.machine.carried.cannot_replay(Reason::Call);
+    play.client_sends(&query("SET autocommit=1"));
+    assert_eq!(last_error(&play), 1192);
+    assert_eq!(play.requests(), [""; 0]);
+    play.client_sends(&query("ROLLBACK")).node_sends(&ok(1, StatusFlags::empty(), NONE));
+    play.client_sends(&query("SET autocommit=1"));
+    assert_eq!(play.requests(), ["ROLLBACK", "SET autocommit=1"], "and then the client's");
+}
+
+/// Otherwise the client's next BEGIN would commit what is behind the abort, and is open at the server.
+#[test]
+fn what_cannot_be_done_again_is_rolled_back_before_the_client_is_told_more() {
+    let mut play = guarded();
+    play.machine.carried.cannot_replay(Reason::Call);
+    play.client_sends(&query(INSERTS));
+    let deadlock = framed(&ErrPacket::new(1213, *b"40001", "Deadlock").encode(), 2);
+    play.node_sends(&[ok(1, StatusFlags::MORE_RESULTS, NONE), deadlock].concat());
+    assert_rolled_back(&mut play);
+}
+
+/// Otherwise an abort that comes without an error, by flags alone, would go unnoticed.
+#[test]
+fn flags_alone_tell_that_a_transaction_was_given_up() {
+    let mut play = guarded();
+    play.machine.carried.cannot_replay(Reason::Call);
+    play.client_sends(&query(INSERTS));
+    play.node_sends(&both(StatusFlags::empty(), b""));
+    assert_rolled_back(&mut play);
+}
+
+/// Without the guard it would be committed; with it, the client that takes it for that would lose it.
+#[test]
+fn what_a_procedure_does_behind_a_commit_of_its_own_is_committed() {
+    let mut play = guarded();
+    play.client_sends(&query("CALL p()"));
+    play.node_sends(&ok(1, StatusFlags::IN_TRANS, IMPLICIT));
+    assert_eq!(play.requests(), ["CALL p()", "COMMIT"]);
+    play.node_sends(&ok(1, StatusFlags::empty(), NONE));
+    assert!(play.machine.is_idle() && !play.machine.in_transaction());
+}
+
+/// A lone server cannot give a transaction up, and two more requests would be for nothing.
+#[test]
+fn a_server_that_stands_alone_needs_no_guard() {
+    let mut play = Play::new(icinga());
+    play.machine.link_up(LinkFacts { galera: false, ..facts(icinga()) });
+    play.machine.carried.transaction.learn_status(in_transaction());
+    play.client_sends(&query(INSERTS));
+    assert!(!play.requests().contains(&"SET autocommit=0".to_owned()));
+}
+
+/// Nobody can send something before it, since it is passed on as it comes; left open, it would be lost with the
+/// link.
+#[test]
+fn what_is_too_long_to_be_kept_is_committed_before_the_client_is_told() {
+    let mut play = guarded();
+    play.client_sends(&query("ROLLBACK")).node_sends(&ok(1, StatusFlags::empty(), NONE));
+    play.to_client.clear();
+    let long = very_long();
+    let (start, rest) = long.split_at(MOST_KEPT);
+    play.client_sends(start).client_sends(rest);
+    play.to_node.clear();
+    play.node_sends(&ok(3, StatusFlags::IN_TRANS, b""));
+    assert_eq!(play.requests(), ["COMMIT"]);
+    assert_eq!(play.to_client, [0; 0], "it is not done yet");
+    play.node_sends(&ok(1, StatusFlags::empty(), NONE));
+    assert!(play.machine.is_idle() && !play.to_client.is_empty());
+}
+
+/// Many drivers set the mode they are in already. What sets the session up again sets that, too: the next text
+/// would count as guarded, and not be.
+#[test]
+fn a_link_that_is_set_up_again_is_guarded_again() {
+    let mut play = Play::new(icinga());
+    let on = b"\x00\x0e\x0aautocommit\x02ON";
+    play.client_sends(&query("SET autocommit=1")).node_sends(&ok(1, StatusFlags::AUTOCOMMIT, on));
+    play.requests();
+    let mut play = guarded_after(play);
+    play.machine.carried.cannot_replay(Reason::Call);
+    play.client_sends(&query(INSERTS)).node_sends(&both(StatusFlags::empty(), b""));
+    assert_rolled_back(&mut play);
+    guarded_after(play);
+}
+
+/// Otherwise a driver that looks would find a mode that nobody has set.
+#[test]
+fn a_client_that_looks_finds_its_own_mode_and_its_transaction_as_it_was() {
+    let both = "INSERT INTO t VALUES ('a');INSERT INTO t VALUES ('b')";
+    let programs = [
+        vec!["BEGIN", both, "SELECT @@autocommit", both, "COMMIT", "SELECT @@autocommit"],
+        vec![
+            "BEGIN;INSERT INTO t VALUES ('a');INSERT INTO t VALUES ('b');SELECT @@autocommit",
+            "COMMIT",
+        ],
+        vec!["BEGIN", both, "SELECT @@autocommit", "ROLLBACK", "BEGIN", both, "COMMIT"],
+        vec![
+            "BEGIN",
+            both,
+            "SET autocommit=0",
+            "INSERT INTO t VALUES ('c')",
+            "COMMIT",
+            both,
+            "COMMIT",
+        ],
+    ];
+    for program in programs {
+        let program: Vec<Vec<u8>> = program.into_iter().map(query).collect();
+        let (told, tokens) = direct(&program, without_tracking());
+        let mut run = Run::new(without_tracking(), []);
+        run.all(&program).expect("nothing is lost");
+        assert_eq!(packets(&run.to_client), packets(&told), "{:#?}", run.cluster.log);
+        assert_eq!(run.cluster.tokens(), tokens, "{:#?}", run.cluster.log);
+        // Wherever the link is lost.
+        for cut in (0..run.down).map(Cut::Down) {
+            let mut run = Run::new(without_tracking(), [cut]);
+            run.all(&program).expect("it goes on");
+            assert_eq!(packets(&run.to_client), packets(&told), "{cut:?}: {:#?}", run.cluster.log);
+            assert_eq!(run.cluster.tokens(), tokens, "{cut:?}: {:#?}", run.cluster.log);
+        }
+    }
+}

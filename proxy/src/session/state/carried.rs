@@ -1,0 +1,309 @@
+//! State that a session carries from link to link: its variables, its open transaction and its fence.
+
+use std::sync::Arc;
+
+use ido_proxy_protocol::Violation;
+use ido_proxy_protocol::capabilities::Capabilities;
+use ido_proxy_protocol::ok::{self, OkPacket};
+use ido_proxy_protocol::session_state::{self, Change};
+use ido_proxy_protocol::status::StatusFlags;
+
+use crate::session::plan::Scene;
+use crate::session::plan::blocker::Reason;
+use crate::session::state::book::{Book, State};
+use crate::session::state::fence::Fence;
+use crate::session::state::guard::Guard;
+use crate::session::state::journal::record::Record;
+use crate::session::state::journal::store::Store;
+use crate::session::state::owed::OwedIds;
+use crate::session::state::several::Several;
+use crate::session::state::transaction::Transaction;
+
+/// All of it.
+#[derive(Debug)]
+pub(crate) struct Carried {
+    /// Variables, default database, prepared statements.
+    pub(crate) book: Book,
+    /// The open transaction, as the client knows it.
+    pub(crate) transaction: Transaction,
+    /// Records of the statements done in the open transaction.
+    pub(crate) journal: Store,
+    /// How many records there are.
+    pub(crate) records: u64,
+    /// How many transactions have ended.
+    pub(crate) ended: u64,
+    /// The ids that were generated in it, and told.
+    told_ids: Vec<u64>,
+    /// Ids that are not to be had now.
+    pub(crate) owed: Arc<OwedIds>,
+    /// The proof of its COMMIT.
+    pub(crate) fence: Fence,
+    /// Guard against a transaction that is done in part.
+    pub(crate) guard: Guard,
+    /// Whether the link takes several statements in one text.
+    pub(crate) several: Several,
+    /// Counts of events on ways back.
+    pub(crate) tally: Tally,
+    /// The session only reads.
+    reads: bool,
+    /// The guard would be seen in the open transaction, or in what the client does now.
+    pub(crate) unguarded: bool,
+    /// Reads on the link may wait too long: its node may be behind the primary.
+    pub(crate) may_lag: bool,
+    /// Why the transaction cannot be done again, if so.
+    unreplayable: Option<Reason>,
+}
+
+/// Counts of events on ways back.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Tally {
+    /// Transactions done again.
+    pub(crate) replays: u64,
+    /// Replays that came out differently.
+    pub(crate) mismatches: u64,
+    /// COMMITs in doubt that had been done.
+    pub(crate) committed: u64,
+    /// COMMITs in doubt that had not.
+    pub(crate) undone: u64,
+    /// COMMITs in doubt of which nothing is known.
+    pub(crate) unknown: u64,
+    /// Transactions that cannot be done again, should their node fail.
+    pub(crate) unreplayable: u64,
+}
+
+impl Carried {
+    /// State of a client that has just logged in.
+    pub(crate) fn new(book: Book, journal: Store, fence: Fence) -> Self {
+        Self {
+            book,
+            transaction: Transaction::default(),
+            journal,
+            records: 0,
+            ended: 0,
+            told_ids: Vec::new(),
+            owed: Arc::default(),
+            fence,
+            guard: Guard::default(),
+            several: Several::default(),
+            tally: Tally::default(),
+            reads: false,
+            unguarded: false,
+            may_lag: false,
+            unreplayable: None,
+        }
+    }
+
+    /// Turns it into the state of a client that only reads: nothing of ours is ever written for it.
+    pub(crate) fn reading(self) -> Self {
+        Self { reads: true, fence: Fence::none(), ..self }
+    }
+
+    /// State that the plan of the next command depends on.
+    pub(crate) fn scene(&self) -> Scene {
+        Scene {
+            dialect: self.book.dialect(),
+            multi: self.book.multi(),
+            joins: self.takes_several(),
+            autocommit: self.book.autocommit(),
+            chains: self.book.chains(),
+            open: self.transaction.is_open(),
+            dirty: self.transaction.is_dirty() && !self.reads,
+            lacks_fence: !self.fence.is_available(),
+            fence: self.fence.is_available()
+                && self.book.unmovable().is_none()
+                && !self.book.next_is_read_only()
+                // Statements of ours would be in the list.
+                && !self.book.lists_statements(),
+            unguarded: self.unguarded,
+            guards: self.guard.is_available() && self.book.autocommit(),
+        }
+    }
+
+    /// Whether the link takes several statements in one text now.
+    pub(crate) fn takes_several_now(&self) -> bool {
+        self.several.is_on_for(self.book.multi())
+    }
+
+    /// Whether the link takes several statements in one text, unless it was told otherwise for a while.
+    pub(crate) fn takes_several(&self) -> bool {
+        self.several.is_usual() || self.book.multi()
+    }
+
+    /// Takes in the flags of an OK packet, and its report, if it has one. Returns the default database
+    /// if that has changed.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub(crate) fn learn_ok(
+        &mut self,
+        payload: &[u8],
+        status: StatusFlags,
+        reports: bool,
+        link: Capabilities,
+    ) -> Result<Option<Vec<u8>>, Violation> {
+        self.transaction.learn_status(status);
+        self.book.learn_status(self.guard.unguarded(status));
+        self.book.learn_insert_id(ok::last_insert_id(payload)?);
+        let mut schema = None;
+        if reports {
+            let packet = OkPacket::decode(payload, link)?;
+            for change in session_state::changes(packet.session_state) {
+                let change = change?;
+                match change {
+                    Change::TransactionState(state) => {
+                        self.transaction.learn_state(state);
+                        let reasons = self.book.reasons_mut();
+                        if state.locked_tables {
+                            reasons.insert(Reason::LockedTables);
+                        } else {
+                            reasons.remove(Reason::LockedTables);
+                        }
+                        if state.is_open() && state.wrote_unsafe {
+                            self.cannot_replay(Reason::UnsafeWrite);
+                        }
+                    }
+                    Change::Schema(name) => schema = Some(name.to_vec()),
+                    _ => {}
+                }
+                self.learn_change(change);
+            }
+        }
+        Ok(schema)
+    }
+
+    /// Takes in the report of an OK packet behind the end of a transaction that nobody was told: what was set is
+    /// set, though all is done again.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub(crate) fn learn_settings(
+        &mut self,
+        payload: &[u8],
+        link: Capabilities,
+    ) -> Result<(), Violation> {
+        let packet = OkPacket::decode(payload, link)?;
+        self.book.learn_insert_id(packet.last_insert_id);
+        for change in session_state::changes(packet.session_state) {
+            if let change @ (Change::SystemVariable(..) | Change::Schema(_)) = change? {
+                self.learn_change(change);
+            }
+        }
+        Ok(())
+    }
+
+    fn learn_change(&mut self, change: Change<'_>) {
+        match change {
+            // A change made by a function is not set on the next link.
+            Change::SystemVariable(b"tx_read_only" | b"transaction_read_only", _) if self.reads => {
+            }
+            // The guard changed autocommit: the client sets its own only where the link is not guarded.
+            Change::SystemVariable(b"autocommit", _) if self.guard.is_on() => {}
+            change => self.book.learn(change),
+        }
+    }
+
+    /// Takes in the flags at the end of rows.
+    pub(crate) fn learn_rows(&mut self, status: StatusFlags) {
+        self.transaction.learn_rows(status);
+        self.book.learn_status(self.guard.unguarded(status));
+        if status.contains(StatusFlags::CURSOR_EXISTS) {
+            self.book.reasons_mut().insert(Reason::OpenCursor);
+        }
+        if status.contains(StatusFlags::LAST_ROW_SENT) {
+            self.book.reasons_mut().remove(Reason::OpenCursor);
+        }
+    }
+
+    /// The open transaction cannot be done again. The first reason is kept.
+    /// Returns whether this is the first.
+    pub(crate) fn cannot_replay(&mut self, reason: Reason) -> bool {
+        let first = self.unreplayable.is_none();
+        if first {
+            tracing::info!(%reason, "the open transaction is not replayable, should its node fail");
+            self.unreplayable = Some(reason);
+            self.tally.unreplayable += 1;
+        }
+        first
+    }
+
+    /// No transaction is open: the next one can be done again.
+    pub(crate) fn forget_unreplayable(&mut self) {
+        self.unreplayable = None;
+    }
+
+    /// Why the session cannot go on at another node, if so.
+    pub(crate) fn stuck(&self) -> Option<Reason> {
+        self.book.unmovable().or_else(|| self.unreplayable())
+    }
+
+    /// Why the open transaction cannot be done again, if so.
+    pub(crate) fn unreplayable(&self) -> Option<Reason> {
+        self.unreplayable.filter(|_| self.transaction.is_open())
+    }
+
+    /// Keeps a command of the open transaction, which began in `state` if this is its first.
+    pub(crate) fn record(&mut self, record: &Record<'_>, state: &State) {
+        if self.records == 0 {
+            self.book.begin(state.clone());
+        }
+        self.records += 1;
+        self.told_ids.extend(record.told.iter().filter_map(|told| told.id()));
+        if self.unreplayable.is_some() {
+            return;
+        }
+        if let Err(overflow) = self.journal.append(&[&record.encode_head(), record.payload]) {
+            tracing::warn!(%overflow, "the journal cannot take more of a transaction");
+            self.cannot_replay(Reason::JournalFull);
+        }
+    }
+
+    /// Whether there is an open transaction to be done again, should the link be lost.
+    pub(crate) fn has_journal(&self) -> bool {
+        self.records > 0 && self.transaction.is_open()
+    }
+
+    /// The ids that the open transaction must be given again, should it be done again.
+    pub(crate) fn told_ids(&self) -> &[u64] {
+        &self.told_ids
+    }
+
+    /// Sets the ids that sessions of this daemon owe.
+    pub(crate) fn beside(self, owed: Arc<OwedIds>) -> Self {
+        Self { owed, ..self }
+    }
+
+    /// The transaction was committed.
+    pub(crate) fn committed(&mut self) {
+        self.fence.committed();
+        self.end();
+    }
+
+    /// A transaction is open behind a statement that might have committed it. Without autocommit, that may be the next
+    /// one already, as behind LOCK TABLES.
+    pub(crate) fn outlived(&mut self) {
+        if self.book.autocommit() {
+            self.fence.was_not_reached();
+        } else {
+            self.fence.renew();
+        }
+    }
+
+    /// The transaction was rolled back.
+    pub(crate) fn rolled_back(&mut self) {
+        self.fence.rolled_back();
+        self.end();
+    }
+
+    fn end(&mut self) {
+        self.ended += 1;
+        if self.records > 0 {
+            self.journal.clear();
+        }
+        self.records = 0;
+        self.told_ids = Vec::new();
+        self.unreplayable = None;
+        self.unguarded = false;
+        self.transaction.end();
+        self.book.end();
+    }
+}

@@ -1,0 +1,207 @@
+//! Diagnostics that a client can read about its last statement, besides the reply: ROW_COUNT() and the list of
+//! warnings.
+//!
+//! Statements of ours overwrite both. Where a client is about to read them, the server is brought to what it would say
+//! without us.
+
+use ido_proxy_protocol::err::ErrPacket;
+
+use crate::session::state::text_rows::text_rows;
+
+/// The diagnostics of one session.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Diagnostics {
+    /// ROW_COUNT() as of the client's last statement; -1: it returned rows, or failed.
+    rows: i64,
+    /// How many warnings that statement had.
+    warnings: u16,
+    /// A statement of ours ran since.
+    disturbed: bool,
+    /// Warnings to be raised again.
+    kept: Vec<Warning>,
+    /// The error of the client's last statement, where another one of ours came behind it.
+    lost_error: Option<ErrPacket>,
+}
+
+/// An entry of the list of warnings.
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct Warning {
+    code: u16,
+    message: Vec<u8>,
+}
+
+impl Diagnostics {
+    /// A statement of the client's changed so many rows, with so many warnings.
+    pub(crate) fn counted(&mut self, rows: u64, warnings: u16) {
+        self.learn(rows.try_into().unwrap_or(i64::MAX), warnings);
+    }
+
+    /// A statement of the client's returned rows.
+    pub(crate) fn returned_rows(&mut self) {
+        self.learn(-1, 0);
+    }
+
+    /// A statement of the client's failed.
+    pub(crate) fn failed(&mut self) {
+        self.learn(-1, 0);
+    }
+
+    fn learn(&mut self, rows: i64, warnings: u16) {
+        (self.rows, self.warnings, self.disturbed) = (rows, warnings, false);
+        self.lost_error = None;
+    }
+
+    /// A statement of ours failed behind the client's, which had failed with `error`.
+    pub(crate) fn lose_error(&mut self, error: &ErrPacket) {
+        self.lost_error = Some(error.clone());
+    }
+
+    /// A statement of ours was run.
+    pub(crate) fn disturb(&mut self) {
+        self.disturbed = true;
+    }
+
+    /// The server says again what the client expects.
+    pub(crate) fn restored(&mut self) {
+        self.disturbed = false;
+    }
+
+    /// Whether ROW_COUNT() is not what the client expects.
+    pub(crate) fn is_row_count_lost(&self) -> bool {
+        self.disturbed && self.rows <= MOST_ROWS
+    }
+
+    /// The statement that makes ROW_COUNT() what the client expects.
+    ///
+    /// A block counts the rows of all statements in it. Seen on MariaDB 10.11.
+    pub(crate) fn count_rows(&self) -> Vec<u8> {
+        if let Some(ErrPacket { code, sql_state, message }) = &self.lost_error {
+            return signal("SIGNAL", &String::from_utf8_lossy(sql_state), *code, message);
+        }
+        match self.rows {
+            ..0 => b"SELECT 1".to_vec(),
+            0 => b"DO 0".to_vec(),
+            rows => format!(
+                "BEGIN NOT ATOMIC DECLARE i INT DEFAULT {rows}; DECLARE x INT; WHILE i > 0 DO \
+                 SELECT 1 INTO x; SET i = i - 1; END WHILE; END"
+            )
+            .into_bytes(),
+        }
+    }
+
+    /// Whether the client's last statement had warnings that can still be read.
+    pub(crate) fn has_warnings(&self) -> bool {
+        self.warnings > 0
+    }
+
+    /// Whether warnings are kept that the server has lost.
+    pub(crate) fn keeps_warnings(&self) -> bool {
+        !self.kept.is_empty()
+    }
+
+    /// A command begins: what an earlier one kept is not to be raised any more.
+    pub(crate) fn forget_kept(&mut self) {
+        self.kept.clear();
+    }
+
+    /// Keeps the warnings in the packets of a reply to SHOW WARNINGS, but for the last packet.
+    pub(crate) fn keep_warnings(&mut self, packets: &[u8]) {
+        self.kept = text_rows(packets, COLUMNS).filter_map(Warning::read).collect();
+    }
+
+    /// The statement that raises the kept warnings again, once. SIGNAL clears the list, and RESIGNAL adds to it.
+    ///
+    /// Source: MariaDB documentation, "RESIGNAL".
+    pub(crate) fn raise_warnings(&mut self) -> Vec<u8> {
+        let mut warnings = std::mem::take(&mut self.kept).into_iter();
+        let Some(first) = warnings.next() else { return b"DO 0".to_vec() };
+        let mut sql = b"BEGIN NOT ATOMIC ".to_vec();
+        if warnings.len() > 0 {
+            sql.extend_from_slice(b"DECLARE EXIT HANDLER FOR SQLWARNING BEGIN ");
+            warnings.for_each(|warning| sql.extend(warning.raised("RESIGNAL")));
+            sql.extend_from_slice(b"END; ");
+        }
+        sql.extend(first.raised("SIGNAL"));
+        sql.extend_from_slice(b"END");
+        sql
+    }
+}
+
+impl Warning {
+    /// The statement of a block that raises it.
+    fn raised(&self, verb: &str) -> Vec<u8> {
+        [&signal(verb, "01000", self.code, &self.message)[..], b"; "].concat()
+    }
+
+    /// From a row: level, code, message.
+    fn read(row: Vec<Option<&[u8]>>) -> Option<Self> {
+        let [_level, code, message] = row[..] else { return None };
+        let code = std::str::from_utf8(code?).ok()?.parse().ok()?;
+        Some(Self { code, message: message?.to_vec() })
+    }
+}
+
+/// The statement that raises an error or a warning. Its text is a hexadecimal literal, which no `sql_mode` reads
+/// otherwise.
+fn signal(verb: &str, state: &str, code: u16, message: &[u8]) -> Vec<u8> {
+    let head = format!("{verb} SQLSTATE '{state}' SET MYSQL_ERRNO={code}, MESSAGE_TEXT=0x");
+    let digits = message.iter().flat_map(|byte| format!("{byte:02x}").into_bytes());
+    head.into_bytes().into_iter().chain(digits).collect()
+}
+
+/// Level, code, message.
+const COLUMNS: usize = 3;
+
+/// Rows up to which a count is put back: it takes the server about a microsecond each.
+const MOST_ROWS: i64 = 100_000;
+
+#[cfg(test)]
+mod tests {
+    use ido_proxy_protocol::packet;
+
+    use super::*;
+
+    /// Otherwise a client that reads the warnings of its transaction behind the COMMIT would find none.
+    #[test]
+    fn kept_warnings_are_raised_again_once() {
+        let row = b"\x07Warning\x041264\x07it's a%";
+        let payloads: [&[u8]; 5] = [b"\x03", b"\x03def1", b"\x03def2", b"\x03def3", row];
+        let mut packets = Vec::new();
+        payloads.iter().zip(1..).for_each(|(payload, id)| {
+            packet::frame(payload, id, &mut packets);
+        });
+        let mut diagnostics = Diagnostics::default();
+        diagnostics.keep_warnings(&packets);
+        assert!(diagnostics.keeps_warnings());
+        let raised = "BEGIN NOT ATOMIC SIGNAL SQLSTATE '01000' SET MYSQL_ERRNO=1264, \
+            MESSAGE_TEXT=0x69742773206125; END";
+        assert_eq!(String::from_utf8(diagnostics.raise_warnings()).unwrap(), raised);
+        assert!(!diagnostics.keeps_warnings());
+        let other: &[u8] = b"\x07Warning\x041265\x01b";
+        [row, other].into_iter().for_each(|row| {
+            packet::frame(row, 6, &mut packets);
+        });
+        diagnostics.keep_warnings(&packets);
+        let raised = String::from_utf8(diagnostics.raise_warnings()).unwrap();
+        let handler = "BEGIN NOT ATOMIC DECLARE EXIT HANDLER FOR SQLWARNING BEGIN \
+            RESIGNAL SQLSTATE '01000' SET MYSQL_ERRNO=1264, MESSAGE_TEXT=0x69742773206125; \
+            RESIGNAL SQLSTATE '01000' SET MYSQL_ERRNO=1265, MESSAGE_TEXT=0x62; END; SIGNAL ";
+        assert!(raised.starts_with(handler), "{raised}");
+    }
+
+    /// Otherwise an ORM would take its UPDATE for one that found nothing.
+    #[test]
+    fn the_count_of_rows_is_put_back_where_a_statement_of_ours_came_between() {
+        let mut diagnostics = Diagnostics::default();
+        diagnostics.counted(3, 0);
+        assert!(!diagnostics.is_row_count_lost());
+        diagnostics.disturb();
+        assert!(diagnostics.is_row_count_lost());
+        assert!(diagnostics.count_rows().starts_with(b"BEGIN NOT ATOMIC DECLARE i INT DEFAULT 3;"));
+        diagnostics.failed();
+        assert_eq!(diagnostics.count_rows(), b"SELECT 1");
+        diagnostics.counted(1 << 40, 0);
+        diagnostics.disturb();
+        assert!(!diagnostics.is_row_count_lost(), "it would take the server minutes");
+    }
+}

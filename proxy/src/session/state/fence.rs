@@ -1,0 +1,546 @@
+//! The fence: one row of a session in the cluster, which tells whether its last transaction was
+//! committed, and keeps a ghost from committing it too.
+//!
+//! A transaction that wrote also sets `seq` of its session from N-1 to N, before its COMMIT. If the
+//! reply to the COMMIT is lost, `seq` tells the outcome: N, it was committed; N-1, it was not, or not
+//! yet. In the second case it is done again, with the same change of the same row, so that Galera's
+//! certification lets one of the two commit and never both.
+//!
+//! A session borrows its row, a [`Slot`], from the [`FencePool`] of the daemon. A slot goes back only
+//! when the outcome of all that was sent with it is known: else a ghost could commit in another
+//! session's name. Rows are named anew at each start of the daemon, for the same reason.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rand::Rng as _;
+
+/// Where fences are kept and lent out.
+#[derive(Debug)]
+pub(crate) struct FencePool {
+    /// `schema`.`fence`, quoted.
+    table: String,
+    /// Identifier of this run of the daemon, in hexadecimal.
+    instance: String,
+    next: AtomicU64,
+    free: Mutex<Vec<Slot>>,
+    /// All times count from here.
+    start: Instant,
+    /// By name: each has rights of its own.
+    accounts: Mutex<HashMap<Vec<u8>, Arc<Account>>>,
+    /// When the table had no column for replies, as [`Account::missed`] counts it.
+    replies_missed: AtomicU64,
+}
+
+/// One row, and what is known of it.
+#[derive(Debug)]
+struct Slot {
+    name: String,
+    /// The number of transactions committed under it; 0: there is no row yet.
+    seq: u64,
+}
+
+/// Whether an account can write fences.
+#[derive(Debug, Default)]
+struct Account {
+    /// When it could not, in milliseconds since the start of the pool; 0: never.
+    missed: AtomicU64,
+}
+
+impl FencePool {
+    /// The pool of the table `fence` in `schema`, which is a plain name.
+    pub(crate) fn new(schema: &str) -> Self {
+        let id: u64 = rand::rng().random();
+        Self {
+            table: format!("`{schema}`.`fence`"),
+            instance: format!("{id:016x}"),
+            next: AtomicU64::new(1),
+            free: Mutex::default(),
+            start: Instant::now(),
+            accounts: Mutex::default(),
+            replies_missed: AtomicU64::new(0),
+        }
+    }
+
+    /// Whether something that was missing at `moment` is to be tried now.
+    fn is_worth_a_try(&self, moment: &AtomicU64) -> bool {
+        let missed = moment.load(Ordering::Relaxed);
+        missed == 0 || self.now().saturating_sub(missed) > TRIED_AGAIN.as_millis() as u64
+    }
+
+    fn account(&self, name: &[u8]) -> Arc<Account> {
+        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        match accounts.get(name) {
+            Some(account) => Arc::clone(account),
+            None => Arc::clone(accounts.entry(name.to_vec()).or_default()),
+        }
+    }
+
+    fn now(&self) -> u64 {
+        self.start.elapsed().as_millis() as u64
+    }
+
+    fn take(&self) -> Slot {
+        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        free.unwrap_or_else(|| {
+            let number = self.next.fetch_add(1, Ordering::Relaxed);
+            Slot { name: format!("{}-{number}", self.instance), seq: 0 }
+        })
+    }
+
+    fn give(&self, slot: Slot) {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner).push(slot);
+    }
+}
+
+/// A value that cannot be had: error 1690 where it is needed, in every `sql_mode`, and nothing where it is not. Seen on
+/// MariaDB 10.11.
+const FAILS: &str = "~0+1";
+
+/// Carries the counts of the client's write to the fence, which is another statement.
+const COUNTS: &str = "@ido_proxy";
+
+/// After how long an account that had no fence tries again.
+const TRIED_AGAIN: Duration = Duration::from_secs(10);
+
+/// The fence of one session.
+#[derive(Debug)]
+pub(crate) struct Fence {
+    pool: Arc<FencePool>,
+    /// Whose session it is; none of one that never writes.
+    account: Option<Arc<Account>>,
+    slot: Option<Slot>,
+    state: FenceState,
+    /// Whether a COMMIT was sent whose outcome is not known yet.
+    commit: CommitState,
+    /// A link was lost since the last COMMIT: its transaction may still come.
+    haunted: bool,
+}
+
+/// State of the fence within the open transaction.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum FenceState {
+    /// Nothing.
+    #[default]
+    Unset,
+    /// The transaction has set the fence.
+    Set,
+    /// The transaction has set the fence, and may have undone that since (`ROLLBACK TO SAVEPOINT`).
+    Unsure,
+}
+
+/// Whether a COMMIT is on its way.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum CommitState {
+    /// The outcome of each is known.
+    #[default]
+    NotSent,
+    /// The row tells the outcome.
+    Sent,
+    /// The row tells the outcome, and the counts of the reply to the write before it.
+    SentWithReply,
+}
+
+/// Counts of the reply to a write, as the fence has kept them.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct KeptReply {
+    /// Rows that were changed.
+    pub(crate) affected_rows: u64,
+    /// Number of warnings.
+    pub(crate) warnings: u16,
+    /// Value of `LAST_INSERT_ID()` behind the write.
+    pub(crate) last_insert_id: u64,
+}
+
+/// Outcome of a COMMIT in doubt, as the row tells it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Outcome {
+    /// The transaction was committed.
+    Committed,
+    /// The transaction was not committed, and no longer can be once the same is done again.
+    NotCommitted,
+    /// Somebody else changed or removed the row: nothing can be said.
+    Unclear,
+}
+
+impl Fence {
+    /// The fence of a session of `account` that has not written yet.
+    pub(crate) fn new(pool: Arc<FencePool>, account: &[u8]) -> Self {
+        let account = Some(pool.account(account));
+        let (state, commit, haunted) = (FenceState::Unset, CommitState::NotSent, false);
+        Self { pool, account, slot: None, state, commit, haunted }
+    }
+
+    /// The fence of a session that never writes: it cannot be used.
+    pub(crate) fn none() -> Self {
+        let mut fence = Self::new(Arc::new(FencePool::new("")), b"");
+        fence.account = None;
+        fence
+    }
+
+    /// Whether it can be used, as far as is known. An account that could not write it tries again after a while:
+    /// somebody may have run `ido-proxy setup`.
+    pub(crate) fn is_available(&self) -> bool {
+        let Some(account) = &self.account else { return false };
+        self.pool.is_worth_a_try(&account.missed)
+    }
+
+    /// Whether a frame of one text may be used: the outcome of all before is known, and the table keeps replies.
+    pub(crate) fn may_frame(&self) -> bool {
+        self.is_available()
+            && self.is_ours_alone()
+            && self.state == FenceState::Unset
+            && self.pool.is_worth_a_try(&self.pool.replies_missed)
+    }
+
+    /// The table has no column for replies: it was made by an older version.
+    pub(crate) fn mark_replies_missing(&mut self) {
+        self.state = FenceState::Unset;
+        self.pool.replies_missed.store(self.pool.now().max(1), Ordering::Relaxed);
+    }
+
+    /// Whether the open transaction has set it already.
+    pub(crate) fn is_set(&self) -> bool {
+        self.state == FenceState::Set
+    }
+
+    /// Whether a COMMIT was sent whose outcome is not known yet.
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        self.commit != CommitState::NotSent
+    }
+
+    /// The statement that sets it. [`Self::matches`] says of its reply whether the transaction may be committed.
+    pub(crate) fn statement(&mut self) -> String {
+        let sets_again = self.sets_again();
+        let table = &self.pool.table;
+        let Slot { name, seq } = self.slot.get_or_insert_with(|| self.pool.take());
+        let next = *seq + 1;
+        if sets_again {
+            // Whether the row has the old number or the new one, this transaction made it so. Any other is an error.
+            return format!(
+                "INSERT INTO {table} (session, seq) VALUES ('{name}', {next}) ON DUPLICATE KEY UPDATE \
+                 seq=IF(seq IN ({seq}, {next}), {next}, {FAILS})"
+            );
+        }
+        match seq {
+            0 => format!("INSERT INTO {table} (session, seq) VALUES ('{name}', 1)"),
+            seq => format!("UPDATE {table} SET seq={next} WHERE session='{name}' AND seq={seq}"),
+        }
+    }
+
+    /// The statement that sets it in one text with the COMMIT. It fails, and so stops the text, where the row is not as it
+    /// was left or no transaction is open: one that Galera has aborted must not leave a fence that says it was committed.
+    pub(crate) fn checked_statement(&mut self) -> String {
+        let sets_again = self.sets_again();
+        let table = &self.pool.table;
+        let Slot { name, seq } = self.slot.get_or_insert_with(|| self.pool.take());
+        let next = *seq + 1;
+        let insert = format!(
+            "INSERT INTO {table} (session, seq) VALUES ('{name}', IF(@@in_transaction, {next}, {FAILS}))"
+        );
+        if sets_again {
+            // A ROLLBACK TO SAVEPOINT may have undone it: the row has the old number or the new one.
+            return format!(
+                "{insert} ON DUPLICATE KEY UPDATE \
+                 seq=IF(@@in_transaction AND seq IN ({seq}, {next}), {next}, {FAILS})"
+            );
+        }
+        match seq {
+            0 => insert,
+            seq => format!(
+                "{insert} ON DUPLICATE KEY UPDATE seq=IF(@@in_transaction AND seq={seq}, {next}, {FAILS})"
+            ),
+        }
+    }
+
+    /// The statement that sets it in a frame of one text, where it also keeps the counts of the client's reply. It fails,
+    /// and so stops the text, where [`Self::checked_statement`] does.
+    pub(crate) fn framed_statement(&mut self) -> String {
+        let table = &self.pool.table;
+        let Slot { name, seq } = self.slot.get_or_insert_with(|| self.pool.take());
+        let next = *seq + 1;
+        let insert = format!(
+            "INSERT INTO {table} (session, seq, reply) VALUES ('{name}', IF(@@in_transaction, {next}, {FAILS}), \
+             CONCAT_WS(' ', {next}, {COUNTS}, LAST_INSERT_ID()))"
+        );
+        match seq {
+            0 => insert,
+            seq => format!(
+                "{insert} ON DUPLICATE KEY UPDATE seq=IF(@@in_transaction AND seq={seq}, {next}, {FAILS}), \
+                 reply=VALUES(reply)"
+            ),
+        }
+    }
+
+    /// Begin of what stands behind a client's write in one text with it, as a syntax error quotes it.
+    pub(crate) const BEHIND_A_WRITE: &[u8] = b";SET @ido_proxy";
+
+    /// The statements between the client's write and [`Self::framed_statement`]. The first one fails where the
+    /// transaction is gone, or where the write has failed and was sent in one flight with this. The second one reads the list of warnings, which the first has left, since it touches no
+    /// table, and the fence will clear.
+    pub(crate) fn check() -> String {
+        format!(
+            "SET {COUNTS}=IF(@@in_transaction AND @@error_count=0, \
+             CONCAT_WS(' ', ROW_COUNT(), @@warning_count), {FAILS});SHOW WARNINGS"
+        )
+    }
+
+    /// A COMMIT goes out in one text with the statement that sets it.
+    pub(crate) fn setting_and_committing(&mut self, keeps_reply: bool) {
+        self.commit = if keeps_reply { CommitState::SentWithReply } else { CommitState::Sent };
+    }
+
+    /// The text stopped in front of its COMMIT.
+    pub(crate) fn was_not_reached(&mut self) {
+        if !self.haunted {
+            self.commit = CommitState::NotSent;
+        }
+    }
+
+    /// A statement may have committed the transaction, and begun another one. The reply came, so no ghost can: another
+    /// row is as good a proof.
+    pub(crate) fn renew(&mut self) {
+        if self.is_in_doubt() && !self.haunted {
+            self.discard();
+            self.commit = CommitState::NotSent;
+        }
+    }
+
+    /// Whether it is set by an OK reply to [`Self::statement`] with so many affected rows.
+    pub(crate) fn matches(&self, affected: u64) -> bool {
+        affected >= 1 || self.sets_again()
+    }
+
+    /// Whether the open transaction may have set it before, and nobody else can have.
+    fn sets_again(&self) -> bool {
+        self.state != FenceState::Unset && !self.haunted
+    }
+
+    /// Whether no COMMIT was sent that might still change it.
+    pub(crate) fn is_ours_alone(&self) -> bool {
+        !self.haunted && !self.is_in_doubt()
+    }
+
+    /// The statement that reads it, if there is anything to be read.
+    pub(crate) fn query(&self) -> Option<String> {
+        let Slot { name, .. } = self.slot.as_ref()?;
+        let columns = match self.commit {
+            CommitState::SentWithReply => "seq, reply",
+            CommitState::NotSent | CommitState::Sent => "seq",
+        };
+        Some(format!("SELECT {columns} FROM {} WHERE session='{name}'", self.pool.table))
+    }
+
+    /// Notes that the open transaction has set the fence.
+    pub(crate) fn was_set(&mut self) {
+        self.state = FenceState::Set;
+    }
+
+    /// The open transaction may have undone a part of what it did.
+    pub(crate) fn unsettle(&mut self) {
+        if self.state == FenceState::Set {
+            self.state = FenceState::Unsure;
+        }
+    }
+
+    /// A COMMIT is about to be sent.
+    pub(crate) fn committing(&mut self) {
+        if self.is_set() && !self.is_in_doubt() {
+            self.commit = CommitState::Sent;
+        }
+    }
+
+    /// The transaction was committed.
+    pub(crate) fn committed(&mut self) {
+        if (self.state != FenceState::Unset || self.is_in_doubt())
+            && let Some(slot) = &mut self.slot
+        {
+            slot.seq += 1;
+        }
+        self.haunted = false;
+        self.rolled_back();
+    }
+
+    /// The transaction was rolled back, and nothing of it can come back.
+    pub(crate) fn rolled_back(&mut self) {
+        self.state = FenceState::Unset;
+        self.commit = CommitState::NotSent;
+    }
+
+    /// The transaction is to be done again, and will set it again.
+    pub(crate) fn undone(&mut self) {
+        self.state = FenceState::Unset;
+    }
+
+    /// The link is lost: what was sent there may still be committed.
+    pub(crate) fn haunt(&mut self) {
+        self.haunted |= self.is_in_doubt();
+    }
+
+    /// Outcome of the transaction in doubt, by the number that was read; `None`: there is no row.
+    pub(crate) fn outcome(&self, read: Option<u64>) -> Outcome {
+        let Some(Slot { seq, .. }) = &self.slot else { return Outcome::NotCommitted };
+        match read.unwrap_or_default() {
+            read if read == *seq => Outcome::NotCommitted,
+            read if read == *seq + 1 => Outcome::Committed,
+            _ => Outcome::Unclear,
+        }
+    }
+
+    /// The reply that the row has kept of the transaction in doubt, if it is that transaction's.
+    pub(crate) fn kept_reply(&self, kept: &[u8]) -> Option<KeptReply> {
+        let next = self.slot.as_ref()?.seq + 1;
+        let mut numbers = std::str::from_utf8(kept).ok()?.split(' ').map(str::parse::<u64>);
+        let mut number = || numbers.next()?.ok();
+        (number()? == next).then_some(())?;
+        let (affected_rows, warnings) = (number()?, number()?.try_into().ok()?);
+        Some(KeptReply { affected_rows, warnings, last_insert_id: number()? })
+    }
+
+    /// Gives its row up: somebody else has changed it.
+    pub(crate) fn discard(&mut self) {
+        self.slot = None;
+        self.state = FenceState::Unset;
+    }
+
+    /// The table is missing, or the account may not write it. Returns whether that is news.
+    pub(crate) fn mark_missing(&mut self) -> bool {
+        self.state = FenceState::Unset;
+        let now = self.pool.now().max(1);
+        self.account.as_ref().is_some_and(|own| own.missed.swap(now, Ordering::Relaxed) == 0)
+    }
+}
+
+impl Drop for Fence {
+    fn drop(&mut self) {
+        if let Some(slot) = self.slot.take()
+            && self.is_ours_alone()
+            && self.state == FenceState::Unset
+        {
+            self.pool.give(slot);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pool() -> Arc<FencePool> {
+        Arc::new(FencePool::new("ido_proxy"))
+    }
+
+    /// A transaction would be taken for committed, and lost; or for lost, and doubled.
+    #[test]
+    fn the_row_tells_whether_the_transaction_was_committed() {
+        let mut fence = Fence::new(pool(), b"icinga");
+        assert!(fence.statement().starts_with("INSERT INTO `ido_proxy`.`fence`"));
+        fence.was_set();
+        fence.committing();
+        assert_eq!(fence.outcome(None), Outcome::NotCommitted);
+        assert_eq!(fence.outcome(Some(1)), Outcome::Committed);
+        assert_eq!(fence.outcome(Some(7)), Outcome::Unclear);
+        fence.committed();
+        assert!(fence.statement().contains("SET seq=2"));
+        assert_eq!(fence.outcome(Some(1)), Outcome::NotCommitted);
+        assert_eq!(fence.outcome(None), Outcome::Unclear, "the row was removed");
+    }
+
+    /// Otherwise a client would be told the counts of an earlier write as those of a lost one.
+    #[test]
+    fn a_kept_reply_is_that_of_the_transaction_in_doubt_or_none() {
+        let mut fence = Fence::new(pool(), b"icinga");
+        assert_eq!(fence.kept_reply(b"1 2 0 7"), None, "no row yet");
+        fence.framed_statement();
+        let kept = KeptReply { affected_rows: 2, warnings: 3, last_insert_id: 7 };
+        assert_eq!(fence.kept_reply(b"1 2 3 7"), Some(kept));
+        for other in [&b"2 2 3 7"[..], b"0 2 3 7", b"1 2 3", b"1 2 x 7", b""] {
+            assert_eq!(fence.kept_reply(other), None, "{}", other.escape_ascii());
+        }
+        fence.setting_and_committing(true);
+        assert!(fence.query().is_some_and(|query| query.starts_with("SELECT seq, reply FROM")));
+        fence.committed();
+        assert_eq!(fence.kept_reply(b"1 2 3 7"), None, "of the transaction before");
+        assert!(fence.framed_statement().contains("AND seq=1, 2, ~0+1"));
+    }
+
+    /// A transaction that did not set it must not count.
+    #[test]
+    fn a_commit_of_what_was_not_fenced_changes_nothing() {
+        let mut fence = Fence::new(pool(), b"icinga");
+        fence.committing();
+        fence.committed();
+        assert!(fence.statement().starts_with("INSERT"));
+    }
+
+    /// A ghost would commit in another session's name, and that session would lose what it wrote.
+    #[test]
+    fn a_slot_in_doubt_is_not_lent_again() {
+        let pool = pool();
+        let mut known = Fence::new(Arc::clone(&pool), b"icinga");
+        known.statement();
+        known.was_set();
+        known.committing();
+        known.committed();
+        let name = known.query();
+        drop(known);
+        let mut again = Fence::new(Arc::clone(&pool), b"icinga");
+        assert!(again.statement().contains("AND seq=1"), "it goes on where it was");
+        assert_eq!(again.query(), name);
+        again.was_set();
+        again.committing();
+        drop(again);
+        let mut other = Fence::new(pool, b"icinga");
+        other.statement();
+        assert_ne!(other.query(), name);
+    }
+
+    /// Otherwise the COMMIT of a later transaction would go without its fence, and be taken for one in doubt.
+    #[test]
+    fn what_did_not_reach_its_commit_leaves_no_doubt_that_was_not_there() {
+        let mut fence = Fence::new(pool(), b"icinga");
+        fence.statement();
+        fence.was_set();
+        fence.committing();
+        fence.haunt();
+        fence.was_not_reached();
+        assert!(fence.is_in_doubt(), "a link was lost with the COMMIT");
+        fence.rolled_back();
+        fence.was_not_reached();
+        assert!(!fence.is_in_doubt());
+    }
+
+    /// Otherwise one account without rights would take every other account's proof of its COMMITs away.
+    #[test]
+    fn a_fence_that_one_account_lacks_is_there_for_another() {
+        let pool = pool();
+        let mut denied = Fence::new(Arc::clone(&pool), b"denied");
+        let allowed = Fence::new(Arc::clone(&pool), b"allowed");
+        assert!(denied.mark_missing(), "news");
+        assert!(!denied.mark_missing());
+        assert!(!denied.is_available() && allowed.is_available());
+        assert!(!Fence::new(pool, b"denied").is_available(), "known to the next session too");
+    }
+
+    /// Otherwise a transaction that went back to a savepoint would commit without its fence.
+    #[test]
+    fn a_fence_that_may_be_undone_is_set_again_by_its_own_transaction_alone() {
+        let mut fence = Fence::new(pool(), b"icinga");
+        fence.statement();
+        fence.was_set();
+        fence.unsettle();
+        assert!(
+            fence.checked_statement().contains("@@in_transaction AND seq IN (0, 1)"),
+            "with the COMMIT"
+        );
+        assert!(!fence.is_set());
+        assert!(fence.statement().contains("IF(seq IN (0, 1), 1, ~0+1)"));
+        assert!(fence.matches(0) && fence.matches(2));
+        fence.was_set();
+        fence.committing();
+        fence.haunt();
+        assert!(fence.statement().starts_with("INSERT") && !fence.matches(0), "a ghost may have");
+    }
+}
