@@ -149,7 +149,7 @@ impl App {
                 cluster: cluster.clone(),
                 facade: facade.subscribe(),
                 greeted: early::places(),
-                fences: Arc::new(FencePool::new(config.control.schema.as_str())),
+                fences: Arc::new(FencePool::new(config.control.schema.as_str(), rand::random())),
                 galera: config.topology == ConfiguredTopology::Galera,
                 failovers: Arc::clone(&failovers),
                 owed: Arc::default(),

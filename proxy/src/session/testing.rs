@@ -82,7 +82,7 @@ impl Stage {
             // Nodes of a script wait for their client first.
             greeted: Arc::new(Semaphore::new(0)),
             failovers: Arc::default(),
-            fences: Arc::new(FencePool::new("ido_proxy")),
+            fences: Arc::new(FencePool::new("ido_proxy", 7)),
             owed: Arc::default(),
             readings: Arc::default(),
             own_kills: Arc::new(OwnKills::new()),

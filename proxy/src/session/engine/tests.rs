@@ -110,7 +110,7 @@ impl Play {
 fn machine(client: Capabilities) -> Machine {
     let book = Book::new(client, 8, None);
     let journal = Store::new(Arc::new(Budget::new(1 << 30, 0, None)));
-    let fence = Fence::new(Arc::new(FencePool::new("ido_proxy")), b"icinga");
+    let fence = Fence::new(Arc::new(FencePool::new("ido_proxy", 7)), b"icinga");
     Machine::new(client, Carried::new(book, journal, fence))
 }
 

@@ -15,8 +15,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rand::Rng as _;
-
 /// Where fences are kept and lent out.
 #[derive(Debug)]
 pub(crate) struct FencePool {
@@ -50,12 +48,12 @@ struct Account {
 }
 
 impl FencePool {
-    /// The pool of the table `fence` in `schema`, which is a plain name.
-    pub(crate) fn new(schema: &str) -> Self {
-        let id: u64 = rand::rng().random();
+    /// The pool of the table `fence` in `schema`, which is a plain name. No other process may have the same `instance`:
+    /// a random number.
+    pub(crate) fn new(schema: &str, instance: u64) -> Self {
         Self {
             table: format!("`{schema}`.`fence`"),
-            instance: format!("{id:016x}"),
+            instance: format!("{instance:016x}"),
             next: AtomicU64::new(1),
             free: Mutex::default(),
             start: Instant::now(),
@@ -175,7 +173,7 @@ impl Fence {
 
     /// The fence of a session that never writes: it cannot be used.
     pub(crate) fn none() -> Self {
-        let mut fence = Self::new(Arc::new(FencePool::new("")), b"");
+        let mut fence = Self::new(Arc::new(FencePool::new("", 0)), b"");
         fence.account = None;
         fence
     }
@@ -429,7 +427,7 @@ mod tests {
     use super::*;
 
     fn pool() -> Arc<FencePool> {
-        Arc::new(FencePool::new("ido_proxy"))
+        Arc::new(FencePool::new("ido_proxy", 7))
     }
 
     /// A transaction would be taken for committed, and lost; or for lost, and doubled.

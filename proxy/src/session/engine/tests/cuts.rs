@@ -161,7 +161,7 @@ fn of_a_transaction_that_is_not_kept_it_is_told_that_it_was_committed() {
         for cuts in [vec![Cut::Up(cut)], vec![Cut::Up(cut), Cut::Down(1)]] {
             let mut run = Run::new(without_tracking(), cuts.clone());
             let journal = Store::new(Arc::new(Budget::new(0, 0, None)));
-            let fence = Fence::new(Arc::new(FencePool::new("ido_proxy")), b"icinga");
+            let fence = Fence::new(Arc::new(FencePool::new("ido_proxy", 7)), b"icinga");
             let carried = Carried::new(Book::new(without_tracking(), 8, None), journal, fence);
             run.machine = Machine::new(without_tracking(), carried);
             assert_eq!(run.all(&program(&texts)), outcome, "{cuts:?}");
@@ -412,7 +412,7 @@ fn an_id_that_was_not_told_yet_may_become_another_one() {
 fn a_conflict_under_a_transaction_that_is_not_kept_is_told() {
     let mut run = Run::new(without_tracking(), []);
     let journal = Store::new(Arc::new(Budget::new(0, 0, None)));
-    let fence = Fence::new(Arc::new(FencePool::new("ido_proxy")), b"icinga");
+    let fence = Fence::new(Arc::new(FencePool::new("ido_proxy", 7)), b"icinga");
     let carried = Carried::new(Book::new(without_tracking(), 8, None), journal, fence);
     run.machine = Machine::new(without_tracking(), carried);
     run.all(&program(&["BEGIN", "INSERT INTO t VALUES ('a')"])).expect("no loss");
@@ -634,7 +634,7 @@ fn a_transaction_of_which_the_most_is_on_disk_is_done_again_too() {
     let folder = tempfile::tempdir().expect("a folder");
     let budget = Arc::new(Budget::new(256 << 10, 16 << 20, Some(folder.path().join("journal"))));
     let (book, journal) = (Book::new(without_tracking(), 8, None), Arc::clone(&budget));
-    let fence = Fence::new(Arc::new(FencePool::new("ido_proxy")), b"icinga");
+    let fence = Fence::new(Arc::new(FencePool::new("ido_proxy", 7)), b"icinga");
     let mut run = Run::new(without_tracking(), []);
     let carried = Carried::new(book, Store::new(journal), fence);
     run.machine = Machine::new(without_tracking(), carried);

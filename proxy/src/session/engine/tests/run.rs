@@ -1,6 +1,10 @@
 //! A client's program, run by the machine at nodes that are lost on the way.
 
 use std::collections::VecDeque;
+use std::fmt::Debug;
+use std::fs::OpenOptions;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::Write;
 use std::sync::LazyLock;
 
 use tokio::runtime::{Builder, Runtime};
@@ -60,6 +64,7 @@ pub(super) struct Run {
     pub(super) loads: usize,
     /// Capabilities of the links that the client has not.
     pub(super) beyond: Capabilities,
+    trace: Trace,
 }
 
 impl Run {
@@ -88,6 +93,7 @@ impl Run {
             skewed: false,
             beyond: Capabilities::empty(),
             loads: 0,
+            trace: Trace(DefaultHasher::new()),
         }
     }
 
@@ -120,6 +126,7 @@ impl Run {
             if !self.step()? {
                 assert!(self.machine.is_idle(), "stands still: {:#?}", self.machine);
                 assert!(self.input.is_empty() && self.from_client.is_empty());
+                self.trace.add(&(&self.to_client, &self.cluster.log, self.tally()));
                 return Ok(());
             }
         }
@@ -134,7 +141,9 @@ impl Run {
         self.link = None;
         self.from_node.clear();
         self.answer.clear();
-        self.machine.link_lost()
+        let lost = self.machine.link_lost();
+        self.trace.add(&(&lost, &self.to_client, &self.cluster.log, self.tally()));
+        lost
     }
 
     /// Does one thing, if there is any to do.
@@ -186,7 +195,9 @@ impl Run {
             }
         }
         let mut request = Vec::new();
-        match self.machine.poll_send(&mut request) {
+        let sending = self.machine.poll_send(&mut request);
+        self.trace.add(&sending);
+        match sending {
             Sending::Nothing => return Ok(!self.from_client.is_empty()),
             Sending::Finished(told, _) => self.to_client.extend(told),
             Sending::Journal(cursor) => {
@@ -203,6 +214,7 @@ impl Run {
 
     /// Bytes for the node.
     fn send(&mut self, bytes: &[u8]) -> Result<(), Stuck> {
+        self.trace.add(&bytes);
         let link = self.link.as_mut().expect("nothing is sent without a link");
         let cut = match self.cuts.front().copied() {
             Some(Cut::Up(at) | Cut::Late { up: at, .. }) => at,
@@ -277,6 +289,7 @@ impl Run {
 
     fn take_in(&mut self) -> Result<(), Stuck> {
         let down = self.machine.downward(&self.answer).expect("a reply that can be followed");
+        self.trace.add(&down);
         let taken: Vec<u8> = self.answer.drain(..down.taken).collect();
         self.to_client.extend(down.edited.unwrap_or(taken));
         match (down.stuck, down.lost) {
@@ -311,6 +324,25 @@ impl Run {
             _ => usize::MAX,
         };
         sizes[*at % sizes.len()].min(cut)
+    }
+}
+
+/// Every byte and decision of a run. At its end, they become a line of the file that `ENGINE_TRACE` names: equal lines
+/// are equal runs. `docs/debugging.md` says how two engines are compared.
+struct Trace(DefaultHasher);
+
+impl Trace {
+    fn add(&mut self, what: &dyn Debug) {
+        format!("{what:?}").hash(&mut self.0);
+    }
+}
+
+impl Drop for Trace {
+    fn drop(&mut self) {
+        let Some(path) = std::env::var_os("ENGINE_TRACE") else { return };
+        let file = OpenOptions::new().create(true).append(true).open(path);
+        let line = format!("{:016x}\n", self.0.finish());
+        file.and_then(|mut file| file.write_all(line.as_bytes())).expect("room for a trace");
     }
 }
 

@@ -153,7 +153,7 @@ fn a_journal_that_is_full_keeps_the_session_until_its_transaction_ends() {
     let full = || {
         let book = Book::new(icinga(), 8, None);
         let journal = Store::new(Arc::new(Budget::new(0, 0, None)));
-        let fence = Fence::new(Arc::new(FencePool::new("ido_proxy")), b"icinga");
+        let fence = Fence::new(Arc::new(FencePool::new("ido_proxy", 7)), b"icinga");
         let mut play = Play::new(icinga());
         play.machine = Machine::new(icinga(), Carried::new(book, journal, fence));
         play.machine.link_up(facts(icinga()));
