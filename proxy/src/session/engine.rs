@@ -53,6 +53,7 @@ mod edits;
 mod exchange;
 pub(crate) mod fault;
 mod linking;
+mod policy;
 mod recovery;
 mod replies;
 mod running;

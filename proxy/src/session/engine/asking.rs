@@ -15,7 +15,8 @@ use ido_proxy_protocol::status::StatusFlags;
 use super::SET_OPTION;
 use super::exchange::Exchange;
 use super::fault::Fault;
-use super::recovery::{Recovery, query};
+use super::policy::{Answer, Facts, Position};
+use super::recovery::query;
 use super::replies::Replies;
 use super::running::{Job, Running};
 
@@ -43,15 +44,6 @@ enum Question {
     Ready,
     /// Does the node take writes? The answer has the transaction's state too.
     ReadOnly,
-}
-
-/// Answer of the server.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Answer {
-    /// A transaction is open.
-    pub(super) open: bool,
-    /// The node was asked whether it works, and does.
-    pub(super) works: bool,
 }
 
 impl Exchange {
@@ -88,10 +80,9 @@ impl Replies<'_> {
     /// Keeps the error packet `bytes` back, and asks the server what it means.
     pub(super) fn ask_about(&mut self, error: ErrPacket, bytes: &[u8]) {
         let Some(running) = self.exchange.running.take() else { return };
-        let fault = Fault::of(&error);
-        let question = match fault {
+        let question = match self.fault_of(&error) {
             Fault::NodeReadOnly => Question::ReadOnly,
-            _ if fault.doubts_node() || self.may_be_leaving(fault) => Question::Ready,
+            fault if fault.doubts_node() || fault == Fault::CausalRead => Question::Ready,
             _ => Question::Transaction,
         };
         self.swallow(bytes.len());
@@ -117,7 +108,7 @@ impl Replies<'_> {
             ReplyStep::Err { .. } => {
                 let error = ErrPacket::decode(bytes.get(HEADER_LEN..).unwrap_or_default())?;
                 self.exchange.forget_question();
-                self.lost = Some(error);
+                self.own_reaction(Position::Own, error, Facts::PLAIN);
                 return Ok(());
             }
             ReplyStep::Eof { status, .. } | ReplyStep::Ok { status, .. } if ended => status,
@@ -126,35 +117,19 @@ impl Replies<'_> {
         let Some(asked) = self.exchange.asked.take() else { return Ok(()) };
         let Asked { running, packet, error, question, read_only, .. } = *asked;
         self.exchange.running = Some(running);
-        if question == Question::ReadOnly && read_only {
-            self.lost = Some(error);
-            return Ok(());
-        }
-        let open = status.contains(StatusFlags::IN_TRANS);
-        let works = question != Question::Transaction;
-        self.answered(error, &packet, Answer { open, works });
+        let answer = match status.contains(StatusFlags::IN_TRANS) {
+            _ if question == Question::ReadOnly && read_only => Answer::ReadOnly,
+            true => Answer::Open,
+            false => Answer::Closed,
+        };
+        self.answered(error, &packet, answer);
         if question == Question::Ready {
             // ROW_COUNT() is 0 now.
             self.carried.book.diagnostics().disturb();
         }
         Ok(())
     }
-
-    /// The node works, although the reply to a statement said otherwise: a node that comes and goes, or a client
-    /// that raises such errors itself. The statement is tried again, but not for ever.
-    pub(super) fn try_hearsay(&mut self, error: &ErrPacket) -> bool {
-        let again = self.exchange.hearsay < MOST_HEARSAY && self.may_move();
-        if again {
-            self.exchange.hearsay += 1;
-            let recovery = Recovery::in_doubt_or_not(self.carried);
-            self.again(recovery, error.clone());
-        }
-        again
-    }
 }
-
-/// How often a statement is tried again on a node that works, for an error that says otherwise.
-const MOST_HEARSAY: u32 = 2;
 
 /// A node that is not ready refuses this, but not a SELECT without a table. Seen on MariaDB 10.11.
 const READY: &[u8] = b"DO 0";

@@ -18,14 +18,33 @@ pub(crate) enum Fault {
     Duplicate,
     /// A lock was waited for too long, or what other nodes had committed.
     LockWait,
+    /// A read that the client wants causal has waited too long: a node that leaves breaks it off, too. Named by
+    /// [`Self::of_read`] alone.
+    CausalRead,
+    /// A reader's node lags too far behind. Named by [`Self::of_read`] alone.
+    Lag,
     /// The object is missing, or the account has no right to use it.
     Missing,
+    /// The column is missing.
+    UnknownColumn,
     /// The node cannot be worked with, if the node says so by itself.
     NodeUnusable,
     /// The node takes no writes, if the node says so by itself.
     NodeReadOnly,
     /// The transaction may not write.
     ReadOnly,
+    /// A number is too large for its type.
+    OutOfRange,
+    /// The server knows no such variable.
+    UnknownVariable,
+    /// The variable does not take this value.
+    WrongValue,
+    /// The variable can be read in a session, and not be set.
+    NotOfSession,
+    /// An option of the server forbids the statement.
+    OptionPrevents,
+    /// The text cannot be read.
+    Syntax,
     /// An error of the statement alone.
     Statement,
 }
@@ -42,9 +61,15 @@ impl Fault {
             SERVER_SHUTDOWN => Self::NodeUnusable,
             READ_ONLY_MODE => Self::NodeReadOnly,
             OPTION_PREVENTS_STATEMENT if names_read_only(&error.message) => Self::NodeReadOnly,
+            OPTION_PREVENTS_STATEMENT => Self::OptionPrevents,
+            UNKNOWN_COLUMN => Self::UnknownColumn,
+            DATA_OUT_OF_RANGE => Self::OutOfRange,
+            UNKNOWN_SYSTEM_VARIABLE => Self::UnknownVariable,
+            WRONG_VALUE_FOR_VARIABLE | WRONG_TYPE_FOR_VARIABLE => Self::WrongValue,
+            INCORRECT_VARIABLE_SCOPE => Self::NotOfSession,
+            PARSE_ERROR => Self::Syntax,
             DATABASE_ACCESS_DENIED
             | UNKNOWN_DATABASE
-            | UNKNOWN_COLUMN
             | TABLE_ACCESS_DENIED
             | COLUMN_ACCESS_DENIED
             | NO_SUCH_TABLE
@@ -57,6 +82,45 @@ impl Fault {
         }
     }
 
+    /// The meaning of `error` to a statement on a link whose reads wait for what other nodes have committed: because the
+    /// client wants that (`causal`), or because it is a reader that must not go back in time (`may_lag`).
+    pub(crate) fn of_read(error: &ErrPacket, causal: bool, may_lag: bool) -> Self {
+        match Self::of(error) {
+            Self::LockWait if may_lag => Self::Lag,
+            Self::LockWait if causal => Self::CausalRead,
+            fault => fault,
+        }
+    }
+
+    /// Whether something that the statement names is not there for this account.
+    pub(crate) fn is_missing(self) -> bool {
+        matches!(self, Self::Missing | Self::UnknownColumn)
+    }
+
+    /// Whether the error says something of the statement alone.
+    pub(crate) fn is_of_statement(self) -> bool {
+        match self {
+            Self::OutOfRange
+            | Self::UnknownVariable
+            | Self::WrongValue
+            | Self::NotOfSession
+            | Self::OptionPrevents
+            | Self::Syntax
+            | Self::Statement => true,
+            Self::Conflict
+            | Self::Killed
+            | Self::Duplicate
+            | Self::LockWait
+            | Self::CausalRead
+            | Self::Lag
+            | Self::Missing
+            | Self::UnknownColumn
+            | Self::NodeUnusable
+            | Self::NodeReadOnly
+            | Self::ReadOnly => false,
+        }
+    }
+
     /// Whether the node, or the link to it, would be of no use, should the node confirm it.
     pub(crate) fn doubts_node(self) -> bool {
         matches!(self, Self::Killed | Self::NodeUnusable | Self::NodeReadOnly)
@@ -65,7 +129,7 @@ impl Fault {
 
 /// Whether an error with this number says that an account has no fence: no table, or no right.
 pub(crate) fn is_without_fence(code: u16) -> bool {
-    Fault::of(&ErrPacket::new(code, *b"HY000", "")) == Fault::Missing
+    Fault::of(&ErrPacket::new(code, *b"HY000", "")).is_missing()
 }
 
 /// Whether the option that forbids a statement is `--read-only`, in any language.

@@ -26,6 +26,7 @@ use ido_proxy_protocol::command::Command;
 use ido_proxy_protocol::packet::{self};
 
 use super::exchange::{Exchange, GUARD_OFF, GUARD_ON, ROLLBACK, translate};
+use super::policy::Why;
 use super::running::{Job, Running};
 use super::{COM_QUERY, SET_OPTION, Sending, Stuck};
 use crate::session::plan::blocker::Reason;
@@ -124,6 +125,15 @@ impl Recovery {
             recovery.push(Task::Attempt, query(format!("KILL {thread}")));
         }
         recovery
+    }
+
+    /// On the same link, for this reason.
+    pub(super) fn of(why: Why, carried: &Carried) -> Self {
+        match why {
+            Why::RolledBack => Self::rolled_back(),
+            Why::InDoubt => Self::in_doubt(),
+            Why::Hearsay | Why::Anew | Why::Overtaken => Self::in_doubt_or_not(carried),
+        }
     }
 
     /// On the same link, after a COMMIT that the server refused, maybe.

@@ -2,10 +2,7 @@
 
 use ido_proxy_protocol::Violation;
 use ido_proxy_protocol::err::ErrPacket;
-use ido_proxy_protocol::error_code::{
-    DEADLOCK, INCORRECT_VARIABLE_SCOPE, OPTION_PREVENTS_STATEMENT, UNKNOWN_SYSTEM_VARIABLE,
-    WRONG_TYPE_FOR_VARIABLE, WRONG_VALUE_FOR_VARIABLE,
-};
+use ido_proxy_protocol::error_code::DEADLOCK;
 use ido_proxy_protocol::ok::OkPacket;
 use ido_proxy_protocol::packet::{self, HEADER_LEN};
 use ido_proxy_protocol::prepare::PrepareOk;
@@ -13,6 +10,7 @@ use ido_proxy_protocol::reply::ReplyStep;
 
 use super::{Phase, Recovery, Task};
 use crate::session::engine::fault::Fault;
+use crate::session::engine::policy::{Effect, Facts, Position, Reaction, Why, react};
 use crate::session::engine::replies::{MOST_TRIES, Replies};
 use crate::session::engine::running::{Job, Running};
 use crate::session::engine::{OURS, Stuck};
@@ -170,18 +168,32 @@ impl Replies<'_> {
     }
 
     fn barrier_failed(&mut self, error: ErrPacket) {
-        if Fault::of(&error) != Fault::Missing {
-            // Not ready, or a causal wait that took too long: another node may do better.
-            self.lost = Some(error);
-        } else if self.carried.fence.is_in_doubt() {
-            self.stuck(Stuck::Doubt(Doubt::Unfenced));
-        } else {
-            self.carried.fence.mark_missing();
-            // Asked again, it is a causal read of nothing.
-            if let Some(recovery) = &mut self.exchange.recovery {
-                recovery.phase = Phase::Barrier;
+        match self.recovery_reaction(Position::Barrier, &error, false) {
+            Reaction::Unknown => self.stuck(Stuck::Doubt(Doubt::Unfenced)),
+            Reaction::Unfenced => {
+                self.carried.fence.mark_missing();
+                // Asked again, it is a causal read of nothing.
+                if let Some(recovery) = &mut self.exchange.recovery {
+                    recovery.phase = Phase::Barrier;
+                }
             }
+            _ => self.lost = Some(error),
         }
+    }
+
+    fn recovery_reaction(
+        &self,
+        at: Position,
+        error: &ErrPacket,
+        may_choose_anew: bool,
+    ) -> Reaction {
+        let effect = match self.carried.fence.is_in_doubt() {
+            true => Effect::Commit,
+            false => Effect::Nothing,
+        };
+        let exhausted = self.exchange.hearsay >= MOST_HEARSAY;
+        let facts = Facts { effect, may_choose_anew, exhausted, ..Facts::PLAIN };
+        react(at, Fault::of(error), facts)
     }
 
     fn replay_packet(
@@ -208,14 +220,12 @@ impl Replies<'_> {
             _ => Told::Other,
         };
         match (wanted, got) {
-            (None, Told::Error { code: OPTION_PREVENTS_STATEMENT }) => {
-                // With `secure_timestamp`, a replay has the time of its own.
-                self.carried.book.forget_variable(b"timestamp");
-                self.again(Recovery::in_doubt_or_not(self.carried), ErrPacket::decode(payload)?);
-            }
             (Some(wanted), got) if wanted == got => {}
             (None, Told::Ok { .. }) => {}
-            (_, Told::Error { .. }) => self.replay_failed(ErrPacket::decode(payload)?, known),
+            (wanted, Told::Error { .. }) => {
+                let at = if wanted.is_none() { Position::ReplayOwn } else { Position::Replay };
+                self.replay_failed(at, ErrPacket::decode(payload)?, known);
+            }
             (wanted, got) => {
                 tracing::warn!(?wanted, ?got, "a replay was answered otherwise than before");
                 self.mismatch();
@@ -224,28 +234,30 @@ impl Replies<'_> {
         Ok(())
     }
 
-    fn replay_failed(&mut self, error: ErrPacket, known: bool) {
-        let fault = Fault::of(&error);
-        if fault.doubts_node() && self.exchange.hearsay < MOST_HEARSAY {
-            // Another node is tried, but not for ever: a statement may raise such an error itself.
-            self.exchange.hearsay += 1;
-            self.lost = Some(ErrPacket::new(OURS, *b"HY000", error.to_string()));
-        } else if matches!(fault, Fault::Conflict | Fault::LockWait) {
-            self.again(Recovery::rolled_back(), error);
-        } else if !known && fault == Fault::Duplicate {
-            // The row that is there is the ghost's, as the fence will tell; or another one, which keeps the
-            // ghost from being committed too. The client knows no id of ours yet, so it may be another.
-            self.exchange.anew = true;
-            self.again(Recovery::in_doubt_or_not(self.carried), error);
-        } else if self.carried.fence.is_in_doubt() {
-            // The ghost of this very transaction may be in the way: the fence knows.
-            self.again(Recovery::in_doubt(), error);
-        } else {
-            // With 1062, an id that the client was told belongs to another row by now. But all is rolled
-            // back, and who is told of a duplicate takes the transaction for still open.
-            tracing::warn!(%error, "a replay failed where the first time it did not");
-            self.mismatch();
+    fn replay_failed(&mut self, at: Position, error: ErrPacket, known: bool) {
+        match self.recovery_reaction(at, &error, !known) {
+            Reaction::RetryNow => self.retry_now(error),
+            Reaction::NextLink => {
+                self.exchange.hearsay += 1;
+                self.lost = Some(ErrPacket::new(OURS, *b"HY000", error.to_string()));
+            }
+            Reaction::Retry(why) => {
+                self.exchange.anew |= why == Why::Anew;
+                self.again(Recovery::of(why, self.carried), error);
+            }
+            _ => {
+                // With 1062, an id that the client was told belongs to another row by now. But all is rolled
+                // back, and who is told of a duplicate takes the transaction for still open.
+                tracing::warn!(%error, "a replay failed where the first time it did not");
+                self.mismatch();
+            }
         }
+    }
+
+    /// A replay cannot have the time that the client's statements had.
+    fn retry_now(&mut self, error: ErrPacket) {
+        self.carried.book.forget_variable(b"timestamp");
+        self.again(Recovery::in_doubt_or_not(self.carried), error);
     }
 
     fn mismatch(&mut self) {
@@ -287,68 +299,72 @@ impl Replies<'_> {
     /// Leaves a statement unprepared if its table is gone. Most clients keep statements that they never use again,
     /// and must not end for one.
     fn prepare_failed(&mut self, id: u32, error: ErrPacket) {
-        if Fault::of(&error) != Fault::Missing {
-            return self.task_failed(error);
+        match self.recovery_reaction(Position::Prepare, &error, false) {
+            Reaction::LeaveOut => {
+                tracing::warn!(%error, "a prepared statement is not to be had on another node");
+                self.carried.book.learn_link_id(id, NO_STATEMENT);
+            }
+            reaction => self.task_reaction(reaction, error),
         }
-        tracing::warn!(%error, "a prepared statement is not to be had on another node");
-        self.carried.book.learn_link_id(id, NO_STATEMENT);
     }
 
     /// One of the variables cannot be set: which one, and whether that matters, is found out one by one.
     fn settings_failed(&mut self, setup: &State, error: ErrPacket) {
-        if Fault::of(&error) != Fault::Statement {
-            return self.task_failed(error);
-        }
-        if let Some(recovery) = &mut self.exchange.recovery {
-            recovery.set_each(setup, self.backslashes);
+        match self.recovery_reaction(Position::Settings, &error, false) {
+            Reaction::OneByOne => {
+                if let Some(recovery) = &mut self.exchange.recovery {
+                    recovery.set_each(setup, self.backslashes);
+                }
+            }
+            reaction => self.task_reaction(reaction, error),
         }
     }
 
     /// Passes over a variable that nobody can set: the client has not set it either, the server reports it of its own
     /// accord.
     fn setting_failed(&mut self, name: Vec<u8>, value: Vec<u8>, again: bool, error: ErrPacket) {
-        let backslashes = self.backslashes;
-        let otherwise = match error.code {
-            _ if again => None,
-            // Servers of another version know it by another name.
-            UNKNOWN_SYSTEM_VARIABLE => {
-                Setup::alias(&name).map(|alias| book::assignment(&alias, &value, backslashes))
+        let at = if again { Position::SettingAgain } else { Position::Setting };
+        match self.recovery_reaction(at, &error, false) {
+            Reaction::OtherWay => {
+                let otherwise = match Fault::of(&error) {
+                    // Servers of another version know it by another name.
+                    Fault::UnknownVariable => Setup::alias(&name)
+                        .map(|alias| book::assignment(&alias, &value, self.backslashes)),
+                    // NULL is reported like an empty text.
+                    _ if value.is_empty() => Some([b"SET ", &name[..], b"=NULL"].concat()),
+                    _ => None,
+                };
+                match (otherwise, &mut self.exchange.recovery) {
+                    (Some(sql), Some(recovery)) => recovery.set_otherwise(name, value, sql),
+                    _ => self.task_reaction(Reaction::Refuse, error),
+                }
             }
-            // NULL is reported like an empty text.
-            WRONG_VALUE_FOR_VARIABLE | WRONG_TYPE_FOR_VARIABLE if value.is_empty() => {
-                Some([b"SET ", &name[..], b"=NULL"].concat())
+            Reaction::PassOver => {
+                let name_shown = String::from_utf8_lossy(&name);
+                tracing::debug!(name = %name_shown, "the server reports this variable and refuses to set it");
+                self.carried.book.forget_variable(&name);
+                self.exchange.state.forget_variable(&name);
             }
-            _ => None,
-        };
-        if let (Some(sql), Some(recovery)) = (otherwise, &mut self.exchange.recovery) {
-            return recovery.set_otherwise(name, value, sql);
+            reaction => self.task_reaction(reaction, error),
         }
-        if error.code != INCORRECT_VARIABLE_SCOPE {
-            return self.task_failed(error);
-        }
-        tracing::debug!(name = %String::from_utf8_lossy(&name), "the server reports this variable and refuses to set it");
-        self.carried.book.forget_variable(&name);
-        self.exchange.state.forget_variable(&name);
     }
 
     fn task_failed(&mut self, error: ErrPacket) {
-        let fault = Fault::of(&error);
-        if fault.doubts_node() {
-            self.lost = Some(error);
-            return;
+        let reaction = self.recovery_reaction(Position::Must, &error, false);
+        self.task_reaction(reaction, error);
+    }
+
+    /// Carries out a reaction that is the same for every task.
+    fn task_reaction(&mut self, reaction: Reaction, error: ErrPacket) {
+        match reaction {
+            Reaction::NextLink => self.lost = Some(error),
+            Reaction::RetryNow => self.retry_now(error),
+            Reaction::Retry(why) => self.again(Recovery::of(why, self.carried), error),
+            _ => {
+                tracing::warn!(%error, "the session cannot be set up on another node");
+                self.stuck(Stuck::Refused(error));
+            }
         }
-        if error.code == OPTION_PREVENTS_STATEMENT {
-            self.carried.book.forget_variable(b"timestamp");
-            return self.again(Recovery::in_doubt_or_not(self.carried), error);
-        }
-        if fault == Fault::Conflict {
-            // Between two statements of a replay: something else was committed meanwhile, maybe the
-            // ghost of this very transaction.
-            let anew = Recovery::in_doubt_or_not(self.carried);
-            return self.again(anew, error);
-        }
-        tracing::warn!(%error, "the session cannot be set up on another node");
-        self.stuck(Stuck::Refused(error));
     }
 
     pub(in crate::session::engine) fn stuck(&mut self, stuck: Stuck) {

@@ -5,15 +5,17 @@ use std::ops::Range;
 use ido_proxy_protocol::Violation;
 use ido_proxy_protocol::command::Command;
 use ido_proxy_protocol::err::ErrPacket;
-use ido_proxy_protocol::error_code::{DEADLOCK, PARSE_ERROR};
+use ido_proxy_protocol::error_code::DEADLOCK;
 use ido_proxy_protocol::packet::HEADER_LEN;
 use ido_proxy_protocol::statement::{Kind, Statement};
 
 use super::Replies;
 use crate::session::engine::OURS;
-use crate::session::engine::asking::Answer;
 use crate::session::engine::exchange::sql_of;
 use crate::session::engine::fault::Fault;
+use crate::session::engine::policy::{
+    Answer, Effect, Facts, Position, Reaction, Redo, Transaction, Why, Within, react,
+};
 use crate::session::engine::recovery::Recovery;
 use crate::session::engine::running::Running;
 use crate::session::plan::{PieceKind, Risk, Step, What};
@@ -24,7 +26,6 @@ impl Replies<'_> {
     /// The server refuses one of the client's statements.
     pub(super) fn error(&mut self, bytes: &[u8], payload: &[u8]) -> Result<(), Violation> {
         let error = ErrPacket::decode(payload)?;
-        let fault = Fault::of(&error);
         if self.framed().is_some() || self.exchange.is_in_flight() {
             // The check behind it stops in front of the COMMIT.
             self.carried.fence.was_not_reached();
@@ -32,36 +33,15 @@ impl Replies<'_> {
         if let Some(begin) = self.exchange.begin_failed.take() {
             // Neither was done.
             self.swallow(bytes.len());
-            match Fault::of(&begin).doubts_node() {
-                true => self.lost = Some(begin),
-                false => self.again(Recovery::rolled_back(), begin),
-            }
+            self.own_reaction(Position::FlightBegin, begin, Facts::PLAIN);
             return Ok(());
         }
-        let doubtful = matches!(self.risk(), Risk::Doubtful(_));
-        // The read waited for a node that is too far behind: the primary is not.
-        let lags = self.carried.may_lag && fault == Fault::LockWait;
-        if lags && self.may_move() && !doubtful {
-            self.swallow(bytes.len());
-            self.lost = Some(error);
-        } else if fault.doubts_node() {
-            self.ask_about(error, bytes);
-        } else if self.is_in_doubt() && self.piece_kind() != Some(PieceKind::End) {
-            // The statement may have failed before it committed anything.
-            self.ask_about(error, bytes);
-        } else if self.is_in_doubt() {
-            self.swallow(bytes.len());
-            self.exchange.count_refusal(&error);
-            self.again(Recovery::in_doubt(), error);
-        } else if self.exchange.running.as_ref().is_some_and(|running| running.given_up) {
-            // The error ends a reply that nobody is told.
-            self.swallow(bytes.len());
-            self.exchange.set_untold |= self.is_at_a_set();
-        } else if self.must_ask(fault) {
-            self.ask_about(error, bytes);
-        } else {
-            self.judge(error, Packet::Here(bytes), None);
-        }
+        let running = self.exchange.running.as_ref();
+        let at = match running.is_some_and(|running| running.given_up) {
+            true => Position::Abandoned,
+            false => Position::Statement,
+        };
+        self.statement_failed(at, error, Packet::Here(bytes), Answer::NotAsked);
         Ok(())
     }
 
@@ -72,65 +52,98 @@ impl Replies<'_> {
         packet: &[u8],
         answer: Answer,
     ) {
-        let doubtful = matches!(self.risk(), Risk::Doubtful(_));
-        if answer.works && !doubtful && self.try_hearsay(&error) {
-            return;
-        }
-        if answer.open && self.piece_kind() != Some(PieceKind::End) {
-            // The statement has failed in front of its commit.
-            self.carried.outlived();
-        } else if self.is_in_doubt() {
-            self.exchange.count_refusal(&error);
-            return self.again(Recovery::in_doubt(), error);
-        }
-        self.judge(error, Packet::Kept(packet), Some(answer.open));
+        self.statement_failed(Position::Statement, error, Packet::Kept(packet), answer);
     }
 
-    /// Decides what becomes of an error of the client's. `open` is the server's word whether a transaction is open, if it
-    /// was asked.
-    fn judge(&mut self, error: ErrPacket, packet: Packet<'_>, open: Option<bool>) {
-        let risk = self.risk();
-        let fault = Fault::of(&error);
-        let was_open = self.carried.transaction.is_open();
-        // Without autocommit, the statement itself may have begun the transaction.
-        let conflict = fault == Fault::Conflict && (was_open || !self.carried.book.autocommit());
-        let aborted = open.map_or(conflict, |open| !open && (was_open || conflict));
-        let doubtful = matches!(risk, Risk::Doubtful(_));
-        if fault == Fault::Conflict
-            && aborted
-            && self.exchange.keeps
-            && self.may_move()
-            && self.exchange.tries < self.most_tries()
-            && !doubtful
-        {
-            self.drop_packet(packet);
-            self.exchange.set_untold |= self.is_at_a_set();
-            self.exchange.conflict.get_or_insert_with(|| error.clone());
-            return self.again(Recovery::rolled_back(), error);
+    /// Carries out the reaction to an error of the client's.
+    fn statement_failed(
+        &mut self,
+        at: Position,
+        error: ErrPacket,
+        packet: Packet<'_>,
+        answer: Answer,
+    ) {
+        let fault = self.fault_of(&error);
+        let reaction = react(at, fault, self.facts(&error, fault, answer));
+        let retried = matches!(reaction, Reaction::Retry(Why::Hearsay));
+        if answer == Answer::Open && !retried && self.piece_kind() != Some(PieceKind::End) {
+            // The statement has failed in front of its commit.
+            self.carried.outlived();
         }
-        // A write alone: what commits by itself, in part or in full, may have done so before it failed.
+        match reaction {
+            Reaction::Tell(transaction) => return self.tell_error(error, packet, transaction),
+            Reaction::Ask => return self.ask_about(error, packet.bytes()),
+            _ => {}
+        }
+        if let Packet::Here(bytes) = packet {
+            self.swallow(bytes.len());
+        }
+        match reaction {
+            Reaction::Retry(why) => {
+                match why {
+                    Why::Hearsay => self.exchange.hearsay += 1,
+                    Why::InDoubt => self.exchange.count_refusal(&error),
+                    Why::RolledBack => {
+                        self.exchange.set_untold |= self.is_at_a_set();
+                        self.exchange.conflict.get_or_insert_with(|| error.clone());
+                    }
+                    Why::Anew | Why::Overtaken => {}
+                }
+                self.again(Recovery::of(why, self.carried), error);
+            }
+            Reaction::Drop => self.exchange.set_untold |= self.is_at_a_set(),
+            _ => self.lost = Some(error),
+        }
+    }
+
+    /// The meaning of an error of the client's.
+    pub(in crate::session::engine) fn fault_of(&self, error: &ErrPacket) -> Fault {
+        Fault::of_read(error, self.carried.book.reads_causally(), self.carried.may_lag)
+    }
+
+    /// What decides about an error of the client's.
+    fn facts(&self, error: &ErrPacket, fault: Fault, answer: Answer) -> Facts {
+        let exchange = &*self.exchange;
         let kind = self.piece_kind();
-        let only_writes = kind == Some(PieceKind::Write)
-            && !doubtful
-            && self.exchange.transaction.first().is_none();
-        if fault == Fault::Duplicate
-            && only_writes
-            && self.exchange.keeps
-            && !self.exchange.begun
-            && self.may_move()
-            && self.exchange.tries < MOST_TRIES
-            && self.carried.owed.is_named_in(&error.message)
-        {
-            // The id may be one that the server chose. Replayed, it chooses another one.
-            self.drop_packet(packet);
-            return self.again(Recovery::in_doubt_or_not(self.carried), error);
-        }
-        let commits = matches!(kind, Some(PieceKind::Implicit | PieceKind::Begin));
-        if aborted && commits && fault != Fault::Conflict {
+        let effect = match self.risk() {
+            Risk::Doubtful(_) => Effect::Doubtful,
+            _ if !self.is_in_doubt() => Effect::Nothing,
+            _ if kind == Some(PieceKind::End) => Effect::Commit,
+            _ => Effect::Passing,
+        };
+        let ours = exchange.step().is_some_and(|step| step.restart.is_some());
+        let within = match (self.carried.transaction.is_open(), self.carried.book.autocommit()) {
+            (true, _) if ours => Within::Ours,
+            (true, _) => Within::Clients,
+            (false, true) => Within::Nothing,
+            (false, false) => Within::Maybe,
+        };
+        let redo = match self.may_move() {
+            true if exchange.keeps && exchange.tries < self.most_tries() => Redo::Here,
+            true => Redo::Elsewhere,
+            false => Redo::Never,
+        };
+        // A write alone: what commits by itself, in part or in full, may have done so before it failed.
+        let may_choose_anew = fault == Fault::Duplicate
+            && kind == Some(PieceKind::Write)
+            && exchange.transaction.first().is_none()
+            && exchange.keeps
+            && !exchange.begun
+            && exchange.tries < MOST_TRIES
+            && self.carried.owed.is_named_in(&error.message);
+        let exhausted = exchange.hearsay >= MOST_HEARSAY;
+        Facts { effect, within, answer, redo, may_choose_anew, exhausted }
+    }
+
+    /// Tells an error of the client's.
+    fn tell_error(&mut self, error: ErrPacket, packet: Packet<'_>, transaction: Transaction) {
+        let ends = transaction == Transaction::Ends;
+        let commits = matches!(self.piece_kind(), Some(PieceKind::Implicit | PieceKind::Begin));
+        if ends && commits && Fault::of(&error) != Fault::Conflict {
             // The statement committed the open transaction, and failed then.
             self.carried.committed();
             self.carried.transaction.gone();
-        } else if aborted {
+        } else if ends {
             self.carried.rolled_back();
             self.carried.transaction.gone();
         }
@@ -153,7 +166,7 @@ impl Replies<'_> {
                 self.tell_kept(&[head, &error.encode()].concat());
             }
         }
-        self.give_up_rest(error.code, aborted);
+        self.give_up_rest(error.code, ends);
     }
 
     /// A syntax error as the server would have told it, had it got the client's text as it came: it quotes what stands
@@ -162,17 +175,11 @@ impl Replies<'_> {
         let place = self.exchange.running.as_ref().map_or(0, Running::piece);
         let as_it_came = |step: &&Step| matches!(step.what, What::Single(_) | What::Whole);
         let step = self.exchange.step().filter(|step| !as_it_came(step))?;
-        let piece = step.pieces.get(place).filter(|_| error.code == PARSE_ERROR)?;
+        let piece = step.pieces.get(place).filter(|_| Fault::of(error) == Fault::Syntax)?;
         let sql =
             self.exchange.request.get(1..).filter(|_| self.exchange.command == Command::Query)?;
         let message = quote_again(&error.message, sql, piece.start..piece.end)?;
         Some(ErrPacket { message, ..error.clone() })
-    }
-
-    fn drop_packet(&mut self, packet: Packet<'_>) {
-        if let Packet::Here(bytes) = packet {
-            self.swallow(bytes.len());
-        }
     }
 
     /// The meaning of a lost reply to the step in hand.
@@ -184,18 +191,6 @@ impl Replies<'_> {
     fn is_in_doubt(&self) -> bool {
         let first = self.exchange.running.as_ref().is_some_and(|running| running.piece() == 0);
         matches!(self.risk(), Risk::Commit { .. }) && first && self.carried.fence.is_set()
-    }
-
-    /// Whether the server must be asked if the transaction is still there. A transaction of ours is rolled back anyway.
-    fn must_ask(&self, fault: Fault) -> bool {
-        let ours = self.exchange.step().is_some_and(|step| step.restart.is_some());
-        let inside = self.carried.transaction.is_open() || !self.carried.book.autocommit();
-        (inside && !ours) || self.may_be_leaving(fault)
-    }
-
-    /// Whether a causal read of the client's may have been broken off by a node that leaves.
-    pub(in crate::session::engine) fn may_be_leaving(&self, fault: Fault) -> bool {
-        fault == Fault::LockWait && self.carried.book.reads_causally()
     }
 
     fn piece_kind(&self) -> Option<PieceKind> {
@@ -313,6 +308,14 @@ enum Packet<'a> {
     Kept(&'a [u8]),
 }
 
+impl<'a> Packet<'a> {
+    fn bytes(&self) -> &'a [u8] {
+        match self {
+            Self::Here(bytes) | Self::Kept(bytes) => bytes,
+        }
+    }
+}
+
 /// The error that the server would have told, had it told any.
 pub(in crate::session::engine) fn given_up() -> ErrPacket {
     let message = "Deadlock found when trying to get lock; try restarting transaction";
@@ -322,6 +325,9 @@ pub(in crate::session::engine) fn given_up() -> ErrPacket {
 pub(super) fn owed() -> ErrPacket {
     ErrPacket::new(OURS, *b"HY000", "an id that belongs to a row of another session")
 }
+
+/// How often a statement is tried again on a node that works, for an error that says otherwise.
+const MOST_HEARSAY: u32 = 2;
 
 /// How often a transaction that the server rolled back is done again before the client is told.
 pub(in crate::session::engine) const MOST_TRIES: u32 = 10;

@@ -2,7 +2,6 @@
 
 use ido_proxy_protocol::Violation;
 use ido_proxy_protocol::err::ErrPacket;
-use ido_proxy_protocol::error_code::{DATA_OUT_OF_RANGE, UNKNOWN_COLUMN};
 use ido_proxy_protocol::ok::OkPacket;
 use ido_proxy_protocol::packet::HEADER_LEN;
 use ido_proxy_protocol::reply::ReplyStep;
@@ -10,6 +9,7 @@ use ido_proxy_protocol::reply::ReplyStep;
 use super::Replies;
 use crate::session::engine::OURS;
 use crate::session::engine::fault::Fault;
+use crate::session::engine::policy::{Facts, Position, Reaction, Redo, react};
 use crate::session::engine::recovery::Recovery;
 use crate::session::engine::running::{Framed, Job, Owner, Running};
 use crate::session::plan::blocker::Reason;
@@ -55,7 +55,10 @@ impl Replies<'_> {
             return Ok(());
         }
         match (owner, step) {
-            (_, ReplyStep::Err { .. }) => self.own_error(owner, ErrPacket::decode(payload)?),
+            (_, ReplyStep::Err { .. }) => {
+                self.own_error(owner, ErrPacket::decode(payload)?);
+                Ok(())
+            }
             (Owner::Fence, ReplyStep::Ok { status, state_changed, .. }) => {
                 let packet = OkPacket::decode(payload, self.link)?;
                 let before = self.carried.transaction.clone();
@@ -172,11 +175,8 @@ impl Replies<'_> {
         self.lost = Some(ErrPacket::new(OURS, *b"HY000", "the fence is not as it was left"));
     }
 
-    /// One of our own statements was refused. The account's grants and triggers cannot forge such an error: it is the
-    /// node's own word.
-    pub(super) fn own_error(&mut self, owner: Owner, error: ErrPacket) -> Result<(), Violation> {
-        let what = self.own_what();
-        let fault = Fault::of(&error);
+    /// One of our own statements was refused.
+    pub(super) fn own_error(&mut self, owner: Owner, error: ErrPacket) {
         let commits =
             self.exchange.step().is_some_and(|step| matches!(step.risk, Risk::Commit { .. }));
         let framed = self.framed();
@@ -185,99 +185,100 @@ impl Replies<'_> {
         }
         if self.exchange.begins_flight() {
             self.exchange.begin_failed = Some(error);
-            return Ok(());
+            return;
         }
-        if what == Some(What::PutRowCountBack) {
-            // A lost error is raised again.
-            return Ok(());
-        }
-        if matches!(framed, Some(Framed::Check | Framed::Warnings)) {
-            return self.check_failed(error, fault);
-        }
-        if framed == Some(Framed::Fence) && error.code == UNKNOWN_COLUMN {
-            tracing::warn!(%error, "commits take longer than they could: run the SQL of ido-proxy setup again");
-            self.carried.fence.mark_replies_missing();
-            self.again(Recovery::rolled_back(), error);
-            return Ok(());
-        }
-        if owner == Owner::Fence && error.code == DATA_OUT_OF_RANGE {
-            self.fence_differs();
-            return Ok(());
-        }
-        match (owner, what, fault) {
-            (_, _, fault) if fault.doubts_node() => self.lost = Some(error),
-            // Nothing that outlives the transaction can be written in it: it needs no fence.
-            (Owner::Fence, _, Fault::Missing | Fault::ReadOnly) => self.without_fence(&error),
-            // With what is kept of the transaction, only a part would be replayed.
-            (Owner::Fence, ..) if self.carried.stuck().is_some() => self.give_up(&error),
-            (Owner::Fence, _, Fault::Duplicate) => self.again(Recovery::in_doubt(), error),
-            // The session's own state, a lock for one, is in the way of the fence for good.
-            (Owner::Fence, _, Fault::Statement) if self.exchange.tries > 1 => {
-                self.without_fence(&error);
+        let at = self.own_position(owner);
+        let bound = match at {
+            Position::Fence | Position::ReplyFence => self.carried.stuck().is_some(),
+            Position::Commit | Position::UnsafeCommit => {
+                self.exchange.step().is_some_and(|step| step.restart.is_none())
             }
-            // Whether the transaction is still there, the error does not say. A COMMIT follows a fence that was set, or
-            // none.
-            (Owner::Fence, ..) => self.again(Recovery::rolled_back(), error),
-            // A table that knows no transactions was written: nothing of that can be rolled back, and Galera refuses to
-            // commit the fence together with it.
-            (_, Some(What::Commit), Fault::Conflict)
+            _ => !self.may_move(),
+        };
+        let redo = if bound { Redo::Never } else { Redo::Here };
+        let exhausted = self.exchange.tries > 1;
+        self.own_reaction(at, error, Facts { redo, exhausted, ..Facts::PLAIN });
+    }
+
+    /// Where in the command the result at hand is.
+    fn own_position(&mut self, owner: Owner) -> Position {
+        match (self.framed(), self.own_what()) {
+            (Some(Framed::Check | Framed::Warnings), _) => {
+                match self.exchange.begin_failed.take() {
+                    Some(_) => Position::LateCheck,
+                    None => Position::Check,
+                }
+            }
+            (Some(Framed::Fence), _) => Position::ReplyFence,
+            _ if owner == Owner::Fence => Position::Fence,
+            // A table that knows no transactions was written.
+            (_, Some(What::Commit))
                 if self.carried.unreplayable() == Some(Reason::UnsafeWrite)
                     && self.exchange.writes_one_table(self.carried) =>
             {
-                self.carried.rolled_back();
-                self.carried.transaction.gone();
-                self.exchange.settle();
+                Position::UnsafeCommit
             }
-            // Nobody can replay it: a procedure, or a long command.
-            (_, Some(What::Commit), _)
-                if self.exchange.step().is_some_and(|step| step.restart.is_none()) =>
-            {
-                self.give_up(&error);
-            }
-            (_, Some(What::Commit), _) => {
-                self.exchange.count_refusal(&error);
-                self.again(Recovery::in_doubt(), error);
-            }
-            (_, Some(What::Guard(_)), Fault::Conflict) if self.may_move() => {
-                self.again(Recovery::rolled_back(), error);
-            }
-            (_, Some(What::Guard(_)), Fault::Conflict) => self.give_up(&error),
-            // Warnings and counts are then as our statements left them.
-            (_, Some(What::PutWarningsBack | What::ShowReports), _) => {}
-            // From here on nothing is sure to be told.
-            (_, Some(What::ReportAll), _) => {
+            (_, Some(What::Commit)) => Position::Commit,
+            (_, Some(What::Guard(_))) => Position::Guard,
+            (_, Some(What::Rollback)) => Position::Rollback,
+            (_, Some(What::PutRowCountBack)) => Position::RaiseAgain,
+            (_, Some(What::PutWarningsBack | What::ShowReports)) => Position::PutBack,
+            (_, Some(What::ReportAll)) => Position::ReportAll,
+            (_, Some(What::KeepWarnings | What::AskReports | What::AskState)) => Position::Look,
+            _ => Position::Own,
+        }
+    }
+
+    /// Carries out the reaction to an error of ours.
+    pub(in crate::session::engine) fn own_reaction(
+        &mut self,
+        at: Position,
+        error: ErrPacket,
+        facts: Facts,
+    ) {
+        match react(at, Fault::of(&error), facts) {
+            Reaction::Ignore => {}
+            Reaction::Settled => self.exchange.settle(),
+            Reaction::Disturbed => self.fence_differs(),
+            Reaction::Unfenced => self.without_fence(&error),
+            Reaction::GiveUp => self.give_up(&error),
+            Reaction::Untracked => {
                 self.carried.book.reasons_mut().insert(Reason::Untracked);
             }
-            // A transaction that is gone needs no ROLLBACK.
-            (_, Some(What::Rollback), Fault::Conflict) => {
+            Reaction::Gone => {
                 self.carried.rolled_back();
                 self.carried.transaction.gone();
+                if at == Position::UnsafeCommit {
+                    self.exchange.settle();
+                }
             }
-            // BEGIN and ROLLBACK do not fail on a link that lives.
+            Reaction::RetryParted => {
+                tracing::warn!(%error, "commits take longer than they could: run the SQL of ido-proxy setup again");
+                self.carried.fence.mark_replies_missing();
+                self.again(Recovery::rolled_back(), error);
+            }
+            Reaction::Retry(why) => {
+                match at {
+                    Position::Check => self.check_failed(),
+                    Position::Commit | Position::UnsafeCommit => {
+                        self.exchange.count_refusal(&error);
+                    }
+                    _ => {}
+                }
+                self.again(Recovery::of(why, self.carried), error);
+            }
             _ => self.lost = Some(error),
         }
-        Ok(())
     }
 
     /// The check of a frame has stopped its text: the transaction is gone. Where it is not, the write has left errors in
     /// the list, though it did not fail: without the check, the statement goes through.
-    fn check_failed(&mut self, error: ErrPacket, fault: Fault) -> Result<(), Violation> {
-        if self.exchange.begin_failed.take().is_some() {
-            // The write was done all the same, and has committed by itself.
-            self.exchange.settle();
-            return Ok(());
-        }
-        if fault.doubts_node() {
-            self.lost = Some(error);
-            return Ok(());
-        }
+    fn check_failed(&mut self) {
         if self.carried.transaction.is_open()
             && let Some(restart) = self.exchange.step().and_then(|step| step.restart)
         {
             self.exchange.part_frame(restart);
         }
-        self.again(Recovery::rolled_back(), error);
-        Ok(())
     }
 
     /// The statement of ours whose result is at hand.
@@ -300,7 +301,7 @@ impl Replies<'_> {
 
     /// The fence cannot be written: the transaction goes on without.
     pub(super) fn without_fence(&mut self, error: &ErrPacket) {
-        if Fault::of(error) == Fault::Missing && self.carried.fence.mark_missing() {
+        if Fault::of(error).is_missing() && self.carried.fence.mark_missing() {
             tracing::warn!(
                 %error,
                 "the account has no fence: a COMMIT whose reply is lost will end in an error \
