@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::model::node_addr::NodeAddr;
 use super::source::Source;
-use super::topology::NodeAddr;
 
 /// A node that may be part of the cluster.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]

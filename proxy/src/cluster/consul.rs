@@ -30,8 +30,8 @@ use tokio_rustls::rustls::{self, pki_types::ServerName};
 
 use self::failure::Failure;
 use super::candidates::Candidate;
-use super::probe::words;
-use super::settings::DiscoverySettings;
+use super::model::settings::DiscoverySettings;
+use super::model::text::legible;
 use super::tls::{client_config, distrust};
 
 mod answer;
@@ -147,7 +147,7 @@ impl Consul {
         if let Some(token) = &self.token {
             request = request.header("X-Consul-Token", token);
         }
-        request.body(Empty::new()).map_err(|error| Failure::Garbled(words(&error)))
+        request.body(Empty::new()).map_err(|error| Failure::Garbled(legible(&error)))
     }
 
     async fn read(&self, response: Response<Incoming>) -> Result<Answer, Failure> {
@@ -158,7 +158,7 @@ impl Consul {
         }
         if !head.status.is_success() {
             let said = collected(body, COMPLAINT_MAX).await.unwrap_or_default();
-            let message = words(&String::from_utf8_lossy(&said)).trim().to_owned();
+            let message = legible(&String::from_utf8_lossy(&said)).trim().to_owned();
             return Err(Failure::Status { code: head.status.as_u16(), message });
         }
         let index = head.headers.get("X-Consul-Index").and_then(|index| index.to_str().ok());
@@ -180,7 +180,7 @@ async fn collected(body: Incoming, limit: usize) -> Result<Bytes, Failure> {
         Err(error) if error.is::<LengthLimitError>() => Err(Failure::TooLong),
         Err(error) => match error.downcast::<hyper::Error>() {
             Ok(error) => Err((*error).into()),
-            Err(error) => Err(Failure::Garbled(words(&error))),
+            Err(error) => Err(Failure::Garbled(legible(&error))),
         },
     }
 }

@@ -8,7 +8,7 @@
 //!    than the node is.
 //! 3. Otherwise the node that was primary last, if it is usable again; else the first usable node
 //!    by [`by_preference`]; else, where there is no usable node, one that is a last resort.
-//!    Where the proxies share a pin (see [`pin`](super::pin)), that is the primary, and what the rule
+//!    Where the proxies share a pin (see [`pin`](super::model::pin)), that is the primary, and what the rule
 //!    would choose instead is proposed to all.
 //!    Of two that are equally well the one is better that more of the proxies reach; and a node that only
 //!    some of them reach is not left for one that fewer reach.
@@ -16,19 +16,23 @@
 //!    that start at different times choose alike, and do not take the one that happened to answer
 //!    first.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::peers::{Peers, Row};
-use super::pin::{Agreement, Pin};
+use super::judge::{Yardstick, judge};
+use super::model::agreement::Agreement;
+use super::model::cause::Cause;
+use super::model::node_addr::NodeAddr;
+use super::model::node_view::{Contact, NodeView};
+use super::model::peers::{Peers, Row};
+use super::model::pin::Pin;
+use super::model::proposal::Proposal;
+use super::model::report::Galera;
+use super::model::settings::ClusterKind;
+use super::model::verdict::{Reason, Verdict};
 use super::rank::by_preference;
-use super::settings::ClusterKind;
-use super::topology::NodeAddr;
-use super::verdict::{Reason, Verdict, Yardstick, judge};
-use super::view::{Contact, Galera, NodeView};
 
 /// The decision, with the state that the next decision needs.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -81,95 +85,6 @@ impl Decision {
     /// Whether a node that says this is in our cluster.
     pub(crate) fn is_ours(&self, galera: &Galera) -> bool {
         self.cluster.as_ref() == Some(&galera.cluster)
-    }
-}
-
-/// Another primary, for all proxies.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Proposal {
-    /// The cluster that the pin belongs to.
-    pub(crate) cluster: String,
-    /// The epoch to replace; `None` if the cluster has no pin yet.
-    pub(crate) expected: Option<u64>,
-    /// The node to pin.
-    pub(crate) node: NodeAddr,
-    /// Why.
-    pub(crate) cause: Cause,
-    /// The nodes that are to be drained from now on; `None`: the same as before.
-    pub(crate) drained: Option<BTreeSet<NodeAddr>>,
-}
-
-impl Proposal {
-    /// Whether `pin` is what came of it.
-    pub(crate) fn became(&self, pin: &Pin) -> bool {
-        pin.node == self.node && pin.epoch == self.expected.unwrap_or_default() + 1
-    }
-}
-
-impl fmt::Display for Proposal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.node, self.cause)
-    }
-}
-
-/// Why the primary is what it is.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(crate) enum Cause {
-    /// An operator drained a node.
-    Drained {
-        /// The node.
-        node: NodeAddr,
-    },
-    /// The first choice after the start.
-    Elected,
-    /// `node` was the primary and can be it no longer.
-    Lost {
-        /// The former primary.
-        node: NodeAddr,
-        /// Why the node can be the primary no longer.
-        reason: Reason,
-    },
-    /// `node` was the primary as a last resort, and there is a better one now.
-    Preferred {
-        /// The former primary.
-        node: NodeAddr,
-        /// Why the node is a last resort.
-        reason: Reason,
-    },
-    /// An operator wants it.
-    Ordered,
-    /// All proxies have agreed on it.
-    Pinned {
-        /// The proxy or the operator that proposed the node.
-        by: String,
-        /// Why.
-        reason: String,
-    },
-    /// The last primary is usable again, before any other node took its place.
-    Returned,
-    /// No node has been usable yet.
-    #[default]
-    Starting,
-    /// An operator gave a drained node back.
-    Undrained {
-        /// The node.
-        node: NodeAddr,
-    },
-}
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Drained { node } => write!(f, "an operator drained {node}"),
-            Self::Elected => f.write_str("first choice"),
-            Self::Lost { node, reason } => write!(f, "{node} is lost: {reason}"),
-            Self::Preferred { node, reason } => write!(f, "better than {node}: {reason}"),
-            Self::Ordered => f.write_str("an operator wants it"),
-            Self::Pinned { by, reason } => write!(f, "agreed on: {reason} (says {by})"),
-            Self::Returned => f.write_str("usable again"),
-            Self::Starting => f.write_str("no node has been usable yet"),
-            Self::Undrained { node } => write!(f, "an operator gave {node} back"),
-        }
     }
 }
 
@@ -505,7 +420,7 @@ fn is_thrown_out(node: &NodeView, views: &[NodeView]) -> bool {
         return false;
     };
     last.members.contains(&node.address)
-        && views.iter().filter_map(member).any(|other| {
+        && views.iter().filter_map(NodeView::member).any(|other| {
             other.cluster == last.cluster
                 && other.view_id > last.view_id
                 && !other.members.contains(&node.address)
@@ -517,11 +432,11 @@ fn is_thrown_out(node: &NodeView, views: &[NodeView]) -> bool {
 /// nodes replaces it, as after a rebuild from a backup. At the start, when every node has been
 /// heard or is silent, the most frequent one will do.
 fn our_cluster(previous: &Decision, views: &[NodeView]) -> Option<String> {
-    let mut members: Vec<_> = views.iter().filter(|view| member(view).is_some()).collect();
+    let mut members: Vec<_> = views.iter().filter(|view| view.member().is_some()).collect();
     members.sort_by(|a, b| by_preference(a, b));
     // A stable sort by votes leaves the preferred node's cluster in front of its equals.
     let mut clusters: Vec<(&str, usize)> = Vec::new();
-    for galera in members.iter().filter_map(|view| member(view)) {
+    for galera in members.iter().filter_map(|view| view.member()) {
         match clusters.iter_mut().find(|(cluster, _)| *cluster == galera.cluster) {
             Some((_, votes)) => *votes += 1,
             None => clusters.push((&galera.cluster, 1)),
@@ -548,18 +463,12 @@ fn latest_view(
 ) -> Option<(u64, Instant)> {
     let latest = views
         .iter()
-        .filter_map(member)
+        .filter_map(NodeView::member)
         .filter(|galera| Some(galera.cluster.as_str()) == cluster)
         .filter_map(|galera| galera.view_id)
         .max()?;
     let known = previous.latest_view.filter(|(view, _)| *view == latest);
     Some(known.unwrap_or((latest, now)))
-}
-
-/// The Galera report of a node that answers from inside a primary component.
-pub(crate) fn member(view: &NodeView) -> Option<&Galera> {
-    let answers = view.contact == Contact::Answering;
-    view.galera().filter(|galera| answers && galera.primary_component)
 }
 
 /// How long a change of the pin counts against the next one.

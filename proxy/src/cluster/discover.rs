@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use super::consul::Consul;
 use super::consul::watch::Watch;
 use super::dns::{Answer, Failure, Service};
-use super::settings::{ClusterKind, DiscoverySettings};
+use super::model::settings::{ClusterKind, DiscoverySettings};
 use super::source::{Health, Named, Source};
 use crate::telemetry::metrics::{ClusterMetrics, CounterBy, LookupResult};
 

@@ -26,7 +26,7 @@ use tokio::task::JoinSet;
 use tokio::time;
 
 use super::candidates::Candidate;
-use super::topology::NodeAddr;
+use super::model::node_addr::NodeAddr;
 
 /// The name to look up, and the name servers to ask.
 #[derive(Clone, Debug)]

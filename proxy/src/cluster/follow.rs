@@ -9,10 +9,10 @@ use mysql_async::{Conn, Error};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 
-use super::peers::Saying;
-use super::pin::{Pin, Reading};
+use super::model::node_addr::NodeAddr;
+use super::model::pin::{Pin, Reading};
 use super::propose::{Proposer, is_uuid, query, reading};
-use super::topology::NodeAddr;
+use super::proxy_table::Saying;
 
 /// A pin that was seen.
 #[derive(Clone, Debug)]

@@ -8,8 +8,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 
 use super::decide::Decision;
-use super::topology::{NodeAddr, NodeState};
-use super::view::NodeView;
+use super::model::node_addr::NodeAddr;
+use super::model::node_view::NodeView;
+use super::model::report::NodeState;
 
 /// The last decisions, the latest last.
 #[derive(Debug, Default)]
@@ -107,7 +108,7 @@ const KEPT: usize = 100;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::decide::Cause;
+    use crate::cluster::model::cause::Cause;
 
     /// Otherwise the record of last night's changes is lost by the morning, or fills the memory.
     #[test]

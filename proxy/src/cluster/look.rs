@@ -9,18 +9,20 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::candidates::Candidate;
+use super::connect::MonitorLogin;
 use super::consul::Consul;
 use super::consul::failure::Failure;
-use super::decide::member;
 use super::discover::{self, SourceError};
 use super::dns::LookupError;
-use super::pin::Agreement;
+use super::judge::{Yardstick, judge};
+use super::model::agreement::Agreement;
+use super::model::node_addr::NodeAddr;
+use super::model::node_view::NodeView;
+use super::model::settings::Settings;
+use super::model::verdict::Verdict;
 use super::probe::{self, Prober, Question};
 use super::rank::by_preference;
-use super::settings::Settings;
-use super::topology::NodeAddr;
-use super::verdict::{Verdict, Yardstick, judge};
-use super::view::NodeView;
+use super::tls::NodeTls;
 use crate::telemetry::metrics::ClusterMetrics;
 
 /// The result of one look at the cluster.
@@ -44,7 +46,10 @@ pub(crate) struct Look {
 ///
 /// # Errors
 /// [`SourceError`]
-pub(crate) async fn look(settings: Settings) -> Result<Look, SourceError> {
+pub(crate) async fn look(
+    settings: Settings,
+    tls: Option<Arc<NodeTls>>,
+) -> Result<Look, SourceError> {
     let Settings { kind, discovery, monitor, schema, .. } = settings;
     let service = match discover::dns(&discovery)? {
         Some(service) => Some(service.lookup(|_, _| {}).await),
@@ -61,12 +66,12 @@ pub(crate) async fn look(settings: Settings) -> Result<Look, SourceError> {
     let found = named.map(|candidate| (candidate.address, candidate.priority));
     let listed = discovery.nodes.iter().map(|address| (*address, 0));
     let all: BTreeMap<_, _> = found.chain(listed).collect();
-    let (monitor, metrics) = (Arc::new(monitor), ClusterMetrics::new());
+    let (login, metrics) = (MonitorLogin::new(monitor, tls), ClusterMetrics::new());
     let mut probes = JoinSet::new();
     for (address, priority) in all {
         let prober = Prober {
             address,
-            settings: Arc::clone(&monitor),
+            login: login.clone(),
             question: Question::new(kind, &schema),
             results: mpsc::channel(1).0,
             metrics: metrics.probes(address),
@@ -83,7 +88,7 @@ pub(crate) async fn look(settings: Settings) -> Result<Look, SourceError> {
     let yardstick = Yardstick { kind, cluster: None, settled_view: None };
     let mut views = probes.join_all().await;
     views.sort_by(by_preference);
-    let named = |view: &NodeView| Some((view.address, member(view)?.cluster.clone()));
+    let named = |view: &NodeView| Some((view.address, view.member()?.cluster.clone()));
     let clusters: BTreeMap<_, _> = views.iter().filter_map(named).collect();
     let votes = |cluster: &&String| clusters.values().filter(|other| other == cluster).count();
     let ours = clusters.values().max_by_key(votes).map(String::as_str);

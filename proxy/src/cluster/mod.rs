@@ -23,31 +23,31 @@
 //!   [`history`] — the last hundred times, for operators.
 
 pub(crate) mod candidates;
+pub(crate) mod connect;
 mod consul;
 pub(crate) mod decide;
 pub(crate) mod discover;
 pub(crate) mod dns;
 mod follow;
 pub(crate) mod history;
+mod judge;
 pub(crate) mod look;
+pub(crate) mod model;
 pub(crate) mod order;
-mod peers;
-pub(crate) mod pin;
 pub(crate) mod probe;
 pub(crate) mod propose;
+mod proxy_table;
 mod rank;
-pub(crate) mod settings;
 mod source;
 mod state_file;
 pub(crate) mod task;
 #[cfg(test)]
 mod testing;
 pub(crate) mod tls;
-pub(crate) mod topology;
 mod trials;
-pub(crate) mod verdict;
-pub(crate) mod view;
 
-pub(crate) use settings::{ClusterKind, DiscoverySettings, MonitorSettings, Settings};
+pub(crate) use model::node_addr::NodeAddr;
+pub(crate) use model::report::NodeState;
+pub(crate) use model::settings::{ClusterKind, DiscoverySettings, MonitorSettings, Settings};
+pub(crate) use model::topology::{Node, Topology};
 pub(crate) use task::{Cluster, ClusterHandle};
-pub(crate) use topology::{Node, NodeAddr, NodeState, Topology};

@@ -2,17 +2,21 @@
 //! and every proxy follows the pin.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use thiserror::Error;
 
-use super::decide::{Cause, Proposal};
 use super::discover::SourceError;
 use super::look::{Look, look};
-use super::pin::{Agreement, Pin, Reading};
+use super::model::agreement::Agreement;
+use super::model::cause::Cause;
+use super::model::node_addr::NodeAddr;
+use super::model::pin::{Pin, Reading};
+use super::model::proposal::Proposal;
+use super::model::settings::Settings;
+use super::model::verdict::{Reason, Verdict};
 use super::propose::{ProposeError, Proposer};
-use super::settings::Settings;
-use super::topology::NodeAddr;
-use super::verdict::{Reason, Verdict};
+use super::tls::NodeTls;
 
 /// Why nothing was changed.
 #[derive(Debug, Error)]
@@ -69,12 +73,13 @@ pub(crate) enum Order {
 pub(crate) async fn carry_out(
     order: Order,
     mut settings: Settings,
+    tls: Option<Arc<NodeTls>>,
     wanted: &str,
     by: String,
 ) -> Result<(NodeAddr, Pin), OrderError> {
     settings.name = by;
-    let proposer = Proposer::of(&settings);
-    let seen = look(settings).await?;
+    let proposer = Proposer::new(&settings, tls.clone());
+    let seen = look(settings, tls).await?;
     let node = find(&seen, wanted)?;
     let Some(proposal) = proposal(order, node, &seen)? else {
         return match seen.agreement {
@@ -154,7 +159,7 @@ fn find(seen: &Look, wanted: &str) -> Result<NodeAddr, OrderError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::testing::views::address;
+    use crate::cluster::model::testing::address;
 
     fn seen(usable: &[u8], primary: u8, drained: &[u8]) -> Look {
         let drained: BTreeSet<_> = drained.iter().map(|node| address(*node)).collect();

@@ -10,19 +10,21 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, DriverError, Error, IoError, Opts, OptsBuilder, Row, Value};
-use secrecy::ExposeSecret;
+use mysql_async::{Conn, DriverError, Error, IoError, Row, Value};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{self, Instant};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::connect::{MonitorLogin, flaw};
+use super::model::node_addr::NodeAddr;
+use super::model::node_view::{Loss, Outcome};
+use super::model::report::{GALERA_STATUS, PAUSED, Report, STATUS, VARIABLES};
+use super::model::settings::ClusterKind;
+use super::model::text::legible;
 use super::propose;
-use super::settings::{ClusterKind, MonitorSettings};
-use super::tls::{NodeTls, distrust, is_remembered};
-use super::topology::NodeAddr;
-use super::view::{GALERA_STATUS, Loss, Outcome, PAUSED, Report, STATUS, VARIABLES};
+use super::tls::{NodeTls, is_remembered};
 use crate::telemetry::metrics::ProbeMetrics;
 
 /// How the probe of `address` that was sent at `asked` ended.
@@ -70,7 +72,7 @@ pub(crate) struct Prober {
     /// Which node.
     pub(crate) address: NodeAddr,
     /// How it is asked.
-    pub(crate) settings: Arc<MonitorSettings>,
+    pub(crate) login: MonitorLogin,
     /// The question itself.
     pub(crate) question: Question,
     /// Where the outcomes go.
@@ -105,7 +107,7 @@ impl Prober {
             tracing::error!(node = %self.address, %error, "the probe broke down and starts again");
             let asked = Instant::now();
             self.report(asked, Outcome::Silent).await;
-            stop.run_until_cancelled(time::sleep(self.settings.interval)).await;
+            stop.run_until_cancelled(time::sleep(self.login.settings.interval)).await;
         }
     }
 
@@ -151,7 +153,7 @@ impl Prober {
 
     /// From the start of this probe to that of the next.
     fn interval(&self) -> Duration {
-        let usual = self.settings.interval;
+        let usual = self.login.settings.interval;
         let paced = usual.saturating_mul(self.pace.load(Ordering::Relaxed));
         paced.min(SLOWEST).max(usual)
     }
@@ -177,7 +179,7 @@ impl Prober {
     /// No answer came in time. A later answer says that the node lives. The next question is asked on another
     /// connection, or the late answer would be taken for the next one's.
     async fn probe(self: Arc<Self>, connection: &mut Option<Open>) -> Result<Outcome, Asking> {
-        let timeout = self.settings.timeout;
+        let timeout = self.login.settings.timeout;
         let mut asking = AbortOnDropHandle::new(tokio::spawn(self.ask(connection.take())));
         match time::timeout(timeout, &mut asking).await {
             Ok(Ok((answer, kept))) => {
@@ -213,7 +215,7 @@ impl Prober {
     async fn look(&self, connection: &mut Option<Open>) {
         let Some(old) = connection.as_mut().filter(|open| self.is_due(open)) else { return };
         let asked = Instant::now();
-        match time::timeout(self.settings.timeout, self.open()).await {
+        match time::timeout(self.login.settings.timeout, self.open()).await {
             Ok(Ok(new)) => self.close(std::mem::replace(old, new)).await,
             // Somebody else has found it a moment ago: it is looked at when it is our turn.
             Ok(Err(Error::Io(IoError::Io(error)))) if is_remembered(&error) => {}
@@ -229,16 +231,16 @@ impl Prober {
     /// Whether to look at the node's certificate.
     fn is_due(&self, open: &Open) -> bool {
         let looks = |tls: &NodeTls| open.looked_at.elapsed() >= RENEWAL || tls.shuns(self.address);
-        self.settings.tls.as_deref().is_some_and(looks)
+        self.login.tls.as_deref().is_some_and(looks)
     }
 
     async fn open(&self) -> Result<Open, Error> {
         let looked_at = Instant::now();
-        Ok(Open { conn: connect(self.address, &self.settings).await?, looked_at })
+        Ok(Open { conn: self.login.connect(self.address).await?, looked_at })
     }
 
     async fn close(&self, open: Open) {
-        let _ = time::timeout(self.settings.timeout, open.conn.disconnect()).await;
+        let _ = time::timeout(self.login.settings.timeout, open.conn.disconnect()).await;
     }
 
     /// Leaves the connection in `keep` if the node answered on it.
@@ -255,7 +257,7 @@ impl Prober {
         let mut report = Report::parse(status, variables.into_iter().filter_map(pair));
         if self.question.for_pin {
             // A table that somebody has locked must not make its node look silent.
-            let patience = self.settings.timeout / 2;
+            let patience = self.login.settings.timeout / 2;
             let Ok(pins) = time::timeout(patience, answers.collect()).await else {
                 // The answer that may still come is not that to the next question.
                 return Ok(report);
@@ -284,40 +286,6 @@ type Asked = (Result<Report, Error>, Option<Open>);
 /// One that is under way.
 type Asking = AbortOnDropHandle<Asked>;
 
-/// Logs the monitor in at `node`.
-///
-/// # Errors
-/// The driver's. A node that cannot be trusted is left alone for a while, and is the same error meanwhile.
-pub(crate) async fn connect(node: NodeAddr, settings: &MonitorSettings) -> Result<Conn, Error> {
-    let connecting = Conn::new(options(node, settings));
-    match &settings.tls {
-        Some(tls) => tls.guard(node, connecting, flaw).await.map_err(io::Error::other)?,
-        None => connecting.await,
-    }
-}
-
-fn options(node: NodeAddr, settings: &MonitorSettings) -> Opts {
-    let address = node.0;
-    let password = settings.password.expose_secret();
-    let options = OptsBuilder::default()
-        .ip_or_hostname(address.ip().to_string())
-        .resolved_ips(Some(vec![address.ip()]))
-        .tcp_port(address.port())
-        .user(Some(settings.user.as_str()))
-        .pass((!password.is_empty()).then_some(password))
-        // Or it would go on over the Unix socket that the node names: our own host's.
-        .prefer_socket(false)
-        // Both given, or it would ask for them, with a SELECT.
-        .max_allowed_packet(Some(MAX_ANSWER))
-        .wait_timeout(Some(WAIT_TIMEOUT_SECONDS))
-        .stmt_cache_size(0)
-        .tcp_keepalive(Some(KEEPALIVE));
-    match &settings.tls {
-        Some(tls) => tls.protect(options, node).into(),
-        None => options.into(),
-    }
-}
-
 /// Meaning of a failed probe. A failure of the way to the node, or of our own host (such as no more file
 /// descriptors), says no more than silence does.
 fn meaning(error: Error) -> Outcome {
@@ -332,7 +300,7 @@ fn meaning(error: Error) -> Outcome {
             | io::ErrorKind::ConnectionReset
             | io::ErrorKind::UnexpectedEof => Outcome::Lost(Loss::Closed),
             // The system did not say this: the driver did, of what it had read.
-            _ if error.raw_os_error().is_none() => Outcome::Lost(Loss::Garbled(words(&error))),
+            _ if error.raw_os_error().is_none() => Outcome::Lost(Loss::Garbled(legible(&error))),
             _ => Outcome::Silent,
         },
         Error::Driver(DriverError::ConnectionClosed) => Outcome::Lost(Loss::Closed),
@@ -341,25 +309,10 @@ fn meaning(error: Error) -> Outcome {
             Outcome::Lost(Loss::Garbled("an unexpected packet".into()))
         }
         Error::Server(error) => {
-            Outcome::Lost(Loss::Rejected { code: error.code, message: words(&error.message) })
+            Outcome::Lost(Loss::Rejected { code: error.code, message: legible(&error.message) })
         }
-        error => Outcome::Lost(Loss::Garbled(words(&error))),
+        error => Outcome::Lost(Loss::Garbled(legible(&error))),
     }
-}
-
-/// Why the node is not to be trusted, if that is what `error` says.
-fn flaw(error: &Error) -> Option<String> {
-    match error {
-        Error::Io(IoError::Io(error)) => distrust(error),
-        Error::Driver(DriverError::NoClientSslFlagFromServer) => Some("it offers no TLS".into()),
-        _ => None,
-    }
-}
-
-/// Somebody else's words, fit for one line of a log.
-pub(super) fn words(text: &impl ToString) -> String {
-    let legible = |letter: char| if letter.is_control() { ' ' } else { letter };
-    text.to_string().chars().take(LONGEST_MESSAGE).map(legible).collect()
 }
 
 fn pair(row: Row) -> Option<(String, String)> {
@@ -378,19 +331,6 @@ fn text(value: Value) -> Option<String> {
         _ => None,
     }
 }
-
-/// The largest answer packet that we take, in bytes.
-const MAX_ANSWER: usize = 1024 * 1024;
-
-/// In characters; a server's own messages are at most 512 bytes long.
-const LONGEST_MESSAGE: usize = 512;
-
-/// Not sent to the server: how long the driver takes an unused connection for a good one.
-const WAIT_TIMEOUT_SECONDS: usize = 28_800;
-
-/// The driver reads a connection that timed out to its end in the background; a host that is gone
-/// ends it by this.
-const KEEPALIVE: Duration = Duration::from_secs(10);
 
 /// How long an answer is waited for that tells no more than that its node lives: where packets are lost, one
 /// may take some seconds.

@@ -9,17 +9,19 @@ use mysql_async::{Conn, Error, Row};
 use thiserror::Error;
 use tokio::time::{sleep, timeout};
 
-use super::decide::Proposal;
-use super::pin::{Pin, Reading};
-use super::probe::{connect, words};
-use super::settings::{MonitorSettings, Settings};
-use super::topology::NodeAddr;
+use super::connect::MonitorLogin;
+use super::model::node_addr::NodeAddr;
+use super::model::pin::{Pin, Reading};
+use super::model::proposal::Proposal;
+use super::model::settings::Settings;
+use super::model::text::legible;
+use super::tls::NodeTls;
 
 /// Where the pin is, and who changes it.
 #[derive(Debug)]
 pub(crate) struct Proposer {
     /// The account that may change it.
-    pub(crate) monitor: Arc<MonitorSettings>,
+    pub(crate) login: MonitorLogin,
     /// The database of the table.
     pub(crate) schema: String,
     /// Name of this proxy, for readers of the row.
@@ -41,10 +43,10 @@ pub(crate) enum ProposeError {
 }
 
 impl Proposer {
-    /// A proposer with these `settings`.
-    pub(crate) fn of(settings: &Settings) -> Self {
+    /// A proposer with these `settings`, which speaks to nodes as `tls` says.
+    pub(crate) fn new(settings: &Settings, tls: Option<Arc<NodeTls>>) -> Self {
         Self {
-            monitor: Arc::new(settings.monitor.clone()),
+            login: MonitorLogin::new(settings.monitor.clone(), tls),
             schema: settings.schema.clone(),
             name: settings.name.clone(),
             ready: Mutex::default(),
@@ -99,7 +101,7 @@ impl Proposer {
 
     /// A new connection to `node`, whose statements commit by themselves whatever the server's default is.
     async fn open(&self, node: NodeAddr) -> Result<Conn, Error> {
-        let mut conn = connect(node, &self.monitor).await?;
+        let mut conn = self.login.connect(node).await?;
         conn.query_drop("SET autocommit=1").await?;
         Ok(conn)
     }
@@ -190,7 +192,7 @@ pub(super) fn reading(answer: Result<Vec<Row>, Error>, cluster: &str) -> Result<
             })
         }
         Err(Error::Server(error)) if MISSING.contains(&error.code) => {
-            Ok(Reading::Missing(words(&error.message)))
+            Ok(Reading::Missing(legible(&error.message)))
         }
         Err(Error::Server(_)) => Ok(Reading::Unread),
         Err(error) => Err(error),
@@ -214,8 +216,8 @@ fn parse(mut values: impl Iterator<Item = Option<String>>) -> Option<Pin> {
     Some(Pin {
         node: address(&node)?,
         epoch: epoch.parse().ok()?,
-        reason: words(&reason),
-        by: words(&by),
+        reason: legible(&reason),
+        by: legible(&by),
         // Words that are no address name no node of ours.
         drained: drained.split_whitespace().filter_map(address).collect(),
     })

@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::candidates::Candidate;
-use super::settings::DiscoverySettings;
-use super::topology::NodeAddr;
+use super::model::node_addr::NodeAddr;
+use super::model::settings::DiscoverySettings;
 
 /// Where the nodes of one cluster are remembered.
 #[derive(Clone, Debug)]

@@ -16,20 +16,27 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use self::outcome::{log_changes, topology};
 use super::candidates::{Candidate, Candidates};
-use super::decide::{Decision, Policy, Proposal, decide};
+use super::connect::MonitorLogin;
+use super::decide::{Decision, Policy, decide};
 use super::discover::{self, SourceError};
 use super::follow::{self, Found};
 use super::history::History;
-use super::peers::{self, Row, Saying};
-use super::pin::{Agreement, Reading};
-use super::probe::{self, Probed, Prober, Question, words};
+use super::model::agreement::Agreement;
+use super::model::node_addr::NodeAddr;
+use super::model::node_view::{Contact, Loss, NodeView, Outcome};
+use super::model::peers::Row;
+use super::model::pin::Reading;
+use super::model::proposal::Proposal;
+use super::model::settings::{ClusterKind, Settings};
+use super::model::text::legible;
+use super::model::topology::Topology;
+use super::probe::{self, Probed, Prober, Question};
 use super::propose::{ProposeError, Proposer};
-use super::settings::{ClusterKind, MonitorSettings, Settings};
+use super::proxy_table::{self, Saying};
 use super::source::{Named, Source};
 use super::state_file::StateFile;
-use super::topology::{NodeAddr, Topology};
+use super::tls::NodeTls;
 use super::trials::{self, Trials};
-use super::view::{Contact, Loss, NodeView, Outcome};
 use crate::telemetry::metrics::ClusterMetrics;
 
 mod outcome;
@@ -62,7 +69,7 @@ impl ClusterHandle {
     /// no part of the cluster, it counts as if it had been said to a probe. A probe could learn it only
     /// later: a server that shuts down takes connections for a second, and does not answer.
     pub(crate) fn hear(&self, node: NodeAddr, error: &ErrPacket) {
-        let message = words(&String::from_utf8_lossy(&error.message));
+        let message = legible(&String::from_utf8_lossy(&error.message));
         let loss = Loss::Rejected { code: error.code, message };
         if loss.is_final() {
             let outcome = Outcome::Lost(loss);
@@ -108,7 +115,7 @@ type Bells = BTreeMap<NodeAddr, Arc<Notify>>;
 #[derive(Debug)]
 pub(crate) struct Cluster {
     policy: Policy,
-    monitor: Arc<MonitorSettings>,
+    login: MonitorLogin,
     /// The question to each node.
     question: Question,
     proposer: Arc<Proposer>,
@@ -200,10 +207,11 @@ impl Cluster {
     /// [`SourceError`]: nothing runs then.
     pub(crate) fn spawn(
         settings: Settings,
+        tls: Option<Arc<NodeTls>>,
         metrics: ClusterMetrics,
         stop: CancellationToken,
     ) -> Result<ClusterHandle, SourceError> {
-        let proposer = Arc::new(Proposer::of(&settings));
+        let proposer = Arc::new(Proposer::new(&settings, tls));
         let Settings { kind, discovery, path_timeout, state_file, .. } = settings;
         let tasks = TaskTracker::new();
         let sources = discover::sources(&discovery, kind);
@@ -222,8 +230,8 @@ impl Cluster {
         let (answered, proposals) = mpsc::channel(1);
         let mut cluster = Self {
             policy: Policy { kind, path_timeout },
+            login: proposer.login.clone(),
             question: Question::new(kind, &proposer.schema),
-            monitor: Arc::clone(&proposer.monitor),
             proposer,
             prepared: None,
             proposing: None,
@@ -246,7 +254,8 @@ impl Cluster {
         cluster.watch_candidates();
         cluster.decide();
         let (told, peers) = mpsc::channel(1);
-        let talk = peers::talk(Arc::clone(&cluster.proposer), cluster.saying.subscribe(), told);
+        let talk =
+            proxy_table::talk(Arc::clone(&cluster.proposer), cluster.saying.subscribe(), told);
         let (found, pins) = mpsc::channel(1);
         let (proposer, saying) = (Arc::clone(&cluster.proposer), cluster.saying.subscribe());
         let follow = follow::follow(proposer, saying, found);
@@ -312,8 +321,8 @@ impl Cluster {
     /// When to look at what time alone has changed, after it was done last at `ticked`.
     fn next_tick(&self, ticked: Instant) -> Instant {
         match self.is_calm() {
-            true => self.decided + self.monitor.interval,
-            false => ticked + self.monitor.interval.min(TICK),
+            true => self.decided + self.login.settings.interval,
+            false => ticked + self.login.settings.interval.min(TICK),
         }
     }
 
@@ -410,7 +419,7 @@ impl Cluster {
         let stop = self.stop.child_token();
         let prober = Prober {
             address,
-            settings: Arc::clone(&self.monitor),
+            login: self.login.clone(),
             question: self.question.clone(),
             results: self.probed.clone(),
             metrics: self.metrics.probes(address),

@@ -27,8 +27,8 @@ use tokio_rustls::rustls::{self, CertificateError, ClientConfig, RootCertStore};
 use tokio_util::sync::CancellationToken;
 
 use self::shunned::Shunned;
-use super::probe::words;
-use super::topology::NodeAddr;
+use super::model::node_addr::NodeAddr;
+use super::model::text::legible;
 
 mod shunned;
 
@@ -253,7 +253,7 @@ pub(crate) fn distrust(error: &io::Error) -> Option<String> {
         return Some(flaw.clone());
     }
     let error = error.downcast_ref::<rustls::Error>()?;
-    let rustls::Error::InvalidCertificate(flaw) = error else { return Some(words(error)) };
+    let rustls::Error::InvalidCertificate(flaw) = error else { return Some(legible(error)) };
     let words = match flaw {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
             "its certificate has expired".to_owned()
@@ -265,7 +265,7 @@ pub(crate) fn distrust(error: &io::Error) -> Option<String> {
         CertificateError::UnknownIssuer | CertificateError::BadSignature => {
             "its certificate is not signed by anybody who is trusted".to_owned()
         }
-        flaw => words(&format!("its certificate is refused: {flaw}")),
+        flaw => legible(&format!("its certificate is refused: {flaw}")),
     };
     Some(words)
 }
@@ -283,7 +283,7 @@ mod tests {
     use std::future::pending;
 
     use super::*;
-    use crate::cluster::testing::views::address;
+    use crate::cluster::model::testing::address;
 
     /// Certificates are renewed by scripts, and some of them write what is none for a moment, or for longer.
     #[tokio::test]

@@ -13,9 +13,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::candidates::canonical;
-use super::decide::{Decision, member};
-use super::topology::NodeAddr;
-use super::view::{Contact, NodeView};
+use super::decide::Decision;
+use super::model::node_addr::NodeAddr;
+use super::model::node_view::{Contact, NodeView};
 
 /// The members that are not known as nodes yet, with what is kept of each one that is asked.
 #[derive(Debug)]
@@ -95,7 +95,7 @@ impl<N> Trials<N> {
 pub(crate) fn members(decision: &Decision, views: &[&NodeView]) -> BTreeSet<NodeAddr> {
     let mut all = BTreeSet::new();
     for view in views {
-        if let Some(galera) = member(view).filter(|galera| decision.is_ours(galera)) {
+        if let Some(galera) = view.member().filter(|galera| decision.is_ours(galera)) {
             let members = galera.members.iter().map(|member| canonical(member.0));
             all.extend(members.filter(|member| is_reachable_from(*member, view.address)));
         }
@@ -119,7 +119,7 @@ fn is_reachable_from(member: NodeAddr, node: NodeAddr) -> bool {
 pub(crate) fn is_proven(decision: &Decision, known: &[&NodeView], asked: &NodeView) -> bool {
     let answers = |view: &NodeView| view.contact == Contact::Answering;
     let Some(name) = asked.name() else { return false };
-    let ours = member(asked).is_some_and(|galera| decision.is_ours(galera));
+    let ours = asked.member().is_some_and(|galera| decision.is_ours(galera));
     ours && !known.iter().any(|view| answers(view) && view.name() == Some(name))
 }
 

@@ -21,8 +21,8 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::cluster::decide::Cause;
-use crate::cluster::verdict::Reason;
+use crate::cluster::model::cause::Cause;
+use crate::cluster::model::verdict::Reason;
 use crate::cluster::{ClusterHandle, Node, NodeAddr, Topology};
 use crate::session::driver::context::{Limits, SessionContext};
 use crate::session::front::serve;

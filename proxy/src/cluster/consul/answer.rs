@@ -6,8 +6,8 @@ use serde::Deserialize;
 
 use super::failure::Failure;
 use crate::cluster::candidates::Candidate;
-use crate::cluster::probe::words;
-use crate::cluster::topology::NodeAddr;
+use crate::cluster::model::node_addr::NodeAddr;
+use crate::cluster::model::text::legible;
 
 /// One instance (Consul's documentation, "List Nodes for Service"); checks and all else are ignored.
 #[derive(Deserialize)]
@@ -40,7 +40,7 @@ struct Service {
 /// The body is no such list.
 pub(super) fn nodes(body: &[u8], port: u16) -> Result<Vec<Candidate>, Failure> {
     let instances: Vec<Instance> =
-        serde_json::from_slice(body).map_err(|error| Failure::Garbled(words(&error)))?;
+        serde_json::from_slice(body).map_err(|error| Failure::Garbled(legible(&error)))?;
     let mut nodes: Vec<_> =
         instances.iter().filter_map(|instance| candidate(instance, port)).collect();
     nodes.sort_unstable();

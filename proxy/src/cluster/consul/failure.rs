@@ -4,7 +4,7 @@ use std::io;
 
 use thiserror::Error;
 
-use crate::cluster::probe::words;
+use crate::cluster::model::text::legible;
 use crate::telemetry::metrics::LookupResult;
 
 /// A question without a good answer. None of them touches what is known; the question is asked again.
@@ -88,7 +88,7 @@ impl From<io::Error> for Failure {
             | io::ErrorKind::ConnectionReset
             | io::ErrorKind::UnexpectedEof => Self::Closed,
             io::ErrorKind::TimedOut => Self::Silent,
-            _ => Self::Unreachable(words(&error)),
+            _ => Self::Unreachable(legible(&error)),
         }
     }
 }
@@ -104,7 +104,7 @@ impl From<hyper::Error> for Failure {
                 std::error::Error::source(&error).and_then(|e| e.downcast_ref::<io::Error>());
             match cause.map(io::Error::kind) {
                 Some(kind) => io::Error::from(kind).into(),
-                None => Self::Garbled(words(&error)),
+                None => Self::Garbled(legible(&error)),
             }
         }
     }

@@ -10,8 +10,8 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::*;
+use crate::cluster::model::testing::address;
 use crate::cluster::testing::fake_consul::{FakeConsul, Question, Reply, health};
-use crate::cluster::testing::views::address;
 
 /// Time enough for any answer, for questions that are to succeed.
 const PATIENT: Duration = Duration::from_secs(20);

@@ -110,7 +110,7 @@ mod tests {
     use std::net::SocketAddr;
 
     use super::*;
-    use crate::cluster::topology::NodeAddr;
+    use crate::cluster::model::node_addr::NodeAddr;
 
     fn good(index: u64) -> Result<Answer, Failure> {
         let address = NodeAddr(SocketAddr::from(([192, 0, 2, 1], 3306)));

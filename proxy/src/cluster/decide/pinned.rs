@@ -1,10 +1,12 @@
 //! Decisions of proxies that share a pin.
 
-use super::tests::{POLICY, Play, refused, silent};
+use std::collections::BTreeSet;
+
 use super::*;
-use crate::cluster::pin::Reading;
-use crate::cluster::testing::views::{address, galera, said, synced};
-use crate::cluster::view::Sync;
+use super::{tests::POLICY, tests::Play, tests::refused, tests::silent};
+use crate::cluster::model::pin::Reading;
+use crate::cluster::model::report::Sync;
+use crate::cluster::model::testing::{address, galera, said, synced};
 
 fn pin(n: u8, epoch: u64) -> Pin {
     let (reason, by) = ("a reason".into(), "there".into());

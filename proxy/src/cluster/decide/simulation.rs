@@ -2,14 +2,16 @@
 //!
 //! Simulated is what [`decide`] is told and what becomes of its proposals; all the rest is rough.
 
+use std::collections::BTreeSet;
+
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
 use super::tests::POLICY;
 use super::*;
-use crate::cluster::pin::Reading;
-use crate::cluster::testing::views::{address, said, synced};
-use crate::cluster::view::{Loss, Outcome};
+use crate::cluster::model::node_view::{Loss, Outcome};
+use crate::cluster::model::pin::Reading;
+use crate::cluster::model::testing::{address, said, synced};
 
 const STEP: Duration = Duration::from_millis(100);
 

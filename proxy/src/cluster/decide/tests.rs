@@ -3,8 +3,9 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
-use crate::cluster::testing::views::{address, galera, said, synced};
-use crate::cluster::view::{Loss, Outcome, Sync};
+use crate::cluster::model::node_view::{Loss, Outcome};
+use crate::cluster::model::report::Sync;
+use crate::cluster::model::testing::{address, galera, said, synced};
 
 pub(super) const POLICY: Policy =
     Policy { kind: ClusterKind::Galera, path_timeout: Duration::from_secs(3) };

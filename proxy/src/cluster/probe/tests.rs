@@ -4,8 +4,9 @@ use secrecy::SecretString;
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::cluster::model::settings::MonitorSettings;
+use crate::cluster::model::testing::{PLAIN, SYNCED, rows};
 use crate::cluster::testing::fake_node::{FakeNode, Script};
-use crate::cluster::testing::views::{PLAIN, SYNCED, rows};
 use crate::cluster::testing::{DEADLINE, eventually};
 use crate::telemetry::metrics::ClusterMetrics;
 
@@ -44,11 +45,10 @@ impl Probes {
             password: SecretString::from("secret"),
             interval: Duration::from_secs(3600),
             timeout,
-            tls,
         };
         let prober = Arc::new(Prober {
             address,
-            settings: Arc::new(settings),
+            login: MonitorLogin::new(settings, tls),
             question: Question::new(kind, "ido_proxy"),
             results: sender,
             metrics: ClusterMetrics::new().probes(address),
@@ -336,14 +336,6 @@ async fn probes_are_counted_by_how_they_ended() {
         }
     }
     assert!(answered >= 1 && failed >= 1, "{answered} answered, {failed} failed");
-}
-
-#[test]
-fn a_servers_words_fit_one_line_of_a_log() {
-    let long = format!("no\nway\x1b{}", "x".repeat(100_000));
-    let text = words(&long);
-    assert!(text.starts_with("no way x"), "{text}");
-    assert_eq!(text.chars().count(), LONGEST_MESSAGE);
 }
 
 /// Fifty nodes, each asked twice a second, cost more than all else that an idle proxy does; and three must not be asked

@@ -1,10 +1,12 @@
 //! A decision as others see it: the topology of the sessions, and lines in the log.
 
-use crate::cluster::decide::{Cause, Decision};
-use crate::cluster::pin::{Agreement, Pin};
-use crate::cluster::topology::{Node, Topology};
-use crate::cluster::verdict::{Reason, Verdict};
-use crate::cluster::view::NodeView;
+use crate::cluster::decide::Decision;
+use crate::cluster::model::agreement::Agreement;
+use crate::cluster::model::cause::Cause;
+use crate::cluster::model::node_view::NodeView;
+use crate::cluster::model::pin::Pin;
+use crate::cluster::model::topology::{Node, Topology};
+use crate::cluster::model::verdict::{Reason, Verdict};
 
 /// The topology that sessions see.
 pub(super) fn topology(decision: &Decision, views: &[NodeView]) -> Topology {

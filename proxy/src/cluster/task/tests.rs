@@ -6,16 +6,16 @@ use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use secrecy::SecretString;
 
 use super::*;
-use crate::cluster::decide::Cause;
-use crate::cluster::settings::{ClusterKind, DiscoverySettings};
+use crate::cluster::model::cause::Cause;
+use crate::cluster::model::node_view::Loss;
+use crate::cluster::model::report::NodeState;
+use crate::cluster::model::settings::{ClusterKind, DiscoverySettings, MonitorSettings};
+use crate::cluster::model::testing::{DONOR, NON_PRIMARY, PLAIN, SYNCED, rows_with};
+use crate::cluster::model::topology::Node;
+use crate::cluster::model::verdict::Reason;
 use crate::cluster::testing::fake_dns::{FakeDns, Question, Reply, a, srv};
 use crate::cluster::testing::fake_node::{FakeNode, Script};
-use crate::cluster::testing::views::{DONOR, NON_PRIMARY, PLAIN, SYNCED, rows_with};
 use crate::cluster::testing::{DEADLINE, eventually};
-use crate::cluster::topology::Node;
-use crate::cluster::topology::NodeState;
-use crate::cluster::verdict::Reason;
-use crate::cluster::view::Loss;
 
 mod consul;
 mod members;
@@ -103,7 +103,6 @@ fn settings() -> Settings {
             password: SecretString::from("secret"),
             interval: Duration::from_millis(25),
             timeout: DEADLINE,
-            tls: None,
         },
         path_timeout: NEVER,
         schema: "ido_proxy".into(),
@@ -138,7 +137,7 @@ struct Run {
 impl Run {
     fn start(settings: Settings) -> Self {
         let stop = CancellationToken::new();
-        let handle = Cluster::spawn(settings, ClusterMetrics::new(), stop.clone()).unwrap();
+        let handle = Cluster::spawn(settings, None, ClusterMetrics::new(), stop.clone()).unwrap();
         Self { handle, stop }
     }
 
@@ -446,7 +445,7 @@ async fn a_name_that_is_none_is_told_at_the_start() {
     let mut settings = settings();
     settings.discovery.service = Some("a..b".into());
     settings.discovery.nameservers = vec![SocketAddr::from(([127, 0, 0, 1], 53))];
-    let spawned = Cluster::spawn(settings, ClusterMetrics::new(), CancellationToken::new());
+    let spawned = Cluster::spawn(settings, None, ClusterMetrics::new(), CancellationToken::new());
     assert!(spawned.is_err());
 }
 

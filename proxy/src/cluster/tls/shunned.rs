@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::cluster::topology::NodeAddr;
+use crate::cluster::model::node_addr::NodeAddr;
 
 /// The nodes, and how long each has to wait.
 #[derive(Debug, Default)]
@@ -85,7 +85,7 @@ const LONGEST: Duration = Duration::from_secs(60);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::testing::views::address;
+    use crate::cluster::model::testing::address;
 
     const FLAW: &str = "its certificate has expired";
 

@@ -1,8 +1,8 @@
 use super::*;
 use crate::cluster::decide::{Policy, decide};
-use crate::cluster::settings::ClusterKind;
-use crate::cluster::testing::views::{address, galera, synced};
-use crate::cluster::view::Outcome;
+use crate::cluster::model::node_view::Outcome;
+use crate::cluster::model::settings::ClusterKind;
+use crate::cluster::model::testing::{address, galera, synced};
 
 /// Decision when these nodes are all there are.
 fn decision(views: &[&NodeView]) -> Decision {
@@ -68,7 +68,7 @@ fn a_member_is_one_once_it_has_answered_as_one() {
     let decision = decision(&[&one]);
     let proven = |asked: &NodeView| is_proven(&decision, &[&one], asked);
     assert!(proven(&two));
-    let not_synced = galera(2, |galera| galera.sync = crate::cluster::view::Sync::Donor);
+    let not_synced = galera(2, |galera| galera.sync = crate::cluster::model::report::Sync::Donor);
     assert!(proven(&not_synced), "what it is good for is for others to say");
     for other in [
         NodeView::new(address(2), 0),

@@ -2,14 +2,12 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use ido_proxy_config::consul::Consul;
 use secrecy::SecretString;
 
-use super::tls::NodeTls;
-use super::topology::NodeAddr;
+use super::node_addr::NodeAddr;
 
 /// Everything the cluster task needs.
 #[derive(Clone, Debug)]
@@ -73,6 +71,4 @@ pub(crate) struct MonitorSettings {
     pub(crate) interval: Duration,
     /// A probe, connecting included, that takes longer than this is a miss.
     pub(crate) timeout: Duration,
-    /// By TLS, or without.
-    pub(crate) tls: Option<Arc<NodeTls>>,
 }

@@ -1,8 +1,11 @@
 use tokio::time::Instant;
 
 use super::*;
-use crate::cluster::testing::views::{galera, said, synced};
-use crate::cluster::view::Outcome;
+use crate::cluster::model::node_view::Loss;
+use crate::cluster::model::node_view::Outcome;
+use crate::cluster::model::testing::galera;
+use crate::cluster::model::testing::said;
+use crate::cluster::model::testing::synced;
 
 const OURS: Yardstick<'_> =
     Yardstick { kind: ClusterKind::Galera, cluster: Some("ours"), settled_view: Some(3) };
@@ -98,21 +101,4 @@ fn a_node_that_does_not_answer_is_unusable_whatever_it_said_before() {
     assert_eq!(judge(&view, OURS), Verdict::Unusable(Reason::Lost(Loss::Refused)));
     let never = NodeView::new(view.address, 0);
     assert_eq!(judge(&never, OURS), Verdict::Unusable(Reason::NotProbed));
-}
-
-#[test]
-fn reasons_name_the_variable_to_look_at() {
-    let words = [
-        (Reason::Desynced, "desynced (wsrep_desync=ON)"),
-        (Reason::ReadOnly, "read only (read_only=ON)"),
-        (Reason::NonPrimary, "outside the primary component"),
-        (Reason::Lost(Loss::Refused), "connection refused"),
-        (
-            Reason::Lost(Loss::Rejected { code: 1045, message: "Access denied".into() }),
-            "error 1045: Access denied",
-        ),
-    ];
-    for (reason, text) in words {
-        assert_eq!(reason.to_string(), text);
-    }
 }

@@ -1,36 +1,13 @@
 //! The cluster as this proxy sees it now: the value that the cluster task publishes and that
 //! sessions and the admin side watch. It is immutable; a change is a new value.
 
-use std::fmt;
-use std::net::SocketAddr;
+use serde::Serialize;
 
-use serde::{Serialize, Serializer};
-
-use super::decide::Cause;
-use super::pin::Agreement;
+use super::agreement::Agreement;
+use super::cause::Cause;
+use super::node_addr::NodeAddr;
+use super::report::NodeState;
 use super::verdict::Reason;
-
-/// Where a Galera node listens for clients.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub(crate) struct NodeAddr(pub(crate) SocketAddr);
-
-impl NodeAddr {
-    /// In place of a node that is not known.
-    pub(crate) const UNKNOWN: Self =
-        Self(SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0));
-}
-
-impl fmt::Display for NodeAddr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl Serialize for NodeAddr {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
 
 /// All that is known of the cluster at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -143,24 +120,4 @@ impl Node {
             blocks: false,
         }
     }
-}
-
-/// The state of a node, in Galera's own words where it answered.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum NodeState {
-    /// Gives state to another node, or is taken out of flow control (`Donor/Desynced`).
-    Donor,
-    /// Receives state, or is otherwise on its way into the group (`Joining`, `Joined`).
-    Joining,
-    /// Answers, but stands outside the primary component.
-    NonPrimary,
-    /// Serves, one plain server (`topology = "single"`).
-    Online,
-    /// In the group and caught up (`Synced`).
-    Synced,
-    /// Not probed yet.
-    Unknown,
-    /// Does not answer, or refuses us.
-    Unreachable,
 }

@@ -1,10 +1,8 @@
-//! May writes go to this node? One node is judged by what it said, against what the cluster as a
-//! whole is known to be.
+//! Verdict on one node: whether writes may go there, and why not.
 
 use std::fmt;
 
-use super::settings::ClusterKind;
-use super::view::{Contact, Galera, Loss, NodeView, Report, Sync};
+use super::node_view::Loss;
 
 /// Whether writes may go to a node.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -105,80 +103,24 @@ impl fmt::Display for Reason {
     }
 }
 
-/// Facts about the cluster as a whole.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Yardstick<'a> {
-    /// The relation of the nodes to each other.
-    pub(crate) kind: ClusterKind,
-    /// Which cluster is ours, once known.
-    pub(crate) cluster: Option<&'a str>,
-    /// A membership that every member must know of by now: an older one is out of date.
-    pub(crate) settled_view: Option<u64>,
-}
-
-/// Judges one node.
-pub(crate) fn judge(view: &NodeView, yardstick: Yardstick<'_>) -> Verdict {
-    let report = match (&view.contact, &view.report) {
-        (Contact::Unknown, _) => return Verdict::Unusable(Reason::NotProbed),
-        (Contact::Denied { loss, .. } | Contact::Lost(loss), _) => {
-            return Verdict::Unusable(Reason::Lost(loss.clone()));
-        }
-        (_, None) => return Verdict::Unusable(Reason::Silent),
-        (Contact::Silent { .. }, _) if view.is_silent() => {
-            return Verdict::Unusable(Reason::Silent);
-        }
-        (Contact::Answering | Contact::Silent { .. }, Some(report)) => report,
-    };
-    if let Some(reason) = unusable(report, yardstick) {
-        return Verdict::Unusable(reason);
-    }
-    match &report.galera {
-        Some(galera) if galera.desynced => Verdict::LastResort(Reason::Desynced),
-        Some(galera) if galera.sync == Sync::Donor => Verdict::LastResort(Reason::Donor),
-        _ => Verdict::Usable,
-    }
-}
-
-fn unusable(report: &Report, yardstick: Yardstick<'_>) -> Option<Reason> {
-    if yardstick.kind == ClusterKind::Galera {
-        match &report.galera {
-            None => return Some(Reason::NotGalera),
-            Some(galera) => {
-                if let Some(reason) = outside(galera, yardstick) {
-                    return Some(reason);
-                }
-            }
-        }
-    }
-    report.read_only.then_some(Reason::ReadOnly)
-}
-
-/// Why a Galera node cannot take writes, the weightiest reason first.
-fn outside(galera: &Galera, yardstick: Yardstick<'_>) -> Option<Reason> {
-    if !galera.primary_component {
-        return Some(Reason::NonPrimary);
-    }
-    if yardstick.cluster.is_some_and(|ours| ours != galera.cluster) {
-        return Some(Reason::Foreign { cluster: galera.cluster.clone() });
-    }
-    match galera.sync {
-        Sync::Donor if galera.rejects_as_donor && !galera.desynced => {
-            return Some(Reason::Rejecting { variable: "wsrep_sst_donor_rejects_queries" });
-        }
-        Sync::Donor | Sync::Synced => {}
-        Sync::Joined | Sync::Joining | Sync::Undefined => return Some(Reason::Joining),
-    }
-    if !galera.ready {
-        return Some(Reason::NotReady);
-    }
-    if galera.rejects {
-        return Some(Reason::Rejecting { variable: "wsrep_reject_queries" });
-    }
-    if yardstick.settled_view > galera.view_id {
-        return Some(Reason::Behind);
-    }
-    None
-}
-
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_name_the_variable_to_look_at() {
+        let words = [
+            (Reason::Desynced, "desynced (wsrep_desync=ON)"),
+            (Reason::ReadOnly, "read only (read_only=ON)"),
+            (Reason::NonPrimary, "outside the primary component"),
+            (Reason::Lost(Loss::Refused), "connection refused"),
+            (
+                Reason::Lost(Loss::Rejected { code: 1045, message: "Access denied".into() }),
+                "error 1045: Access denied",
+            ),
+        ];
+        for (reason, text) in words {
+            assert_eq!(reason.to_string(), text);
+        }
+    }
+}

@@ -1,44 +1,9 @@
-//! The pin: one row in the cluster itself that says which node is the primary, for every proxy.
-//!
-//! The pin is changed by compare-and-swap on its epoch, as a transaction of Galera. Of two proxies that want
-//! to change the same epoch one fails in certification, or finds the row changed. So there is one
-//! decision, and it can be made exactly when somebody can write.
+//! Agreement of the proxies on a primary: what all nodes together say of the pin.
 
-use std::collections::BTreeSet;
-
-use super::decide::member;
-use super::topology::NodeAddr;
+use super::node_addr::NodeAddr;
+use super::node_view::NodeView;
+use super::pin::{Pin, Reading};
 use super::verdict::{Reason, Verdict};
-use super::view::NodeView;
-
-/// The row of the pin.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Pin {
-    /// The primary.
-    pub(crate) node: NodeAddr,
-    /// Grows by one with each change; from 1 on.
-    pub(crate) epoch: u64,
-    /// Why it was changed last.
-    pub(crate) reason: String,
-    /// Which proxy did it.
-    pub(crate) by: String,
-    /// The nodes that operators have drained.
-    pub(crate) drained: BTreeSet<NodeAddr>,
-}
-
-/// One node's knowledge of the pin.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(crate) enum Reading {
-    /// The table is missing, or we may not read it: the server's words.
-    Missing(String),
-    /// The table has no row for the cluster.
-    Unset,
-    /// The row, as far as this node has applied it.
-    Set(Pin),
-    /// The node was not asked, or could not say: nobody reads outside the primary component.
-    #[default]
-    Unread,
-}
 
 /// Whether the proxies can agree.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -56,8 +21,9 @@ impl Agreement {
     /// The agreement after `views`. A pin that was once read is not forgotten while nobody can read it. No older
     /// pin takes its place, as a node may lag behind.
     pub(crate) fn after(self, views: &[NodeView], cluster: Option<&str>) -> Self {
-        let ours =
-            |view: &&NodeView| member(view).is_some_and(|galera| Some(&*galera.cluster) == cluster);
+        let ours = |view: &&NodeView| {
+            view.member().is_some_and(|galera| Some(&*galera.cluster) == cluster)
+        };
         let readings = views.iter().filter(ours).filter_map(|view| view.report.as_ref());
         let mut known = self;
         for reading in readings.map(|report| &report.pin) {

@@ -3,23 +3,24 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::cluster::topology::NodeAddr;
-use crate::cluster::view::{Contact, Galera, NodeView, Report, Sync};
+use super::node_addr::NodeAddr;
+use super::node_view::{Contact, NodeView};
+use super::report::{Galera, Report, Sync};
 
 /// The rows of both statements, one after the other.
-pub(crate) const SYNCED: &str = include_str!("../view/testdata/synced.tsv");
+pub(crate) const SYNCED: &str = include_str!("testdata/synced.tsv");
 /// With `SET GLOBAL wsrep_desync=ON`.
-pub(crate) const DESYNCED: &str = include_str!("../view/testdata/desynced.tsv");
+pub(crate) const DESYNCED: &str = include_str!("testdata/desynced.tsv");
 /// While it gave its state to another node.
-pub(crate) const DONOR: &str = include_str!("../view/testdata/donor.tsv");
+pub(crate) const DONOR: &str = include_str!("testdata/donor.tsv");
 /// While it caught up after it had received its state.
-pub(crate) const JOINING: &str = include_str!("../view/testdata/joining.tsv");
+pub(crate) const JOINING: &str = include_str!("testdata/joining.tsv");
 /// While both other nodes were frozen.
-pub(crate) const NON_PRIMARY: &str = include_str!("../view/testdata/non_primary.tsv");
+pub(crate) const NON_PRIMARY: &str = include_str!("testdata/non_primary.tsv");
 /// After it had been pointed at a cluster that does not exist.
-pub(crate) const DISCONNECTED: &str = include_str!("../view/testdata/disconnected.tsv");
+pub(crate) const DISCONNECTED: &str = include_str!("testdata/disconnected.tsv");
 /// A server without Galera.
-pub(crate) const PLAIN: &str = include_str!("../view/testdata/plain.tsv");
+pub(crate) const PLAIN: &str = include_str!("testdata/plain.tsv");
 
 /// The rows of a capture.
 pub(crate) fn rows(capture: &str) -> Vec<(String, String)> {
