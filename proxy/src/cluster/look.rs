@@ -12,16 +12,16 @@ use super::candidates::Candidate;
 use super::connect::MonitorLogin;
 use super::consul::Consul;
 use super::consul::failure::Failure;
+use super::decide::judge::{ClusterFacts, judge};
+use super::decide::rank::by_preference;
 use super::discover::{self, SourceError};
 use super::dns::LookupError;
-use super::judge::{Yardstick, judge};
 use super::model::agreement::Agreement;
 use super::model::node_addr::NodeAddr;
 use super::model::node_view::NodeView;
 use super::model::settings::Settings;
 use super::model::verdict::Verdict;
 use super::probe::{self, Prober, Question};
-use super::rank::by_preference;
 use super::tls::NodeTls;
 use crate::telemetry::metrics::ClusterMetrics;
 
@@ -85,7 +85,7 @@ pub(crate) async fn look(
             view
         });
     }
-    let yardstick = Yardstick { kind, cluster: None, settled_view: None };
+    let facts = ClusterFacts { kind, cluster: None, settled_view: None };
     let mut views = probes.join_all().await;
     views.sort_by(by_preference);
     let named = |view: &NodeView| Some((view.address, view.member()?.cluster.clone()));
@@ -93,7 +93,7 @@ pub(crate) async fn look(
     let votes = |cluster: &&String| clusters.values().filter(|other| other == cluster).count();
     let ours = clusters.values().max_by_key(votes).map(String::as_str);
     let agreement = Agreement::Unknown.after(&views, ours);
-    let verdict = |view: &NodeView| agreement.applied(view.address, judge(view, yardstick));
+    let verdict = |view: &NodeView| agreement.applied(view.address, judge(view, facts));
     let mut nodes: Vec<_> = (views.iter())
         .map(|view| (view.address, view.name().map(str::to_owned), verdict(view)))
         .collect();

@@ -17,10 +17,11 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use self::outcome::{log_changes, topology};
 use super::candidates::{Candidate, Candidates};
 use super::connect::MonitorLogin;
-use super::decide::{Decision, Policy, decide};
+use super::decide::decision::Decision;
+use super::decide::history::History;
+use super::decide::rule::{Policy, decide};
 use super::discover::{self, SourceError};
 use super::follow::{self, Found};
-use super::history::History;
 use super::model::agreement::Agreement;
 use super::model::node_addr::NodeAddr;
 use super::model::node_view::{Contact, Loss, NodeView, Outcome};
@@ -300,7 +301,7 @@ impl Cluster {
                         node.view.vouched = Some(Instant::now());
                     }
                 }
-                Event::Heard(rows) => self.decision.hear(rows, Instant::now()),
+                Event::Heard(rows) => self.decision.take_peers(rows, Instant::now()),
                 Event::Followed(Found { cluster, pin }) => {
                     if self.decision.cluster() == Some(&cluster) {
                         self.decision.learn(pin, Instant::now());

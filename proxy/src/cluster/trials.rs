@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::candidates::canonical;
-use super::decide::Decision;
+use super::decide::decision::Decision;
 use super::model::node_addr::NodeAddr;
 use super::model::node_view::{Contact, NodeView};
 

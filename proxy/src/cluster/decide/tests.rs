@@ -1,32 +1,46 @@
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use proptest::prelude::*;
+use tokio::time::Instant;
 
-use super::*;
-use crate::cluster::model::node_view::{Loss, Outcome};
+use super::decision::Decision;
+use super::recent_pins::RECENT;
+use super::rule::{Policy, decide};
+use crate::cluster::model::cause::Cause;
+use crate::cluster::model::node_addr::NodeAddr;
+use crate::cluster::model::node_view::{Contact, Loss, NodeView, Outcome};
+use crate::cluster::model::peers::{Peers, Row};
+use crate::cluster::model::pin::Pin;
+use crate::cluster::model::proposal::Proposal;
 use crate::cluster::model::report::Sync;
+use crate::cluster::model::settings::ClusterKind;
 use crate::cluster::model::testing::{address, galera, said, synced};
+use crate::cluster::model::verdict::{Reason, Verdict};
 
-pub(super) const POLICY: Policy =
-    Policy { kind: ClusterKind::Galera, path_timeout: Duration::from_secs(3) };
+mod pinned;
+mod simulation;
+
+const POLICY: Policy = Policy { kind: ClusterKind::Galera, path_timeout: Duration::from_secs(3) };
 
 /// Plays decisions one after the other.
-pub(super) struct Play {
-    pub(super) now: Instant,
-    pub(super) decision: Decision,
+struct Play {
+    now: Instant,
+    decision: Decision,
 }
 
 impl Play {
-    pub(super) fn new() -> Self {
+    fn new() -> Self {
         Self { now: Instant::now(), decision: Decision::default() }
     }
 
-    pub(super) fn see(&mut self, views: &[NodeView]) -> Option<NodeAddr> {
+    fn see(&mut self, views: &[NodeView]) -> Option<NodeAddr> {
         self.decision = decide(&self.decision, views, POLICY, self.now);
         self.decision.primary
     }
 
-    pub(super) fn pass(&mut self, milliseconds: u64) {
+    fn pass(&mut self, milliseconds: u64) {
         self.now += Duration::from_millis(milliseconds);
     }
 
@@ -39,11 +53,11 @@ fn unknown(n: u8) -> NodeView {
     NodeView::new(address(n), 0)
 }
 
-pub(super) fn refused(n: u8) -> NodeView {
+fn refused(n: u8) -> NodeView {
     NodeView { contact: Contact::Lost(Loss::Refused), ..synced(n) }
 }
 
-pub(super) fn silent(n: u8, since: Instant) -> NodeView {
+fn silent(n: u8, since: Instant) -> NodeView {
     NodeView { contact: Contact::Silent { since, misses: 2 }, ..synced(n) }
 }
 

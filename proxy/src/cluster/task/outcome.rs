@@ -1,6 +1,6 @@
 //! A decision as others see it: the topology of the sessions, and lines in the log.
 
-use crate::cluster::decide::Decision;
+use crate::cluster::decide::decision::Decision;
 use crate::cluster::model::agreement::Agreement;
 use crate::cluster::model::cause::Cause;
 use crate::cluster::model::node_view::NodeView;

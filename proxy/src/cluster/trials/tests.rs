@@ -1,5 +1,5 @@
 use super::*;
-use crate::cluster::decide::{Policy, decide};
+use crate::cluster::decide::rule::{Policy, decide};
 use crate::cluster::model::node_view::Outcome;
 use crate::cluster::model::settings::ClusterKind;
 use crate::cluster::model::testing::{address, galera, synced};

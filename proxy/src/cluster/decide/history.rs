@@ -7,10 +7,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
-use super::decide::Decision;
-use super::model::node_addr::NodeAddr;
-use super::model::node_view::NodeView;
-use super::model::report::NodeState;
+use super::decision::Decision;
+use crate::cluster::model::node_addr::NodeAddr;
+use crate::cluster::model::node_view::NodeView;
+use crate::cluster::model::report::NodeState;
 
 /// The last decisions, the latest last.
 #[derive(Debug, Default)]
@@ -54,7 +54,7 @@ pub(crate) fn utc(at: f64) -> impl fmt::Display + use<> {
 
 impl History {
     /// Writes `decision`, which was made from `views`, down if it differs from the one `before`.
-    pub(super) fn note(&self, before: &Decision, decision: &Decision, views: &[NodeView]) {
+    pub(crate) fn note(&self, before: &Decision, decision: &Decision, views: &[NodeView]) {
         if is_same(before, decision) {
             return;
         }
@@ -114,11 +114,7 @@ mod tests {
     #[test]
     fn the_last_hundred_changes_are_kept_and_nothing_else() {
         let history = History::default();
-        let decision = |epoch| {
-            let mut decision = Decision::default();
-            decision.epoch = epoch;
-            decision
-        };
+        let decision = |epoch| Decision { epoch, ..Decision::default() };
         for epoch in 1..=KEPT as u64 + 20 {
             history.note(&decision(epoch - 1), &decision(epoch), &[]);
             history.note(&decision(epoch), &decision(epoch), &[]);
@@ -131,8 +127,7 @@ mod tests {
     #[test]
     fn another_cause_is_another_decision() {
         let history = History::default();
-        let mut ordered = Decision::default();
-        ordered.cause = Cause::Ordered;
+        let ordered = Decision { cause: Cause::Ordered, ..Decision::default() };
         history.note(&Decision::default(), &ordered, &[]);
         assert_eq!(history.snapshot()[0].reason, "an operator wants it");
     }

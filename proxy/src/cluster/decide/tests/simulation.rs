@@ -2,16 +2,11 @@
 //!
 //! Simulated is what [`decide`] is told and what becomes of its proposals; all the rest is rough.
 
-use std::collections::BTreeSet;
-
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
-use super::tests::POLICY;
 use super::*;
-use crate::cluster::model::node_view::{Loss, Outcome};
 use crate::cluster::model::pin::Reading;
-use crate::cluster::model::testing::{address, said, synced};
 
 const STEP: Duration = Duration::from_millis(100);
 
@@ -208,7 +203,7 @@ impl World {
         self.said.insert(number, Row { name: number.to_string(), reaches, beat });
         let others = self.said.iter().filter(|(other, _)| **other != number);
         let others = others.map(|(_, row)| row.clone()).collect();
-        self.proxies[number].decision.hear(others, self.now);
+        self.proxies[number].decision.take_peers(others, self.now);
     }
 
     /// Plays the node that a proposal was sent to.

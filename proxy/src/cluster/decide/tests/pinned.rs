@@ -1,12 +1,7 @@
 //! Decisions of proxies that share a pin.
 
-use std::collections::BTreeSet;
-
 use super::*;
-use super::{tests::POLICY, tests::Play, tests::refused, tests::silent};
 use crate::cluster::model::pin::Reading;
-use crate::cluster::model::report::Sync;
-use crate::cluster::model::testing::{address, galera, said, synced};
 
 fn pin(n: u8, epoch: u64) -> Pin {
     let (reason, by) = ("a reason".into(), "there".into());
@@ -195,7 +190,7 @@ impl Play {
         for beat in 1..=2 {
             let reaches = nodes.iter().map(|node| address(*node)).collect();
             let row = Row { name: "there".into(), reaches, beat };
-            self.decision.hear(vec![row], self.now);
+            self.decision.take_peers(vec![row], self.now);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use super::model::node_view::NodeView;
+use crate::cluster::model::node_view::NodeView;
 
 /// By priority (lower first), then by name as a person would sort it, then by address.
 pub(crate) fn by_preference(a: &NodeView, b: &NodeView) -> Ordering {

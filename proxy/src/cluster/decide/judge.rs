@@ -1,17 +1,17 @@
 //! Judge of one node: by what it said, against what the cluster as a whole is known to be.
 
-use super::model::node_view::Contact;
-use super::model::node_view::NodeView;
-use super::model::report::Galera;
-use super::model::report::Report;
-use super::model::report::Sync;
-use super::model::settings::ClusterKind;
-use super::model::verdict::Reason;
-use super::model::verdict::Verdict;
+use crate::cluster::model::node_view::Contact;
+use crate::cluster::model::node_view::NodeView;
+use crate::cluster::model::report::Galera;
+use crate::cluster::model::report::Report;
+use crate::cluster::model::report::Sync;
+use crate::cluster::model::settings::ClusterKind;
+use crate::cluster::model::verdict::Reason;
+use crate::cluster::model::verdict::Verdict;
 
 /// Facts about the cluster as a whole.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Yardstick<'a> {
+pub(crate) struct ClusterFacts<'a> {
     /// The relation of the nodes to each other.
     pub(crate) kind: ClusterKind,
     /// Which cluster is ours, once known.
@@ -21,7 +21,7 @@ pub(crate) struct Yardstick<'a> {
 }
 
 /// Judges one node.
-pub(crate) fn judge(view: &NodeView, yardstick: Yardstick<'_>) -> Verdict {
+pub(crate) fn judge(view: &NodeView, facts: ClusterFacts<'_>) -> Verdict {
     let report = match (&view.contact, &view.report) {
         (Contact::Unknown, _) => return Verdict::Unusable(Reason::NotProbed),
         (Contact::Denied { loss, .. } | Contact::Lost(loss), _) => {
@@ -33,7 +33,7 @@ pub(crate) fn judge(view: &NodeView, yardstick: Yardstick<'_>) -> Verdict {
         }
         (Contact::Answering | Contact::Silent { .. }, Some(report)) => report,
     };
-    if let Some(reason) = unusable(report, yardstick) {
+    if let Some(reason) = unusable(report, facts) {
         return Verdict::Unusable(reason);
     }
     match &report.galera {
@@ -43,12 +43,12 @@ pub(crate) fn judge(view: &NodeView, yardstick: Yardstick<'_>) -> Verdict {
     }
 }
 
-fn unusable(report: &Report, yardstick: Yardstick<'_>) -> Option<Reason> {
-    if yardstick.kind == ClusterKind::Galera {
+fn unusable(report: &Report, facts: ClusterFacts<'_>) -> Option<Reason> {
+    if facts.kind == ClusterKind::Galera {
         match &report.galera {
             None => return Some(Reason::NotGalera),
             Some(galera) => {
-                if let Some(reason) = outside(galera, yardstick) {
+                if let Some(reason) = outside(galera, facts) {
                     return Some(reason);
                 }
             }
@@ -58,11 +58,11 @@ fn unusable(report: &Report, yardstick: Yardstick<'_>) -> Option<Reason> {
 }
 
 /// Why a Galera node cannot take writes, the weightiest reason first.
-fn outside(galera: &Galera, yardstick: Yardstick<'_>) -> Option<Reason> {
+fn outside(galera: &Galera, facts: ClusterFacts<'_>) -> Option<Reason> {
     if !galera.primary_component {
         return Some(Reason::NonPrimary);
     }
-    if yardstick.cluster.is_some_and(|ours| ours != galera.cluster) {
+    if facts.cluster.is_some_and(|ours| ours != galera.cluster) {
         return Some(Reason::Foreign { cluster: galera.cluster.clone() });
     }
     match galera.sync {
@@ -78,7 +78,7 @@ fn outside(galera: &Galera, yardstick: Yardstick<'_>) -> Option<Reason> {
     if galera.rejects {
         return Some(Reason::Rejecting { variable: "wsrep_reject_queries" });
     }
-    if yardstick.settled_view > galera.view_id {
+    if facts.settled_view > galera.view_id {
         return Some(Reason::Behind);
     }
     None

@@ -7,8 +7,8 @@ use crate::cluster::model::testing::galera;
 use crate::cluster::model::testing::said;
 use crate::cluster::model::testing::synced;
 
-const OURS: Yardstick<'_> =
-    Yardstick { kind: ClusterKind::Galera, cluster: Some("ours"), settled_view: Some(3) };
+const OURS: ClusterFacts<'_> =
+    ClusterFacts { kind: ClusterKind::Galera, cluster: Some("ours"), settled_view: Some(3) };
 
 fn galera_verdict(change: impl FnOnce(&mut Galera)) -> Verdict {
     judge(&galera(1, change), OURS)
@@ -74,13 +74,13 @@ fn a_donor_told_to_reject_queries_is_no_resort_at_all() {
 
 #[test]
 fn while_our_cluster_is_not_known_none_is_foreign() {
-    let yardstick = Yardstick { cluster: None, ..OURS };
-    assert_eq!(judge(&galera(1, |g| g.cluster = "any".into()), yardstick), Verdict::Usable);
+    let facts = ClusterFacts { cluster: None, ..OURS };
+    assert_eq!(judge(&galera(1, |g| g.cluster = "any".into()), facts), Verdict::Usable);
 }
 
 #[test]
 fn a_single_server_needs_only_to_answer_and_to_be_writable() {
-    let single = Yardstick { kind: ClusterKind::Single, cluster: None, settled_view: None };
+    let single = ClusterFacts { kind: ClusterKind::Single, cluster: None, settled_view: None };
     let mut plain = synced(1);
     let report = said(&mut plain);
     report.galera = None;
