@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use self::sessions::Sessions;
 use crate::admin::console::Account;
 use crate::admin::{self, AdminState};
-use crate::cluster::discover::SourceError;
+use crate::cluster::discovery::sources::SourceError;
 use crate::cluster::tls::NodeTls;
 use crate::cluster::{
     Cluster, ClusterKind, DiscoverySettings, MonitorSettings, NodeAddr, Settings,

@@ -8,14 +8,14 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::candidates::Candidate;
 use super::connect::MonitorLogin;
-use super::consul::Consul;
-use super::consul::failure::Failure;
 use super::decide::judge::{ClusterFacts, judge};
 use super::decide::rank::by_preference;
-use super::discover::{self, SourceError};
-use super::dns::LookupError;
+use super::discovery::consul::Consul;
+use super::discovery::consul::failure::Failure;
+use super::discovery::dns::LookupError;
+use super::discovery::source::Candidate;
+use super::discovery::sources::{self, SourceError};
 use super::model::agreement::Agreement;
 use super::model::node_addr::NodeAddr;
 use super::model::node_view::NodeView;
@@ -51,7 +51,7 @@ pub(crate) async fn look(
     tls: Option<Arc<NodeTls>>,
 ) -> Result<Look, SourceError> {
     let Settings { kind, discovery, monitor, schema, .. } = settings;
-    let service = match discover::dns(&discovery)? {
+    let service = match sources::dns(&discovery)? {
         Some(service) => Some(service.lookup(|_, _| {}).await),
         None => None,
     };

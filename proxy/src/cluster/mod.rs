@@ -22,12 +22,9 @@
 //! - [`verdict`] — pure: may writes go to this node? [`decide`] — pure: which one is the primary.
 //!   [`history`] — the last hundred times, for operators.
 
-pub(crate) mod candidates;
 pub(crate) mod connect;
-mod consul;
 pub(crate) mod decide;
-pub(crate) mod discover;
-pub(crate) mod dns;
+pub(crate) mod discovery;
 mod follow;
 pub(crate) mod look;
 pub(crate) mod model;
@@ -35,13 +32,10 @@ pub(crate) mod order;
 pub(crate) mod probe;
 pub(crate) mod propose;
 mod proxy_table;
-mod source;
-mod state_file;
 pub(crate) mod task;
 #[cfg(test)]
 mod testing;
 pub(crate) mod tls;
-mod trials;
 
 pub(crate) use model::node_addr::NodeAddr;
 pub(crate) use model::report::NodeState;

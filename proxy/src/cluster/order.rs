@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use super::discover::SourceError;
+use super::discovery::sources::SourceError;
 use super::look::{Look, look};
 use super::model::agreement::Agreement;
 use super::model::cause::Cause;

@@ -15,12 +15,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use self::outcome::{log_changes, topology};
-use super::candidates::{Candidate, Candidates};
 use super::connect::MonitorLogin;
 use super::decide::decision::Decision;
 use super::decide::history::History;
 use super::decide::rule::{Policy, decide};
-use super::discover::{self, SourceError};
+use super::discovery::candidates::Candidates;
+use super::discovery::source::{Candidate, Named, Source};
+use super::discovery::sources::{self, SourceError};
+use super::discovery::state_file::StateFile;
+use super::discovery::unconfirmed::{self, UnconfirmedMembers};
 use super::follow::{self, Found};
 use super::model::agreement::Agreement;
 use super::model::node_addr::NodeAddr;
@@ -34,10 +37,7 @@ use super::model::topology::Topology;
 use super::probe::{self, Probed, Prober, Question};
 use super::propose::{ProposeError, Proposer};
 use super::proxy_table::{self, Saying};
-use super::source::{Named, Source};
-use super::state_file::StateFile;
 use super::tls::NodeTls;
-use super::trials::{self, Trials};
 use crate::telemetry::metrics::ClusterMetrics;
 
 mod outcome;
@@ -129,7 +129,7 @@ pub(crate) struct Cluster {
     candidates: Candidates,
     memory: Option<Memory>,
     nodes: BTreeMap<NodeAddr, Watched>,
-    trials: Trials<Watched>,
+    unconfirmed: UnconfirmedMembers<Watched>,
     decision: Decision,
     /// When that was.
     decided: Instant,
@@ -215,9 +215,9 @@ impl Cluster {
         let proposer = Arc::new(Proposer::new(&settings, tls));
         let Settings { kind, discovery, path_timeout, state_file, .. } = settings;
         let tasks = TaskTracker::new();
-        let sources = discover::sources(&discovery, kind);
+        let sources = sources::sources(&discovery, kind);
         let mut candidates = Candidates::new(&discovery.nodes, &discovery.excluded, sources);
-        let answers = discover::spawn(&discovery, &metrics, &tasks, &stop)?;
+        let answers = sources::spawn(&discovery, &metrics, &tasks, &stop)?;
         let memory = state_file.map(|path| {
             let file = StateFile::new(&path, &discovery);
             candidates.recall(&file.load());
@@ -241,7 +241,7 @@ impl Cluster {
             candidates,
             memory,
             nodes: BTreeMap::new(),
-            trials: Trials::new(),
+            unconfirmed: UnconfirmedMembers::new(),
             decision: Decision::default(),
             decided: Instant::now(),
             history: Arc::clone(&history),
@@ -364,17 +364,18 @@ impl Cluster {
         }
         let now = Instant::now();
         let views: Vec<_> = self.nodes.values().map(|node| &node.view).collect();
-        let mut members = trials::members(&self.decision, &views);
+        let mut members = unconfirmed::members(&self.decision, &views);
         members.retain(|member| self.candidates.may_be_a_node(*member));
 
         let strange = members.iter().filter(|member| !self.nodes.contains_key(*member));
         let strange: BTreeSet<_> = strange.copied().collect();
-        let mut trials = std::mem::replace(&mut self.trials, Trials::new());
-        trials.update(&strange, now, |address| self.watch(address, LAST));
+        let mut asked = std::mem::replace(&mut self.unconfirmed, UnconfirmedMembers::new());
+        asked.update(&strange, now, |address| self.watch(address, LAST));
         let decision = &self.decision;
-        let proven = trials.take_proven(|node| trials::is_proven(decision, &views, &node.view));
-        self.trials = trials;
-        if let Some((address, node)) = proven {
+        let confirmed =
+            asked.take_confirmed(|node| unconfirmed::is_confirmed(decision, &views, &node.view));
+        self.unconfirmed = asked;
+        if let Some((address, node)) = confirmed {
             tracing::info!(node = %address, "node found among the members of the cluster");
             self.nodes.insert(address, node);
         }
@@ -435,7 +436,7 @@ impl Cluster {
     fn observe(&mut self, probed: Probed) -> bool {
         let node = self.nodes.get_mut(&probed.address);
         // A node forgotten meanwhile has no view to put this into.
-        let node = node.or_else(|| self.trials.get_mut(probed.address));
+        let node = node.or_else(|| self.unconfirmed.get_mut(probed.address));
         node.is_some_and(|node| node.view.observe(probed.outcome, probed.asked))
     }
 

@@ -291,7 +291,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("ca.pem");
         let write = |text: &[u8]| fs::write(&file, text).unwrap();
-        write(include_bytes!("consul/testdata/ca.pem"));
+        write(include_bytes!("testing/certificates/ca.pem"));
         let authorities = certificates::read(&file).unwrap();
         let tls = NodeTls::new(&NodesTls { ca_file: file.clone(), authorities, name: None });
         let tls = tls.unwrap();
@@ -304,7 +304,7 @@ mod tests {
         assert!(seen.is_err(), "it is read again");
         fs::remove_file(&file).unwrap();
         assert!(tls.news(&mut seen).await.is_some_and(|read| read.is_err()));
-        write(include_bytes!("consul/testdata/other-ca.pem"));
+        write(include_bytes!("testing/certificates/other-ca.pem"));
         assert_eq!(tls.news(&mut seen).await, Some(Ok(1)));
         assert_eq!(tls.news(&mut seen).await, None);
     }

@@ -1,13 +1,9 @@
 //! Judge of one node: by what it said, against what the cluster as a whole is known to be.
 
-use crate::cluster::model::node_view::Contact;
-use crate::cluster::model::node_view::NodeView;
-use crate::cluster::model::report::Galera;
-use crate::cluster::model::report::Report;
-use crate::cluster::model::report::Sync;
+use crate::cluster::model::node_view::{Contact, NodeView};
+use crate::cluster::model::report::{Galera, Report, Sync};
 use crate::cluster::model::settings::ClusterKind;
-use crate::cluster::model::verdict::Reason;
-use crate::cluster::model::verdict::Verdict;
+use crate::cluster::model::verdict::{Reason, Verdict};
 
 /// Facts about the cluster as a whole.
 #[derive(Clone, Copy, Debug)]

@@ -1,11 +1,8 @@
 use tokio::time::Instant;
 
 use super::*;
-use crate::cluster::model::node_view::Loss;
-use crate::cluster::model::node_view::Outcome;
-use crate::cluster::model::testing::galera;
-use crate::cluster::model::testing::said;
-use crate::cluster::model::testing::synced;
+use crate::cluster::model::node_view::{Loss, Outcome};
+use crate::cluster::model::testing::{galera, said, synced};
 
 const OURS: ClusterFacts<'_> =
     ClusterFacts { kind: ClusterKind::Galera, cluster: Some("ours"), settled_view: Some(3) };

@@ -172,12 +172,17 @@ fn certificates(pem: &[u8]) -> Vec<CertificateDer<'static>> {
 }
 
 fn acceptor() -> TlsAcceptor {
-    let key = PrivateKeyDer::from_pem_slice(include_bytes!("testdata/server.key")).unwrap();
+    let key =
+        PrivateKeyDer::from_pem_slice(include_bytes!("../../testing/certificates/server.key"))
+            .unwrap();
     let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
-        .with_single_cert(certificates(include_bytes!("testdata/server.pem")), key)
+        .with_single_cert(
+            certificates(include_bytes!("../../testing/certificates/server.pem")),
+            key,
+        )
         .unwrap();
     TlsAcceptor::from(Arc::new(config))
 }
@@ -190,15 +195,16 @@ async fn by_tls_only_a_certificate_of_the_given_authority_is_trusted() {
         let authorities = Some(certificates(pem));
         consul(configured::Consul { authorities, ..settings(fake.address) }, PATIENT)
     };
-    let answer = trusting(include_bytes!("testdata/ca.pem")).ask(None).await;
+    let answer = trusting(include_bytes!("../../testing/certificates/ca.pem")).ask(None).await;
     assert_eq!(answer.unwrap().nodes.len(), 1);
 
-    let answer = trusting(include_bytes!("testdata/other-ca.pem")).ask(None).await;
+    let answer =
+        trusting(include_bytes!("../../testing/certificates/other-ca.pem")).ask(None).await;
     assert!(matches!(answer, Err(Failure::Untrusted(_))), "{answer:?}");
     // Only one side speaks TLS: first the client, then the server.
     let plain = FakeConsul::start(&[address(1)]).await;
     plain.play(|_: &Question| Reply::Status(400, "no TLS"));
-    let authorities = Some(certificates(include_bytes!("testdata/ca.pem")));
+    let authorities = Some(certificates(include_bytes!("../../testing/certificates/ca.pem")));
     let by_tls = configured::Consul { authorities, ..settings(plain.address) };
     assert!(consul(by_tls, HASTY).ask(None).await.is_err());
     assert!(consul(settings(fake.address), HASTY).ask(None).await.is_err());

@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::candidates::Candidate;
-use super::model::node_addr::NodeAddr;
-use super::model::settings::DiscoverySettings;
+use super::source::Candidate;
+use crate::cluster::model::node_addr::NodeAddr;
+use crate::cluster::model::settings::DiscoverySettings;
 
 /// Where the nodes of one cluster are remembered.
 #[derive(Clone, Debug)]

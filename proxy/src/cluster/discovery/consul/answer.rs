@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use serde::Deserialize;
 
 use super::failure::Failure;
-use crate::cluster::candidates::Candidate;
+use crate::cluster::discovery::source::Candidate;
 use crate::cluster::model::node_addr::NodeAddr;
 use crate::cluster::model::text::legible;
 

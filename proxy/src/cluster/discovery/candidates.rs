@@ -12,18 +12,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::model::node_addr::NodeAddr;
-use super::source::Source;
-
-/// A node that may be part of the cluster.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(crate) struct Candidate {
-    /// Where it listens.
-    pub(crate) address: NodeAddr,
-    /// Lower is preferred, as in an SRV record (RFC 2782). All proxies learn it from the same DNS,
-    /// which is why the order of a fixed list, one per proxy, says nothing.
-    pub(crate) priority: u16,
-}
+use super::source::{Candidate, Source};
+use crate::cluster::model::node_addr::NodeAddr;
 
 /// The union of the fixed list, of what every source says and of what they once said.
 #[derive(Debug)]

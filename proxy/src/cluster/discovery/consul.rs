@@ -29,10 +29,10 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::{self, pki_types::ServerName};
 
 use self::failure::Failure;
-use super::candidates::Candidate;
-use super::model::settings::DiscoverySettings;
-use super::model::text::legible;
-use super::tls::{client_config, distrust};
+use super::source::Candidate;
+use crate::cluster::model::settings::DiscoverySettings;
+use crate::cluster::model::text::legible;
+use crate::cluster::tls::{client_config, distrust};
 
 mod answer;
 pub(crate) mod failure;

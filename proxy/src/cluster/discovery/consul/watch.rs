@@ -8,8 +8,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::failure::Failure;
 use super::{Answer, Consul};
-use crate::cluster::candidates::Candidate;
-use crate::cluster::source::{Health, Named, Source};
+use crate::cluster::discovery::health::Health;
+use crate::cluster::discovery::source::{Candidate, Named, Source};
 use crate::telemetry::metrics::{CounterBy, LookupResult};
 
 /// The questions to one Consul.

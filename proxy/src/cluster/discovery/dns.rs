@@ -25,8 +25,8 @@ use hickory_resolver::{Resolver, TokioResolver};
 use tokio::task::JoinSet;
 use tokio::time;
 
-use super::candidates::Candidate;
-use super::model::node_addr::NodeAddr;
+use super::source::Candidate;
+use crate::cluster::model::node_addr::NodeAddr;
 
 /// The name to look up, and the name servers to ask.
 #[derive(Clone, Debug)]

@@ -14,8 +14,9 @@ use tokio_util::task::TaskTracker;
 use super::consul::Consul;
 use super::consul::watch::Watch;
 use super::dns::{Answer, Failure, Service};
-use super::model::settings::{ClusterKind, DiscoverySettings};
-use super::source::{Health, Named, Source};
+use super::health::Health;
+use super::source::{Named, Source};
+use crate::cluster::model::settings::{ClusterKind, DiscoverySettings};
 use crate::telemetry::metrics::{ClusterMetrics, CounterBy, LookupResult};
 
 /// Reason why a source cannot be used as configured.

@@ -1,38 +1,8 @@
-//! Sources of the nodes' addresses, and how the log is told when a source fails or answers again.
+//! Health of a source: how the log learns that a source fails or answers again.
 
 use std::fmt;
 
-use super::candidates::Candidate;
-
-/// Source of nodes, beside the fixed list.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(crate) enum Source {
-    /// Consul's health API.
-    Consul,
-    /// The name servers.
-    Dns,
-    /// The nodes of our own cluster, of each other (`wsrep_incoming_addresses`).
-    Members,
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Consul => "Consul",
-            Self::Dns => "DNS",
-            Self::Members => "Galera",
-        })
-    }
-}
-
-/// One good answer.
-#[derive(Clone, Debug)]
-pub(crate) struct Named {
-    /// The source of the answer.
-    pub(crate) source: Source,
-    /// The nodes in it, at least one.
-    pub(crate) nodes: Vec<Candidate>,
-}
+use super::source::Source;
 
 /// Whether a source answers. A failure is told when it begins and when it ends, however often it is
 /// met in between, and changes nothing for traffic.

@@ -1,8 +1,8 @@
 //! Members of our cluster that nobody else names: pure.
 //!
 //! Galera's list of members has the addresses that the nodes' own configuration gives, which may be of
-//! no use to us: an inner network, a loopback address, another host's. So such a member is on trial
-//! first: it is asked as any node is, but takes no part in any decision, is not remembered, and holds
+//! no use to us: an inner network, a loopback address, another host's. So such a member is unconfirmed
+//! at first: it is asked as any node is, but takes no part in any decision, is not remembered, and holds
 //! nobody up. Once it has answered as a node of our cluster it is one that we know. One that does not is
 //! left alone, and tried again after a while.
 
@@ -13,31 +13,31 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::candidates::canonical;
-use super::decide::decision::Decision;
-use super::model::node_addr::NodeAddr;
-use super::model::node_view::{Contact, NodeView};
+use crate::cluster::decide::decision::Decision;
+use crate::cluster::model::node_addr::NodeAddr;
+use crate::cluster::model::node_view::{Contact, NodeView};
 
 /// The members that are not known as nodes yet, with what is kept of each one that is asked.
 #[derive(Debug)]
-pub(crate) struct Trials<N> {
-    trials: BTreeMap<NodeAddr, Trial<N>>,
+pub(crate) struct UnconfirmedMembers<N> {
+    members: BTreeMap<NodeAddr, Member<N>>,
 }
 
 #[derive(Debug)]
-enum Trial<N> {
+enum Member<N> {
     /// The node is being asked, for the first time or again.
     Asked { since: Instant, again: bool, node: N },
     /// The node did not answer as a member would.
     LeftAlone { since: Instant },
 }
 
-impl<N> Trials<N> {
-    /// Nobody is on trial.
+impl<N> UnconfirmedMembers<N> {
+    /// No member yet.
     pub(crate) fn new() -> Self {
-        Self { trials: BTreeMap::new() }
+        Self { members: BTreeMap::new() }
     }
 
-    /// Brings the trials in line with the `members` that are not known, for each of which `ask` starts
+    /// Brings these in line with the `members` that are not known, for each of which `ask` starts
     /// to ask. Whoever is a member no longer, or is known now, is dropped.
     pub(crate) fn update(
         &mut self,
@@ -45,47 +45,50 @@ impl<N> Trials<N> {
         now: Instant,
         mut ask: impl FnMut(NodeAddr) -> N,
     ) {
-        self.trials.retain(|address, _| members.contains(address));
-        for (address, trial) in &mut self.trials {
-            match trial {
-                Trial::Asked { since, again, .. } if now - *since >= PATIENCE => {
+        self.members.retain(|address, _| members.contains(address));
+        for (address, member) in &mut self.members {
+            match member {
+                Member::Asked { since, again, .. } if now - *since >= PATIENCE => {
                     if !*again {
                         tracing::info!(node = %address, "does not answer as a member would");
                     }
-                    *trial = Trial::LeftAlone { since: now };
+                    *member = Member::LeftAlone { since: now };
                 }
-                Trial::LeftAlone { since } if now - *since >= REST => {
-                    *trial = Trial::Asked { since: now, again: true, node: ask(*address) };
+                Member::LeftAlone { since } if now - *since >= REST => {
+                    *member = Member::Asked { since: now, again: true, node: ask(*address) };
                 }
-                Trial::Asked { .. } | Trial::LeftAlone { .. } => {}
+                Member::Asked { .. } | Member::LeftAlone { .. } => {}
             }
         }
         for address in members {
-            if self.trials.len() < MAX_TRIALS && !self.trials.contains_key(address) {
+            if self.members.len() < MAX_UNCONFIRMED && !self.members.contains_key(address) {
                 tracing::info!(node = %address, "named by Galera alone: asking whether it is a node");
-                let trial = Trial::Asked { since: now, again: false, node: ask(*address) };
-                self.trials.insert(*address, trial);
+                let member = Member::Asked { since: now, again: false, node: ask(*address) };
+                self.members.insert(*address, member);
             }
         }
     }
 
     /// The record of the member at `address`, while the member is asked.
     pub(crate) fn get_mut(&mut self, address: NodeAddr) -> Option<&mut N> {
-        match self.trials.get_mut(&address)? {
-            Trial::Asked { node, .. } => Some(node),
-            Trial::LeftAlone { .. } => None,
+        match self.members.get_mut(&address)? {
+            Member::Asked { node, .. } => Some(node),
+            Member::LeftAlone { .. } => None,
         }
     }
 
-    /// Takes out one whose trial is over, since it is what it was said to be.
-    pub(crate) fn take_proven(&mut self, is_proven: impl Fn(&N) -> bool) -> Option<(NodeAddr, N)> {
-        let proven = self.trials.iter().find_map(|(address, trial)| match trial {
-            Trial::Asked { node, .. } if is_proven(node) => Some(*address),
-            Trial::Asked { .. } | Trial::LeftAlone { .. } => None,
+    /// Takes out a member that is confirmed: it is what it was said to be.
+    pub(crate) fn take_confirmed(
+        &mut self,
+        is_confirmed: impl Fn(&N) -> bool,
+    ) -> Option<(NodeAddr, N)> {
+        let confirmed = self.members.iter().find_map(|(address, member)| match member {
+            Member::Asked { node, .. } if is_confirmed(node) => Some(*address),
+            Member::Asked { .. } | Member::LeftAlone { .. } => None,
         })?;
-        match self.trials.remove(&proven)? {
-            Trial::Asked { node, .. } => Some((proven, node)),
-            Trial::LeftAlone { .. } => None,
+        match self.members.remove(&confirmed)? {
+            Member::Asked { node, .. } => Some((confirmed, node)),
+            Member::LeftAlone { .. } => None,
         }
     }
 }
@@ -116,7 +119,7 @@ fn is_reachable_from(member: NodeAddr, node: NodeAddr) -> bool {
 
 /// Whether what was asked has answered as a member of our cluster, and is not a node that answers to us at
 /// another address: that would count twice, and failing over to it would lead back to where we were.
-pub(crate) fn is_proven(decision: &Decision, known: &[&NodeView], asked: &NodeView) -> bool {
+pub(crate) fn is_confirmed(decision: &Decision, known: &[&NodeView], asked: &NodeView) -> bool {
     let answers = |view: &NodeView| view.contact == Contact::Answering;
     let Some(name) = asked.name() else { return false };
     let ours = asked.member().is_some_and(|galera| decision.is_ours(galera));
@@ -130,8 +133,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// as it takes to receive the state.
 const REST: Duration = Duration::from_secs(60);
 
-/// The most members that are on trial at a time. Galera clusters have a handful.
-const MAX_TRIALS: usize = 16;
+/// The most members that are unconfirmed at a time. Galera clusters have a handful.
+const MAX_UNCONFIRMED: usize = 16;
 
 #[cfg(test)]
 mod tests;

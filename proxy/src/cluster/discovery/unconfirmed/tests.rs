@@ -66,17 +66,17 @@ fn addresses_that_mean_another_host_to_us_are_left_out() {
 fn a_member_is_one_once_it_has_answered_as_one() {
     let (one, two) = (synced(1), synced(2));
     let decision = decision(&[&one]);
-    let proven = |asked: &NodeView| is_proven(&decision, &[&one], asked);
-    assert!(proven(&two));
+    let confirmed = |asked: &NodeView| is_confirmed(&decision, &[&one], asked);
+    assert!(confirmed(&two));
     let not_synced = galera(2, |galera| galera.sync = crate::cluster::model::report::Sync::Donor);
-    assert!(proven(&not_synced), "what it is good for is for others to say");
+    assert!(confirmed(&not_synced), "what it is good for is for others to say");
     for other in [
         NodeView::new(address(2), 0),
         galera(2, |galera| galera.cluster = "another".into()),
         galera(2, |galera| galera.primary_component = false),
         NodeView { contact: Contact::Silent { since: Instant::now(), misses: 1 }, ..two },
     ] {
-        assert!(!proven(&other), "{other:?}");
+        assert!(!confirmed(&other), "{other:?}");
     }
 }
 
@@ -86,39 +86,39 @@ fn a_node_that_is_known_already_is_not_taken_for_another_one() {
     let one = synced(1);
     let inner = NodeView { address: at("198.51.100.1:3306"), ..synced(1) };
     let decision = decision(&[&one]);
-    assert!(!is_proven(&decision, &[&one], &inner));
+    assert!(!is_confirmed(&decision, &[&one], &inner));
     // The node has moved: its old address does not answer any more.
     let mut gone = one;
     gone.observe(Outcome::Silent, Instant::now());
-    assert!(is_proven(&decision, &[&gone], &inner));
+    assert!(is_confirmed(&decision, &[&gone], &inner));
 }
 
 #[test]
 fn members_are_asked_once_and_dropped_when_they_are_none_any_more() {
     let now = Instant::now();
-    let mut trials = Trials::new();
+    let mut unconfirmed = UnconfirmedMembers::new();
     let mut asked = Vec::new();
     for members in [[1, 2].as_slice(), &[1, 2], &[2, 3], &[1, 2]] {
         let members: Vec<_> = members.iter().copied().map(address).collect();
-        trials.update(&strange(&members), now, |member| asked.push(member));
+        unconfirmed.update(&strange(&members), now, |member| asked.push(member));
     }
     assert_eq!(asked, [1, 2, 3, 1].map(address));
-    assert!(trials.get_mut(address(2)).is_some());
-    assert!(trials.get_mut(address(3)).is_none());
+    assert!(unconfirmed.get_mut(address(2)).is_some());
+    assert!(unconfirmed.get_mut(address(3)).is_none());
 }
 
 #[test]
 fn one_that_never_answers_is_left_alone_and_tried_again_later() {
     let start = Instant::now();
-    let mut trials = Trials::new();
+    let mut unconfirmed = UnconfirmedMembers::new();
     let mut asked = 0;
     let members = strange(&[address(1)]);
     let rounds = 3;
     for second in 0..rounds * (PATIENCE + REST).as_secs() {
         let now = start + Duration::from_secs(second);
-        trials.update(&members, now, |_| asked += 1);
+        unconfirmed.update(&members, now, |_| asked += 1);
         let in_round = Duration::from_secs(second % (PATIENCE + REST).as_secs());
-        assert_eq!(trials.get_mut(address(1)).is_some(), in_round < PATIENCE, "{second}");
+        assert_eq!(unconfirmed.get_mut(address(1)).is_some(), in_round < PATIENCE, "{second}");
     }
     assert_eq!(asked, rounds);
 }
@@ -127,21 +127,21 @@ fn one_that_never_answers_is_left_alone_and_tried_again_later() {
 #[test]
 fn no_more_than_a_few_are_asked_at_a_time() {
     let many: Vec<_> = (1..=250).map(address).collect();
-    let mut trials = Trials::new();
+    let mut unconfirmed = UnconfirmedMembers::new();
     let mut asked = 0;
     for _ in 0..9 {
-        trials.update(&strange(&many), Instant::now(), |_| asked += 1);
+        unconfirmed.update(&strange(&many), Instant::now(), |_| asked += 1);
     }
-    assert_eq!(asked, MAX_TRIALS);
+    assert_eq!(asked, MAX_UNCONFIRMED);
 }
 
 #[test]
-fn the_proven_are_taken_out_one_by_one() {
-    let mut trials = Trials::new();
-    trials.update(&strange(&[1, 2, 3].map(address)), Instant::now(), |member| member);
-    let is_proven = |member: &NodeAddr| *member != address(2);
-    assert_eq!(trials.take_proven(is_proven), Some((address(1), address(1))));
-    assert_eq!(trials.take_proven(is_proven), Some((address(3), address(3))));
-    assert_eq!(trials.take_proven(is_proven), None);
-    assert!(trials.get_mut(address(2)).is_some());
+fn the_confirmed_are_taken_out_one_by_one() {
+    let mut unconfirmed = UnconfirmedMembers::new();
+    unconfirmed.update(&strange(&[1, 2, 3].map(address)), Instant::now(), |member| member);
+    let is_confirmed = |member: &NodeAddr| *member != address(2);
+    assert_eq!(unconfirmed.take_confirmed(is_confirmed), Some((address(1), address(1))));
+    assert_eq!(unconfirmed.take_confirmed(is_confirmed), Some((address(3), address(3))));
+    assert_eq!(unconfirmed.take_confirmed(is_confirmed), None);
+    assert!(unconfirmed.get_mut(address(2)).is_some());
 }
