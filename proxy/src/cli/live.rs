@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::time::timeout;
 
 use crate::app::{cluster_settings, node_tls};
-use crate::cluster::connect::MonitorLogin;
+use crate::cluster::control::connect::MonitorLogin;
 use crate::cluster::look::look;
 use crate::cluster::model::agreement::Agreement;
 use crate::cluster::model::verdict::Verdict;

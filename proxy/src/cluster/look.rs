@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::connect::MonitorLogin;
+use super::control::connect::MonitorLogin;
 use super::decide::judge::{ClusterFacts, judge};
 use super::decide::rank::by_preference;
 use super::discovery::consul::Consul;
@@ -22,7 +22,7 @@ use super::model::node_view::NodeView;
 use super::model::settings::Settings;
 use super::model::verdict::Verdict;
 use super::probe::{self, Prober, Question};
-use super::tls::NodeTls;
+use super::tls::node_tls::NodeTls;
 use crate::telemetry::metrics::ClusterMetrics;
 
 /// The result of one look at the cluster.

@@ -22,16 +22,13 @@
 //! - [`verdict`] — pure: may writes go to this node? [`decide`] — pure: which one is the primary.
 //!   [`history`] — the last hundred times, for operators.
 
-pub(crate) mod connect;
+pub(crate) mod control;
 pub(crate) mod decide;
 pub(crate) mod discovery;
-mod follow;
 pub(crate) mod look;
 pub(crate) mod model;
 pub(crate) mod order;
 pub(crate) mod probe;
-pub(crate) mod propose;
-mod proxy_table;
 pub(crate) mod task;
 #[cfg(test)]
 mod testing;

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use super::control::control_tables::ControlTables;
+use super::control::pin_table::{ProposeError, propose};
 use super::discovery::sources::SourceError;
 use super::look::{Look, look};
 use super::model::agreement::Agreement;
@@ -15,8 +17,7 @@ use super::model::pin::{Pin, Reading};
 use super::model::proposal::Proposal;
 use super::model::settings::Settings;
 use super::model::verdict::{Reason, Verdict};
-use super::propose::{ProposeError, Proposer};
-use super::tls::NodeTls;
+use super::tls::node_tls::NodeTls;
 
 /// Why nothing was changed.
 #[derive(Debug, Error)]
@@ -78,7 +79,7 @@ pub(crate) async fn carry_out(
     by: String,
 ) -> Result<(NodeAddr, Pin), OrderError> {
     settings.name = by;
-    let proposer = Proposer::new(&settings, tls.clone());
+    let tables = ControlTables::new(&settings, tls.clone());
     let seen = look(settings, tls).await?;
     let node = find(&seen, wanted)?;
     let Some(proposal) = proposal(order, node, &seen)? else {
@@ -87,8 +88,8 @@ pub(crate) async fn carry_out(
             _ => Err(OrderError::NoPrimary),
         };
     };
-    match proposer.propose(&proposal).await? {
-        Reading::Set(pin) if proposal.became(&pin) && pin.by == proposer.name => Ok((node, pin)),
+    match propose(&tables, &proposal).await? {
+        Reading::Set(pin) if proposal.became(&pin) && pin.by == tables.name => Ok((node, pin)),
         Reading::Set(pin) => Err(OrderError::Overtaken(pin)),
         Reading::Missing(words) => Err(OrderError::NoPin(words)),
         Reading::Unset | Reading::Unread => {

@@ -17,14 +17,15 @@ use tokio::time::{self, Instant};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::connect::{MonitorLogin, flaw};
+use super::control::connect::{MonitorLogin, flaw};
+use super::control::pin_table;
 use super::model::node_addr::NodeAddr;
 use super::model::node_view::{Loss, Outcome};
 use super::model::report::{GALERA_STATUS, PAUSED, Report, STATUS, VARIABLES};
 use super::model::settings::ClusterKind;
 use super::model::text::legible;
-use super::propose;
-use super::tls::{NodeTls, is_remembered};
+use super::tls::distrust::is_remembered;
+use super::tls::node_tls::NodeTls;
 use crate::telemetry::metrics::ProbeMetrics;
 
 /// How the probe of `address` that was sent at `asked` ended.
@@ -57,7 +58,7 @@ impl Question {
              SHOW GLOBAL VARIABLES WHERE Variable_name IN ({variables})"
         );
         if for_pin {
-            text = format!("{text};{}", propose::query(schema));
+            text = format!("{text};{}", pin_table::query(schema));
         }
         Self { text: text.into(), for_pin }
     }
@@ -230,7 +231,8 @@ impl Prober {
 
     /// Whether to look at the node's certificate.
     fn is_due(&self, open: &Open) -> bool {
-        let looks = |tls: &NodeTls| open.looked_at.elapsed() >= RENEWAL || tls.shuns(self.address);
+        let looks =
+            |tls: &NodeTls| open.looked_at.elapsed() >= RENEWAL || tls.backs_off(self.address);
         self.login.tls.as_deref().is_some_and(looks)
     }
 
@@ -264,7 +266,7 @@ impl Prober {
             };
             let member = report.galera.as_ref().filter(|galera| galera.primary_component);
             if let Some(galera) = member {
-                report.pin = propose::reading(pins, &galera.cluster)?;
+                report.pin = pin_table::reading(pins, &galera.cluster)?;
             }
         }
         drop(answers);

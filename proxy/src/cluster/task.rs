@@ -15,7 +15,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use self::outcome::{log_changes, topology};
-use super::connect::MonitorLogin;
+use super::control::connect::MonitorLogin;
+use super::control::control_tables::ControlTables;
+use super::control::pin_table::{ProposeError, propose};
+use super::control::pin_watch::{SeenPin, watch_pin};
+use super::control::proxy_table::{Advertisement, exchange_rows};
 use super::decide::decision::Decision;
 use super::decide::history::History;
 use super::decide::rule::{Policy, decide};
@@ -24,7 +28,6 @@ use super::discovery::source::{Candidate, Named, Source};
 use super::discovery::sources::{self, SourceError};
 use super::discovery::state_file::StateFile;
 use super::discovery::unconfirmed::{self, UnconfirmedMembers};
-use super::follow::{self, Found};
 use super::model::agreement::Agreement;
 use super::model::node_addr::NodeAddr;
 use super::model::node_view::{Contact, Loss, NodeView, Outcome};
@@ -35,9 +38,7 @@ use super::model::settings::{ClusterKind, Settings};
 use super::model::text::legible;
 use super::model::topology::Topology;
 use super::probe::{self, Probed, Prober, Question};
-use super::propose::{ProposeError, Proposer};
-use super::proxy_table::{self, Saying};
-use super::tls::NodeTls;
+use super::tls::node_tls::NodeTls;
 use crate::telemetry::metrics::ClusterMetrics;
 
 mod outcome;
@@ -119,7 +120,7 @@ pub(crate) struct Cluster {
     login: MonitorLogin,
     /// The question to each node.
     question: Question,
-    proposer: Arc<Proposer>,
+    tables: Arc<ControlTables>,
     /// The change of the pin that is in flight.
     proposing: Option<Proposing>,
     /// The node to which the next proposal is likely to go, and what makes a connection lie ready there.
@@ -134,7 +135,7 @@ pub(crate) struct Cluster {
     /// When that was.
     decided: Instant,
     history: Arc<History>,
-    saying: watch::Sender<Saying>,
+    advertisement: watch::Sender<Advertisement>,
     probed: mpsc::Sender<Probed>,
     topology: watch::Sender<Arc<Topology>>,
     bells: watch::Sender<Bells>,
@@ -184,7 +185,7 @@ struct Ears {
     /// The other proxies.
     peers: mpsc::Receiver<Vec<Row>>,
     /// Pins that somebody else has set.
-    pins: mpsc::Receiver<Found>,
+    pins: mpsc::Receiver<SeenPin>,
     /// Sessions that speak for a node.
     words: mpsc::Receiver<NodeAddr>,
 }
@@ -194,7 +195,7 @@ enum Event {
     Probed(Probed),
     Answered(Box<Answered>),
     Heard(Vec<Row>),
-    Followed(Found),
+    Followed(SeenPin),
     Vouched(NodeAddr),
     Stop,
     Tick,
@@ -212,7 +213,7 @@ impl Cluster {
         metrics: ClusterMetrics,
         stop: CancellationToken,
     ) -> Result<ClusterHandle, SourceError> {
-        let proposer = Arc::new(Proposer::new(&settings, tls));
+        let tables = Arc::new(ControlTables::new(&settings, tls));
         let Settings { kind, discovery, path_timeout, state_file, .. } = settings;
         let tasks = TaskTracker::new();
         let sources = sources::sources(&discovery, kind);
@@ -231,9 +232,9 @@ impl Cluster {
         let (answered, proposals) = mpsc::channel(1);
         let mut cluster = Self {
             policy: Policy { kind, path_timeout },
-            login: proposer.login.clone(),
-            question: Question::new(kind, &proposer.schema),
-            proposer,
+            login: tables.login.clone(),
+            question: Question::new(kind, &tables.schema),
+            tables,
             prepared: None,
             proposing: None,
             answered,
@@ -245,7 +246,7 @@ impl Cluster {
             decision: Decision::default(),
             decided: Instant::now(),
             history: Arc::clone(&history),
-            saying: watch::Sender::default(),
+            advertisement: watch::Sender::default(),
             probed: probed.clone(),
             topology,
             bells,
@@ -255,14 +256,14 @@ impl Cluster {
         cluster.watch_candidates();
         cluster.decide();
         let (told, peers) = mpsc::channel(1);
-        let talk =
-            proxy_table::talk(Arc::clone(&cluster.proposer), cluster.saying.subscribe(), told);
-        let (found, pins) = mpsc::channel(1);
-        let (proposer, saying) = (Arc::clone(&cluster.proposer), cluster.saying.subscribe());
-        let follow = follow::follow(proposer, saying, found);
+        let exchange =
+            exchange_rows(Arc::clone(&cluster.tables), cluster.advertisement.subscribe(), told);
+        let (seen_pins, pins) = mpsc::channel(1);
+        let watch =
+            watch_pin(Arc::clone(&cluster.tables), cluster.advertisement.subscribe(), seen_pins);
         let stop = cluster.stop.clone();
         tasks.spawn(async move {
-            stop.run_until_cancelled(async { tokio::join!(talk, follow) }).await;
+            stop.run_until_cancelled(async { tokio::join!(exchange, watch) }).await;
         });
         let (vouched, words) = mpsc::channel(PENDING_RESULTS);
         let ears = Ears { answers, results, proposals, peers, pins, words };
@@ -302,7 +303,7 @@ impl Cluster {
                     }
                 }
                 Event::Heard(rows) => self.decision.take_peers(rows, Instant::now()),
-                Event::Followed(Found { cluster, pin }) => {
+                Event::Followed(SeenPin { cluster, pin }) => {
                     if self.decision.cluster() == Some(&cluster) {
                         self.decision.learn(pin, Instant::now());
                     }
@@ -460,10 +461,10 @@ impl Cluster {
             return;
         }
         self.proposing = wanted.map(|proposal| {
-            let (proposer, answers) = (Arc::clone(&self.proposer), self.answered.clone());
+            let (tables, answers) = (Arc::clone(&self.tables), self.answered.clone());
             let asked = proposal.clone();
             let task = self.tasks.spawn(async move {
-                let answer = proposer.propose(&asked).await;
+                let answer = propose(&tables, &asked).await;
                 if answer.is_err() {
                     time::sleep(PROPOSE_AGAIN_AFTER).await;
                 }
@@ -503,26 +504,26 @@ impl Cluster {
         if self.prepared.as_ref().is_some_and(|(node, _)| *node == next) {
             return;
         }
-        let (proposer, stop) = (Arc::clone(&self.proposer), self.stop.clone());
+        let (tables, stop) = (Arc::clone(&self.tables), self.stop.clone());
         let task = self.tasks.spawn(async move {
-            stop.run_until_cancelled(proposer.prepare(next)).await;
+            stop.run_until_cancelled(tables.prepare(next)).await;
         });
         self.prepared = Some((next, AbortOnDropHandle::new(task)));
     }
 
     /// Keeps what the other proxies are told in step with what we reach.
-    fn say(&self) {
+    fn advertise(&self) {
         let Decision { primary, next, agreement, .. } = &self.decision;
         let answers = |node: &&Watched| node.view.contact == Contact::Answering;
         let reached = self.nodes.values().filter(answers).map(|node| node.view.address);
-        let saying = Saying {
+        let latest = Advertisement {
             cluster: self.decision.cluster().unwrap_or_default().to_owned(),
             at: primary.or(*next).filter(|_| matches!(agreement, Agreement::Pinned(_))),
             reaches: reached.collect(),
         };
-        self.saying.send_if_modified(|said| {
-            let changed = *said != saying;
-            *said = saying;
+        self.advertisement.send_if_modified(|written| {
+            let changed = *written != latest;
+            *written = latest;
             changed
         });
     }
@@ -537,7 +538,7 @@ impl Cluster {
         self.decision = decision;
         self.propose();
         self.prepare();
-        self.say();
+        self.advertise();
         self.pace();
         self.topology.send_if_modified(|published| {
             let changed = **published != topology;

@@ -32,7 +32,8 @@ use self::failure::Failure;
 use super::source::Candidate;
 use crate::cluster::model::settings::DiscoverySettings;
 use crate::cluster::model::text::legible;
-use crate::cluster::tls::{client_config, distrust};
+use crate::cluster::tls::client_config::client_config;
+use crate::cluster::tls::distrust::distrust;
 
 mod answer;
 pub(crate) mod failure;

@@ -257,7 +257,7 @@ async fn a_node_that_cannot_be_trusted_is_left_alone_however_often_it_is_to_be_a
     }
     let (asked, took) = (node.seen().borrow().connections, start.elapsed());
     assert!(u64::from(asked) <= 2 + took.as_secs(), "{asked} times in {took:?}");
-    assert!(tls.shuns(node.address), "sessions leave it alone as well");
+    assert!(tls.backs_off(node.address), "sessions leave it alone as well");
     probes.end().await;
 }
 

@@ -14,23 +14,20 @@ use std::time::Duration;
 use ido_proxy_config::certificates;
 use ido_proxy_config::tls::NodesTls;
 use mysql_async::{OptsBuilder, SslOpts};
-use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio::task;
 use tokio::time::{self, Instant};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls;
 use tokio_rustls::rustls::client::Resumption;
-use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
-use tokio_rustls::rustls::{self, CertificateError, ClientConfig, RootCertStore};
 use tokio_util::sync::CancellationToken;
 
-use self::shunned::Shunned;
-use super::model::node_addr::NodeAddr;
-use super::model::text::legible;
-
-mod shunned;
+use super::backoff::Backoff;
+use super::client_config::client_config;
+use super::distrust::Distrusted;
+use crate::cluster::model::node_addr::NodeAddr;
 
 /// How every node is spoken to.
 #[derive(Debug)]
@@ -38,15 +35,7 @@ pub(crate) struct NodeTls {
     file: PathBuf,
     name: Option<ServerName<'static>>,
     trust: RwLock<Trust>,
-    shunned: Mutex<Shunned>,
-}
-
-/// A node was found to be one not to trust, and is not asked again yet.
-#[derive(Debug, Error)]
-#[error("cannot be trusted: {flaw}")]
-pub(crate) struct Distrusted {
-    /// Why not.
-    pub(crate) flaw: String,
+    backoff: Mutex<Backoff>,
 }
 
 /// A connection that is being made, and what it shows, also if it is dropped.
@@ -60,7 +49,7 @@ struct Attempt<'a> {
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
         let flaw = self.flaw.take();
-        self.tls.shunned().note(self.node, flaw, self.begun, Instant::now());
+        self.tls.backoff().note(self.node, flaw, self.begun, Instant::now());
     }
 }
 
@@ -80,7 +69,7 @@ impl NodeTls {
         let NodesTls { ca_file, authorities, name } = configured;
         let trust = RwLock::new(Trust::of(authorities)?);
         let name = name.as_ref().map(|name| name.server_name().clone());
-        Ok(Self { file: ca_file.clone(), name, trust, shunned: Mutex::default() })
+        Ok(Self { file: ca_file.clone(), name, trust, backoff: Mutex::default() })
     }
 
     /// Carries out `connecting`, which connects to `node` by TLS and logs in there. `flaw` says whether an
@@ -95,7 +84,7 @@ impl NodeTls {
         flaw: impl FnOnce(&E) -> Option<String>,
     ) -> Result<Result<T, E>, Distrusted> {
         let begun = Instant::now();
-        self.shunned().admit(node, begun).map_err(|flaw| Distrusted { flaw })?;
+        self.backoff().admit(node, begun).map_err(|flaw| Distrusted { flaw })?;
         // Given up because it took too long, it does not say what was found before.
         let mut attempt = Attempt { tls: self, node, begun, flaw: None };
         let connected = connecting.await;
@@ -104,14 +93,14 @@ impl NodeTls {
     }
 
     /// Whether `node` could not be trusted the last time.
-    pub(crate) fn shuns(&self, node: NodeAddr) -> bool {
-        self.shunned().contains(node)
+    pub(crate) fn backs_off(&self, node: NodeAddr) -> bool {
+        self.backoff().contains(node)
     }
 
     /// Begins TLS with `node`.
     ///
     /// # Errors
-    /// The connection's; or the node does not show a certificate that is good for it: see [`distrust`].
+    /// The connection's; or the node does not show a certificate that is good for it: see [`distrust`](super::distrust::distrust).
     pub(crate) async fn connect(
         &self,
         node: NodeAddr,
@@ -181,12 +170,12 @@ impl NodeTls {
         let authorities = read.map_err(|error| error.to_string())??;
         let trust = Trust::of(&authorities).map_err(|error| error.to_string())?;
         *self.trust.write().unwrap_or_else(PoisonError::into_inner) = trust;
-        self.shunned().clear();
+        self.backoff().clear();
         Ok(authorities.len())
     }
 
-    fn shunned(&self) -> MutexGuard<'_, Shunned> {
-        self.shunned.lock().unwrap_or_else(PoisonError::into_inner)
+    fn backoff(&self) -> MutexGuard<'_, Backoff> {
+        self.backoff.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn trust(&self) -> Trust {
@@ -227,54 +216,6 @@ impl std::fmt::Debug for Trust {
     }
 }
 
-/// A client that trusts these and nobody else.
-///
-/// # Errors
-/// One of them is no certificate.
-pub(super) fn client_config(
-    authorities: &[CertificateDer<'static>],
-) -> Result<ClientConfig, rustls::Error> {
-    let mut roots = RootCertStore::empty();
-    for authority in authorities {
-        roots.add(authority.clone())?;
-    }
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(config)
-}
-
-/// Why TLS did not come about, if `error` says that: TLS errors come as I/O errors, around one of rustls.
-/// The same flaw has the same words each time.
-pub(crate) fn distrust(error: &io::Error) -> Option<String> {
-    let error = error.get_ref()?;
-    if let Some(Distrusted { flaw }) = error.downcast_ref() {
-        return Some(flaw.clone());
-    }
-    let error = error.downcast_ref::<rustls::Error>()?;
-    let rustls::Error::InvalidCertificate(flaw) = error else { return Some(legible(error)) };
-    let words = match flaw {
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            "its certificate has expired".to_owned()
-        }
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            "its certificate is not valid yet".to_owned()
-        }
-        // The latter where an authority has the name of another one, as after a change of its key.
-        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
-            "its certificate is not signed by anybody who is trusted".to_owned()
-        }
-        flaw => legible(&format!("its certificate is refused: {flaw}")),
-    };
-    Some(words)
-}
-
-/// Whether `error` tells what was found before: nobody has asked the node.
-pub(crate) fn is_remembered(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|error| error.is::<Distrusted>())
-}
-
 /// How soon a file of other certificates is noticed.
 const LOOK: Duration = Duration::from_secs(2);
 
@@ -291,7 +232,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("ca.pem");
         let write = |text: &[u8]| fs::write(&file, text).unwrap();
-        write(include_bytes!("testing/certificates/ca.pem"));
+        write(include_bytes!("../testing/certificates/ca.pem"));
         let authorities = certificates::read(&file).unwrap();
         let tls = NodeTls::new(&NodesTls { ca_file: file.clone(), authorities, name: None });
         let tls = tls.unwrap();
@@ -304,7 +245,7 @@ mod tests {
         assert!(seen.is_err(), "it is read again");
         fs::remove_file(&file).unwrap();
         assert!(tls.news(&mut seen).await.is_some_and(|read| read.is_err()));
-        write(include_bytes!("testing/certificates/other-ca.pem"));
+        write(include_bytes!("../testing/certificates/other-ca.pem"));
         assert_eq!(tls.news(&mut seen).await, Some(Ok(1)));
         assert_eq!(tls.news(&mut seen).await, None);
     }
@@ -322,6 +263,6 @@ mod tests {
         time::advance(Duration::from_secs(1)).await;
         let hangs = tls.guard(node, pending::<Result<(), &str>>(), flaw);
         assert!(time::timeout(Duration::from_secs(1), hangs).await.is_err());
-        assert!(!tls.shuns(node));
+        assert!(!tls.backs_off(node));
     }
 }

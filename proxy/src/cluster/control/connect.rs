@@ -7,9 +7,10 @@ use std::time::Duration;
 use mysql_async::{Conn, DriverError, Error, IoError, Opts, OptsBuilder};
 use secrecy::ExposeSecret;
 
-use super::model::node_addr::NodeAddr;
-use super::model::settings::MonitorSettings;
-use super::tls::{NodeTls, distrust};
+use crate::cluster::model::node_addr::NodeAddr;
+use crate::cluster::model::settings::MonitorSettings;
+use crate::cluster::tls::distrust::distrust;
+use crate::cluster::tls::node_tls::NodeTls;
 
 /// The monitor's account, and how it speaks to a node.
 #[derive(Clone, Debug)]

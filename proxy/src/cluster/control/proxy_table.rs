@@ -9,39 +9,40 @@ use mysql_async::{Conn, Error};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 
-use super::model::node_addr::NodeAddr;
-use super::model::peers::Row;
-use super::model::text::legible;
-use super::propose::{Proposer, is_uuid, literal, texts};
+use super::control_tables::ControlTables;
+use super::sql_text::{is_uuid, literal, texts};
+use crate::cluster::model::node_addr::NodeAddr;
+use crate::cluster::model::peers::Row;
+use crate::cluster::model::text::legible;
 
 /// Report of a proxy about itself, and the node to write it to.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(crate) struct Saying {
+pub(crate) struct Advertisement {
     /// The cluster that the nodes belong to.
     pub(crate) cluster: String,
-    /// The node to say it to; `None`: there is none, or nothing to say.
+    /// The node to write it to; `None`: there is none, or nothing to write.
     pub(crate) at: Option<NodeAddr>,
     /// The nodes that answer us.
     pub(crate) reaches: BTreeSet<NodeAddr>,
 }
 
-/// Says what we reach, whenever that changes and now and then, and hands on what the others say, until
-/// `heard` is closed.
-pub(crate) async fn talk(
-    proposer: Arc<Proposer>,
-    mut saying: watch::Receiver<Saying>,
-    heard: mpsc::Sender<Vec<Row>>,
+/// Writes what we reach, whenever that changes and now and then, and hands on the rows of the others, until
+/// `others` is closed.
+pub(crate) async fn exchange_rows(
+    tables: Arc<ControlTables>,
+    mut advertisement: watch::Receiver<Advertisement>,
+    others: mpsc::Sender<Vec<Row>>,
 ) {
     let mut ready: Option<(NodeAddr, Conn)> = None;
     let mut rest = BEAT;
     loop {
-        let latest = saying.borrow_and_update().clone();
+        let latest = advertisement.borrow_and_update().clone();
         if let Some(node) = latest.at.filter(|_| is_uuid(&latest.cluster)) {
-            match timeout(PATIENCE, exchange(ready.take(), node, &proposer, &latest)).await {
+            match timeout(PATIENCE, exchange_once(ready.take(), node, &tables, &latest)).await {
                 Ok(Ok((conn, rows))) => {
                     rest = BEAT;
                     ready = Some((node, conn));
-                    if heard.send(rows).await.is_err() {
+                    if others.send(rows).await.is_err() {
                         return;
                     }
                 }
@@ -56,25 +57,25 @@ pub(crate) async fn talk(
         }
         tokio::select! {
             () = sleep(rest) => {}
-            changed = saying.changed() => match changed {
+            changed = advertisement.changed() => match changed {
                 // Changes that follow at once belong to the same event.
                 Ok(()) => sleep(CALM).await,
                 Err(_) => return,
             },
-            () = heard.closed() => return,
+            () = others.closed() => return,
         }
     }
 }
 
-async fn exchange(
+async fn exchange_once(
     kept: Option<(NodeAddr, Conn)>,
     node: NodeAddr,
-    proposer: &Proposer,
-    saying: &Saying,
+    tables: &ControlTables,
+    advertisement: &Advertisement,
 ) -> Result<(Conn, Vec<Row>), Error> {
-    let mut conn = proposer.connection(kept, node).await?;
-    let Saying { cluster, reaches, .. } = saying;
-    let (schema, name) = (&proposer.schema, literal(&proposer.name));
+    let mut conn = tables.connection(kept, node).await?;
+    let Advertisement { cluster, reaches, .. } = advertisement;
+    let (schema, name) = (&tables.schema, literal(&tables.name));
     let reaches: Vec<_> = reaches.iter().map(ToString::to_string).collect();
     let reaches = reaches.join(" ");
     conn.query_drop(format!(
