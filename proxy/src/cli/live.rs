@@ -12,9 +12,9 @@ use tokio::time::timeout;
 
 use crate::app::{cluster_settings, node_tls};
 use crate::cluster::control::connect::MonitorLogin;
-use crate::cluster::look::look;
 use crate::cluster::model::agreement::Agreement;
 use crate::cluster::model::verdict::Verdict;
+use crate::cluster::snapshot::take_snapshot;
 use crate::cluster::tls::NodeTls;
 use crate::cluster::{ClusterKind, NodeAddr};
 use crate::session::engine::fault::is_without_fence;
@@ -29,7 +29,7 @@ pub(super) async fn check(config: &Config) -> bool {
     let settings = cluster_settings(config);
     let login = MonitorLogin::new(settings.monitor.clone(), tls.clone());
     let (kind, nameservers) = (settings.kind, settings.discovery.nameservers.clone());
-    let seen = match look(settings, tls.clone()).await {
+    let seen = match take_snapshot(settings, tls.clone()).await {
         Ok(seen) => seen,
         Err(error) => return said(false, &error.to_string()),
     };

@@ -13,7 +13,7 @@ use super::daemon::{self, AskError};
 use crate::app::{cluster_settings, node_tls, own_host};
 use crate::cluster::NodeAddr;
 use crate::cluster::model::pin::Pin;
-use crate::cluster::order::{Order, OrderError, carry_out};
+use crate::cluster::operator::{Order, OrderError, carry_out};
 
 /// Make another node the primary, for every proxy of the cluster.
 ///

@@ -25,17 +25,19 @@
 pub(crate) mod control;
 pub(crate) mod decide;
 pub(crate) mod discovery;
-pub(crate) mod look;
+mod handle;
 pub(crate) mod model;
-pub(crate) mod order;
-pub(crate) mod probe;
+pub(crate) mod operator;
+mod probe;
+pub(crate) mod snapshot;
 pub(crate) mod task;
 #[cfg(test)]
 mod testing;
 pub(crate) mod tls;
 
+pub(crate) use handle::ClusterHandle;
 pub(crate) use model::node_addr::NodeAddr;
 pub(crate) use model::report::NodeState;
 pub(crate) use model::settings::{ClusterKind, DiscoverySettings, MonitorSettings, Settings};
 pub(crate) use model::topology::{Node, Topology};
-pub(crate) use task::{Cluster, ClusterHandle};
+pub(crate) use task::Cluster;

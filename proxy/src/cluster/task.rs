@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use ido_proxy_protocol::err::ErrPacket;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{self, Instant};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
+use self::memory::Memory;
 use self::outcome::{log_changes, topology};
 use super::control::connect::MonitorLogin;
 use super::control::control_tables::ControlTables;
@@ -28,90 +28,23 @@ use super::discovery::source::{Candidate, Named, Source};
 use super::discovery::sources::{self, SourceError};
 use super::discovery::state_file::StateFile;
 use super::discovery::unconfirmed::{self, UnconfirmedMembers};
+use super::handle::{ClusterHandle, Wakeups};
 use super::model::agreement::Agreement;
 use super::model::node_addr::NodeAddr;
-use super::model::node_view::{Contact, Loss, NodeView, Outcome};
+use super::model::node_view::{Contact, NodeView};
 use super::model::peers::Row;
 use super::model::pin::Reading;
 use super::model::proposal::Proposal;
 use super::model::settings::{ClusterKind, Settings};
-use super::model::text::legible;
 use super::model::topology::Topology;
-use super::probe::{self, Probed, Prober, Question};
+use super::probe::pace::{every_time, pace};
+use super::probe::prober::{Probed, Prober};
+use super::probe::question::Question;
 use super::tls::node_tls::NodeTls;
 use crate::telemetry::metrics::ClusterMetrics;
 
+mod memory;
 mod outcome;
-
-/// Handle of the cluster for the rest of the daemon.
-#[derive(Clone, Debug)]
-pub(crate) struct ClusterHandle {
-    /// The cluster as it is now. The sender lives as long as the task.
-    pub(crate) topology: watch::Receiver<Arc<Topology>>,
-    /// The decisions that led to it.
-    pub(crate) history: Arc<History>,
-    bells: watch::Receiver<Bells>,
-    heard: mpsc::Sender<Probed>,
-    vouched: mpsc::Sender<NodeAddr>,
-    tasks: TaskTracker,
-}
-
-impl ClusterHandle {
-    /// Says that something is wrong with `node`: it is probed at once instead of at its next turn, and so
-    /// are the others, who know whether it is still one of them. Cheap, and callable from any thread and
-    /// at any rate; what is said of a node while it is being probed leads to one more probe.
-    pub(crate) fn suspect(&self, node: NodeAddr) {
-        let bells = self.bells.borrow();
-        if bells.contains_key(&node) {
-            bells.values().for_each(|bell| bell.notify_one());
-        }
-    }
-
-    /// Says what `node` answered to a client's command, or at a login: if that is that it shuts down, or is
-    /// no part of the cluster, it counts as if it had been said to a probe. A probe could learn it only
-    /// later: a server that shuts down takes connections for a second, and does not answer.
-    pub(crate) fn hear(&self, node: NodeAddr, error: &ErrPacket) {
-        let message = legible(&String::from_utf8_lossy(&error.message));
-        let loss = Loss::Rejected { code: error.code, message };
-        if loss.is_final() {
-            let outcome = Outcome::Lost(loss);
-            // One that is lost because the task has too much to do is seen by the probe that follows.
-            drop(self.heard.try_send(Probed { address: node, asked: Instant::now(), outcome }));
-        }
-        self.suspect(node);
-    }
-
-    /// Says that a client is answered by `node`, which answers no probe: lost packets delay both, and are no
-    /// reason to leave it.
-    pub(crate) fn vouch(&self, node: NodeAddr) {
-        // If there is no room, there is another word for it soon.
-        let _ = self.vouched.try_send(node);
-    }
-
-    /// Waits until everything that [`Cluster::spawn`] started has ended, connections closed.
-    pub(crate) async fn stopped(&self) {
-        self.tasks.wait().await;
-    }
-}
-
-#[cfg(test)]
-impl ClusterHandle {
-    /// A cluster that is what the test says; `bell` rings when `node` is suspected.
-    pub(crate) fn scripted(
-        topology: watch::Receiver<Arc<Topology>>,
-        node: NodeAddr,
-        bell: Arc<Notify>,
-    ) -> Self {
-        let (_, bells) = watch::channel(Bells::from([(node, bell)]));
-        let (heard, _) = mpsc::channel(1);
-        let (vouched, _) = mpsc::channel(1);
-        let history = Arc::default();
-        Self { topology, history, bells, heard, vouched, tasks: TaskTracker::new() }
-    }
-}
-
-/// Rings for an immediate probe of a node.
-type Bells = BTreeMap<NodeAddr, Arc<Notify>>;
 
 /// The task itself.
 #[derive(Debug)]
@@ -138,7 +71,7 @@ pub(crate) struct Cluster {
     advertisement: watch::Sender<Advertisement>,
     probed: mpsc::Sender<Probed>,
     topology: watch::Sender<Arc<Topology>>,
-    bells: watch::Sender<Bells>,
+    wakeups: watch::Sender<Wakeups>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -146,7 +79,7 @@ pub(crate) struct Cluster {
 #[derive(Debug)]
 struct Watched {
     view: NodeView,
-    bell: Arc<Notify>,
+    wakeup: Arc<Notify>,
     /// How many intervals there are from one probe to the next.
     pace: Arc<AtomicU32>,
     stop: CancellationToken,
@@ -168,14 +101,8 @@ struct Proposing {
 /// Outcome of a proposal.
 type Answered = (Proposal, Result<Reading, ProposeError>);
 
-/// Nodes for the state file: the latest value wins, and a slow disk holds nobody up.
-#[derive(Debug)]
-struct Memory {
-    nodes: watch::Sender<Vec<Candidate>>,
-}
-
-/// Whom the task listens to.
-struct Ears {
+/// All that the task takes in.
+struct Inputs {
     /// Sources of nodes.
     answers: mpsc::Receiver<Named>,
     /// Probes.
@@ -186,17 +113,17 @@ struct Ears {
     peers: mpsc::Receiver<Vec<Row>>,
     /// Pins that somebody else has set.
     pins: mpsc::Receiver<SeenPin>,
-    /// Sessions that speak for a node.
-    words: mpsc::Receiver<NodeAddr>,
+    /// Nodes that answer a client.
+    liveness: mpsc::Receiver<NodeAddr>,
 }
 
 enum Event {
     Found(Named),
     Probed(Probed),
     Answered(Box<Answered>),
-    Heard(Vec<Row>),
-    Followed(SeenPin),
-    Vouched(NodeAddr),
+    PeersRead(Vec<Row>),
+    PinSeen(SeenPin),
+    Alive(NodeAddr),
     Stop,
     Tick,
 }
@@ -227,7 +154,7 @@ impl Cluster {
 
         let (probed, results) = mpsc::channel(PENDING_RESULTS);
         let (topology, topology_watch) = watch::channel(Arc::default());
-        let (bells, bells_watch) = watch::channel(Bells::new());
+        let (wakeups, wakeups_watch) = watch::channel(Wakeups::new());
         let history = Arc::new(History::default());
         let (answered, proposals) = mpsc::channel(1);
         let mut cluster = Self {
@@ -249,7 +176,7 @@ impl Cluster {
             advertisement: watch::Sender::default(),
             probed: probed.clone(),
             topology,
-            bells,
+            wakeups,
             tasks: tasks.clone(),
             stop,
         };
@@ -265,27 +192,33 @@ impl Cluster {
         tasks.spawn(async move {
             stop.run_until_cancelled(async { tokio::join!(exchange, watch) }).await;
         });
-        let (vouched, words) = mpsc::channel(PENDING_RESULTS);
-        let ears = Ears { answers, results, proposals, peers, pins, words };
-        tasks.spawn(cluster.run(ears));
+        let (alive, liveness) = mpsc::channel(PENDING_RESULTS);
+        let inputs = Inputs { answers, results, proposals, peers, pins, liveness };
+        tasks.spawn(cluster.run(inputs));
         // Waiting for the tracker includes tasks that are spawned after the close.
         tasks.close();
-        let (topology, bells) = (topology_watch, bells_watch);
-        Ok(ClusterHandle { topology, history, bells, heard: probed, vouched, tasks })
+        Ok(ClusterHandle {
+            topology: topology_watch,
+            history,
+            wakeups: wakeups_watch,
+            outcomes: probed,
+            liveness: alive,
+            tasks,
+        })
     }
 
-    async fn run(mut self, mut ears: Ears) {
+    async fn run(mut self, mut inputs: Inputs) {
         let mut ticked = Instant::now();
         loop {
             let tick = self.next_tick(ticked);
             let event = tokio::select! {
                 () = self.stop.cancelled() => Event::Stop,
-                Some(named) = ears.answers.recv() => Event::Found(named),
-                Some(probed) = ears.results.recv() => Event::Probed(probed),
-                Some(answered) = ears.proposals.recv() => Event::Answered(Box::new(answered)),
-                Some(node) = ears.words.recv() => Event::Vouched(node),
-                Some(rows) = ears.peers.recv() => Event::Heard(rows),
-                Some(found) = ears.pins.recv() => Event::Followed(found),
+                Some(named) = inputs.answers.recv() => Event::Found(named),
+                Some(probed) = inputs.results.recv() => Event::Probed(probed),
+                Some(answered) = inputs.proposals.recv() => Event::Answered(Box::new(answered)),
+                Some(node) = inputs.liveness.recv() => Event::Alive(node),
+                Some(rows) = inputs.peers.recv() => Event::PeersRead(rows),
+                Some(found) = inputs.pins.recv() => Event::PinSeen(found),
                 () = time::sleep_until(tick) => Event::Tick,
             };
             match event {
@@ -297,13 +230,13 @@ impl Cluster {
                     }
                 }
                 Event::Answered(answered) => self.take_answer(*answered),
-                Event::Vouched(node) => {
+                Event::Alive(node) => {
                     if let Some(node) = self.nodes.get_mut(&node) {
-                        node.view.vouched = Some(Instant::now());
+                        node.view.reported_alive = Some(Instant::now());
                     }
                 }
-                Event::Heard(rows) => self.decision.take_peers(rows, Instant::now()),
-                Event::Followed(SeenPin { cluster, pin }) => {
+                Event::PeersRead(rows) => self.decision.take_peers(rows, Instant::now()),
+                Event::PinSeen(SeenPin { cluster, pin }) => {
                     if self.decision.cluster() == Some(&cluster) {
                         self.decision.learn(pin, Instant::now());
                     }
@@ -412,13 +345,14 @@ impl Cluster {
                 }
             }
         }
-        let bells = self.nodes.iter().map(|(address, node)| (*address, Arc::clone(&node.bell)));
-        self.bells.send_replace(bells.collect());
+        let wakeups = self.nodes.iter();
+        let wakeups = wakeups.map(|(address, node)| (*address, Arc::clone(&node.wakeup)));
+        self.wakeups.send_replace(wakeups.collect());
     }
 
     fn watch(&self, address: NodeAddr, priority: u16) -> Watched {
-        let bell = Arc::new(Notify::new());
-        let pace = probe::every_time();
+        let wakeup = Arc::new(Notify::new());
+        let pace = every_time();
         let stop = self.stop.child_token();
         let prober = Prober {
             address,
@@ -426,11 +360,11 @@ impl Cluster {
             question: self.question.clone(),
             results: self.probed.clone(),
             metrics: self.metrics.probes(address),
-            wake: Arc::clone(&bell),
+            wake: Arc::clone(&wakeup),
             pace: Arc::clone(&pace),
         };
         self.tasks.spawn(Arc::new(prober).run(stop.clone()));
-        Watched { view: NodeView::new(address, priority), bell, pace, stop }
+        Watched { view: NodeView::new(address, priority), wakeup, pace, stop }
     }
 
     /// Returns whether the probe tells anything new.
@@ -480,19 +414,19 @@ impl Cluster {
         let answers = |node: &Watched| node.view.contact == Contact::Answering;
         if self.nodes.get(&primary).is_some_and(|node| !answers(node)) {
             let others = self.nodes.iter().filter(|(address, _)| **address != primary);
-            others.for_each(|(_, node)| node.bell.notify_one());
+            others.for_each(|(_, node)| node.wakeup.notify_one());
         }
     }
 
     /// Keeps the pace of the probes in step with what each node is to us.
-    fn pace(&self) {
+    fn set_pace(&self) {
         let important = [self.watched_primary(), self.decision.next];
-        let usual = if self.is_calm() { probe::pace(self.nodes.len()) } else { 1 };
+        let usual = if self.is_calm() { pace(self.nodes.len()) } else { 1 };
         for (address, node) in &self.nodes {
             let well = node.view.contact == Contact::Answering;
             let pace = if well && !important.contains(&Some(*address)) { usual } else { 1 };
             if node.pace.swap(pace, Ordering::Relaxed) > pace {
-                node.bell.notify_one();
+                node.wakeup.notify_one();
             }
         }
     }
@@ -539,7 +473,7 @@ impl Cluster {
         self.propose();
         self.prepare();
         self.advertise();
-        self.pace();
+        self.set_pace();
         self.topology.send_if_modified(|published| {
             let changed = **published != topology;
             if changed {
@@ -547,28 +481,6 @@ impl Cluster {
             }
             changed
         });
-    }
-}
-
-impl Memory {
-    fn spawn(file: StateFile, nodes: Vec<Candidate>, tasks: &TaskTracker) -> Self {
-        let (sender, mut changes) = watch::channel(nodes);
-        tasks.spawn(async move {
-            let mut patience = Duration::MAX;
-            while !matches!(time::timeout(patience, changes.changed()).await, Ok(Err(_))) {
-                let (file, nodes) = (file.clone(), changes.borrow_and_update().clone());
-                let saved = tokio::task::spawn_blocking(move || file.save(&nodes)).await;
-                patience = match saved {
-                    Ok(Err(error)) => {
-                        tracing::warn!(%error, "cannot remember the nodes for the next start");
-                        // The next change may be years away.
-                        SAVE_AGAIN_AFTER
-                    }
-                    Ok(Ok(())) | Err(_) => Duration::MAX,
-                };
-            }
-        });
-        Self { nodes: sender }
     }
 }
 
@@ -584,9 +496,6 @@ const TICK: Duration = Duration::from_millis(20);
 
 /// How long to wait after the pin could not be changed.
 const PROPOSE_AGAIN_AFTER: Duration = Duration::from_millis(100);
-
-/// How long to wait after the disk failed.
-const SAVE_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests;

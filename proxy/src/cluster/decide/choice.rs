@@ -192,10 +192,12 @@ impl Choice<'_> {
         else {
             return false;
         };
-        let vouched = primary.vouched.filter(|_| matches!(primary.contact, Contact::Silent { .. }));
+        let reported_alive =
+            primary.reported_alive.filter(|_| matches!(primary.contact, Contact::Silent { .. }));
         // Not for ever: nobody else may be let in there.
-        let vouched = vouched.map(|vouched| vouched.min(since + patience * MOST_VOUCHED));
-        let since = vouched.map_or(since, |vouched| since.max(vouched));
+        let reported_alive = reported_alive
+            .map(|reported_alive| reported_alive.min(since + patience * MOST_REPORTED));
+        let since = reported_alive.map_or(since, |reported_alive| since.max(reported_alive));
         self.now.saturating_duration_since(since.max(pinned)) < patience
             && !is_thrown_out(primary, self.views)
     }
@@ -228,4 +230,4 @@ impl Choice<'_> {
 }
 
 /// For how many times the wait clients may speak for a node that answers no probe.
-const MOST_VOUCHED: u32 = 10;
+const MOST_REPORTED: u32 = 10;

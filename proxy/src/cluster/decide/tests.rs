@@ -69,8 +69,8 @@ fn a_silent_primary_that_answers_clients_is_not_left() {
     let since = play.now;
     let patience = u64::try_from(POLICY.path_timeout.as_millis()).unwrap();
     play.pass(2 * patience);
-    let vouched = Some(play.now);
-    let primary = NodeView { vouched, ..silent(1, since) };
+    let reported_alive = Some(play.now);
+    let primary = NodeView { reported_alive, ..silent(1, since) };
     assert_eq!(play.see(&[primary.clone(), synced(2), synced(3)]), Some(address(1)));
     play.pass(patience + 1);
     assert_eq!(play.see(&[primary, synced(2), synced(3)]), Some(address(2)));

@@ -26,7 +26,7 @@ pub(crate) struct NodeView {
     /// How often somebody has killed there.
     pub(crate) kills: Option<Kills>,
     /// Time when the node last answered a client, or an old question of ours, though not us in time.
-    pub(crate) vouched: Option<Instant>,
+    pub(crate) reported_alive: Option<Instant>,
 }
 
 /// How often somebody has killed a connection or a statement at a node. A probe may see a KILL before its
@@ -150,7 +150,7 @@ impl NodeView {
             asked: None,
             report: None,
             kills: None,
-            vouched: None,
+            reported_alive: None,
         }
     }
 
@@ -170,7 +170,7 @@ impl NodeView {
             Outcome::Late(report) => {
                 let same = self.says_nothing_new(&report);
                 if same {
-                    self.vouched = Some(asked);
+                    self.reported_alive = Some(asked);
                 }
                 return same;
             }

@@ -1,13 +1,25 @@
+use std::sync::Arc;
+use std::time::Duration;
+
 use ido_proxy_config::tls::NodesTls;
 use metrics_util::debugging::DebugValue;
 use secrecy::SecretString;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
+use tokio::time::{self, Instant};
+use tokio_util::sync::CancellationToken;
 
-use super::*;
-use crate::cluster::model::settings::MonitorSettings;
+use super::pace::{every_time, pace};
+use super::prober::{LEAST_INTERVAL, Probed, Prober};
+use super::question::Question;
+use crate::cluster::control::connect::MonitorLogin;
+use crate::cluster::model::node_addr::NodeAddr;
+use crate::cluster::model::node_view::{Loss, Outcome};
+use crate::cluster::model::settings::{ClusterKind, MonitorSettings};
 use crate::cluster::model::testing::{PLAIN, SYNCED, rows};
 use crate::cluster::testing::fake_node::{FakeNode, Script};
 use crate::cluster::testing::{DEADLINE, eventually};
+use crate::cluster::tls::node_tls::NodeTls;
 use crate::telemetry::metrics::ClusterMetrics;
 
 /// Time enough for any answer.

@@ -2,9 +2,11 @@ use std::net::SocketAddr;
 
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::RecordType;
+use ido_proxy_protocol::err::ErrPacket;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use secrecy::SecretString;
 
+use super::memory::SAVE_AGAIN_AFTER;
 use super::*;
 use crate::cluster::model::cause::Cause;
 use crate::cluster::model::node_view::Loss;
@@ -404,9 +406,9 @@ async fn a_node_that_tells_a_client_that_it_stops_is_left_at_once() {
     run.until_primary(&nodes[0]).await;
     let told = |code| ErrPacket::new(code, *b"08S01", "as a client was told");
     // An error that a client caused says nothing of the node.
-    run.handle.hear(nodes[0].address, &told(1064));
+    run.handle.node_error(nodes[0].address, &told(1064));
     nodes[0].play(Script::Hangs);
-    run.handle.hear(nodes[0].address, &told(1053));
+    run.handle.node_error(nodes[0].address, &told(1053));
     run.until_primary(&nodes[1]).await;
     assert_eq!(run.now().epoch, 2);
     run.end().await;

@@ -30,14 +30,14 @@ fn a_late_answer_says_that_the_node_lives_if_it_is_the_one_that_is_known() {
     let known = view.report.clone().expect("it is known");
     assert!(view.observe(Outcome::Late(known.clone()), start + Duration::from_secs(1)));
     assert_eq!(
-        (view.contact.clone(), view.vouched),
+        (view.contact.clone(), view.reported_alive),
         (silent, Some(start + Duration::from_secs(1)))
     );
     // The order of two different reports is not known.
     let mut parted = Report::clone(&known);
     parted.galera.as_mut().expect("a Galera node").primary_component = false;
     assert!(!view.observe(Outcome::Late(Arc::new(parted)), start + Duration::from_secs(2)));
-    assert_eq!(view.vouched, Some(start + Duration::from_secs(1)));
+    assert_eq!(view.reported_alive, Some(start + Duration::from_secs(1)));
     assert_eq!(view.asked, Some(start), "no question of now");
 }
 

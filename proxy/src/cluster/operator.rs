@@ -9,7 +9,7 @@ use thiserror::Error;
 use super::control::control_tables::ControlTables;
 use super::control::pin_table::{ProposeError, propose};
 use super::discovery::sources::SourceError;
-use super::look::{Look, look};
+
 use super::model::agreement::Agreement;
 use super::model::cause::Cause;
 use super::model::node_addr::NodeAddr;
@@ -17,6 +17,7 @@ use super::model::pin::{Pin, Reading};
 use super::model::proposal::Proposal;
 use super::model::settings::Settings;
 use super::model::verdict::{Reason, Verdict};
+use super::snapshot::{Snapshot, take_snapshot};
 use super::tls::node_tls::NodeTls;
 
 /// Why nothing was changed.
@@ -80,7 +81,7 @@ pub(crate) async fn carry_out(
 ) -> Result<(NodeAddr, Pin), OrderError> {
     settings.name = by;
     let tables = ControlTables::new(&settings, tls.clone());
-    let seen = look(settings, tls).await?;
+    let seen = take_snapshot(settings, tls).await?;
     let node = find(&seen, wanted)?;
     let Some(proposal) = proposal(order, node, &seen)? else {
         return match seen.agreement {
@@ -99,7 +100,7 @@ pub(crate) async fn carry_out(
 }
 
 /// The change of the pin that carries an order out; `None` if it is as it should be.
-fn proposal(order: Order, node: NodeAddr, seen: &Look) -> Result<Option<Proposal>, OrderError> {
+fn proposal(order: Order, node: NodeAddr, seen: &Snapshot) -> Result<Option<Proposal>, OrderError> {
     let pin = match &seen.agreement {
         Agreement::Pinned(pin) => pin.as_ref(),
         Agreement::BestEffort(words) => return Err(OrderError::NoPin(words.clone())),
@@ -141,7 +142,7 @@ fn proposal(order: Order, node: NodeAddr, seen: &Look) -> Result<Option<Proposal
     }))
 }
 
-fn find(seen: &Look, wanted: &str) -> Result<NodeAddr, OrderError> {
+fn find(seen: &Snapshot, wanted: &str) -> Result<NodeAddr, OrderError> {
     let is_it = |address: &NodeAddr, name: &Option<String>| {
         name.as_deref() == Some(wanted)
             || address.to_string() == wanted
@@ -162,7 +163,7 @@ mod tests {
     use super::*;
     use crate::cluster::model::testing::address;
 
-    fn seen(usable: &[u8], primary: u8, drained: &[u8]) -> Look {
+    fn seen(usable: &[u8], primary: u8, drained: &[u8]) -> Snapshot {
         let drained: BTreeSet<_> = drained.iter().map(|node| address(*node)).collect();
         let pin =
             Pin { node: address(primary), epoch: 7, reason: "".into(), by: "".into(), drained };
@@ -172,7 +173,7 @@ mod tests {
             false => Verdict::Unusable(Reason::Silent),
         };
         let nodes = (1..=3).map(|node| (address(node), Some(format!("node{node}")), verdict(node)));
-        Look {
+        Snapshot {
             service: None,
             consul: None,
             preferred: usable.iter().map(|node| address(*node)).collect(),
@@ -184,7 +185,11 @@ mod tests {
         }
     }
 
-    fn ordered(order: Order, node: u8, seen: &Look) -> Option<(NodeAddr, Option<Vec<NodeAddr>>)> {
+    fn ordered(
+        order: Order,
+        node: u8,
+        seen: &Snapshot,
+    ) -> Option<(NodeAddr, Option<Vec<NodeAddr>>)> {
         let proposal = proposal(order, address(node), seen).unwrap()?;
         assert_eq!(proposal.expected, Some(7));
         Some((proposal.node, proposal.drained.map(|nodes| nodes.into_iter().collect())))

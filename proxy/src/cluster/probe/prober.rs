@@ -4,28 +4,27 @@
 //! another. Both statements are ones that a node answers outside the primary component too, and
 //! that need no privilege.
 
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, DriverError, Error, IoError, Row, Value};
+use mysql_async::{Conn, Error, IoError, Row};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{self, Instant};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::control::connect::{MonitorLogin, flaw};
-use super::control::pin_table;
-use super::model::node_addr::NodeAddr;
-use super::model::node_view::{Loss, Outcome};
-use super::model::report::{GALERA_STATUS, PAUSED, Report, STATUS, VARIABLES};
-use super::model::settings::ClusterKind;
-use super::model::text::legible;
-use super::tls::distrust::is_remembered;
-use super::tls::node_tls::NodeTls;
+use super::meaning::{meaning, pair};
+use super::question::Question;
+use crate::cluster::control::connect::{MonitorLogin, flaw};
+use crate::cluster::control::pin_table;
+use crate::cluster::model::node_addr::NodeAddr;
+use crate::cluster::model::node_view::Outcome;
+use crate::cluster::model::report::{PAUSED, Report};
+use crate::cluster::tls::distrust::is_remembered;
+use crate::cluster::tls::node_tls::NodeTls;
 use crate::telemetry::metrics::ProbeMetrics;
 
 /// How the probe of `address` that was sent at `asked` ended.
@@ -37,35 +36,6 @@ pub(crate) struct Probed {
     pub(crate) asked: Instant,
     /// How it ended.
     pub(crate) outcome: Outcome,
-}
-
-/// All that a probe asks, in one text: most of a probe's cost is its round trip and wakeup.
-#[derive(Clone, Debug)]
-pub(crate) struct Question {
-    text: Arc<str>,
-    for_pin: bool,
-}
-
-impl Question {
-    /// The question to a server of this kind. A Galera node is asked for the pin in the database `schema`, too.
-    pub(crate) fn new(kind: ClusterKind, schema: &str) -> Self {
-        let for_pin = kind == ClusterKind::Galera;
-        let galera: &[&str] = if for_pin { &GALERA_STATUS } else { &[] };
-        let status = names(STATUS.iter().chain(galera));
-        let variables = names(&VARIABLES);
-        let mut text = format!(
-            "SHOW GLOBAL STATUS WHERE Variable_name IN ({status});\
-             SHOW GLOBAL VARIABLES WHERE Variable_name IN ({variables})"
-        );
-        if for_pin {
-            text = format!("{text};{}", pin_table::query(schema));
-        }
-        Self { text: text.into(), for_pin }
-    }
-}
-
-fn names<'a>(names: impl IntoIterator<Item = &'a &'a str>) -> String {
-    names.into_iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(",")
 }
 
 /// The probes of one node.
@@ -84,18 +54,6 @@ pub(crate) struct Prober {
     pub(crate) wake: Arc<Notify>,
     /// How many intervals there are from one probe to the next.
     pub(crate) pace: Arc<AtomicU32>,
-}
-
-/// The pace of a node that is asked at every interval.
-pub(crate) fn every_time() -> Arc<AtomicU32> {
-    Arc::new(AtomicU32::new(1))
-}
-
-/// How many intervals there are between two probes of a node that is neither the primary nor the next one, among so
-/// many: few clusters have more than a dozen, and to know each of fifty within half a second is worth nothing while
-/// all is well. Should the primary be silent, all are asked at once.
-pub(crate) fn pace(nodes: usize) -> u32 {
-    u32::try_from(nodes.div_ceil(MANY)).unwrap_or(u32::MAX).max(1)
 }
 
 impl Prober {
@@ -127,7 +85,7 @@ impl Prober {
                     Err(_given_up) => Outcome::Silent,
                 };
                 self.report(asked, outcome).await;
-                self.look(&mut connection).await;
+                self.inspect_certificate(&mut connection).await;
                 let turn = asked + self.interval();
                 loop {
                     tokio::select! {
@@ -213,7 +171,7 @@ impl Prober {
 
     /// Looks at the certificate that the node shows to a new connection, when it is time to, and goes on with
     /// that one.
-    async fn look(&self, connection: &mut Option<Open>) {
+    async fn inspect_certificate(&self, connection: &mut Option<Open>) {
         let Some(old) = connection.as_mut().filter(|open| self.is_due(open)) else { return };
         let asked = Instant::now();
         match time::timeout(self.login.settings.timeout, self.open()).await {
@@ -288,52 +246,6 @@ type Asked = (Result<Report, Error>, Option<Open>);
 /// One that is under way.
 type Asking = AbortOnDropHandle<Asked>;
 
-/// Meaning of a failed probe. A failure of the way to the node, or of our own host (such as no more file
-/// descriptors), says no more than silence does.
-fn meaning(error: Error) -> Outcome {
-    if let Some(flaw) = flaw(&error) {
-        return Outcome::Lost(Loss::Untrusted(flaw));
-    }
-    match error {
-        Error::Io(IoError::Io(error)) => match error.kind() {
-            io::ErrorKind::ConnectionRefused => Outcome::Lost(Loss::Refused),
-            io::ErrorKind::BrokenPipe
-            | io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::UnexpectedEof => Outcome::Lost(Loss::Closed),
-            // The system did not say this: the driver did, of what it had read.
-            _ if error.raw_os_error().is_none() => Outcome::Lost(Loss::Garbled(legible(&error))),
-            _ => Outcome::Silent,
-        },
-        Error::Driver(DriverError::ConnectionClosed) => Outcome::Lost(Loss::Closed),
-        // Without the packet: it may be another one each time, which would be news each time.
-        Error::Driver(DriverError::UnexpectedPacket { .. }) => {
-            Outcome::Lost(Loss::Garbled("an unexpected packet".into()))
-        }
-        Error::Server(error) => {
-            Outcome::Lost(Loss::Rejected { code: error.code, message: legible(&error.message) })
-        }
-        error => Outcome::Lost(Loss::Garbled(legible(&error))),
-    }
-}
-
-fn pair(row: Row) -> Option<(String, String)> {
-    let mut values = row.unwrap_raw().into_iter().flatten();
-    Some((text(values.next()?)?, text(values.next()?)?))
-}
-
-fn text(value: Value) -> Option<String> {
-    match value {
-        Value::Bytes(bytes) => {
-            let text = String::from_utf8(bytes);
-            Some(
-                text.unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()),
-            )
-        }
-        _ => None,
-    }
-}
-
 /// How long an answer is waited for that tells no more than that its node lives: where packets are lost, one
 /// may take some seconds.
 const LATEST: Duration = Duration::from_secs(10);
@@ -344,14 +256,8 @@ const MOST_LATE: usize = 5;
 /// How often the certificate of a node is looked at.
 const RENEWAL: Duration = Duration::from_secs(30);
 
-/// So many nodes are asked at every interval.
-const MANY: usize = 16;
-
 /// However many there are: a node that does not know the latest membership is taken for out of date after 5 s.
 const SLOWEST: Duration = Duration::from_secs(2);
 
 /// The least time between two probes of a node, however much it is suspected.
-const LEAST_INTERVAL: Duration = Duration::from_millis(5);
-
-#[cfg(test)]
-mod tests;
+pub(super) const LEAST_INTERVAL: Duration = Duration::from_millis(5);

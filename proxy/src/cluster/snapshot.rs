@@ -1,5 +1,5 @@
-//! One look at everything, for `ido-proxy check --live`: what DNS and Consul say, and what each node
-//! says.
+//! Snapshot of the cluster, for `ido-proxy check --live` and for operators: what DNS and Consul say, and what each
+//! node says.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,13 +21,15 @@ use super::model::node_addr::NodeAddr;
 use super::model::node_view::NodeView;
 use super::model::settings::Settings;
 use super::model::verdict::Verdict;
-use super::probe::{self, Prober, Question};
+use super::probe::pace::every_time;
+use super::probe::prober::Prober;
+use super::probe::question::Question;
 use super::tls::node_tls::NodeTls;
 use crate::telemetry::metrics::ClusterMetrics;
 
-/// The result of one look at the cluster.
+/// The answers of all, each asked once.
 #[derive(Debug)]
-pub(crate) struct Look {
+pub(crate) struct Snapshot {
     /// The answer of the name servers; `None` if they are not asked.
     pub(crate) service: Option<Result<Vec<Candidate>, LookupError>>,
     /// The answer of Consul's HTTP interface; `None` if it is not asked.
@@ -46,10 +48,10 @@ pub(crate) struct Look {
 ///
 /// # Errors
 /// [`SourceError`]
-pub(crate) async fn look(
+pub(crate) async fn take_snapshot(
     settings: Settings,
     tls: Option<Arc<NodeTls>>,
-) -> Result<Look, SourceError> {
+) -> Result<Snapshot, SourceError> {
     let Settings { kind, discovery, monitor, schema, .. } = settings;
     let service = match sources::dns(&discovery)? {
         Some(service) => Some(service.lookup(|_, _| {}).await),
@@ -76,7 +78,7 @@ pub(crate) async fn look(
             results: mpsc::channel(1).0,
             metrics: metrics.probes(address),
             wake: Arc::default(),
-            pace: probe::every_time(),
+            pace: every_time(),
         };
         probes.spawn(async move {
             let asked = Instant::now();
@@ -100,5 +102,5 @@ pub(crate) async fn look(
     let usable = nodes.iter().filter(|(.., verdict)| *verdict == Verdict::Usable);
     let preferred = usable.map(|(address, ..)| *address).collect();
     nodes.sort_by_key(|(address, ..)| *address);
-    Ok(Look { service, consul, nodes, preferred, clusters, agreement })
+    Ok(Snapshot { service, consul, nodes, preferred, clusters, agreement })
 }
