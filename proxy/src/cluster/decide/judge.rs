@@ -62,7 +62,7 @@ fn outside(galera: &Galera, facts: ClusterFacts<'_>) -> Option<Reason> {
         return Some(Reason::Foreign { cluster: galera.cluster.clone() });
     }
     match galera.sync {
-        Sync::Donor if galera.rejects_as_donor && !galera.desynced => {
+        Sync::Donor if galera.refuses.as_donor && !galera.desynced => {
             return Some(Reason::Rejecting { variable: "wsrep_sst_donor_rejects_queries" });
         }
         Sync::Donor | Sync::Synced => {}
@@ -71,7 +71,7 @@ fn outside(galera: &Galera, facts: ClusterFacts<'_>) -> Option<Reason> {
     if !galera.ready {
         return Some(Reason::NotReady);
     }
-    if galera.rejects {
+    if galera.refuses.always {
         return Some(Reason::Rejecting { variable: "wsrep_reject_queries" });
     }
     if facts.settled_view > galera.view_id {

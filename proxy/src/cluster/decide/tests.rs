@@ -366,7 +366,7 @@ fn any_outcome(n: u8) -> impl Strategy<Value = Option<Outcome>> {
                 g.primary_component = flags[0] || flags[1];
                 g.ready = g.primary_component;
                 g.desynced = flags[2] && g.sync == Sync::Donor;
-                g.rejects = flags[3] && flags[4];
+                g.refuses.always = flags[3] && flags[4];
                 g.view_id = g.primary_component.then_some(3 + id);
                 if odd == 0 {
                     g.cluster = "theirs".into();

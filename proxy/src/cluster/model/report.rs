@@ -53,13 +53,20 @@ pub(crate) struct Galera {
     pub(crate) sync: Sync,
     /// `wsrep_desync` is `ON`: an operator took it out of flow control.
     pub(crate) desynced: bool,
-    /// `wsrep_reject_queries` is anything but `NONE`.
-    pub(crate) rejects: bool,
-    /// `wsrep_sst_donor_rejects_queries` is `ON`.
-    pub(crate) rejects_as_donor: bool,
+    /// When it refuses statements though it could take them.
+    pub(crate) refuses: Refuses,
     /// `wsrep_incoming_addresses`: the members, in the words of their own configuration. Names
     /// instead of addresses are left out.
     pub(crate) members: BTreeSet<NodeAddr>,
+}
+
+/// Settings that make a node refuse statements which it could take.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Refuses {
+    /// `wsrep_reject_queries` is anything but `NONE`.
+    pub(crate) always: bool,
+    /// `wsrep_sst_donor_rejects_queries` is `ON`.
+    pub(crate) as_donor: bool,
 }
 
 /// `wsrep_local_state`, by its number: its text says more, and changes more.
@@ -163,8 +170,10 @@ impl Galera {
                 _ => Sync::Undefined,
             },
             desynced: rows.is("wsrep_desync", &["ON"]),
-            rejects: !rows.is("wsrep_reject_queries", &["NONE"]),
-            rejects_as_donor: rows.is("wsrep_sst_donor_rejects_queries", &["ON"]),
+            refuses: Refuses {
+                always: !rows.is("wsrep_reject_queries", &["NONE"]),
+                as_donor: rows.is("wsrep_sst_donor_rejects_queries", &["ON"]),
+            },
             members: rows
                 .text("wsrep_incoming_addresses")
                 .unwrap_or_default()

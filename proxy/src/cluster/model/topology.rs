@@ -54,8 +54,7 @@ impl Topology {
     /// Whether another node took the place of `node`, where writes may wait for long: for a transfer of state, which
     /// may itself wait for a transaction that waits for them.
     pub(crate) fn is_left_blocked(&self, node: NodeAddr) -> bool {
-        let blocked = self.nodes.iter().any(|known| known.address == node && known.blocks);
-        blocked && self.primary.is_some_and(|primary| primary != node)
+        self.stalls_by(node, Stall::Donating) && self.primary.is_some_and(|primary| primary != node)
     }
 
     /// Whether another node took the place of `node` because nothing comes from it any more. Who waits
@@ -65,8 +64,11 @@ impl Topology {
             &self.cause,
             Cause::Lost { node: lost, reason: Reason::Silent } if *lost == node
         );
-        let is_silent = self.nodes.iter().any(|known| known.address == node && known.silent);
-        (was_silent || is_silent) && self.primary.is_some_and(|primary| primary != node)
+        (was_silent || self.stalls_by(node, Stall::Silent))
+            && self.primary.is_some_and(|primary| primary != node)
+    }
+    fn stalls_by(&self, node: NodeAddr, stall: Stall) -> bool {
+        self.nodes.iter().any(|known| known.address == node && known.stall == Some(stall))
     }
 }
 
@@ -94,12 +96,18 @@ pub(crate) struct Node {
     /// Whether it has connections to spare.
     #[serde(skip)]
     pub(crate) has_room: bool,
-    /// Whether it counts as silent.
+    /// Why its clients may wait in vain.
     #[serde(skip)]
-    pub(crate) silent: bool,
-    /// Whether it may let no write come to its end: it gives its state to another node.
-    #[serde(skip)]
-    pub(crate) blocks: bool,
+    pub(crate) stall: Option<Stall>,
+}
+
+/// Reason why a command at a node may never come to its end, though the connection stays open.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Stall {
+    /// The node gives its state to another one, and may let no write come to its end.
+    Donating,
+    /// The node counts as silent.
+    Silent,
 }
 
 #[cfg(test)]
@@ -116,8 +124,7 @@ impl Node {
             max_allowed_packet: None,
             kills: None,
             has_room: true,
-            silent: false,
-            blocks: false,
+            stall: None,
         }
     }
 }

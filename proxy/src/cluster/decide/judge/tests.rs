@@ -22,7 +22,7 @@ fn each_defect_alone_keeps_writes_away_and_says_why() {
     assert_eq!(galera_verdict(|g| g.primary_component = false), unusable(Reason::NonPrimary));
     assert_eq!(galera_verdict(|g| g.ready = false), unusable(Reason::NotReady));
     assert_eq!(
-        galera_verdict(|g| g.rejects = true),
+        galera_verdict(|g| g.refuses.always = true),
         unusable(Reason::Rejecting { variable: "wsrep_reject_queries" })
     );
     for sync in [Sync::Joined, Sync::Joining, Sync::Undefined] {
@@ -50,7 +50,7 @@ fn a_donor_and_a_desynced_node_are_last_resorts_the_donor_after_the_other() {
     let desynced = galera_verdict(|g| {
         g.sync = Sync::Donor;
         g.desynced = true;
-        g.rejects_as_donor = true;
+        g.refuses.as_donor = true;
     });
     assert_eq!(desynced, Verdict::LastResort(Reason::Desynced));
     assert!(Verdict::Usable.class() < desynced.class());
@@ -61,11 +61,11 @@ fn a_donor_and_a_desynced_node_are_last_resorts_the_donor_after_the_other() {
 fn a_donor_told_to_reject_queries_is_no_resort_at_all() {
     let donor = galera_verdict(|g| {
         g.sync = Sync::Donor;
-        g.rejects_as_donor = true;
+        g.refuses.as_donor = true;
     });
     let variable = "wsrep_sst_donor_rejects_queries";
     assert_eq!(donor, Verdict::Unusable(Reason::Rejecting { variable }));
-    let synced = galera_verdict(|g| g.rejects_as_donor = true);
+    let synced = galera_verdict(|g| g.refuses.as_donor = true);
     assert_eq!(synced, Verdict::Usable, "it rejects nothing before it is a donor");
 }
 

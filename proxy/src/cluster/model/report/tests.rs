@@ -32,8 +32,7 @@ fn a_synced_node_is_read_in_full() {
             ready: true,
             sync: Sync::Synced,
             desynced: false,
-            rejects: false,
-            rejects_as_donor: false,
+            refuses: Refuses { always: false, as_donor: false },
             members: members.map(|member| NodeAddr(member.parse().unwrap())).into(),
         }),
     };
@@ -117,7 +116,7 @@ fn values_of_other_versions_and_nonsense_are_taken_for_the_worse() {
     ];
     let report = Report::parse(rows_with(SYNCED, &odd), []);
     let galera = report.galera.as_ref().unwrap();
-    assert_eq!((galera.sync, galera.view_id, galera.rejects), (Sync::Undefined, None, true));
+    assert_eq!((galera.sync, galera.view_id, galera.refuses.always), (Sync::Undefined, None, true));
     let members = ["127.0.15.3:3306", "[::1]:3306"];
     assert_eq!(galera.members, members.map(|member| NodeAddr(member.parse().unwrap())).into());
     assert_eq!(report.max_allowed_packet, None);
