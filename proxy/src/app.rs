@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use self::sessions::Sessions;
 use crate::admin::console::Account;
 use crate::admin::{self, AdminState};
-use crate::cluster::discover::SourceError;
+use crate::cluster::discovery::sources::SourceError;
 use crate::cluster::tls::NodeTls;
 use crate::cluster::{
     Cluster, ClusterKind, DiscoverySettings, MonitorSettings, NodeAddr, Settings,
@@ -120,13 +120,17 @@ impl App {
 
         let stop_control = CancellationToken::new();
         let control = TaskTracker::new();
-        let settings = cluster_settings(&config)?;
-        let tls = settings.monitor.tls.clone();
+        let tls = node_tls(&config)?;
         if let Some(tls) = &tls {
             control.spawn(Arc::clone(tls).follow(stop_control.clone()));
         }
         let cluster_metrics = ClusterMetrics::new();
-        let cluster = Cluster::spawn(settings, cluster_metrics.clone(), stop_control.clone())?;
+        let cluster = Cluster::spawn(
+            cluster_settings(&config),
+            tls.clone(),
+            cluster_metrics.clone(),
+            stop_control.clone(),
+        )?;
         let journals = Arc::new(Budget::new(
             config.journal.memory.as_u64(),
             config.journal.disk.as_u64(),
@@ -234,14 +238,18 @@ async fn watch_journals(journals: Arc<Budget>, metrics: Arc<SessionMetrics>) {
     }
 }
 
-/// Settings of the cluster's side, from the configuration.
+/// TLS to the nodes, if the configuration asks for it.
 ///
 /// # Errors
 /// [`SourceError`]: a certificate is none.
-pub(crate) fn cluster_settings(config: &Config) -> Result<Settings, SourceError> {
+pub(crate) fn node_tls(config: &Config) -> Result<Option<Arc<NodeTls>>, SourceError> {
     let tls = config.tls.nodes.as_ref().map(NodeTls::new).transpose();
-    let tls = tls.map_err(SourceError::NodeAuthority)?;
-    Ok(Settings {
+    Ok(tls.map_err(SourceError::NodeAuthority)?.map(Arc::new))
+}
+
+/// Settings of the cluster's side, from the configuration.
+pub(crate) fn cluster_settings(config: &Config) -> Settings {
+    Settings {
         kind: match config.topology {
             ConfiguredTopology::Galera => ClusterKind::Galera,
             ConfiguredTopology::Single => ClusterKind::Single,
@@ -261,13 +269,12 @@ pub(crate) fn cluster_settings(config: &Config) -> Result<Settings, SourceError>
             password: config.monitor.password.clone(),
             interval: config.monitor.interval,
             timeout: config.monitor.timeout,
-            tls: tls.map(Arc::new),
         },
         path_timeout: config.failover.path_timeout,
         schema: config.control.schema.as_str().to_owned(),
         name: own_name(config),
         state_file: Some(config.state_dir.join("nodes.json")),
-    })
+    }
 }
 
 /// The name of this host.
@@ -339,7 +346,7 @@ mod tests {
             [[users]]\nname = \"icinga\"\npassword = \"x\"\n";
         let config =
             Config::parse(text, "a.toml", Path::new("/"), &Environment::default()).unwrap();
-        let excluded = cluster_settings(&config).unwrap().discovery.excluded;
+        let excluded = cluster_settings(&config).discovery.excluded;
         let own = ["127.0.0.1:3306", "127.0.0.1:3307"].map(|address| address.parse().unwrap());
         assert_eq!(excluded, own);
     }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use super::StateName;
-use crate::cluster::history::{Decided, History};
+use crate::cluster::decide::history::{Decided, History};
 use crate::cluster::{Node, NodeAddr, Topology};
 use crate::session::shared::failover_stats::{Failover, Failovers};
 use crate::session::shared::registry::{Registry, SessionStatus};

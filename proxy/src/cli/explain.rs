@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::daemon::{AskError, get};
 use super::{ConfigFile, say};
-use crate::cluster::history::utc;
+use crate::cluster::decide::history::utc;
 
 /// Say why the primary is what it is, what was found of each node, and why a session can or cannot move.
 ///

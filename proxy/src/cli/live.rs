@@ -10,26 +10,26 @@ use mysql_async::{Conn, Error, OptsBuilder};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::timeout;
 
-use crate::app::cluster_settings;
-use crate::cluster::look::look;
-use crate::cluster::pin::Agreement;
-use crate::cluster::probe;
-use crate::cluster::settings::MonitorSettings;
+use crate::app::{cluster_settings, node_tls};
+use crate::cluster::control::connect::MonitorLogin;
+use crate::cluster::model::agreement::Agreement;
+use crate::cluster::model::verdict::Verdict;
+use crate::cluster::snapshot::take_snapshot;
 use crate::cluster::tls::NodeTls;
-use crate::cluster::verdict::Verdict;
 use crate::cluster::{ClusterKind, NodeAddr};
 use crate::session::engine::fault::is_without_fence;
 
 /// Asks name servers and nodes, and logs in as each user. Prints a line for each; returns whether all is
 /// as it should be.
 pub(super) async fn check(config: &Config) -> bool {
-    let settings = match cluster_settings(config) {
-        Ok(settings) => settings,
+    let tls = match node_tls(config) {
+        Ok(tls) => tls,
         Err(error) => return said(false, &error.to_string()),
     };
-    let monitor = settings.monitor.clone();
+    let settings = cluster_settings(config);
+    let login = MonitorLogin::new(settings.monitor.clone(), tls.clone());
     let (kind, nameservers) = (settings.kind, settings.discovery.nameservers.clone());
-    let seen = match look(settings).await {
+    let seen = match take_snapshot(settings, tls.clone()).await {
         Ok(seen) => seen,
         Err(error) => return said(false, &error.to_string()),
     };
@@ -66,7 +66,7 @@ pub(super) async fn check(config: &Config) -> bool {
     let usable = seen.nodes.iter().filter(|(.., verdict)| *verdict == Verdict::Usable);
     let usable: Vec<_> = usable.map(|(address, ..)| *address).collect();
     for node in &usable {
-        advise(*node, &monitor).await;
+        advise(*node, &login).await;
     }
     let Some(node) = usable.first() else {
         return said(false, "no node is usable: clients would be held");
@@ -90,16 +90,15 @@ pub(super) async fn check(config: &Config) -> bool {
     };
     for user in &config.users {
         let schema = config.control.schema.as_str();
-        good &=
-            fence(*node, monitor.tls.as_deref(), &user.name, &user.password, schema, kind).await;
+        good &= fence(*node, tls.as_deref(), &user.name, &user.password, schema, kind).await;
     }
     good
 }
 
 /// Says what might be better at `node`, though it works.
-async fn advise(node: NodeAddr, monitor: &MonitorSettings) {
+async fn advise(node: NodeAddr, login: &MonitorLogin) {
     let asked = timeout(PATIENCE, async {
-        let mut conn = probe::connect(node, monitor).await?;
+        let mut conn = login.connect(node).await?;
         let limit = "SELECT @@max_connect_errors WHERE NOT @@skip_name_resolve";
         let limit: Option<u64> = conn.query_first(limit).await?;
         let _ = conn.disconnect().await;

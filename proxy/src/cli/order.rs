@@ -10,10 +10,10 @@ use tokio::time::{Instant, sleep};
 
 use super::ConfigFile;
 use super::daemon::{self, AskError};
-use crate::app::{cluster_settings, own_host};
+use crate::app::{cluster_settings, node_tls, own_host};
 use crate::cluster::NodeAddr;
-use crate::cluster::order::{Order, OrderError, carry_out};
-use crate::cluster::pin::Pin;
+use crate::cluster::model::pin::Pin;
+use crate::cluster::operator::{Order, OrderError, carry_out};
 
 /// Make another node the primary, for every proxy of the cluster.
 ///
@@ -92,7 +92,8 @@ fn carry(
     };
     let by = format!("an operator at {}", own_host());
     super::say(async {
-        let (node, pin) = carry_out(order, cluster_settings(&config)?, node, by).await?;
+        let tls = node_tls(&config)?;
+        let (node, pin) = carry_out(order, cluster_settings(&config), tls, node, by).await?;
         let goal = Goal::of(order, node, &pin);
         let followed = followed(config.admin.http, goal.as_ref(), pin.epoch, patience.wait).await;
         Ok::<_, OrderError>(format!("{}\n{followed}", say(node, &pin)))

@@ -8,110 +8,52 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use ido_proxy_protocol::err::ErrPacket;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{self, Instant};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
+use self::memory::Memory;
 use self::outcome::{log_changes, topology};
-use super::candidates::{Candidate, Candidates};
-use super::decide::{Decision, Policy, Proposal, decide};
-use super::discover::{self, SourceError};
-use super::follow::{self, Found};
-use super::history::History;
-use super::peers::{self, Row, Saying};
-use super::pin::{Agreement, Reading};
-use super::probe::{self, Probed, Prober, Question, words};
-use super::propose::{ProposeError, Proposer};
-use super::settings::{ClusterKind, MonitorSettings, Settings};
-use super::source::{Named, Source};
-use super::state_file::StateFile;
-use super::topology::{NodeAddr, Topology};
-use super::trials::{self, Trials};
-use super::view::{Contact, Loss, NodeView, Outcome};
+use super::control::connect::MonitorLogin;
+use super::control::control_tables::ControlTables;
+use super::control::pin_table::{ProposeError, propose};
+use super::control::pin_watch::{SeenPin, watch_pin};
+use super::control::proxy_table::{Advertisement, exchange_rows};
+use super::decide::decision::Decision;
+use super::decide::history::History;
+use super::decide::rule::{Policy, decide};
+use super::discovery::candidates::Candidates;
+use super::discovery::source::{Candidate, Named, Source};
+use super::discovery::sources::{self, SourceError};
+use super::discovery::state_file::StateFile;
+use super::discovery::unconfirmed::{self, UnconfirmedMembers};
+use super::handle::{ClusterHandle, Wakeups};
+use super::model::agreement::Agreement;
+use super::model::node_addr::NodeAddr;
+use super::model::node_view::{Contact, NodeView};
+use super::model::peers::Row;
+use super::model::pin::Reading;
+use super::model::proposal::Proposal;
+use super::model::settings::{ClusterKind, Settings};
+use super::model::topology::Topology;
+use super::probe::pace::{every_time, pace};
+use super::probe::prober::{Probed, Prober};
+use super::probe::question::Question;
+use super::tls::node_tls::NodeTls;
 use crate::telemetry::metrics::ClusterMetrics;
 
+mod memory;
 mod outcome;
-
-/// Handle of the cluster for the rest of the daemon.
-#[derive(Clone, Debug)]
-pub(crate) struct ClusterHandle {
-    /// The cluster as it is now. The sender lives as long as the task.
-    pub(crate) topology: watch::Receiver<Arc<Topology>>,
-    /// The decisions that led to it.
-    pub(crate) history: Arc<History>,
-    bells: watch::Receiver<Bells>,
-    heard: mpsc::Sender<Probed>,
-    vouched: mpsc::Sender<NodeAddr>,
-    tasks: TaskTracker,
-}
-
-impl ClusterHandle {
-    /// Says that something is wrong with `node`: it is probed at once instead of at its next turn, and so
-    /// are the others, who know whether it is still one of them. Cheap, and callable from any thread and
-    /// at any rate; what is said of a node while it is being probed leads to one more probe.
-    pub(crate) fn suspect(&self, node: NodeAddr) {
-        let bells = self.bells.borrow();
-        if bells.contains_key(&node) {
-            bells.values().for_each(|bell| bell.notify_one());
-        }
-    }
-
-    /// Says what `node` answered to a client's command, or at a login: if that is that it shuts down, or is
-    /// no part of the cluster, it counts as if it had been said to a probe. A probe could learn it only
-    /// later: a server that shuts down takes connections for a second, and does not answer.
-    pub(crate) fn hear(&self, node: NodeAddr, error: &ErrPacket) {
-        let message = words(&String::from_utf8_lossy(&error.message));
-        let loss = Loss::Rejected { code: error.code, message };
-        if loss.is_final() {
-            let outcome = Outcome::Lost(loss);
-            // One that is lost because the task has too much to do is seen by the probe that follows.
-            drop(self.heard.try_send(Probed { address: node, asked: Instant::now(), outcome }));
-        }
-        self.suspect(node);
-    }
-
-    /// Says that a client is answered by `node`, which answers no probe: lost packets delay both, and are no
-    /// reason to leave it.
-    pub(crate) fn vouch(&self, node: NodeAddr) {
-        // If there is no room, there is another word for it soon.
-        let _ = self.vouched.try_send(node);
-    }
-
-    /// Waits until everything that [`Cluster::spawn`] started has ended, connections closed.
-    pub(crate) async fn stopped(&self) {
-        self.tasks.wait().await;
-    }
-}
-
-#[cfg(test)]
-impl ClusterHandle {
-    /// A cluster that is what the test says; `bell` rings when `node` is suspected.
-    pub(crate) fn scripted(
-        topology: watch::Receiver<Arc<Topology>>,
-        node: NodeAddr,
-        bell: Arc<Notify>,
-    ) -> Self {
-        let (_, bells) = watch::channel(Bells::from([(node, bell)]));
-        let (heard, _) = mpsc::channel(1);
-        let (vouched, _) = mpsc::channel(1);
-        let history = Arc::default();
-        Self { topology, history, bells, heard, vouched, tasks: TaskTracker::new() }
-    }
-}
-
-/// Rings for an immediate probe of a node.
-type Bells = BTreeMap<NodeAddr, Arc<Notify>>;
 
 /// The task itself.
 #[derive(Debug)]
 pub(crate) struct Cluster {
     policy: Policy,
-    monitor: Arc<MonitorSettings>,
+    login: MonitorLogin,
     /// The question to each node.
     question: Question,
-    proposer: Arc<Proposer>,
+    tables: Arc<ControlTables>,
     /// The change of the pin that is in flight.
     proposing: Option<Proposing>,
     /// The node to which the next proposal is likely to go, and what makes a connection lie ready there.
@@ -121,15 +63,15 @@ pub(crate) struct Cluster {
     candidates: Candidates,
     memory: Option<Memory>,
     nodes: BTreeMap<NodeAddr, Watched>,
-    trials: Trials<Watched>,
+    unconfirmed: UnconfirmedMembers<Watched>,
     decision: Decision,
     /// When that was.
     decided: Instant,
     history: Arc<History>,
-    saying: watch::Sender<Saying>,
+    advertisement: watch::Sender<Advertisement>,
     probed: mpsc::Sender<Probed>,
     topology: watch::Sender<Arc<Topology>>,
-    bells: watch::Sender<Bells>,
+    wakeups: watch::Sender<Wakeups>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -137,7 +79,7 @@ pub(crate) struct Cluster {
 #[derive(Debug)]
 struct Watched {
     view: NodeView,
-    bell: Arc<Notify>,
+    wakeup: Arc<Notify>,
     /// How many intervals there are from one probe to the next.
     pace: Arc<AtomicU32>,
     stop: CancellationToken,
@@ -159,14 +101,8 @@ struct Proposing {
 /// Outcome of a proposal.
 type Answered = (Proposal, Result<Reading, ProposeError>);
 
-/// Nodes for the state file: the latest value wins, and a slow disk holds nobody up.
-#[derive(Debug)]
-struct Memory {
-    nodes: watch::Sender<Vec<Candidate>>,
-}
-
-/// Whom the task listens to.
-struct Ears {
+/// All that the task takes in.
+struct Inputs {
     /// Sources of nodes.
     answers: mpsc::Receiver<Named>,
     /// Probes.
@@ -176,18 +112,18 @@ struct Ears {
     /// The other proxies.
     peers: mpsc::Receiver<Vec<Row>>,
     /// Pins that somebody else has set.
-    pins: mpsc::Receiver<Found>,
-    /// Sessions that speak for a node.
-    words: mpsc::Receiver<NodeAddr>,
+    pins: mpsc::Receiver<SeenPin>,
+    /// Nodes that answer a client.
+    liveness: mpsc::Receiver<NodeAddr>,
 }
 
 enum Event {
     Found(Named),
     Probed(Probed),
     Answered(Box<Answered>),
-    Heard(Vec<Row>),
-    Followed(Found),
-    Vouched(NodeAddr),
+    PeersRead(Vec<Row>),
+    PinSeen(SeenPin),
+    Alive(NodeAddr),
     Stop,
     Tick,
 }
@@ -200,15 +136,16 @@ impl Cluster {
     /// [`SourceError`]: nothing runs then.
     pub(crate) fn spawn(
         settings: Settings,
+        tls: Option<Arc<NodeTls>>,
         metrics: ClusterMetrics,
         stop: CancellationToken,
     ) -> Result<ClusterHandle, SourceError> {
-        let proposer = Arc::new(Proposer::of(&settings));
+        let tables = Arc::new(ControlTables::new(&settings, tls));
         let Settings { kind, discovery, path_timeout, state_file, .. } = settings;
         let tasks = TaskTracker::new();
-        let sources = discover::sources(&discovery, kind);
+        let sources = sources::sources(&discovery, kind);
         let mut candidates = Candidates::new(&discovery.nodes, &discovery.excluded, sources);
-        let answers = discover::spawn(&discovery, &metrics, &tasks, &stop)?;
+        let answers = sources::spawn(&discovery, &metrics, &tasks, &stop)?;
         let memory = state_file.map(|path| {
             let file = StateFile::new(&path, &discovery);
             candidates.recall(&file.load());
@@ -217,14 +154,14 @@ impl Cluster {
 
         let (probed, results) = mpsc::channel(PENDING_RESULTS);
         let (topology, topology_watch) = watch::channel(Arc::default());
-        let (bells, bells_watch) = watch::channel(Bells::new());
+        let (wakeups, wakeups_watch) = watch::channel(Wakeups::new());
         let history = Arc::new(History::default());
         let (answered, proposals) = mpsc::channel(1);
         let mut cluster = Self {
             policy: Policy { kind, path_timeout },
-            question: Question::new(kind, &proposer.schema),
-            monitor: Arc::clone(&proposer.monitor),
-            proposer,
+            login: tables.login.clone(),
+            question: Question::new(kind, &tables.schema),
+            tables,
             prepared: None,
             proposing: None,
             answered,
@@ -232,49 +169,56 @@ impl Cluster {
             candidates,
             memory,
             nodes: BTreeMap::new(),
-            trials: Trials::new(),
+            unconfirmed: UnconfirmedMembers::new(),
             decision: Decision::default(),
             decided: Instant::now(),
             history: Arc::clone(&history),
-            saying: watch::Sender::default(),
+            advertisement: watch::Sender::default(),
             probed: probed.clone(),
             topology,
-            bells,
+            wakeups,
             tasks: tasks.clone(),
             stop,
         };
         cluster.watch_candidates();
         cluster.decide();
         let (told, peers) = mpsc::channel(1);
-        let talk = peers::talk(Arc::clone(&cluster.proposer), cluster.saying.subscribe(), told);
-        let (found, pins) = mpsc::channel(1);
-        let (proposer, saying) = (Arc::clone(&cluster.proposer), cluster.saying.subscribe());
-        let follow = follow::follow(proposer, saying, found);
+        let exchange =
+            exchange_rows(Arc::clone(&cluster.tables), cluster.advertisement.subscribe(), told);
+        let (seen_pins, pins) = mpsc::channel(1);
+        let watch =
+            watch_pin(Arc::clone(&cluster.tables), cluster.advertisement.subscribe(), seen_pins);
         let stop = cluster.stop.clone();
         tasks.spawn(async move {
-            stop.run_until_cancelled(async { tokio::join!(talk, follow) }).await;
+            stop.run_until_cancelled(async { tokio::join!(exchange, watch) }).await;
         });
-        let (vouched, words) = mpsc::channel(PENDING_RESULTS);
-        let ears = Ears { answers, results, proposals, peers, pins, words };
-        tasks.spawn(cluster.run(ears));
+        let (alive, liveness) = mpsc::channel(PENDING_RESULTS);
+        let inputs = Inputs { answers, results, proposals, peers, pins, liveness };
+        tasks.spawn(cluster.run(inputs));
         // Waiting for the tracker includes tasks that are spawned after the close.
         tasks.close();
-        let (topology, bells) = (topology_watch, bells_watch);
-        Ok(ClusterHandle { topology, history, bells, heard: probed, vouched, tasks })
+        Ok(ClusterHandle {
+            topology: topology_watch,
+            history,
+            wakeups: wakeups_watch,
+            outcomes: probed,
+            liveness: alive,
+            tasks,
+        })
     }
 
-    async fn run(mut self, mut ears: Ears) {
+    async fn run(mut self, mut inputs: Inputs) {
         let mut ticked = Instant::now();
         loop {
             let tick = self.next_tick(ticked);
             let event = tokio::select! {
                 () = self.stop.cancelled() => Event::Stop,
-                Some(named) = ears.answers.recv() => Event::Found(named),
-                Some(probed) = ears.results.recv() => Event::Probed(probed),
-                Some(answered) = ears.proposals.recv() => Event::Answered(Box::new(answered)),
-                Some(node) = ears.words.recv() => Event::Vouched(node),
-                Some(rows) = ears.peers.recv() => Event::Heard(rows),
-                Some(found) = ears.pins.recv() => Event::Followed(found),
+                Some(named) = inputs.answers.recv() => Event::Found(named),
+                Some(probed) = inputs.results.recv() => Event::Probed(probed),
+                Some(answered) = inputs.proposals.recv() => Event::Answered(Box::new(answered)),
+                Some(node) = inputs.liveness.recv() => Event::Alive(node),
+                Some(rows) = inputs.peers.recv() => Event::PeersRead(rows),
+                Some(found) = inputs.pins.recv() => Event::PinSeen(found),
                 () = time::sleep_until(tick) => Event::Tick,
             };
             match event {
@@ -286,13 +230,13 @@ impl Cluster {
                     }
                 }
                 Event::Answered(answered) => self.take_answer(*answered),
-                Event::Vouched(node) => {
+                Event::Alive(node) => {
                     if let Some(node) = self.nodes.get_mut(&node) {
-                        node.view.vouched = Some(Instant::now());
+                        node.view.reported_alive = Some(Instant::now());
                     }
                 }
-                Event::Heard(rows) => self.decision.hear(rows, Instant::now()),
-                Event::Followed(Found { cluster, pin }) => {
+                Event::PeersRead(rows) => self.decision.take_peers(rows, Instant::now()),
+                Event::PinSeen(SeenPin { cluster, pin }) => {
                     if self.decision.cluster() == Some(&cluster) {
                         self.decision.learn(pin, Instant::now());
                     }
@@ -312,8 +256,8 @@ impl Cluster {
     /// When to look at what time alone has changed, after it was done last at `ticked`.
     fn next_tick(&self, ticked: Instant) -> Instant {
         match self.is_calm() {
-            true => self.decided + self.monitor.interval,
-            false => ticked + self.monitor.interval.min(TICK),
+            true => self.decided + self.login.settings.interval,
+            false => ticked + self.login.settings.interval.min(TICK),
         }
     }
 
@@ -354,17 +298,18 @@ impl Cluster {
         }
         let now = Instant::now();
         let views: Vec<_> = self.nodes.values().map(|node| &node.view).collect();
-        let mut members = trials::members(&self.decision, &views);
+        let mut members = unconfirmed::members(&self.decision, &views);
         members.retain(|member| self.candidates.may_be_a_node(*member));
 
         let strange = members.iter().filter(|member| !self.nodes.contains_key(*member));
         let strange: BTreeSet<_> = strange.copied().collect();
-        let mut trials = std::mem::replace(&mut self.trials, Trials::new());
-        trials.update(&strange, now, |address| self.watch(address, LAST));
+        let mut asked = std::mem::replace(&mut self.unconfirmed, UnconfirmedMembers::new());
+        asked.update(&strange, now, |address| self.watch(address, LAST));
         let decision = &self.decision;
-        let proven = trials.take_proven(|node| trials::is_proven(decision, &views, &node.view));
-        self.trials = trials;
-        if let Some((address, node)) = proven {
+        let confirmed =
+            asked.take_confirmed(|node| unconfirmed::is_confirmed(decision, &views, &node.view));
+        self.unconfirmed = asked;
+        if let Some((address, node)) = confirmed {
             tracing::info!(node = %address, "node found among the members of the cluster");
             self.nodes.insert(address, node);
         }
@@ -400,32 +345,33 @@ impl Cluster {
                 }
             }
         }
-        let bells = self.nodes.iter().map(|(address, node)| (*address, Arc::clone(&node.bell)));
-        self.bells.send_replace(bells.collect());
+        let wakeups = self.nodes.iter();
+        let wakeups = wakeups.map(|(address, node)| (*address, Arc::clone(&node.wakeup)));
+        self.wakeups.send_replace(wakeups.collect());
     }
 
     fn watch(&self, address: NodeAddr, priority: u16) -> Watched {
-        let bell = Arc::new(Notify::new());
-        let pace = probe::every_time();
+        let wakeup = Arc::new(Notify::new());
+        let pace = every_time();
         let stop = self.stop.child_token();
         let prober = Prober {
             address,
-            settings: Arc::clone(&self.monitor),
+            login: self.login.clone(),
             question: self.question.clone(),
             results: self.probed.clone(),
             metrics: self.metrics.probes(address),
-            wake: Arc::clone(&bell),
+            wake: Arc::clone(&wakeup),
             pace: Arc::clone(&pace),
         };
         self.tasks.spawn(Arc::new(prober).run(stop.clone()));
-        Watched { view: NodeView::new(address, priority), bell, pace, stop }
+        Watched { view: NodeView::new(address, priority), wakeup, pace, stop }
     }
 
     /// Returns whether the probe tells anything new.
     fn observe(&mut self, probed: Probed) -> bool {
         let node = self.nodes.get_mut(&probed.address);
         // A node forgotten meanwhile has no view to put this into.
-        let node = node.or_else(|| self.trials.get_mut(probed.address));
+        let node = node.or_else(|| self.unconfirmed.get_mut(probed.address));
         node.is_some_and(|node| node.view.observe(probed.outcome, probed.asked))
     }
 
@@ -449,10 +395,10 @@ impl Cluster {
             return;
         }
         self.proposing = wanted.map(|proposal| {
-            let (proposer, answers) = (Arc::clone(&self.proposer), self.answered.clone());
+            let (tables, answers) = (Arc::clone(&self.tables), self.answered.clone());
             let asked = proposal.clone();
             let task = self.tasks.spawn(async move {
-                let answer = proposer.propose(&asked).await;
+                let answer = propose(&tables, &asked).await;
                 if answer.is_err() {
                     time::sleep(PROPOSE_AGAIN_AFTER).await;
                 }
@@ -468,19 +414,19 @@ impl Cluster {
         let answers = |node: &Watched| node.view.contact == Contact::Answering;
         if self.nodes.get(&primary).is_some_and(|node| !answers(node)) {
             let others = self.nodes.iter().filter(|(address, _)| **address != primary);
-            others.for_each(|(_, node)| node.bell.notify_one());
+            others.for_each(|(_, node)| node.wakeup.notify_one());
         }
     }
 
     /// Keeps the pace of the probes in step with what each node is to us.
-    fn pace(&self) {
+    fn set_pace(&self) {
         let important = [self.watched_primary(), self.decision.next];
-        let usual = if self.is_calm() { probe::pace(self.nodes.len()) } else { 1 };
+        let usual = if self.is_calm() { pace(self.nodes.len()) } else { 1 };
         for (address, node) in &self.nodes {
             let well = node.view.contact == Contact::Answering;
             let pace = if well && !important.contains(&Some(*address)) { usual } else { 1 };
             if node.pace.swap(pace, Ordering::Relaxed) > pace {
-                node.bell.notify_one();
+                node.wakeup.notify_one();
             }
         }
     }
@@ -492,26 +438,26 @@ impl Cluster {
         if self.prepared.as_ref().is_some_and(|(node, _)| *node == next) {
             return;
         }
-        let (proposer, stop) = (Arc::clone(&self.proposer), self.stop.clone());
+        let (tables, stop) = (Arc::clone(&self.tables), self.stop.clone());
         let task = self.tasks.spawn(async move {
-            stop.run_until_cancelled(proposer.prepare(next)).await;
+            stop.run_until_cancelled(tables.prepare(next)).await;
         });
         self.prepared = Some((next, AbortOnDropHandle::new(task)));
     }
 
     /// Keeps what the other proxies are told in step with what we reach.
-    fn say(&self) {
+    fn advertise(&self) {
         let Decision { primary, next, agreement, .. } = &self.decision;
         let answers = |node: &&Watched| node.view.contact == Contact::Answering;
         let reached = self.nodes.values().filter(answers).map(|node| node.view.address);
-        let saying = Saying {
+        let latest = Advertisement {
             cluster: self.decision.cluster().unwrap_or_default().to_owned(),
             at: primary.or(*next).filter(|_| matches!(agreement, Agreement::Pinned(_))),
             reaches: reached.collect(),
         };
-        self.saying.send_if_modified(|said| {
-            let changed = *said != saying;
-            *said = saying;
+        self.advertisement.send_if_modified(|written| {
+            let changed = *written != latest;
+            *written = latest;
             changed
         });
     }
@@ -526,8 +472,8 @@ impl Cluster {
         self.decision = decision;
         self.propose();
         self.prepare();
-        self.say();
-        self.pace();
+        self.advertise();
+        self.set_pace();
         self.topology.send_if_modified(|published| {
             let changed = **published != topology;
             if changed {
@@ -535,28 +481,6 @@ impl Cluster {
             }
             changed
         });
-    }
-}
-
-impl Memory {
-    fn spawn(file: StateFile, nodes: Vec<Candidate>, tasks: &TaskTracker) -> Self {
-        let (sender, mut changes) = watch::channel(nodes);
-        tasks.spawn(async move {
-            let mut patience = Duration::MAX;
-            while !matches!(time::timeout(patience, changes.changed()).await, Ok(Err(_))) {
-                let (file, nodes) = (file.clone(), changes.borrow_and_update().clone());
-                let saved = tokio::task::spawn_blocking(move || file.save(&nodes)).await;
-                patience = match saved {
-                    Ok(Err(error)) => {
-                        tracing::warn!(%error, "cannot remember the nodes for the next start");
-                        // The next change may be years away.
-                        SAVE_AGAIN_AFTER
-                    }
-                    Ok(Ok(())) | Err(_) => Duration::MAX,
-                };
-            }
-        });
-        Self { nodes: sender }
     }
 }
 
@@ -572,9 +496,6 @@ const TICK: Duration = Duration::from_millis(20);
 
 /// How long to wait after the pin could not be changed.
 const PROPOSE_AGAIN_AFTER: Duration = Duration::from_millis(100);
-
-/// How long to wait after the disk failed.
-const SAVE_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests;

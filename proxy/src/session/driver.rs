@@ -258,7 +258,7 @@ impl Session {
         let Some(next) = link.vouches else { return };
         let now = Instant::now();
         if now >= next {
-            self.context.cluster.vouch(link.node);
+            self.context.cluster.report_alive(link.node);
             link.vouches = Some(now + VOUCHES_AFTER);
         }
     }

@@ -21,8 +21,9 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::cluster::decide::Cause;
-use crate::cluster::verdict::Reason;
+use crate::cluster::model::cause::Cause;
+use crate::cluster::model::topology::Stall;
+use crate::cluster::model::verdict::Reason;
 use crate::cluster::{ClusterHandle, Node, NodeAddr, Topology};
 use crate::session::driver::context::{Limits, SessionContext};
 use crate::session::front::serve;
@@ -185,7 +186,7 @@ impl Stage {
 
     /// The node gives its state to another one, and the other node takes its place.
     pub(in crate::session) fn leave_donor(&self) {
-        let donor = Node { blocks: true, ..Node::synced(self.node()) };
+        let donor = Node { stall: Some(Stall::Donating), ..Node::synced(self.node()) };
         self.orders.send_modify(|orders| {
             let (primary, nodes) = (Some(self.next_node()), vec![donor]);
             let Topology { epoch, .. } = *orders.topology;

@@ -4,7 +4,7 @@ use super::command::Command;
 use super::table::{Table, cell};
 use crate::admin::StateName;
 use crate::admin::status::AdminState;
-use crate::cluster::history::{Found, utc};
+use crate::cluster::decide::history::{Found, utc};
 
 /// `SHOW DECISIONS`
 pub(super) const COMMAND: Command = Command {

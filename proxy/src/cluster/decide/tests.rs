@@ -1,31 +1,46 @@
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use proptest::prelude::*;
+use tokio::time::Instant;
 
-use super::*;
-use crate::cluster::testing::views::{address, galera, said, synced};
-use crate::cluster::view::{Loss, Outcome, Sync};
+use super::decision::Decision;
+use super::recent_pins::RECENT;
+use super::rule::{Policy, decide};
+use crate::cluster::model::cause::Cause;
+use crate::cluster::model::node_addr::NodeAddr;
+use crate::cluster::model::node_view::{Contact, Loss, NodeView, Outcome};
+use crate::cluster::model::peers::{Peers, Row};
+use crate::cluster::model::pin::Pin;
+use crate::cluster::model::proposal::Proposal;
+use crate::cluster::model::report::Sync;
+use crate::cluster::model::settings::ClusterKind;
+use crate::cluster::model::testing::{address, galera, said, synced};
+use crate::cluster::model::verdict::{Reason, Verdict};
 
-pub(super) const POLICY: Policy =
-    Policy { kind: ClusterKind::Galera, path_timeout: Duration::from_secs(3) };
+mod pinned;
+mod simulation;
+
+const POLICY: Policy = Policy { kind: ClusterKind::Galera, path_timeout: Duration::from_secs(3) };
 
 /// Plays decisions one after the other.
-pub(super) struct Play {
-    pub(super) now: Instant,
-    pub(super) decision: Decision,
+struct Play {
+    now: Instant,
+    decision: Decision,
 }
 
 impl Play {
-    pub(super) fn new() -> Self {
+    fn new() -> Self {
         Self { now: Instant::now(), decision: Decision::default() }
     }
 
-    pub(super) fn see(&mut self, views: &[NodeView]) -> Option<NodeAddr> {
+    fn see(&mut self, views: &[NodeView]) -> Option<NodeAddr> {
         self.decision = decide(&self.decision, views, POLICY, self.now);
         self.decision.primary
     }
 
-    pub(super) fn pass(&mut self, milliseconds: u64) {
+    fn pass(&mut self, milliseconds: u64) {
         self.now += Duration::from_millis(milliseconds);
     }
 
@@ -38,11 +53,11 @@ fn unknown(n: u8) -> NodeView {
     NodeView::new(address(n), 0)
 }
 
-pub(super) fn refused(n: u8) -> NodeView {
+fn refused(n: u8) -> NodeView {
     NodeView { contact: Contact::Lost(Loss::Refused), ..synced(n) }
 }
 
-pub(super) fn silent(n: u8, since: Instant) -> NodeView {
+fn silent(n: u8, since: Instant) -> NodeView {
     NodeView { contact: Contact::Silent { since, misses: 2 }, ..synced(n) }
 }
 
@@ -54,8 +69,8 @@ fn a_silent_primary_that_answers_clients_is_not_left() {
     let since = play.now;
     let patience = u64::try_from(POLICY.path_timeout.as_millis()).unwrap();
     play.pass(2 * patience);
-    let vouched = Some(play.now);
-    let primary = NodeView { vouched, ..silent(1, since) };
+    let reported_alive = Some(play.now);
+    let primary = NodeView { reported_alive, ..silent(1, since) };
     assert_eq!(play.see(&[primary.clone(), synced(2), synced(3)]), Some(address(1)));
     play.pass(patience + 1);
     assert_eq!(play.see(&[primary, synced(2), synced(3)]), Some(address(2)));
@@ -351,7 +366,7 @@ fn any_outcome(n: u8) -> impl Strategy<Value = Option<Outcome>> {
                 g.primary_component = flags[0] || flags[1];
                 g.ready = g.primary_component;
                 g.desynced = flags[2] && g.sync == Sync::Donor;
-                g.rejects = flags[3] && flags[4];
+                g.refuses.always = flags[3] && flags[4];
                 g.view_id = g.primary_component.then_some(3 + id);
                 if odd == 0 {
                     g.cluster = "theirs".into();

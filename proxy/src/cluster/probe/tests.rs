@@ -1,12 +1,25 @@
+use std::sync::Arc;
+use std::time::Duration;
+
 use ido_proxy_config::tls::NodesTls;
 use metrics_util::debugging::DebugValue;
 use secrecy::SecretString;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
+use tokio::time::{self, Instant};
+use tokio_util::sync::CancellationToken;
 
-use super::*;
+use super::pace::{every_time, pace};
+use super::prober::{LEAST_INTERVAL, Probed, Prober};
+use super::question::Question;
+use crate::cluster::control::connect::MonitorLogin;
+use crate::cluster::model::node_addr::NodeAddr;
+use crate::cluster::model::node_view::{Loss, Outcome};
+use crate::cluster::model::settings::{ClusterKind, MonitorSettings};
+use crate::cluster::model::testing::{PLAIN, SYNCED, rows};
 use crate::cluster::testing::fake_node::{FakeNode, Script};
-use crate::cluster::testing::views::{PLAIN, SYNCED, rows};
 use crate::cluster::testing::{DEADLINE, eventually};
+use crate::cluster::tls::node_tls::NodeTls;
 use crate::telemetry::metrics::ClusterMetrics;
 
 /// Time enough for any answer.
@@ -44,11 +57,10 @@ impl Probes {
             password: SecretString::from("secret"),
             interval: Duration::from_secs(3600),
             timeout,
-            tls,
         };
         let prober = Arc::new(Prober {
             address,
-            settings: Arc::new(settings),
+            login: MonitorLogin::new(settings, tls),
             question: Question::new(kind, "ido_proxy"),
             results: sender,
             metrics: ClusterMetrics::new().probes(address),
@@ -257,7 +269,7 @@ async fn a_node_that_cannot_be_trusted_is_left_alone_however_often_it_is_to_be_a
     }
     let (asked, took) = (node.seen().borrow().connections, start.elapsed());
     assert!(u64::from(asked) <= 2 + took.as_secs(), "{asked} times in {took:?}");
-    assert!(tls.shuns(node.address), "sessions leave it alone as well");
+    assert!(tls.backs_off(node.address), "sessions leave it alone as well");
     probes.end().await;
 }
 
@@ -336,14 +348,6 @@ async fn probes_are_counted_by_how_they_ended() {
         }
     }
     assert!(answered >= 1 && failed >= 1, "{answered} answered, {failed} failed");
-}
-
-#[test]
-fn a_servers_words_fit_one_line_of_a_log() {
-    let long = format!("no\nway\x1b{}", "x".repeat(100_000));
-    let text = words(&long);
-    assert!(text.starts_with("no way x"), "{text}");
-    assert_eq!(text.chars().count(), LONGEST_MESSAGE);
 }
 
 /// Fifty nodes, each asked twice a second, cost more than all else that an idle proxy does; and three must not be asked

@@ -1,10 +1,12 @@
 //! A decision as others see it: the topology of the sessions, and lines in the log.
 
-use crate::cluster::decide::{Cause, Decision};
-use crate::cluster::pin::{Agreement, Pin};
-use crate::cluster::topology::{Node, Topology};
-use crate::cluster::verdict::{Reason, Verdict};
-use crate::cluster::view::NodeView;
+use crate::cluster::decide::decision::Decision;
+use crate::cluster::model::agreement::Agreement;
+use crate::cluster::model::cause::Cause;
+use crate::cluster::model::node_view::NodeView;
+use crate::cluster::model::pin::Pin;
+use crate::cluster::model::topology::{Node, Stall, Topology};
+use crate::cluster::model::verdict::{Reason, Verdict};
 
 /// The topology that sessions see.
 pub(super) fn topology(decision: &Decision, views: &[NodeView]) -> Topology {
@@ -26,8 +28,11 @@ pub(super) fn topology(decision: &Decision, views: &[NodeView]) -> Topology {
                 version: report.and_then(|report| report.version.clone()),
                 max_allowed_packet: report.and_then(|report| report.max_allowed_packet),
                 kills: view.kills.map(|kills| kills.settled),
-                silent: verdict == Some(&Verdict::Unusable(Reason::Silent)),
-                blocks: verdict == Some(&Verdict::LastResort(Reason::Donor)),
+                stall: match verdict {
+                    Some(Verdict::Unusable(Reason::Silent)) => Some(Stall::Silent),
+                    Some(Verdict::LastResort(Reason::Donor)) => Some(Stall::Donating),
+                    _ => None,
+                },
                 has_room: report.is_some_and(|report| report.has_room()),
             }
         })

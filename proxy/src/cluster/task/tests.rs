@@ -2,20 +2,22 @@ use std::net::SocketAddr;
 
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::RecordType;
+use ido_proxy_protocol::err::ErrPacket;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use secrecy::SecretString;
 
+use super::memory::SAVE_AGAIN_AFTER;
 use super::*;
-use crate::cluster::decide::Cause;
-use crate::cluster::settings::{ClusterKind, DiscoverySettings};
+use crate::cluster::model::cause::Cause;
+use crate::cluster::model::node_view::Loss;
+use crate::cluster::model::report::NodeState;
+use crate::cluster::model::settings::{ClusterKind, DiscoverySettings, MonitorSettings};
+use crate::cluster::model::testing::{DONOR, NON_PRIMARY, PLAIN, SYNCED, rows_with};
+use crate::cluster::model::topology::Node;
+use crate::cluster::model::verdict::Reason;
 use crate::cluster::testing::fake_dns::{FakeDns, Question, Reply, a, srv};
 use crate::cluster::testing::fake_node::{FakeNode, Script};
-use crate::cluster::testing::views::{DONOR, NON_PRIMARY, PLAIN, SYNCED, rows_with};
 use crate::cluster::testing::{DEADLINE, eventually};
-use crate::cluster::topology::Node;
-use crate::cluster::topology::NodeState;
-use crate::cluster::verdict::Reason;
-use crate::cluster::view::Loss;
 
 mod consul;
 mod members;
@@ -103,7 +105,6 @@ fn settings() -> Settings {
             password: SecretString::from("secret"),
             interval: Duration::from_millis(25),
             timeout: DEADLINE,
-            tls: None,
         },
         path_timeout: NEVER,
         schema: "ido_proxy".into(),
@@ -138,7 +139,7 @@ struct Run {
 impl Run {
     fn start(settings: Settings) -> Self {
         let stop = CancellationToken::new();
-        let handle = Cluster::spawn(settings, ClusterMetrics::new(), stop.clone()).unwrap();
+        let handle = Cluster::spawn(settings, None, ClusterMetrics::new(), stop.clone()).unwrap();
         Self { handle, stop }
     }
 
@@ -405,9 +406,9 @@ async fn a_node_that_tells_a_client_that_it_stops_is_left_at_once() {
     run.until_primary(&nodes[0]).await;
     let told = |code| ErrPacket::new(code, *b"08S01", "as a client was told");
     // An error that a client caused says nothing of the node.
-    run.handle.hear(nodes[0].address, &told(1064));
+    run.handle.node_error(nodes[0].address, &told(1064));
     nodes[0].play(Script::Hangs);
-    run.handle.hear(nodes[0].address, &told(1053));
+    run.handle.node_error(nodes[0].address, &told(1053));
     run.until_primary(&nodes[1]).await;
     assert_eq!(run.now().epoch, 2);
     run.end().await;
@@ -446,7 +447,7 @@ async fn a_name_that_is_none_is_told_at_the_start() {
     let mut settings = settings();
     settings.discovery.service = Some("a..b".into());
     settings.discovery.nameservers = vec![SocketAddr::from(([127, 0, 0, 1], 53))];
-    let spawned = Cluster::spawn(settings, ClusterMetrics::new(), CancellationToken::new());
+    let spawned = Cluster::spawn(settings, None, ClusterMetrics::new(), CancellationToken::new());
     assert!(spawned.is_err());
 }
 

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-use crate::cluster::topology::NodeAddr;
+use crate::cluster::model::node_addr::NodeAddr;
 
 /// A running Consul; it ends, connections and all, when dropped.
 pub(crate) struct FakeConsul {

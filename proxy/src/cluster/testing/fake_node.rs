@@ -19,7 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::cluster::topology::NodeAddr;
+use crate::cluster::model::node_addr::NodeAddr;
 
 /// A running node; it ends, connections and all, when dropped.
 pub(crate) struct FakeNode {

@@ -3,7 +3,6 @@
 pub(crate) mod fake_consul;
 pub(crate) mod fake_dns;
 pub(crate) mod fake_node;
-pub(crate) mod views;
 
 use std::time::Duration;
 

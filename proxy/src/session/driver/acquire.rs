@@ -139,7 +139,7 @@ impl Session {
     /// Tells those who watch the nodes how a login at `node` failed.
     pub(in crate::session) fn report(&self, node: NodeAddr, error: &LinkError) {
         match error {
-            LinkError::Refused { error, .. } => self.context.cluster.hear(node, error),
+            LinkError::Refused { error, .. } => self.context.cluster.node_error(node, error),
             LinkError::Moved { .. } => {}
             _ => self.context.cluster.suspect(node),
         }

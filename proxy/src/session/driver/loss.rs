@@ -91,7 +91,7 @@ impl Session {
         let node = link.node;
         match &cause {
             Cause::Left(_) | Cause::Moved | Cause::Silent => {}
-            Cause::Said(error) => self.context.cluster.hear(node, error),
+            Cause::Said(error) => self.context.cluster.node_error(node, error),
             Cause::Socket(_) => self.context.cluster.suspect(node),
         }
         self.entry.set_node(None);

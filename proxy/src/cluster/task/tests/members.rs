@@ -57,7 +57,7 @@ async fn useless_addresses_in_the_list_of_members_hold_nobody_up() {
 /// The first choice waits for every node that discovery names. Otherwise a node that Galera alone names, at an
 /// address that leads nowhere, would keep all clients waiting.
 #[tokio::test]
-async fn the_first_choice_does_not_wait_for_a_member_on_trial() {
+async fn the_first_choice_does_not_wait_for_an_unconfirmed_member() {
     let nodes = nodes::<3>().await;
     let [silent] = self::nodes::<1>().await;
     silent.play(Script::Hangs);
@@ -72,7 +72,7 @@ async fn the_first_choice_does_not_wait_for_a_member_on_trial() {
     assert_eq!(run.now().primary, None);
     nodes[2].play(answers(3));
     let patience = time::timeout(DEADLINE / 2, run.until_primary(&nodes[0])).await;
-    patience.expect("the member on trial takes all the time there is");
+    patience.expect("the unconfirmed member takes all the time there is");
     run.end().await;
 }
 
