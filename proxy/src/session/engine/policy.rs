@@ -111,7 +111,7 @@ pub(super) enum Redo {
     Here,
 }
 
-/// What decides beside position and fault.
+/// Circumstances that decide beside position and fault.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Facts {
     pub(super) effect: Effect,
@@ -120,7 +120,7 @@ pub(super) struct Facts {
     pub(super) redo: Redo,
     /// The key that is there already may be one that the server chose, and the client knows nothing of it.
     pub(super) may_choose_anew: bool,
-    /// The same error was tried to be got over too often.
+    /// Tries to get over this error are used up.
     pub(super) exhausted: bool,
 }
 
@@ -186,7 +186,7 @@ pub(super) enum Reaction {
 /// State of the transaction behind an error that is told.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Transaction {
-    /// As it was.
+    /// Open, if it was.
     Stays,
     /// The server has ended it.
     Ends,
@@ -274,7 +274,7 @@ fn own(at: Position, fault: Fault, facts: Facts) -> Reaction {
         (P::Fence | P::ReplyFence, Fault::OutOfRange) => Reaction::Disturbed,
         (_, fault) if fault.doubts_node() => Reaction::NextLink,
         (P::FlightBegin | P::Check, _) => Reaction::Retry(Why::RolledBack),
-        // Its column for replies is missing.
+        // The column for replies is missing.
         (P::ReplyFence, Fault::UnknownColumn) => Reaction::RetryParted,
         // Nothing that outlives the transaction can be written in it: it needs no fence.
         (P::Fence | P::ReplyFence, Fault::ReadOnly) => Reaction::Unfenced,

@@ -101,7 +101,7 @@ impl Replies<'_> {
         Fault::of_read(error, self.carried.book.reads_causally(), self.carried.may_lag)
     }
 
-    /// What decides about an error of the client's.
+    /// Circumstances of an error of the client's.
     fn facts(&self, error: &ErrPacket, fault: Fault, answer: Answer) -> Facts {
         let exchange = &*self.exchange;
         let kind = self.piece_kind();
