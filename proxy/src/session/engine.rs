@@ -44,7 +44,6 @@ use crate::session::plan::blocker::Reason;
 use crate::session::plan::read_only;
 use crate::session::state::book::{LAST_STATEMENT, statement_id};
 use crate::session::state::carried::{Carried, Tally};
-use crate::session::state::digest::Delivered;
 use crate::session::state::link_facts::LinkFacts;
 use crate::telemetry::metrics::RecoveryPhase;
 
@@ -56,6 +55,7 @@ mod linking;
 mod policy;
 mod recovery;
 mod replies;
+mod reply_buffer;
 mod running;
 mod verdict;
 mod whole;
@@ -174,7 +174,7 @@ impl Machine {
                         if statement.kind == ido_proxy_protocol::statement::Kind::Call {
                             plan.transaction.insert(Reason::Call);
                         }
-                        plan.reads_autocommit = scene.guards && statement.reads_autocommit;
+                        plan.reads_autocommit = scene.guards() && statement.reads_autocommit;
                         plan
                     }
                     None => Plan::of_command(command),
@@ -182,7 +182,7 @@ impl Machine {
             }
             (Some(_), command) => Plan::of_command(command),
         };
-        let shows = plan.shows_guard() && carried.guard.is_on() && scene.open;
+        let shows = plan.shows_guard() && carried.guard.is_on() && scene.is_open();
         if shows && plan.sets_autocommit && carried.stuck().is_some() {
             let refusal = ErrPacket::new(ACTIVE_TRANSACTION, *b"HY000", NO_AUTOCOMMIT);
             return self.answer(refusal.encode());
@@ -279,7 +279,7 @@ impl Machine {
             return Sending::Request;
         }
         exchange.keep(&mut self.carried);
-        let (told, command) = (std::mem::take(&mut exchange.held), exchange.command);
+        let (told, command) = (exchange.reply.take(), exchange.command);
         self.refusal = exchange.refusal.take().or_else(|| self.refusal.take());
         self.finish();
         Sending::Finished(told, command)
@@ -327,28 +327,19 @@ impl Machine {
             exchange.request.clear();
             self.carried.cannot_replay(Reason::File);
         }
-        if let Some(splice) = &mut exchange.splice {
-            let told = edited.as_deref().unwrap_or(unedited);
-            match splice.skip(told) {
-                Some(0) => {}
-                Some(known) => edited = Some(told.get(known..).unwrap_or_default().to_vec()),
-                None => {
-                    // Nothing of it may follow what the client has.
-                    edited = Some(Vec::new());
-                    stuck = Some(Stuck::Told);
-                }
+        let told = edited.as_deref().unwrap_or(unedited);
+        match exchange.reply.deliver(told) {
+            Some(new) if new.len() == told.len() => {}
+            Some(new) => edited = Some(new.to_vec()),
+            None => {
+                edited = Some(Vec::new());
+                stuck = Some(Stuck::Told);
             }
-            if splice.is_over() {
-                exchange.splice = None;
-            }
-        }
-        if exchange.begun && !exchange.over {
-            let told = edited.as_deref().unwrap_or(unedited);
-            exchange.delivered.get_or_insert_with(|| Box::new(Delivered::new())).add(told);
         }
         // A command without a reply is over from the start, and still waits for the way back.
         let waits = exchange.expects_reply() || exchange.recovery.is_some();
-        let done = (exchange.over && exchange.sent && !waits).then_some(exchange.command);
+        let done =
+            (exchange.reply.is_complete() && exchange.sent && !waits).then_some(exchange.command);
         if done.is_some() {
             self.finish();
         }
@@ -427,7 +418,11 @@ impl Machine {
     /// `None` when no command waits, or when a part of its reply is with the client already.
     pub(crate) fn error_sequence(&self) -> Option<u8> {
         match &self.state {
-            State::Busy(exchange) if !exchange.begun && !exchange.over && !exchange.restores => {
+            State::Busy(exchange)
+                if !exchange.reply.has_begun()
+                    && !exchange.reply.is_complete()
+                    && !exchange.restores =>
+            {
                 Some(self.commands.last_sequence().wrapping_add(1))
             }
             _ => None,
@@ -440,8 +435,8 @@ impl Machine {
         let sequence = self.error_sequence();
         match &mut self.state {
             State::Busy(exchange) if sequence.is_some() => {
-                let behind = exchange.keep_settled();
-                (std::mem::take(&mut exchange.held), behind.or(sequence))
+                let behind = exchange.reply.keep_settled();
+                (exchange.reply.take(), behind.or(sequence))
             }
             _ => (Vec::new(), sequence),
         }
@@ -544,7 +539,7 @@ impl Machine {
                 if end {
                     // From now on, we send the requests ourselves.
                     exchange.as_is = false;
-                    if exchange.over {
+                    if exchange.reply.is_complete() {
                         self.finish();
                     }
                 }

@@ -28,7 +28,7 @@ use self::dial::{Dial, LOGIN_PACKET_LIMIT, LinkError, Profile};
 use self::greeted::Greeted;
 use crate::cluster::NodeAddr;
 use crate::cluster::tls::{Distrusted, distrust};
-use crate::session::state::link_facts::LinkFacts;
+use crate::session::state::link_facts::{Freshness, LinkFacts};
 use crate::session::state::reports::{self, Reports};
 use crate::session::transport::stream::Stream;
 use crate::session::transport::wire::Wire;
@@ -204,8 +204,7 @@ impl Link {
             ghost,
             status: Some(status),
             reports: self.reports.clone(),
-            behind: false,
-            may_lag: false,
+            freshness: Freshness::Current,
         }
     }
 

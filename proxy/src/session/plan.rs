@@ -11,11 +11,12 @@
 use std::ops::Range;
 
 use ido_proxy_protocol::command::Command;
-use ido_proxy_protocol::statement::{Dialect, Kind, SetTargets, Statement, Statements};
+use ido_proxy_protocol::statement::{Kind, SetTargets, Statement, Statements};
 
 use smallvec::{SmallVec, smallvec};
 
-use self::planner::Planner;
+use self::planner::{Layout, Planner};
+pub(crate) use self::scene::{Current, FenceUse, GuardUse, Scene, Texts};
 use self::text::{
     autocommit_set_to, has_counts_alone, is_exotic, kind_of, loads_file, may_hide_statement,
     may_name, sets_autocommit,
@@ -29,42 +30,8 @@ pub(crate) mod blocker;
 mod planner;
 pub(in crate::session) mod read_only;
 pub(in crate::session) mod route;
+mod scene;
 mod text;
-
-/// State of the session that the plan of a command depends on.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Scene {
-    /// How the server reads a text now.
-    pub(crate) dialect: Dialect,
-    /// Whether the client may send several statements in one text.
-    pub(crate) multi: bool,
-    /// Whether the link takes several.
-    pub(crate) joins: bool,
-    /// Whether each statement is a transaction of its own unless one is open.
-    pub(crate) autocommit: bool,
-    /// Whether a COMMIT or ROLLBACK does more than its text says.
-    pub(crate) chains: bool,
-    /// Whether a transaction is open.
-    pub(crate) open: bool,
-    /// Whether the open transaction may have written.
-    pub(crate) dirty: bool,
-    /// Whether there is a fence that may be used.
-    pub(crate) fence: bool,
-    /// Whether there is none at all.
-    pub(crate) lacks_fence: bool,
-    /// Whether the guard would be seen in the open transaction.
-    pub(crate) unguarded: bool,
-    /// Whether the link may be guarded (see [`crate::session::state::guard`]): what ends a transaction, and what comes
-    /// behind it, then are requests of their own.
-    pub(crate) guards: bool,
-}
-
-impl Scene {
-    /// Why nobody can tell what became of a write that is not fenced.
-    fn doubt(&self) -> Doubt {
-        if self.lacks_fence { Doubt::Unfenced } else { Doubt::Statement }
-    }
-}
 
 /// Most commands are one step of one statement, and need no memory of their own for that.
 pub(crate) type Steps = SmallVec<[Step; 1]>;
@@ -327,14 +294,14 @@ impl Plan {
     pub(crate) fn of_query(sql: &[u8], scene: Scene) -> Self {
         let mut statements = Statements::new(sql, scene.dialect);
         let (first, second) = (statements.next(), statements.next());
-        if !scene.multi {
+        if !scene.takes_several() {
             if second.as_ref().is_some_and(|second| second.kind != Kind::Empty) {
                 // The server refuses it as a whole.
                 let plan = Self::whole(Risk::Repeatable, PieceKind::Plain, sql.len());
                 return plan.for_single(sql.len(), scene);
             }
             let ends = first.as_ref().is_none_or(|first| !first.open_ended);
-            if !scene.joins || !ends || may_hide_statement(sql) {
+            if !scene.joins() || !ends || may_hide_statement(sql) {
                 let statement = Statement::single(sql, scene.dialect);
                 return Self::of_statement(&statement, scene).for_single(sql.len(), scene);
             }
@@ -345,7 +312,7 @@ impl Plan {
                 first.into_iter().chain(second).chain(statements),
                 sql,
                 scene,
-                false,
+                Layout::Joined,
             ),
         }
     }
@@ -355,19 +322,24 @@ impl Plan {
         statements: impl Iterator<Item = Statement<'a>>,
         sql: &'a [u8],
         scene: Scene,
-        apart: bool,
+        layout: Layout,
     ) -> Self {
-        let mut planner = Planner::new(scene, apart);
+        let mut planner = Planner::new(scene, layout);
         planner.sql = sql;
         for statement in statements {
             if loads_file(&statement) {
                 return Self::of_load(sql.len());
             }
-            let reads = scene.guards && reads_autocommit(&statement);
-            let shows = reads || scene.unguarded || sets_autocommit(statement.kind);
-            if scene.guards && !apart && shows {
+            let reads = scene.guards() && reads_autocommit(&statement);
+            let shows = reads || scene.guard == GuardUse::Seen || sets_autocommit(statement.kind);
+            if scene.guards() && layout == Layout::Joined && shows {
                 // The link of such a text is not guarded: a statement that goes alone is told its error.
-                return Self::of_several(Statements::new(sql, scene.dialect), sql, scene, true);
+                return Self::of_several(
+                    Statements::new(sql, scene.dialect),
+                    sql,
+                    scene,
+                    Layout::Apart,
+                );
             }
             planner.add(&statement, reads);
         }
@@ -393,8 +365,8 @@ impl Plan {
         let class = Class::of_statement(statement, scene.autocommit);
         let mut plan =
             Self::of_class(class, statement.kind, statement.open_ended, statement.sql.len(), scene);
-        plan.reads_autocommit = scene.guards && reads_autocommit(statement);
-        if class == Class::Commit && scene.joins {
+        plan.reads_autocommit = scene.guards() && reads_autocommit(statement);
+        if class == Class::Commit && scene.joins() {
             plan.join_fence(statement);
         }
         Self { session, transaction, ..plan }
@@ -403,7 +375,7 @@ impl Plan {
     /// The client's own text goes to a link that takes one statement alone, where that is ours to say.
     fn for_single(mut self, len: usize, scene: Scene) -> Self {
         if let Some(step) = self.steps.iter_mut().find(|step| step.what == What::Whole)
-            && scene.joins
+            && scene.joins()
         {
             step.what = What::Single(0..len);
         }
@@ -430,7 +402,7 @@ impl Plan {
     pub(crate) fn in_one_flight(mut self, sql: &[u8], scene: Scene) -> Self {
         let framed = matches!(&self.steps[..], [begin, fence, _, commit]
             if begin.what == What::Begin && fence.what == What::Fence && commit.what == What::Commit);
-        if framed && scene.joins && has_counts_alone(sql) && !reads_diagnostics(sql) {
+        if framed && scene.joins() && has_counts_alone(sql) && !reads_diagnostics(sql) {
             self.steps[3].what = What::Close;
             self.steps.remove(1);
         }
@@ -443,15 +415,15 @@ impl Plan {
     }
 
     fn of_class(class: Class, kind: Kind, open_ended: bool, len: usize, scene: Scene) -> Self {
-        let open = scene.open || !scene.autocommit;
+        let open = scene.is_within();
         let mut plan = Self::whole(Risk::Repeatable, class.piece(), len);
         plan.sets_autocommit = open && sets_autocommit(kind);
         let step = &mut plan.steps[0];
         match class {
-            Class::Begin | Class::Commit | Class::Implicit if open && scene.dirty => {
+            Class::Begin | Class::Commit | Class::Implicit if open && scene.is_dirty() => {
                 let resume = if class == Class::Commit { len } else { 0 };
                 step.risk = commit_risk(kind, scene, resume);
-                if scene.fence {
+                if scene.fences() {
                     plan.steps.insert_many(0, [Step::new(What::KeepWarnings), Step::fence()]);
                     plan.steps.push(Step::new(What::PutWarningsBack));
                 }
@@ -460,7 +432,7 @@ impl Plan {
                 step.risk = Risk::Doubtful(Doubt::Statement);
             }
             Class::Rollback => step.risk = Risk::Rollback,
-            Class::Write if !open && scene.fence => {
+            Class::Write if !open && scene.fences() => {
                 plan.steps.insert_many(0, [Step::new(What::Begin), Step::fence()]);
                 plan.steps.push(Step::commit_of(None, Risk::Commit { resume: len }));
                 plan.steps.iter_mut().for_each(|step| step.restart = Some(0));
@@ -490,8 +462,8 @@ fn step_of(plan: &mut Plan) -> &mut Step {
 }
 
 fn wants_wrap(statement: &Statement<'_>, scene: Scene) -> bool {
-    let open = scene.open || !scene.autocommit;
-    !open && scene.fence && Class::of(kind_of(statement), statement.open_ended) == Class::Write
+    let open = scene.is_within();
+    !open && scene.fences() && Class::of(kind_of(statement), statement.open_ended) == Class::Write
 }
 
 /// Meaning of a lost reply to a statement that commits.
@@ -502,7 +474,7 @@ fn commit_risk(kind: Kind, scene: Scene, resume: usize) -> Risk {
         Kind::Commit(completion) => scene.chains || completion.chain || completion.release,
         _ => false,
     };
-    match (scene.fence, unclear) {
+    match (scene.fences(), unclear) {
         (false, _) => Risk::Doubtful(scene.doubt()),
         (true, true) => Risk::Doubtful(Doubt::Statement),
         (true, false) => Risk::Commit { resume },
@@ -582,7 +554,7 @@ fn reasons(statement: &Statement<'_>, scene: Scene) -> (Reasons, Reasons) {
         Kind::Ddl | Kind::Other if is_exotic(statement.sql) => session.insert(Reason::Exotic),
         _ => {}
     }
-    if statement.open_ended && (scene.open || !scene.autocommit) {
+    if statement.open_ended && scene.is_within() {
         transaction.insert(Reason::Compound);
     }
     if statement.mentions_user_variable() {

@@ -14,7 +14,7 @@ use crate::session::link::dial::LinkError;
 use crate::session::link::early;
 use crate::session::shared::directives::Phase;
 use crate::session::shared::registry::SessionState;
-use crate::session::state::link_facts::LinkFacts;
+use crate::session::state::link_facts::{Freshness, LinkFacts};
 use crate::telemetry::metrics::{LinkLoss, Present, RecoveryPhase};
 
 impl Session {
@@ -248,7 +248,12 @@ impl Session {
         self.catches_up = epoch.filter(|_| causal && (behind || self.loss.is_some()));
         let may_lag = self.arrived(node);
         let facts = link.facts(schema, causal, ghost);
-        self.machine.link_up(LinkFacts { behind, may_lag, ..facts });
+        let freshness = match (behind, may_lag) {
+            (true, _) => Freshness::Behind,
+            (false, true) => Freshness::Waits,
+            (false, false) => Freshness::Current,
+        };
+        self.machine.link_up(LinkFacts { freshness, ..facts });
         self.entry.set_node(Some(node));
         self.entry.set_thread(link.greeting.connection_id);
         self.link = Some(link);

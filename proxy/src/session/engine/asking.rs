@@ -49,7 +49,7 @@ enum Question {
 impl Exchange {
     /// Appends the question that is due, if one is.
     pub(super) fn ask(&mut self, multi: bool, link: Capabilities, out: &mut Vec<u8>) -> bool {
-        let mark = (self.held.len(), self.sequence);
+        let mark = self.reply.mark();
         let Some(asked) = self.asked.as_mut().filter(|asked| !asked.sent) else { return false };
         asked.sent = true;
         let (command, payload) = match asked.question {

@@ -3,16 +3,15 @@
 use ido_proxy_protocol::capabilities::Capabilities;
 use ido_proxy_protocol::command::Command;
 use ido_proxy_protocol::err::ErrPacket;
-use ido_proxy_protocol::packet;
 
 use super::asking::Asked;
 use super::recovery::Recovery;
+use super::reply_buffer::{ReplyBuffer, Tail};
 use super::running::{Behind, Framed, Job, Layout, Running};
 use crate::session::plan::blocker::Reasons;
 use crate::session::plan::{Doubt, PieceKind, Plan, Risk, Step, Steps, What};
 use crate::session::state::book::State;
 use crate::session::state::carried::Carried;
-use crate::session::state::digest::{Delivered, Splice};
 
 pub(super) use self::payload::{GUARD_OFF, GUARD_ON, NUMBERED, ROLLBACK, translate};
 use self::pending::Pending;
@@ -54,34 +53,16 @@ pub(super) struct Exchange {
     pub(super) hearsay: u32,
     /// The state of the session before what has to be done again, should the link be lost now.
     pub(super) state: State,
-    /// Sequence id of the next packet for the client.
-    pub(super) sequence: u8,
-    /// Packets for the client that wait for the rest.
-    pub(super) held: Vec<u8>,
-    /// Whether packets without rows wait.
-    pub(super) hold: bool,
+    /// Bytes owed to the client.
+    pub(super) reply: ReplyBuffer,
     /// Whether what is told may have to be told again: a transaction is, or will be, open.
     pub(super) keeps: bool,
-    /// The sequence id of the first packet of the reply.
-    pub(super) origin: u8,
-    /// Something of the reply has been passed on.
-    pub(super) begun: bool,
-    /// How much of `held` tells of what was committed, and the sequence id behind that.
-    settled: Option<(usize, u8)>,
-    /// `held` and `sequence` as they were before the wrapped statement in hand.
-    pub(super) wrap_mark: (usize, u8),
-    /// `LAST_INSERT_ID()` as it was then.
-    id_before_wrap: u64,
-    /// Part of an unfinished reply that was passed on.
-    pub(super) delivered: Option<Box<Delivered>>,
-    /// Part of a reply told anew that the client has already.
-    pub(super) splice: Option<Box<Splice>>,
+    /// `LAST_INSERT_ID()` before the frame in hand.
+    id_before_frame: u64,
     /// The way back after a loss.
     pub(super) recovery: Option<Box<Recovery>>,
     /// How often it was sent again for the server's own reasons.
     pub(super) tries: u32,
-    /// The client has, or needs, no more of the reply.
-    pub(super) over: bool,
     /// The link was lost during the command, maybe several times.
     pub(super) lost: bool,
     /// A link was left for it, as what was set on it cannot be undone there.
@@ -123,10 +104,7 @@ fn may_frame(carried: &Carried) -> bool {
 /// Reply to a statement that a ghost may have committed.
 #[derive(Debug)]
 struct Ghost {
-    /// Packets for the client.
-    told: Vec<u8>,
-    /// The sequence id behind them.
-    sequence: u8,
+    told: Tail,
     /// Value that `LAST_INSERT_ID()` had then.
     last_insert_id: u64,
 }
@@ -168,21 +146,16 @@ impl Exchange {
             rows: Vec::new(),
             hearsay: 0,
             state: carried.book.now(),
-            sequence: sequence.wrapping_add(1),
-            held: Vec::new(),
-            hold: keeps || outside,
+            reply: ReplyBuffer::new(
+                sequence.wrapping_add(1),
+                keeps || outside,
+                !command.has_reply(),
+            ),
             keeps,
             outside,
-            origin: sequence.wrapping_add(1),
-            begun: false,
-            settled: None,
-            wrap_mark: (0, sequence.wrapping_add(1)),
-            id_before_wrap: 0,
-            delivered: None,
-            splice: None,
+            id_before_frame: 0,
             recovery: None,
             tries: 0,
-            over: !command.has_reply(),
             lost: false,
             left: false,
             leaving: false,
@@ -212,13 +185,10 @@ impl Exchange {
 
     /// The client's last packet has come: what it is told counts from `sequence` on.
     pub(super) fn counts_from(&mut self, sequence: u8) {
-        if !self.begun && self.held.is_empty() {
-            self.sequence = sequence;
-            self.origin = sequence;
-            self.wrap_mark = (0, sequence);
-            if let Some(running) = &mut self.running {
-                running.mark = (0, sequence);
-            }
+        if self.reply.counts_from(sequence)
+            && let Some(running) = &mut self.running
+        {
+            running.mark = self.reply.mark();
         }
     }
 
@@ -245,7 +215,7 @@ impl Exchange {
 
     /// Whether the client has a part of what several steps tell: where one of them ends is not known any more.
     pub(super) fn is_partly_told(&self) -> bool {
-        self.begun && self.steps.len() > 1
+        self.reply.has_begun() && self.steps.len() > 1
     }
 
     /// Puts the next request in hand, and appends it to `out`. Steps that turn out to be needless are
@@ -269,7 +239,7 @@ impl Exchange {
                 self.part_frame(self.at);
                 continue;
             }
-            let first = !self.begun && self.held.is_empty() && self.pending.is_empty();
+            let first = self.reply.is_untouched() && self.pending.is_empty();
             if first && !step.is_ours() && self.lacks_row_count(carried) {
                 self.insert_before(Step::put_row_count_back());
                 continue;
@@ -413,11 +383,11 @@ impl Exchange {
     pub(super) fn run(&mut self, carried: &mut Carried, link: Capabilities) {
         let Some(step) = self.steps.get(self.at) else { return };
         if step.restart == Some(self.at) {
-            self.wrap_mark = (self.held.len(), self.sequence);
+            self.reply.begin_frame();
             if !carried.fence.is_in_doubt() {
                 // The ghost belongs to an earlier statement.
                 self.ghost = None;
-                self.id_before_wrap = carried.book.now().last_insert_id;
+                self.id_before_frame = carried.book.now().last_insert_id;
             }
         }
         let commits = matches!(step.risk, Risk::Commit { .. });
@@ -444,7 +414,7 @@ impl Exchange {
             self.at += 1;
             return;
         }
-        let mark = (self.held.len(), self.sequence);
+        let mark = self.reply.mark();
         self.running = Some(Running::new(command, link, Job::of_step(step), mark));
     }
 
@@ -502,20 +472,7 @@ impl Exchange {
         }
         self.steps.clear();
         self.at = 0;
-        let sequence = self.keep_settled().unwrap_or(self.origin);
-        packet::frame(&error.encode(), sequence, &mut self.held);
-    }
-
-    /// Marks the held packets as the reply to what was committed.
-    pub(super) fn settle(&mut self) {
-        self.settled = Some((self.held.len(), self.sequence));
-    }
-
-    /// Forgets what is held, but that which tells of what was committed: a client that is told nothing of that
-    /// would do it again. Returns the sequence id of what comes behind it.
-    pub(super) fn keep_settled(&mut self) -> Option<u8> {
-        self.held.truncate(self.settled.map_or(0, |(held, _)| held));
-        self.settled.map(|(_, sequence)| sequence)
+        self.reply.fail(&error.encode());
     }
 
     /// The link is lost under the request in hand. If that is a COMMIT of ours, done anew, and it was
@@ -535,17 +492,10 @@ impl Exchange {
         }
         let frames = matches!(running.job, Job::Step(Layout::Framed));
         if frames && running.framed() > Some(Framed::Body) && !running.given_up {
-            self.keep_ghost(running.mark.0, carried);
+            let told = self.reply.cut(running.mark);
+            self.keep_ghost(told, carried);
         }
-        let (held, sequence) = running.mark;
-        if self.begun {
-            // All that the client has, from whichever link.
-            self.splice = self.delivered.as_deref().map(|had| Box::new(Splice::new(had)));
-            self.sequence = sequence;
-        } else {
-            self.held.truncate(held);
-            self.sequence = sequence;
-        }
+        self.reply.tell_anew(running.mark);
         self.drop_pieces(running.cut);
     }
 

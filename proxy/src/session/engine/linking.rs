@@ -9,7 +9,7 @@ use super::{Machine, State, Stuck};
 use crate::session::plan::blocker::Reason;
 use crate::session::plan::{Doubt, Risk};
 use crate::session::state::guard::Guard;
-use crate::session::state::link_facts::LinkFacts;
+use crate::session::state::link_facts::{Freshness, LinkFacts};
 use crate::session::state::several::Several;
 
 impl Machine {
@@ -36,9 +36,10 @@ impl Machine {
         let multi = facts.capabilities.contains(Capabilities::MULTI_STATEMENTS);
         let differs = self.carried.book.multi() && !multi;
         self.carried.several = Several::of_link(multi);
-        self.fresh = (self.met || facts.behind || differs) && !self.is_busy();
+        self.fresh =
+            (self.met || facts.freshness == Freshness::Behind || differs) && !self.is_busy();
         self.met = true;
-        self.carried.may_lag = facts.may_lag;
+        self.carried.may_lag = facts.freshness == Freshness::Waits;
         self.carried.guard = Guard::of_link(facts.galera);
         self.link = Some(facts);
     }
@@ -65,7 +66,7 @@ impl Machine {
             return stuck.map_or(Ok(()), Err);
         };
         if exchange.releases(&self.carried) {
-            exchange.settle();
+            exchange.reply.settle();
             return Err(Stuck::Released);
         }
         exchange.set_untold = false;

@@ -25,46 +25,49 @@ use ido_proxy_protocol::capabilities::Capabilities;
 use ido_proxy_protocol::command::Command;
 use ido_proxy_protocol::packet::{self};
 
-use super::exchange::{Exchange, GUARD_OFF, GUARD_ON, ROLLBACK, translate};
+use super::exchange::{Exchange, GUARD_OFF, GUARD_ON, ROLLBACK};
 use super::policy::Why;
 use super::running::{Job, Running};
 use super::{COM_QUERY, SET_OPTION, Sending, Stuck};
-use crate::session::plan::blocker::Reason;
-use crate::session::plan::{Doubt, LONG};
+use crate::session::plan::Doubt;
 use crate::session::state::book::State;
 use crate::session::state::carried::Carried;
-use crate::session::state::journal::record::{Record, Told};
-use crate::session::state::journal::store::{Cursor, Fetch};
+use crate::session::state::journal::record::Told;
 use crate::session::state::link_facts::LinkFacts;
 
+use self::replay::Place;
+
 mod answers;
+mod replay;
 
 /// Where the way back stands.
 #[derive(Debug)]
 pub(super) struct Recovery {
     phase: Phase,
     queue: VecDeque<Request>,
-    /// The link is new: everything is to be set up.
-    fresh: bool,
+    start: Start,
     /// A short wait first, so that those who deadlocked do not meet again.
     pub(super) pause: bool,
     /// Whether the link takes several statements in one text now.
     multi: Option<bool>,
-    cursor: Cursor,
-    /// The next of the steps in hand that are pending.
-    pending: usize,
-    /// The next statement of the record at the cursor, or of that step.
-    statement: usize,
-    /// An id was asked for, and may still be given to the next row that wants one.
-    id_is_set: bool,
+    place: Place,
     /// The barrier reads the fence.
     reads_fence: bool,
     /// Rows that the barrier read so far.
     rows: Vec<u8>,
-    /// The server has rolled back what is to be done again.
-    undo: bool,
     /// The link may be in any state that the session was in: a replay was broken off on it.
     pub(super) unsettled: bool,
+}
+
+/// Where a recovery begins.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Start {
+    /// On a new link: everything is to be set up.
+    NewLink,
+    /// On the same link, and the fence tells what was committed.
+    InDoubt,
+    /// On the same link: the server has rolled back what is to be done again.
+    RolledBack,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -120,7 +123,7 @@ impl Recovery {
     /// On a new link. `ghost` is the thread of the link before, if that was to the same node: it may
     /// still hold locks.
     pub(super) fn on_new_link(ghost: Option<u32>) -> Self {
-        let mut recovery = Self::new(Phase::Barrier, true);
+        let mut recovery = Self::new(Phase::Barrier, Start::NewLink);
         if let Some(thread) = ghost {
             recovery.push(Task::Attempt, query(format!("KILL {thread}")));
         }
@@ -138,7 +141,7 @@ impl Recovery {
 
     /// On the same link, after a COMMIT that the server refused, maybe.
     pub(super) fn in_doubt() -> Self {
-        let mut recovery = Self::new(Phase::Barrier, false);
+        let mut recovery = Self::new(Phase::Barrier, Start::InDoubt);
         recovery.pause = true;
         // A replay that was broken off has set it.
         recovery.push(Task::Attempt, query(NOW));
@@ -148,7 +151,7 @@ impl Recovery {
 
     /// On the same link, after the server rolled the transaction back.
     pub(super) fn rolled_back() -> Self {
-        Self { phase: Phase::Setup, undo: true, ..Self::in_doubt() }
+        Self { phase: Phase::Setup, start: Start::RolledBack, ..Self::in_doubt() }
     }
 
     /// On the same link, to do the open transaction again without the guard.
@@ -167,20 +170,16 @@ impl Recovery {
         Self { phase: Phase::Setup, pause: false, unsettled: true, ..Self::in_doubt() }
     }
 
-    fn new(phase: Phase, fresh: bool) -> Self {
+    fn new(phase: Phase, start: Start) -> Self {
         Self {
             phase,
             queue: VecDeque::new(),
-            fresh,
+            start,
             pause: false,
             multi: None,
-            cursor: Cursor::default(),
-            pending: 0,
-            statement: 0,
-            id_is_set: false,
+            place: Place::default(),
             reads_fence: false,
             rows: Vec::new(),
-            undo: false,
             unsettled: false,
         }
     }
@@ -207,7 +206,7 @@ impl Recovery {
                 }
                 let command = Command::from_byte(payload.first().copied().unwrap_or_default());
                 packet::frame(&payload, 0, out);
-                let mark = (exchange.held.len(), exchange.sequence);
+                let mark = exchange.reply.mark();
                 let job = Job::Task(task);
                 exchange.running = Some(Running::new(command, link.capabilities, job, mark));
                 return Sending::Request;
@@ -216,7 +215,7 @@ impl Recovery {
                 Phase::Barrier => {
                     self.phase = Phase::Setup;
                     self.barrier(carried, link);
-                    if !self.fresh {
+                    if self.start != Start::NewLink {
                         // Without autocommit, the client's or ours, it has opened a transaction with what it read.
                         self.push(Task::Attempt, query(ROLLBACK));
                     }
@@ -228,7 +227,7 @@ impl Recovery {
                     }
                 }
                 Phase::Setup => {
-                    if self.undo {
+                    if self.start == Start::RolledBack {
                         exchange.was_undone(carried);
                     }
                     self.phase = Phase::Replay;
@@ -270,14 +269,15 @@ impl Recovery {
         // The transaction to be done again may have begun with other settings than those it has made since.
         let begun = if exchange.failed { now.clone() } else { exchange.beginning(carried) };
         let moved = *begun != *now || begun.is_for_one_transaction();
-        let mut schema = link.schema.clone().filter(|_| self.fresh);
-        if self.fresh {
+        let fresh = self.start == Start::NewLink;
+        let mut schema = link.schema.clone().filter(|_| fresh);
+        if fresh {
             self.prepare(&begun, carried, link, &mut schema);
         }
-        if self.fresh || self.unsettled || moved {
+        if fresh || self.unsettled || moved {
             self.push_setup(&begun, carried, link, schema.as_deref());
         }
-        if self.fresh {
+        if fresh {
             self.multi = Some(link.capabilities.contains(Capabilities::MULTI_STATEMENTS));
         } else if !self.unsettled {
             self.multi = Some(carried.takes_several_now());
@@ -309,9 +309,10 @@ impl Recovery {
         let id = begun.last_insert_id;
         // A statement that the server gave up may have been given an id that nobody was told, and a link that
         // was met in this exchange has the one that we gave it.
-        let unclear = self.undo || self.unsettled || exchange.lost || exchange.left;
+        let unclear =
+            self.start == Start::RolledBack || self.unsettled || exchange.lost || exchange.left;
         let unclear = unclear && !begun.insert_id_is_hidden;
-        let changed = match self.fresh {
+        let changed = match self.start == Start::NewLink {
             true => id != 0,
             false => !exchange.failed && (now.last_insert_id != id || unclear),
         };
@@ -409,168 +410,10 @@ impl Recovery {
             self.push(Task::Must, vec![SET_OPTION, u8::from(!multi), 0]);
         }
     }
-
-    /// Puts the next part of the journal into the queue, or ends the replay.
-    fn replay(&mut self, exchange: &Exchange, carried: &mut Carried) -> Sending {
-        if carried.records == 0 && !exchange.has_pending(carried) {
-            self.phase = Phase::Over;
-            return Sending::Nothing;
-        }
-        if let Some(reason) = carried.unreplayable() {
-            // The journal is not complete.
-            return Sending::Stuck(Stuck::Reason(reason));
-        }
-        let fetched = match carried.records {
-            0 => Fetch::End,
-            _ => carried.journal.peek(&self.cursor),
-        };
-        let bytes = match fetched {
-            Fetch::Record(bytes) => bytes,
-            Fetch::Load => return Sending::Journal(self.cursor),
-            Fetch::Lost(overflow) => {
-                tracing::warn!(%overflow, "the journal is lost");
-                return Sending::Stuck(Stuck::Reason(Reason::JournalFull));
-            }
-            Fetch::End if let Some(record) = exchange.pending(self.pending, carried) => {
-                let Self { statement, id_is_set, queue, .. } = self;
-                *statement = again(
-                    &record,
-                    *statement,
-                    id_is_set,
-                    queue,
-                    false,
-                    carried.book.sets_timestamp(),
-                    carried.unguarded,
-                );
-                if *statement >= record.told.len() {
-                    *statement = 0;
-                    self.pending += 1;
-                }
-                return Sending::Nothing;
-            }
-            Fetch::End => {
-                // A BEGIN that moves with its session is none.
-                let empty = carried.transaction.is_clean() && self.pending == 0;
-                carried.tally.replays += u64::from(!empty);
-                self.push(Task::Must, query(NOW));
-                self.set_multi(carried.takes_several(), carried);
-                self.phase = Phase::Over;
-                return Sending::Nothing;
-            }
-        };
-        let Ok(record) = Record::decode(bytes) else {
-            return Sending::Stuck(Stuck::Reason(Reason::JournalFull));
-        };
-        match record.command {
-            Command::Query => {
-                let Self { statement, id_is_set, queue, .. } = self;
-                let timed = carried.book.sets_timestamp();
-                *statement =
-                    again(&record, *statement, id_is_set, queue, true, timed, carried.unguarded);
-                let next = self.statement;
-                if next < record.told.len() {
-                    return Sending::Nothing;
-                }
-            }
-            _ if record.told.first().is_some_and(|told| told.is_of_the_moment()) => {}
-            command => {
-                // 0 is none.
-                let id = record.told.first().and_then(|told| told.id()).unwrap_or_default();
-                self.id_is_set = id != 0;
-                let time = match carried.book.sets_timestamp() {
-                    true => format!("timestamp={}, ", seconds(record.at)),
-                    false => String::new(),
-                };
-                let set = format!("SET {time}insert_id={id}");
-                let byte = command.byte().unwrap_or_default();
-                let mut payload = [&[byte], record.payload].concat();
-                let expected = record.told.iter().copied().map(Some).collect();
-                translate(command, &mut payload, &mut carried.book);
-                self.push(Task::Must, query(&set));
-                self.push(Task::Replay { expected, known: true }, payload);
-            }
-        }
-        self.statement = 0;
-        carried.journal.advance(&mut self.cursor);
-        Sending::Nothing
-    }
-}
-
-/// Puts the statements of a record from this one on, up to a good size, into the queue, with their time
-/// and their ids. `known` says whether the client was told of them; each is a request of its own if they go `apart`. Returns the statement to go on with.
-fn again(
-    record: &Record<'_>,
-    from: usize,
-    id_is_set: &mut bool,
-    queue: &mut VecDeque<Request>,
-    known: bool,
-    sets_timestamp: bool,
-    apart: bool,
-) -> usize {
-    let time = if sets_timestamp {
-        format!("SET timestamp={}", seconds(record.at))
-    } else {
-        "DO 0".into()
-    };
-    let mut payload = query(time);
-    let mut expected = vec![None];
-    let whole = [(0, record.payload.len() as u32)];
-    let bounds = if record.bounds.is_empty() { &whole[..] } else { &record.bounds };
-    let mut next = from;
-    while let (Some(told), bound) = (record.told.get(next), bounds.get(next)) {
-        next += 1;
-        if told.is_of_the_moment() {
-            continue;
-        }
-        let sql = bound.map(|&(start, end)| start as usize..end as usize);
-        let sql = sql.and_then(|range| record.payload.get(range));
-        match told.id() {
-            Some(id) => {
-                payload.extend_from_slice(format!(";SET insert_id={id}").as_bytes());
-                expected.push(None);
-                *id_is_set = true;
-            }
-            // The statement before may have told an id that it did not generate, and left it for this.
-            None if *id_is_set && sql.is_some_and(may_insert) => {
-                payload.extend_from_slice(b";SET insert_id=0");
-                expected.push(None);
-                *id_is_set = false;
-            }
-            None => {}
-        }
-        if let Some(sql) = sql {
-            if apart || sql.len() >= LONG {
-                // With anything beside it, it might be longer than the server takes; or, without the guard, be done
-                // though what is beside it was aborted.
-                let ours = std::mem::replace(&mut payload, vec![COM_QUERY]);
-                let task = Task::Replay { expected: std::mem::take(&mut expected), known };
-                queue.push_back(Request { task, payload: ours });
-            } else {
-                payload.push(b';');
-            }
-            payload.extend_from_slice(sql);
-        }
-        expected.push(Some(*told));
-        if apart || payload.len() >= GOOD_SIZE {
-            break;
-        }
-    }
-    queue.push_back(Request { task: Task::Replay { expected, known }, payload });
-    next
-}
-
-/// Whether a statement may add a row: most of Icinga's do not, by their first word.
-fn may_insert(sql: &[u8]) -> bool {
-    let word = sql.trim_ascii_start().get(..6).unwrap_or_default();
-    ![b"UPDATE", b"DELETE", b"SELECT"].iter().any(|other| word.eq_ignore_ascii_case(*other))
 }
 
 pub(super) fn query(sql: impl AsRef<[u8]>) -> Vec<u8> {
     [&[COM_QUERY], sql.as_ref()].concat()
-}
-
-fn seconds(micros: u64) -> String {
-    format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000)
 }
 
 /// One read that waits until the node has applied whatever the cluster has committed.
@@ -582,9 +425,6 @@ const CAUSALLY: &str = "SET STATEMENT wsrep_sync_wait=15 FOR ";
 const NOW: &[u8] = b"SET timestamp=DEFAULT, insert_id=0";
 /// Ends what a replay has set, where the time cannot be set.
 const NO_INSERT_ID: &[u8] = b"SET insert_id=0";
-
-/// Bytes of a request from which on the next statement goes into another one.
-const GOOD_SIZE: usize = LONG;
 
 const INIT_DB: u8 = 0x02;
 const STMT_PREPARE: u8 = 0x16;

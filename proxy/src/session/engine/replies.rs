@@ -162,10 +162,10 @@ impl Replies<'_> {
     /// All is done: what is held goes to the client.
     fn end(&mut self) {
         self.exchange.keep(self.carried);
-        let held = std::mem::take(&mut self.exchange.held);
+        let held = self.exchange.reply.take();
         if !held.is_empty() {
             self.edits.replace(self.input, self.taken..self.taken, &held);
         }
-        self.exchange.over = true;
+        self.exchange.reply.complete();
     }
 }

@@ -5,6 +5,7 @@ use ido_proxy_protocol::command::Command;
 use ido_proxy_protocol::reply::ReplyTracker;
 
 use super::recovery::Task;
+use super::reply_buffer::Mark;
 use crate::session::plan::{Step, What};
 use crate::session::state::digest::{PacketWalk, PayloadDigest};
 use crate::session::state::journal::record::Told;
@@ -32,7 +33,7 @@ pub(super) struct Running {
     /// before it was committed or rolled back by this very step.
     pub(super) cut: usize,
     /// How much of what is held, and which sequence id, stood before the first result behind `cut`.
-    pub(super) mark: (usize, u8),
+    pub(super) mark: Mark,
     /// Gives the client's packets the numbers that it expects.
     pub(super) renumber: Option<(PacketWalk, u8)>,
 }
@@ -94,7 +95,7 @@ pub(super) enum Owner {
 
 impl Running {
     /// A request with this command byte, whose reply will have this layout.
-    pub(super) fn new(command: Command, link: Capabilities, job: Job, mark: (usize, u8)) -> Self {
+    pub(super) fn new(command: Command, link: Capabilities, job: Job, mark: Mark) -> Self {
         Self {
             tracker: ReplyTracker::new(command, link),
             job,
@@ -112,7 +113,7 @@ impl Running {
 
     /// The first statement that is sent again, should the rest be lost, is the one at `place`, before
     /// which this much is held.
-    pub(super) fn cut_at(&mut self, place: usize, mark: (usize, u8)) {
+    pub(super) fn cut_at(&mut self, place: usize, mark: Mark) {
         self.cut = place;
         self.mark = mark;
         self.told.clear();

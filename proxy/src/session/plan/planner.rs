@@ -18,17 +18,13 @@ pub(super) struct Planner<'a> {
     plan: Plan,
     /// The step that is being filled.
     body: Option<Step>,
-    /// Whether the fence may follow it in the same request: one reply each, and something written.
-    simple: bool,
-    wrote: bool,
+    /// Contents of that step.
+    filling: Filling,
     /// Whether what comes next is part of a transaction that it does not end itself.
     open: bool,
     autocommit: bool,
     dirty: bool,
-    /// Each statement is a step of its own.
-    apart: bool,
-    /// The first statement of the step at hand that may write.
-    first_write: Option<usize>,
+    layout: Layout,
     /// The whole text.
     pub(super) sql: &'a [u8],
     /// Whether a frame around a statement would be seen, once that is known: by what the next one reads of the last
@@ -36,18 +32,35 @@ pub(super) struct Planner<'a> {
     frames_show: Option<bool>,
 }
 
+/// How statements are put into steps.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Layout {
+    /// Each step has as many as can be.
+    Joined,
+    /// Each is a step of its own.
+    Apart,
+}
+
+/// Contents of a step that is being filled. Where they are known to have one reply each, and to write, the fence may
+/// follow in the same request.
+#[derive(Debug, Default)]
+struct Filling {
+    /// A statement may do anything, and have any number of replies.
+    has_unknown: bool,
+    /// The first statement that may write.
+    first_write: Option<usize>,
+}
+
 impl<'a> Planner<'a> {
-    pub(super) fn new(scene: Scene, apart: bool) -> Self {
+    pub(super) fn new(scene: Scene, layout: Layout) -> Self {
         Self {
             plan: Plan::default(),
             body: None,
-            simple: true,
-            wrote: false,
-            open: scene.open || !scene.autocommit,
+            filling: Filling::default(),
+            open: scene.is_within(),
             autocommit: scene.autocommit,
-            dirty: scene.dirty,
-            apart,
-            first_write: None,
+            dirty: scene.is_dirty(),
+            layout,
             sql: &[],
             frames_show: None,
             scene,
@@ -63,7 +76,7 @@ impl<'a> Planner<'a> {
         let was_open = self.open;
         self.plan.reads_autocommit |= reads;
         self.plan.sets_autocommit |= self.open && sets_autocommit(statement.kind);
-        if self.scene.guards && self.must_part_from(class) {
+        if self.scene.guards() && self.must_part_from(class) {
             self.flush();
         }
         match class {
@@ -81,7 +94,7 @@ impl<'a> Planner<'a> {
                 self.push(statement, class);
                 self.open = true;
             }
-            Class::Write if !self.open && self.scene.fence && self.may_wrap() => {
+            Class::Write if !self.open && self.scene.fences() && self.may_wrap() => {
                 self.wrap(statement);
             }
             Class::Write | Class::Unknown if !self.open => {
@@ -102,11 +115,10 @@ impl<'a> Planner<'a> {
                 self.push(statement, class);
                 if class == Class::Write {
                     let last = self.body.as_ref().map_or(0, |body| body.pieces.len() - 1);
-                    self.first_write.get_or_insert(last);
-                    self.wrote = true;
+                    self.filling.first_write.get_or_insert(last);
                 }
                 self.dirty |= matches!(class, Class::Unknown | Class::Write);
-                self.simple &= class != Class::Unknown;
+                self.filling.has_unknown |= class == Class::Unknown;
             }
         }
         if matches!(class, Class::Commit | Class::Rollback) && self.chains(statement.kind) {
@@ -126,7 +138,7 @@ impl<'a> Planner<'a> {
             // To take it for off costs the wrap of what comes next.
             None => self.open |= sets_autocommit(statement.kind),
         }
-        if self.apart {
+        if self.layout == Layout::Apart {
             self.flush();
         }
     }
@@ -160,18 +172,18 @@ impl<'a> Planner<'a> {
     /// A statement that ends the open transaction begins a step of its own, behind the fence.
     fn commit(&mut self, statement: &Statement<'_>, class: Class) {
         let dirty = self.dirty;
-        if dirty && self.scene.fence {
+        if dirty && self.scene.fences() {
             match &mut self.body {
                 // A fence is written on from the one before: that must be committed, and known to be.
                 Some(body)
-                    if self.simple
-                        && !self.apart
-                        && self.wrote
+                    if !self.filling.has_unknown
+                        && self.layout == Layout::Joined
+                        && self.filling.first_write.is_some()
                         && !is_long(&body.what)
                         && matches!(body.risk, Risk::Repeatable | Risk::Rollback) =>
                 {
                     // Ahead of what is written: it would clear the warnings of the last statement.
-                    body.fence_at = self.first_write;
+                    body.fence_at = self.filling.first_write;
                     if body.pieces.iter().any(|piece| piece.kind == PieceKind::Savepoint) {
                         // The fence may have been undone by then.
                         self.flush();
@@ -259,9 +271,7 @@ impl<'a> Planner<'a> {
 
     fn flush(&mut self) {
         self.plan.steps.extend(self.body.take());
-        self.simple = true;
-        self.wrote = false;
-        self.first_write = None;
+        self.filling = Filling::default();
     }
 
     pub(super) fn finish(mut self) -> Plan {

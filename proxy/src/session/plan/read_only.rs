@@ -26,7 +26,7 @@ use crate::session::plan::Scene;
 pub(crate) fn refusal(command: Command, payload: Option<&[u8]>, scene: Scene) -> Option<ErrPacket> {
     let what = match (command, payload.and_then(|payload| payload.get(1..))) {
         (Command::Query | Command::StmtPrepare, None) => Some("a text that long"),
-        (Command::Query, Some(sql)) if scene.multi => {
+        (Command::Query, Some(sql)) if scene.takes_several() => {
             Statements::new(sql, scene.dialect).find_map(|statement| unread(&statement))
         }
         (Command::Query | Command::StmtPrepare, Some(sql)) => {

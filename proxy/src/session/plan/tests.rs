@@ -1,12 +1,18 @@
 use super::*;
 
 fn icinga(open: bool) -> Scene {
-    Scene { multi: true, joins: true, autocommit: true, open, fence: true, ..Scene::default() }
+    Scene {
+        texts: Texts::Several,
+        autocommit: true,
+        transaction: if open { Current::Clean } else { Current::Nothing },
+        fence: FenceUse::Usable,
+        ..Scene::default()
+    }
 }
 
 /// A client that may send one statement a text, on a link that takes several.
 fn one_at_a_time() -> Scene {
-    Scene { multi: false, ..icinga(false) }
+    Scene { texts: Texts::Joined, ..icinga(false) }
 }
 
 /// The steps as text: `^` for our BEGIN, `#` for the fence, `$` for our COMMIT, `!` before what is
@@ -69,10 +75,10 @@ fn icingas_batch_is_split_around_its_commit() {
 #[test]
 fn a_commit_of_nothing_is_sent_as_it_came() {
     assert_eq!(shown("COMMIT;BEGIN", icinga(true)), ["COMMIT;BEGIN"]);
-    let dirty = Scene { dirty: true, ..icinga(true) };
+    let dirty = Scene { transaction: Current::Written, ..icinga(true) };
     assert_eq!(shown("COMMIT;BEGIN", dirty), ["#", "!COMMIT", "BEGIN"]);
     assert_eq!(shown("COMMIT", dirty), ["!#COMMIT"], "in one text with its fence");
-    let single = Scene { multi: false, joins: false, ..dirty };
+    let single = Scene { texts: Texts::Single, ..dirty };
     assert_eq!(shown("COMMIT", single), ["#", "!COMMIT"]);
 }
 
@@ -83,7 +89,7 @@ fn the_frame_of_a_client_of_one_statement_is_one_text_too() {
     let framed = [format!("!^{insert}#$")];
     assert_eq!(shown(insert, one_at_a_time()), framed);
     assert_eq!(shown("SELECT 1", one_at_a_time()), ["SELECT 1"]);
-    let dirty = Scene { open: true, dirty: true, ..one_at_a_time() };
+    let dirty = Scene { transaction: Current::Written, ..one_at_a_time() };
     assert_eq!(shown("COMMIT", dirty), ["!#COMMIT"]);
 }
 
@@ -106,7 +112,7 @@ fn a_text_that_may_have_a_second_statement_meets_a_link_that_takes_one() {
 
 #[test]
 fn what_commits_in_passing_is_fenced_too() {
-    let dirty = Scene { dirty: true, ..icinga(true) };
+    let dirty = Scene { transaction: Current::Written, ..icinga(true) };
     assert_eq!(shown("BEGIN", dirty), ["#", "!BEGIN"]);
     assert_eq!(shown("CREATE TABLE t (a INT)", dirty), ["#", "?CREATE TABLE t (a INT)"]);
     let off = Scene { autocommit: false, ..dirty };
@@ -127,11 +133,11 @@ fn what_a_text_sets_autocommit_to_holds_for_what_comes_behind_it() {
     assert_eq!(shown("SET autocommit=1;INSERT INTO t VALUES (1)", icinga(false)), on);
     let left = "SET autocommit=0;INSERT INTO t VALUES (1)";
     assert_eq!(shown(left, icinga(false)), [left]);
-    let guards = Scene { guards: true, ..icinga(false) };
+    let guards = Scene { guard: GuardUse::Free, ..icinga(false) };
     assert_eq!(shown(left, guards), ["SET autocommit=0", "INSERT INTO t VALUES (1)"]);
     // Only a SET counts: somebody's text must not make a batch go one by one.
     let told = "INSERT INTO t VALUES ('autocommit=0');INSERT INTO t VALUES (2)";
-    assert_eq!(shown(told, Scene { open: true, ..guards }), [told]);
+    assert_eq!(shown(told, Scene { transaction: Current::Clean, ..guards }), [told]);
     // A quoted name is not looked at: it may be that of autocommit, and a frame commit what is open then.
     let quoted = "SET `sql_mode`='';BEGIN;DELETE FROM t;COMMIT;INSERT INTO t VALUES (1)";
     let begun = "SET `sql_mode`='';BEGIN;#DELETE FROM t";
@@ -146,9 +152,9 @@ fn what_a_text_sets_autocommit_to_holds_for_what_comes_behind_it() {
 fn a_write_that_commits_by_itself_is_wrapped() {
     let insert = "INSERT INTO t VALUES (1)";
     assert_eq!(shown(insert, icinga(false)), ["!^INSERT INTO t VALUES (1)#$"]);
-    let alone = Scene { multi: false, joins: false, ..icinga(false) };
+    let alone = Scene { texts: Texts::Single, ..icinga(false) };
     assert_eq!(shown(insert, alone), ["^", "#", insert, "!$"]);
-    let unfenced = Scene { fence: false, ..icinga(false) };
+    let unfenced = Scene { fence: FenceUse::InTheWay, ..icinga(false) };
     assert_eq!(shown(insert, unfenced), ["?INSERT INTO t VALUES (1)"]);
     assert_eq!(shown("SELECT 1", icinga(false)), ["SELECT 1"]);
     let several = "SELECT 1;DELETE FROM t;SELECT 2";
@@ -205,7 +211,7 @@ fn reasons_against_a_move_are_seen() {
 #[test]
 fn what_reads_autocommit_is_told_from_what_only_has_the_word_in_it() {
     let reads = |sql: &str| {
-        let scene = Scene { guards: true, ..icinga(true) };
+        let scene = Scene { guard: GuardUse::Free, ..icinga(true) };
         Plan::of_query(sql.as_bytes(), scene).reads_autocommit
     };
     for sql in [

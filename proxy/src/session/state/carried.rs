@@ -8,8 +8,8 @@ use ido_proxy_protocol::ok::{self, OkPacket};
 use ido_proxy_protocol::session_state::{self, Change};
 use ido_proxy_protocol::status::StatusFlags;
 
-use crate::session::plan::Scene;
 use crate::session::plan::blocker::Reason;
+use crate::session::plan::{Current, FenceUse, GuardUse, Scene, Texts};
 use crate::session::state::book::{Book, State};
 use crate::session::state::fence::Fence;
 use crate::session::state::guard::Guard;
@@ -102,20 +102,31 @@ impl Carried {
     pub(crate) fn scene(&self) -> Scene {
         Scene {
             dialect: self.book.dialect(),
-            multi: self.book.multi(),
-            joins: self.takes_several(),
+            texts: match self.takes_several() {
+                _ if self.book.multi() => Texts::Several,
+                true => Texts::Joined,
+                false => Texts::Single,
+            },
             autocommit: self.book.autocommit(),
             chains: self.book.chains(),
-            open: self.transaction.is_open(),
-            dirty: self.transaction.is_dirty() && !self.reads,
-            lacks_fence: !self.fence.is_available(),
-            fence: self.fence.is_available()
-                && self.book.unmovable().is_none()
-                && !self.book.next_is_read_only()
+            transaction: match self.transaction.is_open() {
+                false => Current::Nothing,
+                true if self.transaction.is_dirty() && !self.reads => Current::Written,
+                true => Current::Clean,
+            },
+            fence: match self.fence.is_available() {
+                false => FenceUse::Missing,
                 // Statements of ours would be in the list.
-                && !self.book.lists_statements(),
-            unguarded: self.unguarded,
-            guards: self.guard.is_available() && self.book.autocommit(),
+                true if self.book.lists_statements() => FenceUse::InTheWay,
+                true if self.book.unmovable().is_some() => FenceUse::InTheWay,
+                true if self.book.next_is_read_only() => FenceUse::InTheWay,
+                true => FenceUse::Usable,
+            },
+            guard: match self.guard.is_available() && self.book.autocommit() {
+                false => GuardUse::Never,
+                true if self.unguarded => GuardUse::Seen,
+                true => GuardUse::Free,
+            },
         }
     }
 

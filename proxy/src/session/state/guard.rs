@@ -88,16 +88,15 @@ fn begins(step: &Step) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::plan::{Plan, Scene};
+    use crate::session::plan::{Current, FenceUse, GuardUse, Plan, Scene, Texts};
 
     fn scene(open: bool) -> Scene {
         Scene {
-            multi: true,
+            texts: Texts::Several,
             autocommit: true,
-            guards: true,
-            open,
-            dirty: open,
-            fence: true,
+            guard: GuardUse::Free,
+            transaction: if open { Current::Written } else { Current::Nothing },
+            fence: FenceUse::Usable,
             ..Scene::default()
         }
     }

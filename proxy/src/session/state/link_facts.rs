@@ -26,8 +26,18 @@ pub(crate) struct LinkFacts {
     pub(crate) status: Option<StatusFlags>,
     /// Reports that the link sends to a client that asks for nothing else.
     pub(crate) reports: Option<Arc<Reports>>,
-    /// The node may lag behind what other nodes have committed, and said so to a client.
-    pub(crate) behind: bool,
-    /// Reads on it wait for what other nodes have committed, and may give up.
-    pub(crate) may_lag: bool,
+    /// How far the node may be behind the others.
+    pub(crate) freshness: Freshness,
+}
+
+/// How far a node may be behind what other nodes have committed, and said so to a client.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Freshness {
+    /// Whatever a client was told is there.
+    #[default]
+    Current,
+    /// Not all may be there yet: the first read must wait.
+    Behind,
+    /// Each read waits for it, and may give up.
+    Waits,
 }

@@ -10,16 +10,34 @@ pub(crate) struct Transaction {
     /// Something was read or written in it. Without the report of a state, an open transaction is
     /// taken to be used.
     untouched: bool,
-    /// Something may have been written in it.
-    dirty: bool,
-    /// A statement began it, with autocommit off.
-    implicit: bool,
-    /// A BEGIN began it, as far as the server has said so.
-    explicit: bool,
+    writes: Writes,
+    begun: Begun,
     /// The server was not asked to report its state for a while, and may be wrong about how it began.
     untrusted: bool,
-    /// Writes in the transaction went to tables that know no transactions, and to no others.
-    unsafe_only: bool,
+}
+
+/// Writes in a transaction.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum Writes {
+    /// None.
+    #[default]
+    Nothing,
+    /// To tables that know no transactions, and to no others.
+    Unsafe,
+    /// To any table, maybe.
+    Some,
+}
+
+/// How a transaction was begun, as far as the server has said so.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum Begun {
+    /// Not known.
+    #[default]
+    Somehow,
+    /// By a statement, with autocommit off.
+    Implicitly,
+    /// By a BEGIN.
+    Explicitly,
 }
 
 impl Transaction {
@@ -42,22 +60,32 @@ impl Transaction {
     pub(crate) fn learn_state(&mut self, state: TransactionState) {
         self.untouched =
             !(state.read || state.read_unsafe || state.wrote_anything() || state.locked_tables);
-        self.dirty |= self.open && state.wrote_anything();
-        self.unsafe_only = state.wrote_unsafe && !state.wrote;
-        self.implicit = state.implicit;
-        self.explicit = state.explicit;
+        self.writes = match self.writes {
+            _ if state.wrote_unsafe && !state.wrote => Writes::Unsafe,
+            Writes::Nothing if !state.wrote_anything() => Writes::Nothing,
+            _ => Writes::Some,
+        };
+        if !self.open {
+            self.writes = Writes::Nothing;
+        }
+        self.begun = match (state.implicit, state.explicit) {
+            (true, _) => Begun::Implicitly,
+            (false, true) => Begun::Explicitly,
+            (false, false) => Begun::Somehow,
+        };
     }
 
     /// A statement that may write was answered.
     pub(crate) fn may_have_written(&mut self) {
-        self.dirty |= self.open;
+        if self.open && self.writes == Writes::Nothing {
+            self.writes = Writes::Some;
+        }
         self.untouched &= !self.open;
     }
 
     /// Ends the transaction. Another one may have begun in the same moment.
     pub(crate) fn end(&mut self) {
-        self.dirty = false;
-        self.unsafe_only = false;
+        self.writes = Writes::Nothing;
     }
 
     /// Forgets a transaction that is gone: the server said so by an error, which has no flags.
@@ -72,17 +100,17 @@ impl Transaction {
 
     /// Whether something may have been written in it that a COMMIT would commit.
     pub(crate) fn is_dirty(&self) -> bool {
-        self.dirty && !self.unsafe_only
+        self.writes == Writes::Some
     }
 
     /// Whether a BEGIN began it, as far as the server has said so.
     pub(crate) fn is_explicit(&self) -> bool {
-        self.open && self.explicit
+        self.open && self.begun == Begun::Explicitly
     }
 
     /// Whether a statement began it, with autocommit off, as far as the server has said so.
     pub(crate) fn is_implicit(&self) -> bool {
-        self.open && self.implicit && !self.untrusted
+        self.open && self.begun == Begun::Implicitly && !self.untrusted
     }
 
     /// Distrusts the server's report of how the transaction began.

@@ -2,10 +2,10 @@
 
 use ido_proxy_protocol::capabilities::Capabilities;
 use ido_proxy_protocol::ok::OkPacket;
-use ido_proxy_protocol::packet;
 use ido_proxy_protocol::status::StatusFlags;
 
 use super::{Exchange, Ghost};
+use crate::session::engine::reply_buffer::Tail;
 use crate::session::plan::{Doubt, Risk, Step, What};
 use crate::session::state::carried::Carried;
 use crate::session::state::fence::KeptReply;
@@ -41,16 +41,15 @@ impl Exchange {
             // Our own COMMIT: what it committed was told already.
             let target = self.target(carried);
             self.at += 1;
-            if let Some(Ghost { told, sequence, last_insert_id }) = self.ghost.take() {
-                self.held.truncate(self.wrap_mark.0);
-                self.held.extend(told);
-                self.sequence = sequence;
+            if let Some(Ghost { told, last_insert_id }) = self.ghost.take() {
+                self.reply.roll_back_frame();
+                self.reply.append(told);
                 carried.book.put_insert_id_back(last_insert_id);
                 self.state = carried.book.now();
             } else if let Some(kept) = kept {
                 self.tell_kept_reply(kept, target, carried);
             }
-            self.settle();
+            self.reply.settle();
             return true;
         }
         let (first, end) = match (step.pieces.first(), step.pieces.last()) {
@@ -72,8 +71,8 @@ impl Exchange {
             None => self.at += 1,
         }
         let ok = OkPacket { status, ..OkPacket::default() }.encode(Capabilities::PROTOCOL_41);
-        self.sequence = packet::frame(&ok, self.sequence, &mut self.held);
-        self.settle();
+        self.reply.push(&ok);
+        self.reply.settle();
         true
     }
 
@@ -81,7 +80,8 @@ impl Exchange {
     fn tell_kept_reply(&mut self, kept: KeptReply, target: Option<u64>, carried: &mut Carried) {
         let KeptReply { affected_rows, warnings, last_insert_id } = kept;
         // The last id of all may be that of this write, or of one before it.
-        let generated = last_insert_id != self.id_before_wrap || target == carried.book.id_target();
+        let generated =
+            last_insert_id != self.id_before_frame || target == carried.book.id_target();
         let status = committed_status(carried, self.comes_more_behind(self.at - 1));
         let ok = OkPacket {
             affected_rows,
@@ -93,9 +93,8 @@ impl Exchange {
         carried.book.put_insert_id_back(last_insert_id);
         carried.book.diagnostics().counted(affected_rows, warnings);
         self.state = carried.book.now();
-        self.held.truncate(self.wrap_mark.0);
-        let ok = ok.encode(Capabilities::PROTOCOL_41);
-        self.sequence = packet::frame(&ok, self.wrap_mark.1, &mut self.held);
+        self.reply.roll_back_frame();
+        self.reply.push(&ok.encode(Capabilities::PROTOCOL_41));
     }
 
     /// Whether a step behind that at `at` has something for the client.
@@ -103,11 +102,10 @@ impl Exchange {
         self.steps.iter().skip(at + 1).any(|step| !step.is_ours())
     }
 
-    /// Keeps what the wrapped statement in hand has told, from offset `held` on: it may turn out to be committed.
-    pub(super) fn keep_ghost(&mut self, held: usize, carried: &Carried) {
-        let told = self.held.split_off(held.min(self.held.len()));
-        let (sequence, last_insert_id) = (self.sequence, carried.book.now().last_insert_id);
-        self.ghost = Some(Ghost { told, sequence, last_insert_id });
+    /// Keeps what the wrapped statement in hand has told: it may turn out to be committed.
+    pub(super) fn keep_ghost(&mut self, told: Tail, carried: &Carried) {
+        let last_insert_id = carried.book.now().last_insert_id;
+        self.ghost = Some(Ghost { told, last_insert_id });
     }
 
     /// The statement whose frame is at `at` goes with what begins its transaction, and no longer with the COMMIT.
@@ -134,7 +132,7 @@ impl Exchange {
             // A transaction that is open was begun by what is to be sent again.
             carried.transaction.gone();
         }
-        if std::mem::take(&mut self.anew) && !self.begun && self.rewind(carried) {
+        if std::mem::take(&mut self.anew) && !self.reply.has_begun() && self.rewind(carried) {
             return;
         }
         let Some(step) = self.steps.get(self.at) else { return };
@@ -150,14 +148,13 @@ impl Exchange {
                 // The wrapped statement has not begun: the packets held are those of statements before it.
                 return;
             }
-            let (held, sequence) = self.wrap_mark;
             if commits {
-                self.keep_ghost(held, carried);
+                let told = self.reply.cut_frame();
+                self.keep_ghost(told, carried);
                 self.unwrap(restart);
             }
             self.at = restart;
-            self.held.truncate(held);
-            self.sequence = sequence;
+            self.reply.roll_back_frame();
         } else if matches!(step.risk, Risk::Commit { .. } | Risk::Doubtful(_)) {
             self.insert_step(self.at, Step::fence());
         }
@@ -210,8 +207,7 @@ impl Exchange {
             let member = |step: &&Step| step.restart == wrapped && !step.is_ours();
             let Some(statement) = self.steps.iter().skip(restart).find(member) else { return };
             // The reply to it may be held already, and is rolled back.
-            self.held.truncate(self.wrap_mark.0);
-            self.sequence = self.wrap_mark.1;
+            self.reply.roll_back_frame();
             let what = match &statement.what {
                 What::Framed(range) | What::Wrapped(range) => What::Part(range.clone()),
                 what => what.clone(),

@@ -5,6 +5,7 @@ use std::ops::Range;
 use ido_proxy_protocol::command::Command;
 
 use super::Exchange;
+use crate::session::engine::reply_buffer::Mark;
 use crate::session::engine::running::Running;
 use crate::session::plan::What;
 use crate::session::plan::blocker::Reason;
@@ -18,7 +19,7 @@ pub(super) struct Pending {
     step: usize,
     /// `cut` and `mark` of the step's [`Running`].
     cut: usize,
-    mark: (usize, u8),
+    mark: Mark,
     /// Bounds of the statements, as in a [`Record`] whose payload is `text`.
     bounds: Vec<(u32, u32)>,
     told: Vec<Told>,
@@ -70,7 +71,9 @@ impl Exchange {
             self.pending_in = carried.ended;
         }
         self.pending.push(done);
-        let waits = self.command == Command::Query && !self.begun && self.at + 1 < self.steps.len();
+        let waits = self.command == Command::Query
+            && !self.reply.has_begun()
+            && self.at + 1 < self.steps.len();
         if !waits {
             return self.keep(carried);
         }
@@ -123,8 +126,7 @@ impl Exchange {
             return false;
         };
         self.at = first.step;
-        self.held.truncate(first.mark.0);
-        self.sequence = first.mark.1;
+        self.reply.roll_back(first.mark);
         self.drop_pieces(first.cut);
         if carried.records == 0 {
             carried.transaction.gone();

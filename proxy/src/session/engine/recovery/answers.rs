@@ -283,7 +283,7 @@ impl Replies<'_> {
 
     /// The transaction is rolled back, and the client is told why.
     pub(in crate::session::engine) fn give_up(&mut self, error: &ErrPacket) {
-        if self.exchange.begun {
+        if self.exchange.reply.has_begun() {
             return self.stuck(Stuck::Told);
         }
         if self.carried.fence.is_in_doubt() {

@@ -70,7 +70,7 @@ impl Replies<'_> {
                 }
                 self.tell(bytes);
             }
-            ReplyStep::Progress { .. } if self.exchange.hold => self.swallow(bytes.len()),
+            ReplyStep::Progress { .. } if self.exchange.reply.holds() => self.swallow(bytes.len()),
             ReplyStep::AuthExchange { .. } | ReplyStep::Progress { .. } => self.stream(bytes),
             ReplyStep::LocalInfile { .. } => {
                 self.wants_file = true;
@@ -121,7 +121,7 @@ impl Replies<'_> {
             self.tell_payload(bytes, &packet.encode(self.client));
         }
         self.after_cut();
-        self.continues = !last && !self.exchange.hold;
+        self.continues = !last && !self.exchange.reply.holds();
         Ok(())
     }
 
@@ -193,8 +193,7 @@ impl Replies<'_> {
             request,
             steps,
             at,
-            held,
-            sequence,
+            reply,
             state,
             keeps,
             outside,
@@ -233,7 +232,7 @@ impl Replies<'_> {
                     }
                 }
                 *state = carried.book.now();
-                running.cut_at(place, (held.len(), *sequence));
+                running.cut_at(place, reply.mark());
             }
             _ => {}
         }
@@ -327,8 +326,7 @@ impl Replies<'_> {
 
     /// Behind a COMMIT or ROLLBACK nothing of what is before is sent again.
     pub(super) fn after_cut(&mut self) {
-        let Exchange { running: Some(running), steps, at, held, sequence, state, .. } =
-            &mut *self.exchange
+        let Exchange { running: Some(running), steps, at, reply, state, .. } = &mut *self.exchange
         else {
             return;
         };
@@ -343,9 +341,9 @@ impl Replies<'_> {
             _ => false,
         };
         if ends {
-            running.cut_at(place + 1, (held.len(), *sequence));
+            running.cut_at(place + 1, reply.mark());
             *state = self.carried.book.now();
-            self.exchange.settle();
+            self.exchange.reply.settle();
         }
     }
 
@@ -383,7 +381,7 @@ impl Replies<'_> {
             self.tell_payload(bytes, &ok.encode());
         }
         if last {
-            self.exchange.begun = true;
+            self.exchange.reply.begin();
         }
         Ok(())
     }

@@ -128,7 +128,7 @@ impl Replies<'_> {
             && kind == Some(PieceKind::Write)
             && exchange.transaction.first().is_none()
             && exchange.keeps
-            && !exchange.begun
+            && !exchange.reply.has_begun()
             && exchange.tries < MOST_TRIES
             && self.carried.owed.is_named_in(&error.message);
         let exhausted = exchange.hearsay >= MOST_HEARSAY;

@@ -106,7 +106,7 @@ impl Replies<'_> {
                     Some(What::Guard(false)) => self.carried.guard.turned(false),
                     Some(What::Commit) => {
                         self.carried.committed();
-                        self.exchange.settle();
+                        self.exchange.reply.settle();
                         if self.framed().is_some()
                             && self.carried.book.diagnostics().keeps_warnings()
                         {
@@ -238,7 +238,7 @@ impl Replies<'_> {
     ) {
         match react(at, Fault::of(&error), facts) {
             Reaction::Ignore => {}
-            Reaction::Settled => self.exchange.settle(),
+            Reaction::Settled => self.exchange.reply.settle(),
             Reaction::Disturbed => self.fence_differs(),
             Reaction::Unfenced => self.without_fence(&error),
             Reaction::GiveUp => self.give_up(&error),
@@ -249,7 +249,7 @@ impl Replies<'_> {
                 self.carried.rolled_back();
                 self.carried.transaction.gone();
                 if at == Position::UnsafeCommit {
-                    self.exchange.settle();
+                    self.exchange.reply.settle();
                 }
             }
             Reaction::RetryParted => {

@@ -10,7 +10,7 @@ use crate::session::state::digest::PacketWalk;
 impl Replies<'_> {
     /// The first packet of a request for the client tells how far its numbers are from those expected.
     pub(super) fn find_offset(&mut self, bytes: &[u8]) {
-        let sequence = self.exchange.sequence;
+        let sequence = self.exchange.reply.sequence();
         let Some(running) = &mut self.exchange.running else { return };
         if running.renumber.is_none() {
             let got = bytes.get(HEADER_LEN - 1).copied().unwrap_or_default();
@@ -36,15 +36,13 @@ impl Replies<'_> {
     /// get the very same again, and none before them.
     pub(super) fn rows(&mut self, bytes: &[u8], told: &[u8]) {
         let exchange = &mut *self.exchange;
-        let waits = exchange.hold && exchange.steps.len() > 1;
-        if !waits || exchange.held.len() + told.len() > MOST_ROWS {
+        let waits = exchange.reply.holds() && exchange.steps.len() > 1;
+        if !waits || exchange.reply.len() + told.len() > MOST_ROWS {
             return self.stream_as(bytes, told);
         }
         let Some(running) = &mut exchange.running else { return };
         let (walk, offset) = running.renumber.get_or_insert_default();
-        let start = exchange.held.len();
-        exchange.held.extend_from_slice(told);
-        walk.renumber(&mut exchange.held[start..], *offset);
+        exchange.reply.push_rows(told, walk, *offset);
         self.swallow(bytes.len());
     }
 
@@ -55,9 +53,8 @@ impl Replies<'_> {
 
     /// Streams `told` in place of `bytes`.
     pub(super) fn stream_as(&mut self, bytes: &[u8], told: &[u8]) {
-        let held = std::mem::take(&mut self.exchange.held);
-        self.exchange.hold = false;
-        self.exchange.begun = true;
+        let held = self.exchange.reply.release();
+        self.exchange.reply.begin();
         let Some(running) = &mut self.exchange.running else { return };
         let (walk, offset) = running.renumber.get_or_insert_default();
         if *offset == 0 && std::ptr::eq(bytes, told) {
@@ -77,10 +74,9 @@ impl Replies<'_> {
     pub(super) fn tell(&mut self, bytes: &[u8]) {
         self.hold_if_wrapped();
         let offset = self.offset();
-        if offset == 0 && !self.exchange.hold {
-            self.exchange.begun = true;
+        if offset == 0 && !self.exchange.reply.holds() {
             let sequence = bytes.get(HEADER_LEN - 1).copied().unwrap_or_default();
-            self.exchange.sequence = sequence.wrapping_add(1);
+            self.exchange.reply.passed_on(sequence.wrapping_add(1));
             return;
         }
         self.tell_payload(bytes, bytes.get(HEADER_LEN..).unwrap_or_default());
@@ -90,17 +86,17 @@ impl Replies<'_> {
     pub(super) fn hold_if_wrapped(&mut self) {
         if self.exchange.step().is_some_and(|step| step.restart.is_some()) || self.exchange.outside
         {
-            self.exchange.hold = true;
+            self.exchange.reply.hold();
         }
     }
 
     /// A packet with which a result ends, and which came before what is at hand.
     pub(super) fn tell_kept(&mut self, packet: &[u8]) {
-        self.exchange.hold = true;
+        self.exchange.reply.hold();
         let got = packet.get(HEADER_LEN - 1).copied().unwrap_or_default();
         let sequence = got.wrapping_add(self.offset());
         let payload = packet.get(HEADER_LEN..).unwrap_or_default();
-        self.exchange.sequence = packet::frame(payload, sequence, &mut self.exchange.held);
+        self.exchange.reply.push_as(payload, sequence);
     }
 
     /// Tells the packet `bytes` with another payload.
@@ -108,17 +104,15 @@ impl Replies<'_> {
         let got = bytes.get(HEADER_LEN - 1).copied().unwrap_or_default();
         let sequence = got.wrapping_add(self.offset());
         let range = self.taken..self.taken + bytes.len();
-        let next = if self.exchange.hold {
+        if self.exchange.reply.holds() {
             self.edits.replace(self.input, range, &[]);
-            packet::frame(payload, sequence, &mut self.exchange.held)
+            self.exchange.reply.push_as(payload, sequence);
         } else {
-            self.exchange.begun = true;
             let mut framed = Vec::with_capacity(HEADER_LEN + payload.len());
             let next = packet::frame(payload, sequence, &mut framed);
             self.edits.replace(self.input, range, &framed);
-            next
-        };
-        self.exchange.sequence = next;
+            self.exchange.reply.passed_on(next);
+        }
     }
 
     /// Tells the packet `bytes` with other status flags, which begin at offset `at` of the payload.
@@ -130,8 +124,7 @@ impl Replies<'_> {
     }
 
     pub(super) fn release(&mut self) {
-        let held = std::mem::take(&mut self.exchange.held);
-        self.exchange.hold = false;
+        let held = self.exchange.reply.release();
         self.edits.replace(self.input, self.taken..self.taken, &held);
     }
 

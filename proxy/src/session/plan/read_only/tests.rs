@@ -1,9 +1,14 @@
 use ido_proxy_protocol::statement::Dialect;
 
 use super::*;
+use crate::session::plan::Texts;
 
 fn refused(sql: &str, multi: bool) -> Option<ErrPacket> {
-    let scene = Scene { multi, dialect: Dialect::default(), ..Scene::default() };
+    let scene = Scene {
+        texts: if multi { Texts::Several } else { Texts::Single },
+        dialect: Dialect::default(),
+        ..Scene::default()
+    };
     let payload = |byte: u8| [&[byte], sql.as_bytes()].concat();
     let query = refusal(Command::Query, Some(&payload(0x03)), scene);
     if !multi {

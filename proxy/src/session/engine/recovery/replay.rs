@@ -1,0 +1,199 @@
+//! The replay: what was done in the open transaction is done again, and its answers are compared.
+
+use ido_proxy_protocol::command::Command;
+
+use super::{NOW, Phase, Recovery, Request, Task, query};
+use crate::session::engine::exchange::{Exchange, translate};
+use crate::session::engine::{COM_QUERY, Sending, Stuck};
+use crate::session::plan::LONG;
+use crate::session::plan::blocker::Reason;
+use crate::session::state::carried::Carried;
+use crate::session::state::journal::record::{Record, Told};
+use crate::session::state::journal::store::{Cursor, Fetch};
+
+/// How far a replay has come.
+#[derive(Debug, Default)]
+pub(super) struct Place {
+    cursor: Cursor,
+    /// The next of the steps in hand that are pending.
+    pending: usize,
+    /// The next statement of the record at the cursor, or of that step.
+    statement: usize,
+    /// An id was asked for, and may still be given to the next row that wants one.
+    id_is_set: bool,
+}
+
+/// Statements of one request, and the results that they are to have.
+struct Batch {
+    payload: Vec<u8>,
+    expected: Vec<Option<Told>>,
+}
+
+impl Recovery {
+    /// Puts the next part of the journal into the queue, or ends the replay.
+    pub(super) fn replay(&mut self, exchange: &Exchange, carried: &mut Carried) -> Sending {
+        if carried.records == 0 && !exchange.has_pending(carried) {
+            self.phase = Phase::Over;
+            return Sending::Nothing;
+        }
+        if let Some(reason) = carried.unreplayable() {
+            // The journal is not complete.
+            return Sending::Stuck(Stuck::Reason(reason));
+        }
+        let fetched = match carried.records {
+            0 => Fetch::End,
+            _ => carried.journal.peek(&self.place.cursor),
+        };
+        match fetched {
+            Fetch::Record(bytes) => {
+                let Ok(record) = Record::decode(bytes) else {
+                    return Sending::Stuck(Stuck::Reason(Reason::JournalFull));
+                };
+                let done = match record.command {
+                    Command::Query => self.replay_texts(&record, true, carried),
+                    command => {
+                        let payload = record.payload.to_vec();
+                        let (told, at) = (record.told, record.at);
+                        self.replay_command(command, &payload, &told, at, carried);
+                        true
+                    }
+                };
+                if done {
+                    carried.journal.advance(&mut self.place.cursor);
+                }
+            }
+            Fetch::Load => return Sending::Journal(self.place.cursor),
+            Fetch::Lost(overflow) => {
+                tracing::warn!(%overflow, "the journal is lost");
+                return Sending::Stuck(Stuck::Reason(Reason::JournalFull));
+            }
+            Fetch::End => match exchange.pending(self.place.pending, carried) {
+                Some(record) => {
+                    let done = self.replay_texts(&record, false, carried);
+                    self.place.pending += usize::from(done);
+                }
+                None => {
+                    // A BEGIN that moves with its session is none.
+                    let empty = carried.transaction.is_clean() && self.place.pending == 0;
+                    carried.tally.replays += u64::from(!empty);
+                    self.push(Task::Must, query(NOW));
+                    self.set_multi(carried.takes_several(), carried);
+                    self.phase = Phase::Over;
+                }
+            },
+        }
+        Sending::Nothing
+    }
+
+    /// Puts a prepared statement, or a change of the database, into the queue, with its time and its id.
+    fn replay_command(
+        &mut self,
+        command: Command,
+        payload: &[u8],
+        told: &[Told],
+        at: u64,
+        carried: &mut Carried,
+    ) {
+        if told.first().is_some_and(|told| told.is_of_the_moment()) {
+            return;
+        }
+        // 0 is none.
+        let id = told.first().and_then(|told| told.id()).unwrap_or_default();
+        self.place.id_is_set = id != 0;
+        let time = match carried.book.sets_timestamp() {
+            true => format!("timestamp={}, ", seconds(at)),
+            false => String::new(),
+        };
+        let byte = command.byte().unwrap_or_default();
+        let mut payload = [&[byte], payload].concat();
+        let expected = told.iter().copied().map(Some).collect();
+        translate(command, &mut payload, &mut carried.book);
+        self.push(Task::Must, query(format!("SET {time}insert_id={id}")));
+        self.push(Task::Replay { expected, known: true }, payload);
+    }
+
+    /// Puts the statements of a record from the next one on, up to a good size, into the queue, with their time and their
+    /// ids. `known` says whether the client was told of them; each is a request of its own in a session whose guard
+    /// would be seen. Returns whether the record is at its end.
+    fn replay_texts(&mut self, record: &Record<'_>, known: bool, carried: &Carried) -> bool {
+        let apart = carried.unguarded;
+        let time = match carried.book.sets_timestamp() {
+            true => format!("SET timestamp={}", seconds(record.at)),
+            false => "DO 0".into(),
+        };
+        let mut batch = Batch { payload: query(time), expected: vec![None] };
+        let whole = [(0, record.payload.len() as u32)];
+        let bounds = if record.bounds.is_empty() { &whole[..] } else { &record.bounds };
+        while let (Some(told), bound) =
+            (record.told.get(self.place.statement), bounds.get(self.place.statement))
+        {
+            self.place.statement += 1;
+            if told.is_of_the_moment() {
+                continue;
+            }
+            let sql = bound.map(|&(start, end)| start as usize..end as usize);
+            let sql = sql.and_then(|range| record.payload.get(range));
+            match told.id() {
+                Some(id) => {
+                    batch.add(&format!("SET insert_id={id}"));
+                    self.place.id_is_set = true;
+                }
+                // The statement before may have told an id that it did not generate, and left it for this.
+                None if self.place.id_is_set && sql.is_some_and(may_insert) => {
+                    batch.add("SET insert_id=0");
+                    self.place.id_is_set = false;
+                }
+                None => {}
+            }
+            if let Some(sql) = sql {
+                if apart || sql.len() >= LONG {
+                    // With anything beside it, it might be longer than the server takes; or, without the guard, be done
+                    // though what is beside it was aborted.
+                    let alone = Batch { payload: vec![COM_QUERY], expected: Vec::new() };
+                    let ours = std::mem::replace(&mut batch, alone);
+                    self.queue.push_back(ours.request(known));
+                } else {
+                    batch.payload.push(b';');
+                }
+                batch.payload.extend_from_slice(sql);
+            }
+            batch.expected.push(Some(*told));
+            if apart || batch.payload.len() >= GOOD_SIZE {
+                break;
+            }
+        }
+        self.queue.push_back(batch.request(known));
+        let done = self.place.statement >= record.told.len();
+        if done {
+            self.place.statement = 0;
+        }
+        done
+    }
+}
+
+impl Batch {
+    /// Adds a statement of ours.
+    fn add(&mut self, sql: &str) {
+        self.payload.push(b';');
+        self.payload.extend_from_slice(sql.as_bytes());
+        self.expected.push(None);
+    }
+
+    fn request(self, known: bool) -> Request {
+        let Self { payload, expected } = self;
+        Request { task: Task::Replay { expected, known }, payload }
+    }
+}
+
+/// Whether a statement may add a row: most of Icinga's do not, by their first word.
+fn may_insert(sql: &[u8]) -> bool {
+    let word = sql.trim_ascii_start().get(..6).unwrap_or_default();
+    ![b"UPDATE", b"DELETE", b"SELECT"].iter().any(|other| word.eq_ignore_ascii_case(*other))
+}
+
+fn seconds(micros: u64) -> String {
+    format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000)
+}
+
+/// Bytes of a request from which on the next statement goes into another one.
+const GOOD_SIZE: usize = LONG;
