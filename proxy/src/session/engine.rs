@@ -19,46 +19,60 @@
 //! One command is in hand at a time. A client that sends the next one early is read no further until
 //! the reply to this one is complete, so that every byte of a reply is known to belong to a command.
 //!
-//! Layout:
-//! - [`exchange`] — the command in hand and its steps; [`running`] — the request on the link.
-//! - [`linking`] — a link comes or goes; [`verdict`] — what is decided; [`whole`] — commands as they are kept.
-//! - [`replies`] — what becomes of what the link sends; [`edits`] — bytes replaced.
-//! - [`recovery`] — the way back after a loss.
+//! Layout, each line knows only those below it:
+//! - [`linking`] — a link comes or goes; [`whole`] — commands as they are kept.
+//! - [`replies`] — what becomes of what the link sends; [`asking`] — a question about an error; recovery's `answers`.
+//! - [`recovery`] — the way back after a loss: its state, its requests, the replay.
+//! - [`exchange`] — the command in hand: [`script`] — its steps, [`reply_buffer`] — bytes owed to the client,
+//!   [`attempt`] — how often it was tried.
+//! - [`running`] — the request on the link; [`task`], [`question`] — what it may be.
+//! - [`policy`] — the reaction to an error, as one table; [`fault`] — its meaning.
+//! - [`verdict`] — what is decided; [`words`] — what we say to nodes; [`edits`] — bytes replaced.
 
+use self::attempt::given_up;
+use self::exchange::payload::NUMBERED;
+use self::task::Task;
 use ido_proxy_protocol::Violation;
 use ido_proxy_protocol::capabilities::Capabilities;
 use ido_proxy_protocol::command::{Command, CommandStep, CommandStream};
 use ido_proxy_protocol::err::ErrPacket;
 use ido_proxy_protocol::error_code::ACTIVE_TRANSACTION;
 use ido_proxy_protocol::packet::{self, HEADER_LEN};
+use ido_proxy_protocol::statement::Kind;
 
+use self::attempt::Departure;
 use self::edits::Edits;
-use self::exchange::{Exchange, NUMBERED, translate};
-use self::recovery::{Recovery, Task};
-use self::replies::{Replies, given_up};
+use self::exchange::{Exchange, Intake, Origin};
+use self::recovery::Recovery;
+use self::replies::Replies;
 use self::running::Job;
 pub(crate) use self::verdict::{Downward, Sending, Stuck, Upward};
 use self::whole::{is_ready, limited, renamed, whole_payload};
-use crate::session::plan::Plan;
 use crate::session::plan::blocker::Reason;
 use crate::session::plan::read_only;
-use crate::session::state::book::{LAST_STATEMENT, statement_id};
+use crate::session::plan::{Plan, Scene};
+use crate::session::state::book::{Book, LAST_STATEMENT, statement_id};
 use crate::session::state::carried::{Carried, Tally};
 use crate::session::state::link_facts::LinkFacts;
 use crate::telemetry::metrics::RecoveryPhase;
 
 mod asking;
+mod attempt;
 mod edits;
 mod exchange;
 pub(crate) mod fault;
 mod linking;
 mod policy;
+mod question;
 mod recovery;
 mod replies;
 mod reply_buffer;
 mod running;
+mod script;
+mod task;
 mod verdict;
 mod whole;
+mod words;
 
 /// One session's protocol state between its login and its end.
 #[derive(Debug)]
@@ -120,7 +134,7 @@ impl Machine {
     /// Decides about `input`, the bytes from the client not yet dealt with.
     pub(crate) fn upward(&mut self, input: &[u8]) -> Upward {
         match &self.state {
-            State::Busy(exchange) if exchange.sent => return Upward::Wait,
+            State::Busy(exchange) if exchange.is_complete() => return Upward::Wait,
             // A command is looked at as a whole, unless it is very long.
             State::Idle if self.commands.is_idle() && !is_ready(input) => return Upward::Wait,
             _ => {}
@@ -159,29 +173,7 @@ impl Machine {
             changed = true;
         }
         let scene = carried.scene();
-        let plan = match (&request, command) {
-            (None, _) => Plan::of_long_command(),
-            (Some(payload), Command::Query) => Plan::of_query(&payload[1..], scene),
-            (Some(payload), Command::StmtExecute | Command::StmtBulkExecute) => {
-                let statement = statement_id(payload).and_then(|id| carried.book.statement(id));
-                match statement {
-                    Some(statement) => {
-                        let mut plan =
-                            Plan::of_kind(statement.kind, statement.open_ended, 0, scene);
-                        if command == Command::StmtExecute {
-                            plan = plan.in_one_flight(&statement.sql, scene);
-                        }
-                        if statement.kind == ido_proxy_protocol::statement::Kind::Call {
-                            plan.transaction.insert(Reason::Call);
-                        }
-                        plan.reads_autocommit = scene.guards() && statement.reads_autocommit;
-                        plan
-                    }
-                    None => Plan::of_command(command),
-                }
-            }
-            (Some(_), command) => Plan::of_command(command),
-        };
+        let plan = plan_of(command, request.as_deref(), &carried.book, scene);
         let shows = plan.shows_guard() && carried.guard.is_on() && scene.is_open();
         if shows && plan.sets_autocommit && carried.stuck().is_some() {
             let refusal = ErrPacket::new(ACTIVE_TRANSACTION, *b"HY000", NO_AUTOCOMMIT);
@@ -195,30 +187,18 @@ impl Machine {
         let capabilities = facts.map_or(*client_capabilities, |facts| facts.capabilities);
         if std::mem::take(&mut self.fresh) {
             let ghost = facts.and_then(|facts| facts.ghost);
-            exchange.lost = true;
+            exchange.attempt.lost = true;
             exchange.recovery = Some(Box::new(Recovery::on_new_link(ghost)));
         } else if shows && carried.stuck().is_none() {
             // The transaction is done again without the guard, before what would show it.
-            exchange.conflict = Some(given_up());
+            exchange.attempt.conflict = Some(given_up());
             exchange.recovery = Some(Box::new(Recovery::unguarding()));
-        } else if let [step] = &exchange.steps[..]
-            && step.what == crate::session::plan::What::Whole
-            && !changed
-        {
-            let translated = NUMBERED.contains(&command) && {
-                let mut sent = exchange.request.clone();
-                translate(command, &mut sent, &mut carried.book);
-                sent != exchange.request
-            };
-            exchange.as_is = !translated
-                && exchange.guard_turns(carried).is_none()
-                && exchange.several_turns(carried).is_none()
-                && !(command == Command::SetOption && carried.several.is_usual())
-                && !exchange.lacks_row_count(carried);
+        } else if !changed && exchange.may_pass(carried) {
+            exchange.intake = Intake::Passes;
         }
         exchange.show_reports(carried);
         self.settle_statement(&exchange);
-        if exchange.as_is {
+        if exchange.intake == Intake::Passes {
             exchange.run(&mut self.carried, capabilities);
         }
         self.state = State::Busy(Box::new(exchange));
@@ -257,7 +237,7 @@ impl Machine {
         let (State::Busy(exchange), Some(link)) = (&mut self.state, &self.link) else {
             return Sending::Nothing;
         };
-        if !exchange.sent || exchange.as_is || exchange.expects_reply() {
+        if !exchange.is_complete() || exchange.expects_reply() {
             return Sending::Nothing;
         }
         if exchange.ask(self.carried.takes_several_now(), link.capabilities, out) {
@@ -280,7 +260,7 @@ impl Machine {
         }
         exchange.keep(&mut self.carried);
         let (told, command) = (exchange.reply.take(), exchange.command);
-        self.refusal = exchange.refusal.take().or_else(|| self.refusal.take());
+        self.refusal = exchange.origin.take_refusal().or_else(|| self.refusal.take());
         self.finish();
         Sending::Finished(told, command)
     }
@@ -317,13 +297,12 @@ impl Machine {
         let mut edited = edits.finish(input, taken);
         let unedited = input.get(..taken).unwrap_or_default();
         if wants_file {
-            if !exchange.sent {
+            if !exchange.is_complete() {
                 let expected = "a reply to a command that is not yet there";
                 return Err(Violation::Unexpected { expected, got: LOCAL_INFILE });
             }
             self.commands.expect_file();
-            exchange.sent = false;
-            exchange.as_is = true;
+            exchange.intake = Intake::Passes;
             exchange.request.clear();
             self.carried.cannot_replay(Reason::File);
         }
@@ -338,8 +317,8 @@ impl Machine {
         }
         // A command without a reply is over from the start, and still waits for the way back.
         let waits = exchange.expects_reply() || exchange.recovery.is_some();
-        let done =
-            (exchange.reply.is_complete() && exchange.sent && !waits).then_some(exchange.command);
+        let done = (exchange.reply.is_complete() && exchange.is_complete() && !waits)
+            .then_some(exchange.command);
         if done.is_some() {
             self.finish();
         }
@@ -402,7 +381,7 @@ impl Machine {
 
     /// Whether bytes that come from the client now would have to wait for a reply.
     pub(crate) fn awaits_reply(&self) -> bool {
-        matches!(&self.state, State::Busy(exchange) if exchange.sent)
+        matches!(&self.state, State::Busy(exchange) if exchange.is_complete())
     }
 
     /// How many replies the node owes at least, from their first byte on, for the request on the link, should none
@@ -421,7 +400,7 @@ impl Machine {
             State::Busy(exchange)
                 if !exchange.reply.has_begun()
                     && !exchange.reply.is_complete()
-                    && !exchange.restores =>
+                    && matches!(exchange.origin, Origin::Command) =>
             {
                 Some(self.commands.last_sequence().wrapping_add(1))
             }
@@ -454,7 +433,7 @@ impl Machine {
 
     /// Whether the link is to be left for a conflict alone: nothing is under way on it any more.
     pub(crate) fn leaves_link(&self) -> bool {
-        matches!(&self.state, State::Busy(exchange) if exchange.leaving)
+        matches!(&self.state, State::Busy(exchange) if exchange.attempt.departure == Departure::Due)
     }
 
     /// Whether what is done next on a new link begins without a default database, be there one by now.
@@ -529,19 +508,17 @@ impl Machine {
     fn pass_up(&mut self, len: usize, end: bool) -> Upward {
         match &mut self.state {
             State::Busy(exchange) => {
-                exchange.sent = end;
+                let passes = exchange.intake == Intake::Passes;
                 if end {
                     exchange.counts_from(self.commands.last_sequence().wrapping_add(1));
+                    // From now on, we send the requests ourselves.
+                    exchange.intake = Intake::Complete;
                 }
-                if !exchange.as_is {
+                if !passes {
                     return Upward::Drop { len, answer: None };
                 }
-                if end {
-                    // From now on, we send the requests ourselves.
-                    exchange.as_is = false;
-                    if exchange.reply.is_complete() {
-                        self.finish();
-                    }
+                if end && exchange.reply.is_complete() {
+                    self.finish();
                 }
                 Upward::Forward(len)
             }
@@ -560,16 +537,27 @@ impl Machine {
     }
 }
 
-/// The code of an error that no node has sent.
-const OURS: u16 = 0;
-
-/// COM_QUERY.
-const COM_QUERY: u8 = 0x03;
-
-/// COM_SET_OPTION. 0 is on, and 1 is off.
-///
-/// Source: MariaDB documentation, "COM_SET_OPTION".
-const SET_OPTION: u8 = 0x1B;
+/// The plan of a command; `request` is its payload, if that was kept.
+fn plan_of(command: Command, request: Option<&[u8]>, book: &Book, scene: Scene) -> Plan {
+    let Some(payload) = request else { return Plan::of_long_command() };
+    match command {
+        Command::Query => Plan::of_query(payload.get(1..).unwrap_or_default(), scene),
+        Command::StmtExecute | Command::StmtBulkExecute => {
+            let statement = statement_id(payload).and_then(|id| book.statement(id));
+            let Some(statement) = statement else { return Plan::of_command(command) };
+            let mut plan = Plan::of_kind(statement.kind, statement.open_ended, 0, scene);
+            if command == Command::StmtExecute {
+                plan = plan.in_one_flight(&statement.sql, scene);
+            }
+            if statement.kind == Kind::Call {
+                plan.transaction.insert(Reason::Call);
+            }
+            plan.reads_autocommit = scene.guards() && statement.reads_autocommit;
+            plan
+        }
+        _ => Plan::of_command(command),
+    }
+}
 
 const NO_AUTOCOMMIT: &str = "ido-proxy: autocommit cannot be set within this transaction, which is kept \
     from being done in part: commit it first";

@@ -62,10 +62,13 @@ pub(crate) struct Step {
     pub(crate) risk: Risk,
     /// The statements of the client in it, in order; empty where it is one, or nobody knows.
     pub(crate) pieces: SmallVec<[Piece; 1]>,
-    /// Number of the step that begins the transaction of our own around this statement. The statement is sent again
-    /// from that step if it was not committed.
-    pub(crate) restart: Option<usize>,
+    /// The transaction of our own that the step is part of. All of that is done again if it was not committed.
+    pub(crate) frame: Option<Frame>,
 }
+
+/// A transaction of our own around a statement of the client's, by its number in the command.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Frame(pub(crate) usize);
 
 /// Content of a step's request.
 #[derive(Clone, Debug, PartialEq)]
@@ -171,13 +174,13 @@ pub(crate) enum PieceKind {
 
 impl Step {
     fn new(what: What) -> Self {
-        let (fence_at, risk, restart) = (None, Risk::Repeatable, None);
-        Self { what, fence_at, risk, pieces: SmallVec::new(), restart }
+        let (fence_at, risk, frame) = (None, Risk::Repeatable, None);
+        Self { what, fence_at, risk, pieces: SmallVec::new(), frame }
     }
 
-    /// Steps before a statement that we commit; the first of them is step number `restart`.
-    pub(crate) fn opening(restart: usize) -> [Self; 2] {
-        [What::Begin, What::Fence].map(|what| Self { restart: Some(restart), ..Self::new(what) })
+    /// Steps before a statement that we commit.
+    pub(crate) fn opening(frame: Frame) -> [Self; 2] {
+        [What::Begin, What::Fence].map(|what| Self { frame: Some(frame), ..Self::new(what) })
     }
 
     /// The fence alone.
@@ -215,9 +218,9 @@ impl Step {
         Self::new(What::Guard(on))
     }
 
-    /// COMMIT, of our own, of the transaction that step number `restart` begins.
-    pub(crate) fn commit_of(restart: Option<usize>, risk: Risk) -> Self {
-        Self { risk, restart, ..Self::new(What::Commit) }
+    /// COMMIT, of our own, of a frame.
+    pub(crate) fn commit_of(frame: Option<Frame>, risk: Risk) -> Self {
+        Self { risk, frame, ..Self::new(What::Commit) }
     }
 
     /// Lets the link take several statements in one text, or one alone.
@@ -435,7 +438,7 @@ impl Plan {
             Class::Write if !open && scene.fences() => {
                 plan.steps.insert_many(0, [Step::new(What::Begin), Step::fence()]);
                 plan.steps.push(Step::commit_of(None, Risk::Commit { resume: len }));
-                plan.steps.iter_mut().for_each(|step| step.restart = Some(0));
+                plan.steps.iter_mut().for_each(|step| step.frame = Some(Frame(0)));
             }
             Class::Write if !open => step.risk = Risk::Doubtful(scene.doubt()),
             Class::Unknown if !open => step.risk = Risk::Doubtful(Doubt::Statement),

@@ -17,6 +17,16 @@ use crate::session::shared::registry::SessionState;
 use crate::session::state::link_facts::{Freshness, LinkFacts};
 use crate::telemetry::metrics::{LinkLoss, Present, RecoveryPhase};
 
+/// Outcome of a try to open a link.
+enum Tried {
+    /// The link is there.
+    Linked,
+    /// Another node is to be tried.
+    Another,
+    /// Nothing came of it.
+    Failed,
+}
+
 impl Session {
     /// Opens a link to the primary, and waits for one as long as it takes, up to `failover.hold`.
     /// Meanwhile the client's bytes stay where they are.
@@ -27,14 +37,7 @@ impl Session {
         let started = Instant::now();
         let mut held = None;
         let mut pause = FIRST_RETRY;
-        if let Some(again) = self.loss.map(|loss| loss.again).filter(|again| *again > 0) {
-            // A node that takes logins and nothing else must not be asked as fast as it can refuse.
-            let rest = jittered((FIRST_RETRY * again).min(LAST_RETRY));
-            tokio::select! {
-                () = self.orders.changed() => {}
-                () = sleep(rest) => {}
-            }
-        }
+        self.rest_after_failures().await;
         loop {
             let orders = self.orders.latest().clone();
             // One that has a transaction or a command to do again goes on for as long as the daemon does.
@@ -44,32 +47,13 @@ impl Session {
             }
             let idle =
                 !self.machine.wants_link() && self.waiting.is_none() && !self.has_long_command();
-            let client_waits = self.client_waits();
-            if let Some(loss) = &mut self.loss
-                && !client_waits
-            {
-                loss.begins_to_wait();
-            }
+            self.note_wait();
             let wanted =
                 |node: &NodeAddr| !idle || self.loss.is_some_and(|loss| loss.node == *node);
             let destination = self.destination(&orders.topology);
             if let Some(node) = destination.filter(wanted) {
-                if let Some(loss) = &mut self.loss {
-                    loss.enter(RecoveryPhase::Link);
-                }
-                let opened = self.open_link_while_wanted(node).await;
-                self.was_killed(node, &opened).await?;
-                match opened {
-                    // Another one became the primary while this one answered: what waits must not be
-                    // written here.
-                    Ok(()) if self.destination(&self.orders.latest().topology) != Some(node) => {
-                        self.entry.set_node(None);
-                        if let Some(link) = self.link.take() {
-                            link.quit().await;
-                        }
-                        continue;
-                    }
-                    Ok(()) => {
+                match self.try_node(node).await? {
+                    Tried::Linked => {
                         if held.take().is_some() {
                             let waited = started.elapsed();
                             tracing::info!(session = %self.entry.id(), %node, ?waited, "released");
@@ -81,14 +65,8 @@ impl Session {
                         self.leaving = false;
                         return Ok(());
                     }
-                    Err(error) if error.may_retry(self.loss.is_some()) => {
-                        tracing::debug!(session = %self.entry.id(), %error, "no link yet");
-                        self.report(node, &error);
-                        if self.asks_another(node, &error) {
-                            continue;
-                        }
-                    }
-                    Err(error) => return Err(End::LinkRefused(error)),
+                    Tried::Another => continue,
+                    Tried::Failed => {}
                 }
             }
             if idle {
@@ -106,34 +84,102 @@ impl Session {
             if let Some(loss) = &mut self.loss {
                 loss.enter(RecoveryPhase::Detect);
             }
-            let since = self.loss.map_or(started, |loss| loss.since);
-            let deadline = since + self.context.limits.hold;
-            let may_read = self.client.input.len() < MOST_HELD;
-            tokio::select! {
-                () = self.orders.changed() => pause = FIRST_RETRY,
-                () = sleep(jittered(pause)), if destination.is_some() => {
-                    pause = (pause * 2).min(LAST_RETRY);
-                }
-                // Nobody reads what would tell us: a client that gave up must not keep its seat.
-                () = sleep(LOOK), if !may_read => if self.client.peer_has_closed() {
-                    return Err(End::ClientGone);
-                },
-                () = sleep_until(deadline), if client_waits => {
-                    return Err(End::HoldExpired { held: self.context.limits.hold });
-                }
-                read = self.client.fill(), if may_read => match read {
-                    Ok(0) => return Err(End::ClientGone),
-                    Ok(_) => {
-                        if let Some(loss) = &mut self.loss
-                            && !client_waits
-                        {
-                            loss.begins_to_wait();
-                        }
-                    }
-                    Err(error) => return Err(End::ClientFailed(error)),
-                },
-            }
+            pause = self.wait_for_node(started, pause, destination.is_some()).await?;
         }
+    }
+
+    /// Keeps a session from asking a node that takes logins and nothing else as fast as that can refuse.
+    async fn rest_after_failures(&mut self) {
+        let Some(again) = self.loss.map(|loss| loss.again).filter(|again| *again > 0) else {
+            return;
+        };
+        let rest = jittered((FIRST_RETRY * again).min(LAST_RETRY));
+        tokio::select! {
+            () = self.orders.changed() => {}
+            () = sleep(rest) => {}
+        }
+    }
+
+    /// Notes when a client that was silent begins to wait.
+    fn note_wait(&mut self) {
+        let client_waits = self.client_waits();
+        if let Some(loss) = &mut self.loss
+            && !client_waits
+        {
+            loss.begins_to_wait();
+        }
+    }
+
+    /// Tries to open a link to this node.
+    ///
+    /// # Errors
+    /// The node refused the client, or somebody has killed its connection.
+    async fn try_node(&mut self, node: NodeAddr) -> Result<Tried, End> {
+        if let Some(loss) = &mut self.loss {
+            loss.enter(RecoveryPhase::Link);
+        }
+        let opened = self.open_link_while_wanted(node).await;
+        self.was_killed(node, &opened).await?;
+        match opened {
+            // Another one became the primary while this one answered: what waits must not be
+            // written here.
+            Ok(()) if self.destination(&self.orders.latest().topology) != Some(node) => {
+                self.entry.set_node(None);
+                if let Some(link) = self.link.take() {
+                    link.quit().await;
+                }
+                Ok(Tried::Another)
+            }
+            Ok(()) => Ok(Tried::Linked),
+            Err(error) if error.may_retry(self.loss.is_some()) => {
+                tracing::debug!(session = %self.entry.id(), %error, "no link yet");
+                self.report(node, &error);
+                match self.asks_another(node, &error) {
+                    true => Ok(Tried::Another),
+                    false => Ok(Tried::Failed),
+                }
+            }
+            Err(error) => Err(End::LinkRefused(error)),
+        }
+    }
+
+    /// Waits for another topology, or for `pause` where there `is_a_node` to ask again. Returns the next pause.
+    ///
+    /// # Errors
+    /// The client went away, or waited for too long.
+    async fn wait_for_node(
+        &mut self,
+        started: Instant,
+        pause: Duration,
+        is_a_node: bool,
+    ) -> Result<Duration, End> {
+        let client_waits = self.client_waits();
+        let since = self.loss.map_or(started, |loss| loss.since);
+        let deadline = since + self.context.limits.hold;
+        let may_read = self.client.input.len() < MOST_HELD;
+        tokio::select! {
+            () = self.orders.changed() => return Ok(FIRST_RETRY),
+            () = sleep(jittered(pause)), if is_a_node => return Ok((pause * 2).min(LAST_RETRY)),
+            // Nobody reads what would tell us: a client that gave up must not keep its seat.
+            () = sleep(LOOK), if !may_read => if self.client.peer_has_closed() {
+                return Err(End::ClientGone);
+            },
+            () = sleep_until(deadline), if client_waits => {
+                return Err(End::HoldExpired { held: self.context.limits.hold });
+            }
+            read = self.client.fill(), if may_read => match read {
+                Ok(0) => return Err(End::ClientGone),
+                Ok(_) => {
+                    if let Some(loss) = &mut self.loss
+                        && !client_waits
+                    {
+                        loss.begins_to_wait();
+                    }
+                }
+                Err(error) => return Err(End::ClientFailed(error)),
+            },
+        }
+        Ok(pause)
     }
 
     /// Tells those who watch the nodes how a login at `node` failed.

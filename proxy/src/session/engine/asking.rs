@@ -4,6 +4,8 @@
 //! transaction is still open; and after an error that would condemn the node, whether that is so. The questions leave
 //! the warnings of a client's last statement as they find them.
 
+use crate::session::engine::question::{Asked, Question};
+use crate::session::engine::words::{READ_ONLY, READY, SET_OPTION, query};
 use ido_proxy_protocol::Violation;
 use ido_proxy_protocol::capabilities::Capabilities;
 use ido_proxy_protocol::command::Command;
@@ -12,39 +14,11 @@ use ido_proxy_protocol::packet::{self, HEADER_LEN};
 use ido_proxy_protocol::reply::ReplyStep;
 use ido_proxy_protocol::status::StatusFlags;
 
-use super::SET_OPTION;
 use super::exchange::Exchange;
 use super::fault::Fault;
 use super::policy::{Answer, Facts, Position};
-use super::recovery::query;
 use super::replies::Replies;
 use super::running::{Job, Running};
-
-/// An error that nobody was told yet.
-#[derive(Debug)]
-pub(super) struct Asked {
-    /// The request that ended with it.
-    pub(super) running: Running,
-    /// The packet, with its header.
-    packet: Vec<u8>,
-    error: ErrPacket,
-    question: Question,
-    /// The answer, as far as it has come: whether the node is read-only.
-    read_only: bool,
-    /// The request of the question was sent.
-    sent: bool,
-}
-
-/// Question to the server.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Question {
-    /// Is the transaction still open?
-    Transaction,
-    /// Does the node work? The answer has the transaction's state too.
-    Ready,
-    /// Does the node take writes? The answer has the transaction's state too.
-    ReadOnly,
-}
 
 impl Exchange {
     /// Appends the question that is due, if one is.
@@ -130,8 +104,3 @@ impl Replies<'_> {
         Ok(())
     }
 }
-
-/// A node that is not ready refuses this, but not a SELECT without a table. Seen on MariaDB 10.11.
-const READY: &[u8] = b"DO 0";
-
-const READ_ONLY: &[u8] = b"SELECT @@global.read_only";

@@ -1,26 +1,27 @@
 //! One command of the client, from its first byte to the last byte of its reply.
 
+use crate::session::engine::question::Asked;
+use crate::session::engine::reply_buffer::Mark;
+use crate::session::state::journal::record::Told;
 use ido_proxy_protocol::capabilities::Capabilities;
 use ido_proxy_protocol::command::Command;
 use ido_proxy_protocol::err::ErrPacket;
+use std::ops::Range;
 
-use super::asking::Asked;
+use super::attempt::Attempt;
 use super::recovery::Recovery;
 use super::reply_buffer::{ReplyBuffer, Tail};
 use super::running::{Behind, Framed, Job, Layout, Running};
+use super::script::Script;
 use crate::session::plan::blocker::Reasons;
-use crate::session::plan::{Doubt, PieceKind, Plan, Risk, Step, Steps, What};
+use crate::session::plan::{Doubt, PieceKind, Plan, Risk, Step, What};
 use crate::session::state::book::State;
 use crate::session::state::carried::Carried;
 
-pub(super) use self::payload::{GUARD_OFF, GUARD_ON, NUMBERED, ROLLBACK, translate};
-use self::pending::Pending;
-pub(super) use self::shape::{sql_of, target_of};
-
 mod outcome;
-mod payload;
+pub(super) mod payload;
 mod pending;
-mod shape;
+pub(super) mod shape;
 
 /// The command in hand.
 #[derive(Debug)]
@@ -30,15 +31,10 @@ pub(super) struct Exchange {
     pub(super) request: Vec<u8>,
     /// When it came, in microseconds since 1970.
     pub(super) came: u64,
-    pub(super) steps: Steps,
-    /// The step in hand.
-    pub(super) at: usize,
+    pub(super) script: Script,
     /// Why a transaction that it leaves open, or works in, cannot be done again.
     pub(super) transaction: Reasons,
-    /// The client's bytes go to the link as they come.
-    pub(super) as_is: bool,
-    /// The client has sent every byte that it owes.
-    pub(super) sent: bool,
+    pub(super) intake: Intake,
     /// The request on the link.
     pub(super) running: Option<Running>,
     /// Request sent behind the running one.
@@ -49,8 +45,8 @@ pub(super) struct Exchange {
     pub(super) shows_reports: bool,
     /// Rows of a reply to a statement of ours.
     pub(super) rows: Vec<u8>,
-    /// How often the command was sent again for an error that condemned a node, wrongly.
-    pub(super) hearsay: u32,
+    /// How often it was tried, and why again.
+    pub(super) attempt: Attempt,
     /// The state of the session before what has to be done again, should the link be lost now.
     pub(super) state: State,
     /// Bytes owed to the client.
@@ -61,20 +57,7 @@ pub(super) struct Exchange {
     id_before_frame: u64,
     /// The way back after a loss.
     pub(super) recovery: Option<Box<Recovery>>,
-    /// How often it was sent again for the server's own reasons.
-    pub(super) tries: u32,
-    /// The link was lost during the command, maybe several times.
-    pub(super) lost: bool,
-    /// A link was left for it, as what was set on it cannot be undone there.
-    pub(super) left: bool,
-    /// The link that is there is to be left so.
-    pub(super) leaving: bool,
-    /// Something may be set on the link that nobody was told: the server gave the transaction up at it.
-    pub(super) set_untold: bool,
-    /// No command is in hand: an open transaction is done again while the client is silent.
-    pub(super) restores: bool,
-    /// Error to report if the open transaction could not be done again.
-    pub(super) refusal: Option<ErrPacket>,
+    pub(super) origin: Origin,
     /// The reply to the command is an error of ours.
     pub(super) failed: bool,
     /// The error of our BEGIN, where the statement of its frame was sent behind it.
@@ -85,14 +68,66 @@ pub(super) struct Exchange {
     pending: Vec<Pending>,
     /// Transaction of `pending`, by the number of transactions that had ended before.
     pending_in: u64,
-    /// The pending steps could not be done again as they were: they are sent anew.
-    pub(super) anew: bool,
-    /// The error with which the node refused the COMMIT last, and how often in a row.
-    refused: Option<(ErrPacket, u32)>,
-    /// The conflict for which the transaction was replayed first.
-    pub(super) conflict: Option<ErrPacket>,
-    /// No transaction is open, but the text is too long to wait until the guard is off: we commit what it opens.
-    pub(super) outside: bool,
+    pub(super) opens: Opens,
+}
+
+/// Why there is something to do.
+#[derive(Debug)]
+pub(super) enum Origin {
+    /// A command of the client's.
+    Command,
+    /// An open transaction is done again while the client is silent.
+    Restore {
+        /// The error to report with the next command, if the transaction could not be done again.
+        refusal: Option<ErrPacket>,
+    },
+}
+
+/// Whose a transaction is that the command opens.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Opens {
+    /// The client's.
+    ForClient,
+    /// Ours, to commit: for the client, each statement commits by itself. The text was too long to wait until the guard is
+    /// off, or has ended the client's transaction and gone on.
+    ForUs,
+}
+
+/// The client's bytes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Intake {
+    /// Bytes are kept as they come, and sent by us once all are there.
+    Keeps,
+    /// Bytes go to the link as they come.
+    Passes,
+    /// The client has sent every byte that it owes.
+    Complete,
+}
+
+impl Origin {
+    /// Takes out the error to report with the next command.
+    pub(super) fn take_refusal(&mut self) -> Option<ErrPacket> {
+        match self {
+            Self::Command => None,
+            Self::Restore { refusal } => refusal.take(),
+        }
+    }
+}
+
+/// Effect of a step that the client has not been told yet. If the same command commits it, it need not be kept in the
+/// journal. If it cannot be done again as it was, it may be done otherwise.
+#[derive(Clone, Debug)]
+struct Pending {
+    step: usize,
+    /// `cut` and `mark` of the step's [`Running`].
+    cut: usize,
+    mark: Mark,
+    /// Bounds of the statements, as in a [`Record`] whose payload is `text`.
+    bounds: Vec<(u32, u32)>,
+    told: Vec<Told>,
+    text: Range<usize>,
+    /// One of its statements generated several ids.
+    shared: bool,
 }
 
 /// Whether a frame may be one text. Under the guard, a statement behind an abort begins a transaction by itself. An id
@@ -128,23 +163,21 @@ impl Exchange {
             && (plan.steps.len() > 1
                 || carried.transaction.is_open()
                 || !carried.book.autocommit()
-                || plan.steps.iter().any(|step| works(step) || step.restart.is_some()));
+                || plan.steps.iter().any(|step| works(step) || step.frame.is_some()));
         let outside = request.is_empty() && carried.guard.is_on() && !carried.transaction.is_open();
         Self {
             command,
             request,
             came: 0,
-            steps: plan.steps,
-            at: 0,
+            script: Script::new(plan.steps),
             transaction: plan.transaction,
-            as_is: false,
-            sent: false,
+            intake: Intake::Keeps,
             running: None,
             behind: Behind::Nothing,
             asked: None,
             shows_reports: false,
             rows: Vec::new(),
-            hearsay: 0,
+            attempt: Attempt::default(),
             state: carried.book.now(),
             reply: ReplyBuffer::new(
                 sequence.wrapping_add(1),
@@ -152,24 +185,15 @@ impl Exchange {
                 !command.has_reply(),
             ),
             keeps,
-            outside,
+            opens: if outside { Opens::ForUs } else { Opens::ForClient },
             id_before_frame: 0,
             recovery: None,
-            tries: 0,
-            lost: false,
-            left: false,
-            leaving: false,
-            set_untold: false,
-            restores: false,
-            refusal: None,
+            origin: Origin::Command,
             failed: false,
             begin_failed: None,
             ghost: None,
             pending: Vec::new(),
             pending_in: 0,
-            anew: false,
-            refused: None,
-            conflict: None,
         }
     }
 
@@ -177,9 +201,9 @@ impl Exchange {
     pub(super) fn restoring(carried: &mut Carried) -> Self {
         let command = Command::Ping;
         let mut exchange = Self::new(command, Vec::new(), Plan::default(), 0, carried);
-        exchange.sent = true;
-        exchange.restores = true;
-        exchange.lost = true;
+        exchange.intake = Intake::Complete;
+        exchange.origin = Origin::Restore { refusal: None };
+        exchange.attempt.lost = true;
         exchange
     }
 
@@ -192,9 +216,14 @@ impl Exchange {
         }
     }
 
+    /// Whether the client has sent every byte that it owes.
+    pub(super) fn is_complete(&self) -> bool {
+        self.intake == Intake::Complete
+    }
+
     /// The step in hand.
     pub(super) fn step(&self) -> Option<&Step> {
-        self.steps.get(self.at)
+        self.script.step()
     }
 
     /// Whether the link owes a reply.
@@ -215,7 +244,7 @@ impl Exchange {
 
     /// Whether the client has a part of what several steps tell: where one of them ends is not known any more.
     pub(super) fn is_partly_told(&self) -> bool {
-        self.reply.has_begun() && self.steps.len() > 1
+        self.reply.has_begun() && self.script.len() > 1
     }
 
     /// Puts the next request in hand, and appends it to `out`. Steps that turn out to be needless are
@@ -226,26 +255,27 @@ impl Exchange {
         link: Capabilities,
         out: &mut Vec<u8>,
     ) -> bool {
-        while let Some(step) = self.steps.get(self.at) {
+        while let Some(step) = self.script.step() {
             if let Some(on) = self.guard_turns(carried) {
-                self.insert_before(Step::guard(on));
+                self.script.insert_before(Step::guard(on));
                 continue;
             }
             if let Some(on) = self.several_turns(carried) {
-                self.insert_before(Step::several(on));
+                self.script.insert_before(Step::several(on));
                 continue;
             }
-            if self.is_one_frame(self.at) && !may_frame(carried) {
-                self.part_frame(self.at);
+            let place = self.script.place();
+            if self.script.is_one_frame(place) && !may_frame(carried) {
+                self.script.part_frame(place);
                 continue;
             }
             let first = self.reply.is_untouched() && self.pending.is_empty();
             if first && !step.is_ours() && self.lacks_row_count(carried) {
-                self.insert_before(Step::put_row_count_back());
+                self.script.insert_before(Step::put_row_count_back());
                 continue;
             }
             let wanted = match step.what {
-                What::Fence if step.restart.is_some() => true,
+                What::Fence if step.frame.is_some() => true,
                 What::Fence => {
                     let fence = &carried.fence;
                     carried.transaction.is_dirty() && fence.is_available() && !fence.is_set()
@@ -262,22 +292,23 @@ impl Exchange {
                 _ => true,
             };
             if wanted {
-                if self.stands_alone(carried) {
-                    let step = &mut self.steps[self.at];
+                if self.stands_alone(carried)
+                    && let Some(step) = self.script.step_mut()
+                {
                     (step.risk, step.fence_at) = (Risk::Doubtful(Doubt::Statement), None);
                 }
-                self.put_request(self.at, carried, out);
+                self.put_request(place, carried, out);
                 let followers = self.followers(carried);
                 if followers > 0 {
                     for behind in 1..=followers {
-                        self.put_request(self.at + behind, carried, out);
+                        self.put_request(place + behind, carried, out);
                     }
                     self.behind = Behind::Sent(followers);
                 }
                 self.run(carried, link);
                 return true;
             }
-            self.step_done();
+            self.script.step_done();
         }
         false
     }
@@ -289,7 +320,7 @@ impl Exchange {
     /// Should the COMMIT fail, the BEGIN is done all the same. It begins a transaction that a ROLLBACK ends, or
     /// commits in passing what the COMMIT has left open: so there must be a fence, which tells of that.
     fn followers(&mut self, carried: &mut Carried) -> usize {
-        if self.is_one_flight(self.at) {
+        if self.script.is_one_flight(self.script.place()) {
             carried.fence.setting_and_committing(true);
             return 2;
         }
@@ -298,23 +329,22 @@ impl Exchange {
 
     /// Whether the step behind the one in hand can be sent with it.
     fn leads_on(&self, carried: &Carried) -> bool {
-        let ours = |at: usize| self.steps.get(at).filter(|step| step.restart.is_some());
-        if let (Some(begin), Some(fence)) = (ours(self.at), ours(self.at + 1))
+        let place = self.script.place();
+        let ours = |at: usize| self.script.get(at).filter(|step| step.frame.is_some());
+        if let (Some(begin), Some(fence)) = (ours(place), ours(place + 1))
             && (&begin.what, &fence.what) == (&What::Begin, &What::Fence)
         {
             // A BEGIN does not fail on a link that lives.
             return true;
         }
         let part = |at: usize, kind: PieceKind| {
-            let step = self
-                .steps
-                .get(at)
-                .filter(|step| step.fence_at.is_none() && step.restart.is_none())?;
+            let step = self.script.get(at);
+            let step = step.filter(|step| step.fence_at.is_none() && step.frame.is_none())?;
             let alone = matches!(&step.pieces[..], [piece] if piece.kind == kind);
             (alone && matches!(step.what, What::Part(_))).then_some(step)
         };
         let (Some(commit), Some(begin)) =
-            (part(self.at, PieceKind::End), part(self.at + 1, PieceKind::Begin))
+            (part(place, PieceKind::End), part(place + 1, PieceKind::Begin))
         else {
             return false;
         };
@@ -324,26 +354,9 @@ impl Exchange {
             && carried.guard.turn_before(begin, false, self.autocommits(carried)).is_none()
     }
 
-    /// Whether the step at `at` is a frame of one text, or the first step of one of one flight.
-    fn is_one_frame(&self, at: usize) -> bool {
-        let framed = |step: &Step| matches!(step.what, What::Framed(_));
-        self.steps.get(at).is_some_and(framed) || self.is_one_flight(at)
-    }
-
-    /// Whether BEGIN, a prepared statement and the end of its frame are at `at`.
-    fn is_one_flight(&self, at: usize) -> bool {
-        let is = |at: usize, what: What| self.steps.get(at).is_some_and(|step| step.what == what);
-        is(at, What::Begin) && is(at + 1, What::Whole) && is(at + 2, What::Close)
-    }
-
     /// Whether our BEGIN in hand has its statement and the end of its frame behind it.
     pub(super) fn begins_flight(&self) -> bool {
-        matches!(self.behind, Behind::Sent(2)) && self.is_one_flight(self.at)
-    }
-
-    /// Whether the prepared statement in hand has the end of its frame behind it.
-    pub(super) fn is_in_flight(&self) -> bool {
-        self.at > 0 && self.is_one_flight(self.at - 1)
+        matches!(self.behind, Behind::Sent(2)) && self.script.is_one_flight(self.script.place())
     }
 
     /// Whether the guard must be turned on or off before the step in hand is sent.
@@ -369,20 +382,9 @@ impl Exchange {
         carried.book.autocommit() && !carried.unguarded
     }
 
-    /// The step in hand is done.
-    pub(super) fn step_done(&mut self) {
-        if matches!(self.step(), Some(Step { what: What::Guard(_) | What::Several(_), .. })) {
-            // Such a step was not planned, and leaves no trace.
-            self.remove_step(self.at);
-        } else {
-            self.at += 1;
-        }
-    }
-
     /// The step in hand is on its way.
     pub(super) fn run(&mut self, carried: &mut Carried, link: Capabilities) {
-        let Some(step) = self.steps.get(self.at) else { return };
-        if step.restart == Some(self.at) {
+        if self.script.begins_frame() {
             self.reply.begin_frame();
             if !carried.fence.is_in_doubt() {
                 // The ghost belongs to an earlier statement.
@@ -390,6 +392,7 @@ impl Exchange {
                 self.id_before_frame = carried.book.now().last_insert_id;
             }
         }
+        let Some(step) = self.script.step_mut() else { return };
         let commits = matches!(step.risk, Risk::Commit { .. });
         // A flight was noted when it left.
         let frames = matches!(step.what, What::Framed(_));
@@ -399,9 +402,8 @@ impl Exchange {
         let unfenced = commits && !carried.fence.is_set();
         if unfenced && carried.transaction.is_dirty() && !carried.fence.is_in_doubt() {
             // The fence that was planned could not be set, and will tell nothing.
-            self.steps[self.at].risk = Risk::Doubtful(Doubt::Unfenced);
+            step.risk = Risk::Doubtful(Doubt::Unfenced);
         }
-        let step = &self.steps[self.at];
         if matches!(step.risk, Risk::Commit { .. } | Risk::Doubtful(_)) {
             carried.fence.committing();
         }
@@ -411,7 +413,7 @@ impl Exchange {
             _ => Command::Query,
         };
         if !command.has_reply() {
-            self.at += 1;
+            self.script.skip();
             return;
         }
         let mark = self.reply.mark();
@@ -428,7 +430,7 @@ impl Exchange {
     fn stands_alone(&self, carried: &Carried) -> bool {
         let Some(step) = self.step() else { return false };
         let first = step.pieces.first().map(|piece| piece.kind);
-        step.restart.is_none()
+        step.frame.is_none()
             && step.risk == Risk::Repeatable
             && !carried.transaction.is_open()
             && carried.book.autocommit()
@@ -437,41 +439,14 @@ impl Exchange {
             && !matches!(first, Some(PieceKind::Begin | PieceKind::End))
     }
 
-    /// Puts a step of ours in front of the one in hand. Within a frame it is part of that: should it be lost, all of the
-    /// frame is done again.
-    fn insert_before(&mut self, step: Step) {
-        let restart = self.step().and_then(|step| step.restart);
-        let restart = restart.filter(|restart| *restart < self.at);
-        self.insert_step(self.at, Step { restart, ..step });
-    }
-
-    /// Puts a step into this place.
-    pub(super) fn insert_step(&mut self, at: usize, step: Step) {
-        self.shift_restarts(|restart| restart + usize::from(restart >= at));
-        self.steps.insert(at, step);
-    }
-
-    /// Takes the step in this place out.
-    fn remove_step(&mut self, at: usize) {
-        self.steps.remove(at);
-        self.shift_restarts(|restart| restart - usize::from(restart > at));
-    }
-
-    fn shift_restarts(&mut self, shifted: impl Fn(usize) -> usize) {
-        for step in &mut self.steps {
-            step.restart = step.restart.map(&shifted);
-        }
-    }
-
     /// The client gets this error in place of a reply, if it has nothing of the reply yet.
     pub(super) fn fail(&mut self, error: &ErrPacket) {
         self.failed = true;
-        if self.restores {
-            self.refusal = Some(error.clone());
+        if let Origin::Restore { refusal } = &mut self.origin {
+            *refusal = Some(error.clone());
             return;
         }
-        self.steps.clear();
-        self.at = 0;
+        self.script.clear();
         self.reply.fail(&error.encode());
     }
 
@@ -496,23 +471,6 @@ impl Exchange {
             self.keep_ghost(told, carried);
         }
         self.reply.tell_anew(running.mark);
-        self.drop_pieces(running.cut);
-    }
-
-    /// Drops the first `cut` statements of the step in hand. The step has committed or rolled them back already, so
-    /// they are not sent again.
-    fn drop_pieces(&mut self, cut: usize) {
-        if cut > 0
-            && let Some(step) = self.steps.get_mut(self.at)
-        {
-            let end = step.pieces.last().map_or(0, |piece| piece.end);
-            step.pieces.drain(..cut.min(step.pieces.len()));
-            step.fence_at = step.fence_at.and_then(|at| at.checked_sub(cut));
-            step.risk = Risk::Repeatable;
-            match step.pieces.first() {
-                Some(next) => step.what = What::Part(next.start..end),
-                None => self.at += 1,
-            }
-        }
+        self.script.drop_pieces(running.cut);
     }
 }

@@ -1,11 +1,13 @@
 //! A link comes, or goes: whether the session goes on, and from where.
 
+use crate::session::engine::verdict::Stuck;
 use ido_proxy_protocol::capabilities::Capabilities;
 
-use super::exchange::Exchange;
+use super::attempt::Departure;
+use super::exchange::{Exchange, Origin};
 use super::recovery::Recovery;
 use super::running::Behind;
-use super::{Machine, State, Stuck};
+use super::{Machine, State};
 use crate::session::plan::blocker::Reason;
 use crate::session::plan::{Doubt, Risk};
 use crate::session::state::guard::Guard;
@@ -25,12 +27,14 @@ impl Machine {
         // A command that is at the door brings the way back with it.
         if self.is_idle() && self.commands.is_idle() && self.carried.has_journal() {
             let mut exchange = Exchange::restoring(&mut self.carried);
-            exchange.tries = self.restore_tries;
+            exchange.attempt.tries = self.restore_tries;
             self.state = State::Busy(Box::new(exchange));
         }
         if let State::Busy(exchange) = &mut self.state {
             let mut recovery = Recovery::on_new_link(facts.ghost);
-            recovery.pause = exchange.tries > 0 && (exchange.left || exchange.restores);
+            recovery.pause = exchange.attempt.tries > 0
+                && (exchange.attempt.departure == Departure::Done
+                    || matches!(exchange.origin, Origin::Restore { .. }));
             exchange.recovery = Some(Box::new(recovery));
         }
         let multi = facts.capabilities.contains(Capabilities::MULTI_STATEMENTS);
@@ -52,10 +56,10 @@ impl Machine {
         self.link = None;
         self.carried.guard = Guard::default();
         if let State::Busy(exchange) = &mut self.state
-            && exchange.restores
+            && matches!(exchange.origin, Origin::Restore { .. })
         {
-            self.restore_tries = exchange.tries;
-            self.refusal = exchange.refusal.take().or_else(|| self.refusal.take());
+            self.restore_tries = exchange.attempt.tries;
+            self.refusal = exchange.origin.take_refusal().or_else(|| self.refusal.take());
             self.state = State::Idle;
         }
         if let State::Busy(exchange) = &mut self.state {
@@ -69,13 +73,8 @@ impl Machine {
             exchange.reply.settle();
             return Err(Stuck::Released);
         }
-        exchange.set_untold = false;
         self.carried.fence.haunt();
-        if std::mem::take(&mut exchange.leaving) {
-            exchange.left = true;
-        } else {
-            exchange.lost = true;
-        }
+        exchange.attempt.link_gone();
         exchange.behind = Behind::Nothing;
         let step = exchange.running.as_ref().filter(|running| running.is_step());
         let cut = step.map_or(0, |running| running.cut);
@@ -83,11 +82,11 @@ impl Machine {
         // A possible commit is reported first. Otherwise a client that took it for rolled back would do it again.
         if let Some(Risk::Doubtful(doubt)) = risk
             && cut == 0
-            && exchange.sent
+            && exchange.is_complete()
         {
             return Err(Stuck::Doubt(doubt));
         }
-        let whole = exchange.sent && !exchange.request.is_empty();
+        let whole = exchange.is_complete() && !exchange.request.is_empty();
         // The statement cannot be done again, but the fence tells whether it was done.
         let asks = whole
             && exchange.step().is_some_and(|step| matches!(step.risk, Risk::Commit { .. }))

@@ -1,18 +1,16 @@
 //! Handles the reply to a request: tells it as it comes, holds it until the rest is there, or takes out what is ours.
 //! Also learns the state of the transaction.
 
+use crate::session::engine::attempt::{given_up, owed};
+use crate::session::engine::verdict::Stuck;
 use ido_proxy_protocol::Violation;
 use ido_proxy_protocol::capabilities::Capabilities;
 use ido_proxy_protocol::command::Command;
 use ido_proxy_protocol::err::ErrPacket;
 use ido_proxy_protocol::reply::{ReplyStep, ReplyTracker};
 
-pub(super) use self::errors::MOST_TRIES;
-pub(super) use self::errors::given_up;
-use self::errors::owed;
-use super::Stuck;
 use super::edits::Edits;
-use super::exchange::Exchange;
+use super::exchange::{Exchange, Opens};
 use super::recovery::Recovery;
 use super::running::{Behind, Job, Owner};
 use crate::session::plan::Step;
@@ -132,7 +130,7 @@ impl Replies<'_> {
             return;
         }
         exchange.record(self.carried, running);
-        exchange.step_done();
+        exchange.script.step_done();
         if !self.carried.transaction.is_open() {
             // Nothing of what is before is done again.
             exchange.state = self.carried.book.now();
@@ -146,15 +144,16 @@ impl Replies<'_> {
             return exchange.run(self.carried, self.link);
         }
         let transaction = &self.carried.transaction;
-        let ours = transaction.is_implicit() || (exchange.outside && transaction.is_open());
+        let ours =
+            transaction.is_implicit() || (exchange.opens == Opens::ForUs && transaction.is_open());
         if self.carried.guard.is_on() && ours && !exchange.shows_reports {
             // A procedure has ended the client's transaction and gone on: without the guard, what it
             // did then is committed.
-            exchange.outside = false;
+            exchange.opens = Opens::ForClient;
             self.carried.committed();
-            exchange.steps.insert(exchange.at, Step::commit());
+            exchange.script.insert_here(Step::commit());
         }
-        if exchange.at >= exchange.steps.len() {
+        if exchange.script.is_over() {
             self.end();
         }
     }

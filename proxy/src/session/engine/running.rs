@@ -1,10 +1,10 @@
 //! One request on the link whose reply is being followed.
 
+use crate::session::engine::task::Task;
 use ido_proxy_protocol::capabilities::Capabilities;
 use ido_proxy_protocol::command::Command;
 use ido_proxy_protocol::reply::ReplyTracker;
 
-use super::recovery::Task;
 use super::reply_buffer::Mark;
 use crate::session::plan::{Step, What};
 use crate::session::state::digest::{PacketWalk, PayloadDigest};

@@ -9,7 +9,8 @@ use super::text::{
     autocommit_set_to, has_counts_alone, may_change_frames, reads_diagnostics, sets_autocommit,
 };
 use super::{
-    Class, Doubt, LONG, Piece, PieceKind, Plan, Risk, Scene, Step, What, commit_risk, reasons,
+    Class, Doubt, Frame, LONG, Piece, PieceKind, Plan, Risk, Scene, Step, What, commit_risk,
+    reasons,
 };
 
 /// Puts the steps of a batch together.
@@ -225,21 +226,26 @@ impl<'a> Planner<'a> {
     /// A statement that commits by itself, between a BEGIN and a COMMIT of ours.
     fn wrap(&mut self, statement: &Statement<'_>) {
         self.flush();
-        let restart = Some(self.plan.steps.len());
+        let frame = Frame(self.plan.steps.len());
         let Range { start, end } = statement.range.clone();
         let pieces = smallvec![Piece { start, end, kind: PieceKind::Write }];
         let risk = Risk::Commit { resume: end };
         let framed = What::Framed(statement.range.clone());
         if has_counts_alone(statement.sql) && !is_long(&framed) {
-            return self.plan.steps.push(Step { pieces, restart, risk, ..Step::new(framed) });
+            return self.plan.steps.push(Step {
+                pieces,
+                frame: Some(frame),
+                risk,
+                ..Step::new(framed)
+            });
         }
         let mut wrapped = What::Wrapped(statement.range.clone());
         if is_long(&wrapped) {
-            self.plan.steps.extend(Step::opening(self.plan.steps.len()));
+            self.plan.steps.extend(Step::opening(frame));
             wrapped = What::Part(statement.range.clone());
         }
-        self.plan.steps.push(Step { pieces, restart, ..Step::new(wrapped) });
-        self.plan.steps.push(Step::commit_of(restart, risk));
+        self.plan.steps.push(Step { pieces, frame: Some(frame), ..Step::new(wrapped) });
+        self.plan.steps.push(Step::commit_of(Some(frame), risk));
     }
 
     fn alone(&mut self, statement: &Statement<'_>, class: Class, risk: Risk) {

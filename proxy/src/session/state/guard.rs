@@ -59,7 +59,7 @@ impl Guard {
             // The client is about to set autocommit in a transaction that begins now.
             return (!inside || (!open && !autocommit)).then_some(false);
         }
-        let whole = step.restart.is_none() && goes_on(step);
+        let whole = step.frame.is_none() && goes_on(step);
         (self.available && autocommit && inside && whole).then_some(true)
     }
 }
@@ -80,7 +80,7 @@ fn goes_on(step: &Step) -> bool {
 fn begins(step: &Step) -> bool {
     let first = step.pieces.iter().find(|piece| piece.kind != PieceKind::End);
     match first {
-        Some(piece) => step.restart.is_some() || piece.kind == PieceKind::Begin,
+        Some(piece) => step.frame.is_some() || piece.kind == PieceKind::Begin,
         None => step.is_ours() || !step.pieces.is_empty(),
     }
 }

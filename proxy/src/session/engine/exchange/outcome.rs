@@ -6,7 +6,7 @@ use ido_proxy_protocol::status::StatusFlags;
 
 use super::{Exchange, Ghost};
 use crate::session::engine::reply_buffer::Tail;
-use crate::session::plan::{Doubt, Risk, Step, What};
+use crate::session::plan::{Risk, Step, What};
 use crate::session::state::carried::Carried;
 use crate::session::state::fence::KeptReply;
 
@@ -19,28 +19,29 @@ impl Exchange {
         carried: &mut Carried,
         kept: Option<KeptReply>,
     ) -> bool {
-        self.anew = false;
+        self.attempt.anew = false;
         // A COMMIT that goes alone is sent once the reply to what it commits is here.
         let is_told = self.step().is_some_and(|step| {
             matches!(step.risk, Risk::Commit { .. }) && !matches!(step.what, What::Framed(_))
         });
         while self.step().is_some_and(|step| !matches!(step.risk, Risk::Commit { .. })) {
-            self.at += 1;
+            self.script.skip();
         }
-        let Some(step) = self.steps.get(self.at) else { return false };
+        let Some(step) = self.step() else { return false };
         let Risk::Commit { resume } = step.risk else { return false };
         // The row may keep the reply to an earlier try: the one that has come is that of this flight.
         let kept = kept.filter(|_| !(is_told && step.what == What::Close));
-        if step.restart.is_some() && !is_told && self.ghost.is_none() && kept.is_none() {
+        if step.frame.is_some() && !is_told && self.ghost.is_none() && kept.is_none() {
             return false;
         }
         carried.committed();
         carried.transaction.gone();
+        let (framed, first) = (step.frame.is_some(), step.pieces.first().copied());
         self.state = carried.book.now();
-        if step.restart.is_some() {
+        if framed {
             // Our own COMMIT: what it committed was told already.
             let target = self.target(carried);
-            self.at += 1;
+            self.script.skip();
             if let Some(Ghost { told, last_insert_id }) = self.ghost.take() {
                 self.reply.roll_back_frame();
                 self.reply.append(told);
@@ -52,24 +53,17 @@ impl Exchange {
             self.reply.settle();
             return true;
         }
-        let (first, end) = match (step.pieces.first(), step.pieces.last()) {
-            (Some(first), Some(last)) => (*first, last.end),
-            _ => return true,
-        };
-        self.steps[self.at].risk = Risk::Repeatable;
+        let Some(first) = first else { return true };
+        if let Some(step) = self.script.step_mut() {
+            step.risk = Risk::Repeatable;
+        }
         if resume < first.end {
             // The statement commits in passing, and is still to be done itself.
             return true;
         }
-        let later = self.comes_more_behind(self.at);
-        let step = &mut self.steps[self.at];
-        step.pieces.remove(0);
-        let next = step.pieces.first().copied();
+        let later = self.script.comes_more_behind(self.script.place());
+        let next = self.script.commit_done();
         let status = committed_status(carried, next.is_some() || later);
-        match next {
-            Some(next) => step.what = What::Part(next.start..end),
-            None => self.at += 1,
-        }
         let ok = OkPacket { status, ..OkPacket::default() }.encode(Capabilities::PROTOCOL_41);
         self.reply.push(&ok);
         self.reply.settle();
@@ -82,7 +76,8 @@ impl Exchange {
         // The last id of all may be that of this write, or of one before it.
         let generated =
             last_insert_id != self.id_before_frame || target == carried.book.id_target();
-        let status = committed_status(carried, self.comes_more_behind(self.at - 1));
+        let status =
+            committed_status(carried, self.script.comes_more_behind(self.script.place() - 1));
         let ok = OkPacket {
             affected_rows,
             last_insert_id: if generated { last_insert_id } else { 0 },
@@ -97,32 +92,10 @@ impl Exchange {
         self.reply.push(&ok.encode(Capabilities::PROTOCOL_41));
     }
 
-    /// Whether a step behind that at `at` has something for the client.
-    fn comes_more_behind(&self, at: usize) -> bool {
-        self.steps.iter().skip(at + 1).any(|step| !step.is_ours())
-    }
-
     /// Keeps what the wrapped statement in hand has told: it may turn out to be committed.
     pub(super) fn keep_ghost(&mut self, told: Tail, carried: &Carried) {
         let last_insert_id = carried.book.now().last_insert_id;
         self.ghost = Some(Ghost { told, last_insert_id });
-    }
-
-    /// The statement whose frame is at `at` goes with what begins its transaction, and no longer with the COMMIT.
-    pub(in crate::session::engine) fn part_frame(&mut self, at: usize) {
-        if self.is_one_flight(at) {
-            self.steps[at + 2].what = What::Commit;
-            let restart = self.steps[at].restart;
-            self.insert_step(at + 1, Step { restart, ..Step::fence() });
-            self.at += usize::from(self.at > at);
-            return;
-        }
-        let Some(step) = self.steps.get_mut(at) else { return };
-        let What::Framed(range) = &step.what else { return };
-        step.what = What::Wrapped(range.clone());
-        let risk = std::mem::replace(&mut step.risk, Risk::Repeatable);
-        let commit = Step::commit_of(step.restart, risk);
-        self.insert_step(at + 1, commit);
     }
 
     /// Takes in that the COMMIT was not done: the transaction is replayed.
@@ -132,100 +105,41 @@ impl Exchange {
             // A transaction that is open was begun by what is to be sent again.
             carried.transaction.gone();
         }
-        if std::mem::take(&mut self.anew) && !self.reply.has_begun() && self.rewind(carried) {
+        if std::mem::take(&mut self.attempt.anew) && !self.reply.has_begun() && self.rewind(carried)
+        {
             return;
         }
-        let Some(step) = self.steps.get(self.at) else { return };
-        if let Some(restart) = step.restart {
+        let Some(step) = self.step() else { return };
+        if let Some(frame) = step.frame {
+            let start = self.script.start_of(frame);
             carried.transaction.gone();
             let framed = matches!(step.what, What::Framed(_));
             let commits = matches!(step.risk, Risk::Commit { .. });
-            if carried.fence.is_in_doubt() && self.is_one_frame(restart) {
-                self.part_frame(restart);
-                self.unwrap(restart);
+            if carried.fence.is_in_doubt() && self.script.is_one_frame(start) {
+                self.script.part_frame(start);
+                self.script.unwrap(frame);
             }
-            if framed || self.at == restart {
+            if framed || self.script.place() == start {
                 // The wrapped statement has not begun: the packets held are those of statements before it.
                 return;
             }
             if commits {
                 let told = self.reply.cut_frame();
                 self.keep_ghost(told, carried);
-                self.unwrap(restart);
+                self.script.unwrap(frame);
             }
-            self.at = restart;
+            self.script.go_back(start);
             self.reply.roll_back_frame();
         } else if matches!(step.risk, Risk::Commit { .. } | Risk::Doubtful(_)) {
-            self.insert_step(self.at, Step::fence());
+            self.script.insert_here(Step::fence());
         }
-    }
-
-    /// The wrapped statement at `restart` goes behind BEGIN and fence, and no longer in one text with them. A ghost
-    /// writes the same fence: were that certified in the middle of the text, the statement would be committed
-    /// by itself.
-    fn unwrap(&mut self, restart: usize) {
-        let Some(step) = self.steps.get_mut(restart) else { return };
-        let What::Wrapped(range) = &step.what else { return };
-        step.what = What::Part(range.clone());
-        let ours = Step::opening(restart);
-        self.shift_restarts(|other| other + if other > restart { ours.len() } else { 0 });
-        self.steps.insert_many(restart, ours);
-    }
-
-    /// The text of the step in hand has stopped at its fence, in front of the statement at `place`: the rest of it becomes
-    /// a step of its own.
-    fn part_at_fence(&mut self, place: usize) {
-        let Some(step) = self.steps.get_mut(self.at) else { return };
-        let mut rest = step.clone();
-        (rest.fence_at, step.fence_at) = (None, None);
-        rest.pieces.drain(..place.min(rest.pieces.len()));
-        step.pieces.truncate(place);
-        if let (What::Part(range), Some(next)) = (&mut rest.what, rest.pieces.first()) {
-            range.start = next.start;
-        }
-        match step.pieces.last() {
-            Some(last) => {
-                if let What::Part(range) = &mut step.what {
-                    range.end = last.end;
-                }
-                step.risk = Risk::Repeatable;
-            }
-            None => *step = Step::fence(),
-        }
-        self.insert_step(self.at + 1, rest);
     }
 
     /// The fence cannot be written, as the step in hand has shown: what is to come goes without.
     pub(in crate::session::engine) fn go_unfenced(&mut self) {
-        let unfenced = Risk::Doubtful(Doubt::Unfenced);
-        if let Some(place) = self.step().and_then(|step| step.fence_at) {
-            self.part_at_fence(place);
-        }
-        let wrapped = self.step().and_then(|step| step.restart);
-        if let Some(restart) = wrapped {
-            // The statement itself was not reached. It goes by itself, as it came.
-            let member = |step: &&Step| step.restart == wrapped && !step.is_ours();
-            let Some(statement) = self.steps.iter().skip(restart).find(member) else { return };
-            // The reply to it may be held already, and is rolled back.
+        if self.script.go_unfenced() {
+            // The reply to the statement may be held already, and is rolled back.
             self.reply.roll_back_frame();
-            let what = match &statement.what {
-                What::Framed(range) | What::Wrapped(range) => What::Part(range.clone()),
-                what => what.clone(),
-            };
-            let mut alone = statement.clone();
-            alone.what = what;
-            alone.risk = unfenced;
-            alone.restart = None;
-            while self.steps.get(self.at + 1).is_some_and(|step| step.restart == wrapped) {
-                self.remove_step(self.at + 1);
-            }
-            self.insert_step(self.at + 1, alone);
-            self.insert_step(self.at + 1, Step::rollback());
-        }
-        for step in self.steps.iter_mut().skip(self.at + 1) {
-            if matches!(step.risk, Risk::Commit { .. }) && step.restart.is_none() {
-                step.risk = unfenced;
-            }
         }
     }
 }

@@ -1,12 +1,14 @@
 //! The bytes of a request: the client's, with ours around them.
 
+use crate::session::engine::words::{
+    ASK_STATE, BEGIN, COM_QUERY, COMMIT, GUARD_OFF, GUARD_ON, ROLLBACK, SET_OPTION,
+};
 use std::ops::Range;
 
 use ido_proxy_protocol::command::Command;
 use ido_proxy_protocol::packet::{self, HEADER_LEN};
 
 use super::Exchange;
-use crate::session::engine::{COM_QUERY, SET_OPTION};
 use crate::session::plan::{Risk, What};
 use crate::session::state::book::{Book, statement_id};
 use crate::session::state::carried::Carried;
@@ -23,69 +25,25 @@ impl Exchange {
     }
 
     fn put_payload(&mut self, at: usize, carried: &mut Carried, out: &mut Vec<u8>) {
-        let Some(step) = self.steps.get(at) else { return };
-        let part = |range: &Range<usize>| {
-            let sql = self.request.get(1..).unwrap_or_default();
-            sql.get(range.clone()).unwrap_or_default()
-        };
-        if step.what == What::Whole {
-            let known = matches!(self.request[..], [_, 0 | 1, 0]);
-            if self.command == Command::SetOption && carried.several.is_usual() && known {
-                // The link takes several statements whatever the client may send.
-                return out.extend_from_slice(&[SET_OPTION, 0, 0]);
-            }
-            if !NUMBERED.contains(&self.command) {
-                return out.extend_from_slice(&self.request);
-            }
-            let mut payload = self.request.clone();
-            translate(self.command, &mut payload, &mut carried.book);
-            return out.extend_from_slice(&payload);
-        }
-        if let What::Several(on) = step.what {
-            return out.extend_from_slice(&[SET_OPTION, u8::from(!on), 0]);
-        }
-        out.push(COM_QUERY);
+        let Some(step) = self.script.get(at) else { return };
         match &step.what {
-            What::Begin => out.extend_from_slice(BEGIN),
-            What::Commit => out.extend_from_slice(COMMIT),
-            What::Rollback => out.extend_from_slice(ROLLBACK),
+            What::Whole => return self.put_whole(carried, out),
+            What::Several(on) => return out.extend_from_slice(&[SET_OPTION, u8::from(!on), 0]),
+            _ => out.push(COM_QUERY),
+        }
+        if let Some(words) = words_of(&step.what) {
+            return out.extend_from_slice(words);
+        }
+        match &step.what {
             What::Fence => out.extend_from_slice(carried.fence.statement().as_bytes()),
-            What::Guard(true) => out.extend_from_slice(GUARD_ON),
-            What::Guard(false) => out.extend_from_slice(GUARD_OFF),
             What::Part(range) => {
-                // A fence is shorter.
-                out.reserve(range.len() + 256);
-                let commits = matches!(step.risk, Risk::Commit { .. });
-                let fence = &carried.fence;
-                let wanted = fence.is_available()
-                    && !(commits
-                        && (fence.is_set()
-                            || fence.is_in_doubt()
-                            || !carried.transaction.is_dirty()));
-                let fence_at = step.fence_at.filter(|_| wanted);
-                let place = fence_at.and_then(|at| step.pieces.get(at));
-                let place = place.map_or(range.start, |piece| piece.start);
-                out.extend_from_slice(part(&(range.start..place)));
-                if fence_at.is_some() {
-                    let statement = match commits {
-                        true => carried.fence.checked_statement(),
-                        false => carried.fence.statement(),
-                    };
-                    out.extend_from_slice(statement.as_bytes());
-                    out.push(b';');
-                }
-                out.extend_from_slice(part(&(place..range.end)));
-                // The fence may have turned out to be missing since the command was planned.
-                self.steps[at].fence_at = fence_at;
+                let range = range.clone();
+                self.put_part(at, range, carried, out);
             }
-            What::AskState => out.extend_from_slice(ASK_STATE),
             What::ShowReports => {
                 let reports = carried.book.reports();
                 out.extend(reports.map_or_else(|| b"DO 0".to_vec(), Reports::statement));
             }
-            What::AskReports => out.extend_from_slice(reports::ASK),
-            What::ReportAll => out.extend_from_slice(reports::ALL),
-            What::KeepWarnings => out.extend_from_slice(b"SHOW WARNINGS"),
             What::PutWarningsBack => {
                 out.extend_from_slice(&carried.book.diagnostics().raise_warnings())
             }
@@ -97,23 +55,105 @@ impl Exchange {
                 out.push(b';');
                 out.extend_from_slice(carried.fence.statement().as_bytes());
                 out.push(b';');
-                out.extend_from_slice(part(range));
+                out.extend_from_slice(self.part(range));
             }
             What::Framed(range) => {
+                let sql = self.part(range);
                 out.extend_from_slice(BEGIN);
                 out.push(b';');
-                out.extend_from_slice(part(range));
-                if may_end_in_comment(part(range)) {
+                out.extend_from_slice(sql);
+                if may_end_in_comment(sql) {
                     out.push(b'\n');
                 }
                 out.push(b';');
                 put_close(&mut carried.fence, out);
             }
             What::Close => put_close(&mut carried.fence, out),
-            What::Single(range) => out.extend_from_slice(part(range)),
-            What::Several(_) | What::Whole => {}
+            What::Single(range) => out.extend_from_slice(self.part(range)),
+            _ => {}
         }
     }
+
+    /// Part of the client's text.
+    fn part(&self, range: &Range<usize>) -> &[u8] {
+        let sql = self.request.get(1..).unwrap_or_default();
+        sql.get(range.clone()).unwrap_or_default()
+    }
+
+    /// The command as it came, but for the numbers of prepared statements.
+    fn put_whole(&self, carried: &mut Carried, out: &mut Vec<u8>) {
+        let known = matches!(self.request[..], [_, 0 | 1, 0]);
+        if self.command == Command::SetOption && carried.several.is_usual() && known {
+            // The link takes several statements whatever the client may send.
+            return out.extend_from_slice(&[SET_OPTION, 0, 0]);
+        }
+        if !NUMBERED.contains(&self.command) {
+            return out.extend_from_slice(&self.request);
+        }
+        let mut payload = self.request.clone();
+        translate(self.command, &mut payload, &mut carried.book);
+        out.extend_from_slice(&payload);
+    }
+
+    /// Part of the client's text, with the fence in front of one of its statements if that is planned.
+    fn put_part(
+        &mut self,
+        at: usize,
+        range: Range<usize>,
+        carried: &mut Carried,
+        out: &mut Vec<u8>,
+    ) {
+        let Some(step) = self.script.get(at) else { return };
+        // A fence is shorter.
+        out.reserve(range.len() + 256);
+        let commits = matches!(step.risk, Risk::Commit { .. });
+        let fence = &carried.fence;
+        let needless = fence.is_set() || fence.is_in_doubt() || !carried.transaction.is_dirty();
+        let wanted = fence.is_available() && !(commits && needless);
+        let fence_at = step.fence_at.filter(|_| wanted);
+        let place = fence_at.and_then(|at| step.pieces.get(at));
+        let place = place.map_or(range.start, |piece| piece.start);
+        out.extend_from_slice(self.part(&(range.start..place)));
+        if fence_at.is_some() {
+            let statement = match commits {
+                true => carried.fence.checked_statement(),
+                false => carried.fence.statement(),
+            };
+            out.extend_from_slice(statement.as_bytes());
+            out.push(b';');
+        }
+        out.extend_from_slice(self.part(&(place..range.end)));
+        if let Some(step) = self.script.get_mut(at) {
+            // The fence may have turned out to be missing since the command was planned.
+            step.fence_at = fence_at;
+        }
+    }
+}
+
+/// The words of a statement of ours that are always the same.
+fn words_of(what: &What) -> Option<&'static [u8]> {
+    Some(match what {
+        What::Begin => BEGIN,
+        What::Commit => COMMIT,
+        What::Rollback => ROLLBACK,
+        What::Guard(true) => GUARD_ON,
+        What::Guard(false) => GUARD_OFF,
+        What::AskState => ASK_STATE,
+        What::AskReports => reports::ASK,
+        What::ReportAll => reports::ALL,
+        What::KeepWarnings => b"SHOW WARNINGS",
+        What::PutWarningsBack
+        | What::PutRowCountBack
+        | What::ShowReports
+        | What::Close
+        | What::Fence
+        | What::Several(_)
+        | What::Single(_)
+        | What::Part(_)
+        | What::Whole
+        | What::Wrapped(_)
+        | What::Framed(_) => return None,
+    })
 }
 
 /// Whether a text may have a comment at its end, which goes on to the end of the line. A line more would be counted in the
@@ -130,24 +170,6 @@ fn put_close(fence: &mut Fence, out: &mut Vec<u8>) {
     out.push(b';');
     out.extend_from_slice(COMMIT);
 }
-
-/// Our own words. `completion_type` gives COMMIT and ROLLBACK another meaning, but not these; and in `sql_mode` ORACLE,
-/// BEGIN begins a block.
-///
-/// Source: MariaDB documentation, "COMMIT" and "SQL_MODE=ORACLE".
-const BEGIN: &[u8] = b"START TRANSACTION";
-const COMMIT: &[u8] = b"COMMIT AND NO CHAIN NO RELEASE";
-pub(in crate::session::engine) const ROLLBACK: &[u8] = b"ROLLBACK AND NO CHAIN NO RELEASE";
-
-/// Source: MariaDB documentation, "CURRENT_ROLE".
-const ASK_STATE: &[u8] = b"SELECT @@collation_connection, CURRENT_ROLE()";
-
-/// Turns the guard on. A transaction that is open stays so.
-///
-/// Source: MariaDB documentation, "Server System Variables" (`autocommit`).
-pub(in crate::session::engine) const GUARD_ON: &[u8] = b"SET autocommit=0";
-/// Turns it off. A transaction that is open would be committed.
-pub(in crate::session::engine) const GUARD_OFF: &[u8] = b"SET autocommit=1";
 
 /// Commands that name a prepared statement, by a number that may be another one on the link.
 pub(in crate::session::engine) const NUMBERED: [Command; 6] = [

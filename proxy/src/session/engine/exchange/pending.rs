@@ -1,38 +1,19 @@
 //! Steps that are done in the open transaction, and that the client has not been told of.
 
-use std::ops::Range;
-
 use ido_proxy_protocol::command::Command;
 
-use super::Exchange;
-use crate::session::engine::reply_buffer::Mark;
+use super::{Exchange, Pending};
 use crate::session::engine::running::Running;
 use crate::session::plan::What;
 use crate::session::plan::blocker::Reason;
 use crate::session::state::carried::Carried;
-use crate::session::state::journal::record::{Record, Told};
-
-/// Effect of a step that the client has not been told yet. If the same command commits it, it need not be kept in the
-/// journal. If it cannot be done again as it was, it may be done otherwise.
-#[derive(Clone, Debug)]
-pub(super) struct Pending {
-    step: usize,
-    /// `cut` and `mark` of the step's [`Running`].
-    cut: usize,
-    mark: Mark,
-    /// Bounds of the statements, as in a [`Record`] whose payload is `text`.
-    bounds: Vec<(u32, u32)>,
-    told: Vec<Told>,
-    text: Range<usize>,
-    /// One of its statements generated several ids.
-    shared: bool,
-}
+use crate::session::state::journal::record::Record;
 
 impl Exchange {
     /// Keeps what the step in hand did in the transaction that is open after it.
     pub(in crate::session::engine) fn record(&mut self, carried: &mut Carried, running: Running) {
-        let Some(step) = self.steps.get(self.at) else { return };
-        if !carried.transaction.is_open() || step.restart.is_some() || step.is_ours() {
+        let Some(step) = self.script.step() else { return };
+        if !carried.transaction.is_open() || step.frame.is_some() || step.is_ours() {
             return;
         }
         if let Some(reason) = self.transaction.first() {
@@ -65,7 +46,7 @@ impl Exchange {
             _ => (0..self.request.len().saturating_sub(1), Vec::new()),
         };
         let Running { cut, mark, told, shared, .. } = running;
-        let done = Pending { step: self.at, cut, mark, bounds, told, shared, text };
+        let done = Pending { step: self.script.place(), cut, mark, bounds, told, shared, text };
         if self.pending_in != carried.ended {
             self.pending.clear();
             self.pending_in = carried.ended;
@@ -73,7 +54,7 @@ impl Exchange {
         self.pending.push(done);
         let waits = self.command == Command::Query
             && !self.reply.has_begun()
-            && self.at + 1 < self.steps.len();
+            && !self.script.behind(self.script.place()).is_empty();
         if !waits {
             return self.keep(carried);
         }
@@ -125,9 +106,9 @@ impl Exchange {
         else {
             return false;
         };
-        self.at = first.step;
+        self.script.go_back(first.step);
         self.reply.roll_back(first.mark);
-        self.drop_pieces(first.cut);
+        self.script.drop_pieces(first.cut);
         if carried.records == 0 {
             carried.transaction.gone();
         }

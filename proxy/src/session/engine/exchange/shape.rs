@@ -1,15 +1,16 @@
 //! Questions about the command in hand that its text answers.
 
+use crate::session::engine::exchange::payload::{NUMBERED, translate};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use ido_proxy_protocol::command::Command;
-use ido_proxy_protocol::err::ErrPacket;
 use ido_proxy_protocol::statement::{Kind, Statement};
 
-use super::Exchange;
-use crate::session::engine::fault::Fault;
+use super::{Exchange, Intake};
 use crate::session::engine::running::Running;
-use crate::session::plan::{Piece, PieceKind, Step, names_reports, reads_diagnostics, sets_untold};
+use crate::session::plan::{
+    Piece, PieceKind, Step, What, names_reports, reads_diagnostics, sets_untold,
+};
 use crate::session::state::book::{Book, statement_id};
 use crate::session::state::carried::Carried;
 
@@ -21,17 +22,32 @@ impl Exchange {
             && names_reports(self.request.get(1..).unwrap_or_default());
         if self.command == Command::Query && sets_untold(self.request.get(1..).unwrap_or_default())
         {
-            self.as_is = false;
-            self.steps.push(Step::ask_state());
+            self.intake = Intake::Keeps;
+            self.script.extend([Step::ask_state()]);
         }
         if !names {
             return;
         }
-        self.as_is = false;
+        self.intake = Intake::Keeps;
         self.shows_reports = true;
         carried.book.show_reports(true);
-        self.insert_step(0, Step::show_reports());
-        self.steps.extend(Step::hide_reports());
+        self.script.put_first(Step::show_reports());
+        self.script.extend(Step::hide_reports());
+    }
+
+    /// Whether its bytes may go to the link as they come.
+    pub(in crate::session::engine) fn may_pass(&self, carried: &mut Carried) -> bool {
+        let [Step { what: What::Whole, .. }] = self.script.steps() else { return false };
+        let translated = NUMBERED.contains(&self.command) && {
+            let mut sent = self.request.clone();
+            translate(self.command, &mut sent, &mut carried.book);
+            sent != self.request
+        };
+        !translated
+            && self.guard_turns(carried).is_none()
+            && self.several_turns(carried).is_none()
+            && !(self.command == Command::SetOption && carried.several.is_usual())
+            && !self.lacks_row_count(carried)
     }
 
     /// Whether the statement in hand is to close the connection: the server does, without a reply.
@@ -81,35 +97,15 @@ impl Exchange {
 
     /// Fingerprint of what the wrapped statement in hand writes to.
     pub(super) fn target(&self, carried: &Carried) -> Option<u64> {
-        let restart = self.step()?.restart?;
-        let statement = self.steps.iter().skip(restart).find(|step| !step.is_ours())?;
-        let piece = *statement.pieces.first()?;
+        let piece = *self.script.statement_of(self.step()?.frame?)?.pieces.first()?;
         Some(target_of(sql_of(self.command, &self.request, piece, &carried.book)))
-    }
-
-    /// Counts how often the node refused a COMMIT with this error, for no conflict.
-    pub(in crate::session::engine) fn count_refusal(&mut self, error: &ErrPacket) {
-        let before = self.refused.take().filter(|(before, _)| before.code == error.code);
-        self.refused = Some((error.clone(), before.map_or(1, |(_, times)| times + 1)));
-    }
-
-    /// The error with which a COMMIT fails each time: the client's to hear, where the fence says that it was not done.
-    pub(in crate::session::engine) fn lasting_refusal(&self) -> Option<&ErrPacket> {
-        let (error, times) = self.refused.as_ref()?;
-        let lasts = *times >= MOST_REFUSALS && Fault::of(error) != Fault::Conflict;
-        (lasts && !self.lost).then_some(error)
-    }
-
-    /// The error with which the node refused the COMMIT on the link that is there.
-    pub(in crate::session::engine) fn refusal_of_commit(&self) -> Option<&ErrPacket> {
-        self.refused.as_ref().filter(|_| !self.lost).map(|(error, _)| error)
     }
 
     /// Whether its first statement reads what the client's last one has left besides its reply.
     fn reads_last_statement(&self, carried: &Carried) -> bool {
         let sql = match (self.command, statement_id(&self.request)) {
             (Command::Query, _) => {
-                let first = self.steps.iter().find_map(|step| step.pieces.first());
+                let first = self.script.steps().iter().find_map(|step| step.pieces.first());
                 let end = first.map_or(usize::MAX, |piece| piece.end);
                 let sql = self.request.get(1..).unwrap_or_default();
                 sql.get(..end).unwrap_or(sql)
@@ -166,9 +162,6 @@ pub(in crate::session::engine) fn target_of(sql: &[u8]) -> u64 {
 
 /// Words of a write before its columns or values, at most.
 const MOST_WORDS: usize = 8;
-
-/// How often the same error, for no conflict, refuses a COMMIT before the client hears it.
-const MOST_REFUSALS: u32 = 2;
 
 /// Bytes of a statement that are searched for what reads the last statement's diagnostics.
 const MOST_READ: usize = 4096;

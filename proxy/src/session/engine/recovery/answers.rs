@@ -1,5 +1,9 @@
 //! Replies to the requests of the way back.
 
+use crate::session::engine::attempt::MOST_TRIES;
+use crate::session::engine::task::Task;
+use crate::session::engine::verdict::Stuck;
+use crate::session::engine::words::OURS;
 use ido_proxy_protocol::Violation;
 use ido_proxy_protocol::err::ErrPacket;
 use ido_proxy_protocol::error_code::DEADLOCK;
@@ -8,12 +12,11 @@ use ido_proxy_protocol::packet::{self, HEADER_LEN};
 use ido_proxy_protocol::prepare::PrepareOk;
 use ido_proxy_protocol::reply::ReplyStep;
 
-use super::{Phase, Recovery, Task};
+use super::{Phase, Recovery};
 use crate::session::engine::fault::Fault;
 use crate::session::engine::policy::{Effect, Facts, Position, Reaction, Why, react};
-use crate::session::engine::replies::{MOST_TRIES, Replies};
+use crate::session::engine::replies::Replies;
 use crate::session::engine::running::{Job, Running};
-use crate::session::engine::{OURS, Stuck};
 use crate::session::plan::Doubt;
 use crate::session::state::book::{self, NO_STATEMENT, Setup, State};
 use crate::session::state::digest::PayloadDigest;
@@ -129,10 +132,10 @@ impl Replies<'_> {
                 }
             }
             (Outcome::NotCommitted, true)
-                if carried.stuck().is_some() && exchange.refusal_of_commit().is_some() =>
+                if carried.stuck().is_some() && exchange.attempt.refusal_of_commit().is_some() =>
             {
                 // The node that refused it says by the fence that it was not done, and no other link can do it.
-                let error = exchange.refusal_of_commit().cloned();
+                let error = exchange.attempt.refusal_of_commit().cloned();
                 carried.tally.undone += 1;
                 carried.fence.rolled_back();
                 error.iter().for_each(|error| self.give_up(error));
@@ -143,7 +146,7 @@ impl Replies<'_> {
                 self.stuck(Stuck::Doubt(Doubt::Statement));
             }
             (Outcome::NotCommitted, true)
-                if let Some(error) = exchange.lasting_refusal().cloned() =>
+                if let Some(error) = exchange.attempt.lasting_refusal().cloned() =>
             {
                 // Tried again, it would be refused again.
                 carried.tally.undone += 1;
@@ -191,7 +194,7 @@ impl Replies<'_> {
             true => Effect::Commit,
             false => Effect::Nothing,
         };
-        let exhausted = self.exchange.hearsay >= MOST_HEARSAY;
+        let exhausted = self.exchange.attempt.hearsay >= MOST_HEARSAY;
         let facts = Facts { effect, may_choose_anew, exhausted, ..Facts::PLAIN };
         react(at, Fault::of(error), facts)
     }
@@ -238,11 +241,11 @@ impl Replies<'_> {
         match self.recovery_reaction(at, &error, !known) {
             Reaction::RetryNow => self.retry_now(error),
             Reaction::NextLink => {
-                self.exchange.hearsay += 1;
+                self.exchange.attempt.hearsay += 1;
                 self.lost = Some(ErrPacket::new(OURS, *b"HY000", error.to_string()));
             }
             Reaction::Retry(why) => {
-                self.exchange.anew |= why == Why::Anew;
+                self.exchange.attempt.anew |= why == Why::Anew;
                 self.again(Recovery::of(why, self.carried), error);
             }
             _ => {
@@ -264,15 +267,17 @@ impl Replies<'_> {
         if self.carried.fence.is_in_doubt() {
             // The ghost of this very transaction may be in the way. The fence is read anew, on another link, since
             // there may be more to come on this one.
-            if self.exchange.tries >= MOST_TRIES {
+            if self.exchange.attempt.tries >= MOST_TRIES {
                 return self.stuck(Stuck::Doubt(Doubt::Disturbed));
             }
-            self.exchange.tries += 1;
+            self.exchange.attempt.tries += 1;
             self.lost = Some(ErrPacket::new(OURS, *b"HY000", "a replay came out differently"));
             return;
         }
         self.carried.tally.mismatches += 1;
-        if let Some(conflict) = self.exchange.conflict.clone().filter(|_| !self.exchange.lost) {
+        if let Some(conflict) =
+            self.exchange.attempt.conflict.clone().filter(|_| !self.exchange.attempt.lost)
+        {
             // No node failed: the client hears what it would have heard from the server.
             return self.give_up(&conflict);
         }

@@ -1,27 +1,18 @@
 //! The replay: what was done in the open transaction is done again, and its answers are compared.
 
+use crate::session::engine::exchange::payload::translate;
+use crate::session::engine::task::Task;
+use crate::session::engine::verdict::{Sending, Stuck};
+use crate::session::engine::words::{COM_QUERY, NOW, query};
 use ido_proxy_protocol::command::Command;
 
-use super::{NOW, Phase, Recovery, Request, Task, query};
-use crate::session::engine::exchange::{Exchange, translate};
-use crate::session::engine::{COM_QUERY, Sending, Stuck};
+use super::{Phase, Recovery, Request};
+use crate::session::engine::exchange::Exchange;
 use crate::session::plan::LONG;
 use crate::session::plan::blocker::Reason;
 use crate::session::state::carried::Carried;
 use crate::session::state::journal::record::{Record, Told};
-use crate::session::state::journal::store::{Cursor, Fetch};
-
-/// How far a replay has come.
-#[derive(Debug, Default)]
-pub(super) struct Place {
-    cursor: Cursor,
-    /// The next of the steps in hand that are pending.
-    pending: usize,
-    /// The next statement of the record at the cursor, or of that step.
-    statement: usize,
-    /// An id was asked for, and may still be given to the next row that wants one.
-    id_is_set: bool,
-}
+use crate::session::state::journal::store::Fetch;
 
 /// Statements of one request, and the results that they are to have.
 struct Batch {

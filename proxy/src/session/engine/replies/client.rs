@@ -1,5 +1,7 @@
 //! The client's results: what they tell it, and what they say of the transaction.
 
+use crate::session::engine::attempt::MOST_TRIES;
+use crate::session::engine::exchange::shape::{sql_of, target_of};
 use ido_proxy_protocol::Violation;
 use ido_proxy_protocol::capabilities::Capabilities;
 use ido_proxy_protocol::command::Command;
@@ -14,14 +16,14 @@ use ido_proxy_protocol::status::StatusFlags;
 use smallvec::SmallVec;
 
 use super::Replies;
-use super::errors::MOST_TRIES;
 use super::telling::put_status;
-use crate::session::engine::exchange::{Exchange, sql_of, target_of};
+use crate::session::engine::exchange::{Exchange, Opens};
 use crate::session::engine::running::Running;
-use crate::session::plan::{PieceKind, Risk, What, chooses_insert_id, reads_autocommit};
+use crate::session::plan::{Piece, PieceKind, Risk, What, chooses_insert_id, reads_autocommit};
 use crate::session::state::book::Prepared;
 use crate::session::state::digest::PayloadDigest;
 use crate::session::state::journal::record::Told;
+use crate::session::state::transaction::Transaction;
 
 impl Replies<'_> {
     pub(super) fn client_packet(
@@ -91,7 +93,7 @@ impl Replies<'_> {
     ) -> Result<(), Violation> {
         let owed = self.exchange.keeps && self.took_an_owed_id(payload)?;
         self.settle(PieceEnd::Ok { status, state_changed }, payload)?;
-        let in_flight = self.exchange.is_in_flight();
+        let in_flight = self.exchange.script.is_in_flight();
         if let Some(running) = &mut self.exchange.running {
             // A statement that has committed by itself keeps what it was given.
             let framed = running.framed().is_some() || in_flight;
@@ -154,7 +156,7 @@ impl Replies<'_> {
         let id = packet.last_insert_id;
         Ok(id != 0
             && self.carried.owed.has(id, packet.affected_rows)
-            && self.exchange.tries < MOST_TRIES
+            && self.exchange.attempt.tries < MOST_TRIES
             && self.may_move())
     }
 
@@ -173,12 +175,11 @@ impl Replies<'_> {
             // The results behind it are ours.
             status.remove(StatusFlags::MORE_RESULTS);
         }
-        if step.restart.is_some() || self.exchange.outside {
+        if step.frame.is_some() || self.exchange.opens == Opens::ForUs {
             status.remove(StatusFlags::IN_TRANS);
             status.remove(StatusFlags::SESSION_STATE_CHANGED);
         }
-        let later = self.exchange.steps.get(self.exchange.at + 1..).unwrap_or_default();
-        if later.iter().any(|step| !step.is_ours()) {
+        if self.exchange.script.comes_more_behind(self.exchange.script.place()) {
             status = status | StatusFlags::MORE_RESULTS;
         }
         status
@@ -187,28 +188,16 @@ impl Replies<'_> {
     /// Applies the effect of a result without error on transaction and session.
     pub(super) fn settle(&mut self, end: PieceEnd, payload: &[u8]) -> Result<(), Violation> {
         let Self { exchange, carried, .. } = self;
-        let Exchange {
-            running: Some(running),
-            command,
-            request,
-            steps,
-            at,
-            reply,
-            state,
-            keeps,
-            outside,
-            ..
-        } = &mut **exchange
-        else {
+        let (Some(running), Some(step)) = (&exchange.running, exchange.script.step()) else {
             return Ok(());
         };
-        let Some(step) = steps.get(*at) else { return Ok(()) };
         let place = running.piece();
         let piece = step.pieces.get(place).copied();
         let kind = piece.map(|piece| piece.kind);
         let several = step.pieces.len() > 1
             || step.fence_at.is_some()
             || matches!(step.what, What::Framed(_));
+        let rolls_back = step.risk == Risk::Rollback && place == 0;
         if running.given_up {
             // All of it is done again.
             return match end {
@@ -217,51 +206,78 @@ impl Replies<'_> {
             };
         }
         let before = carried.transaction.clone();
-        let was_open = before.is_open();
         match kind {
-            Some(PieceKind::End) if step.risk == Risk::Rollback && place == 0 => {
-                carried.rolled_back();
-            }
+            Some(PieceKind::End) if rolls_back => carried.rolled_back(),
             Some(PieceKind::End) => carried.committed(),
-            Some(PieceKind::Begin) => {
-                if was_open {
-                    carried.committed();
-                    if let Some(step) = steps.get_mut(*at) {
-                        // The work that the step was to commit is committed, and no longer in doubt.
-                        step.risk = Risk::Repeatable;
-                    }
-                }
-                *state = carried.book.now();
-                running.cut_at(place, reply.mark());
-            }
+            Some(PieceKind::Begin) => self.begins(place, before.is_open()),
             _ => {}
         }
-        match end {
-            PieceEnd::Ok { .. } => {
-                let packet = OkPacket::decode(payload, self.link)?;
-                match packet.ends_rows {
-                    true => carried.book.diagnostics().returned_rows(),
-                    false => {
-                        carried.book.diagnostics().counted(packet.affected_rows, packet.warnings);
-                    }
-                }
-            }
-            PieceEnd::Rows(_) => carried.book.diagnostics().returned_rows(),
+        self.learn_result(end, payload)?;
+        self.learn_id(kind, piece, end, payload)?;
+        self.settle_transaction(kind, several, before);
+        if self.exchange.keeps {
+            self.keep_result(end, payload)?;
         }
+        if self.exchange.command == Command::ResetConnection {
+            self.carried.rolled_back();
+        }
+        Ok(())
+    }
+
+    /// A BEGIN of the client's was done, and has committed what `was_open`.
+    fn begins(&mut self, place: usize, was_open: bool) {
+        let Self { exchange, carried, .. } = self;
+        if was_open {
+            carried.committed();
+            if let Some(step) = exchange.script.step_mut() {
+                // The work that the step was to commit is committed, and no longer in doubt.
+                step.risk = Risk::Repeatable;
+            }
+        }
+        exchange.state = carried.book.now();
+        let mark = exchange.reply.mark();
+        if let Some(running) = &mut exchange.running {
+            running.cut_at(place, mark);
+        }
+    }
+
+    /// Takes in counts, flags and reports of a result.
+    fn learn_result(&mut self, end: PieceEnd, payload: &[u8]) -> Result<(), Violation> {
+        let carried = &mut *self.carried;
         match end {
             PieceEnd::Ok { status, state_changed } => {
+                let packet = OkPacket::decode(payload, self.link)?;
+                let diagnostics = carried.book.diagnostics();
+                match packet.ends_rows {
+                    true => diagnostics.returned_rows(),
+                    false => diagnostics.counted(packet.affected_rows, packet.warnings),
+                }
                 let schema = carried.learn_ok(payload, status, state_changed, self.link)?;
                 self.schema = schema.or_else(|| self.schema.take());
             }
-            PieceEnd::Rows(status) => carried.learn_rows(status),
+            PieceEnd::Rows(status) => {
+                carried.book.diagnostics().returned_rows();
+                carried.learn_rows(status);
+            }
         }
+        Ok(())
+    }
+
+    /// Takes in which LAST_INSERT_ID() a result has left.
+    fn learn_id(
+        &mut self,
+        kind: Option<PieceKind>,
+        piece: Option<Piece>,
+        end: PieceEnd,
+        payload: &[u8],
+    ) -> Result<(), Violation> {
+        let Self { exchange, carried, .. } = self;
         let has_rows = matches!(end, PieceEnd::Rows(_)) || payload.first() == Some(&OK_BEHIND_ROWS);
+        let sql = |piece| sql_of(exchange.command, &exchange.request, piece, &carried.book);
         let hides_id = match (kind, piece) {
             // Writes that return rows are the only ones whose id the client is not told.
             (Some(PieceKind::Write), _) => has_rows,
-            (Some(PieceKind::Plain), Some(piece)) => {
-                chooses_insert_id(sql_of(*command, request, piece, &carried.book))
-            }
+            (Some(PieceKind::Plain), Some(piece)) => chooses_insert_id(sql(piece)),
             (None | Some(PieceKind::Unknown), _) => has_rows || ok::last_insert_id(payload)? == 0,
             _ => false,
         };
@@ -271,14 +287,21 @@ impl Replies<'_> {
             (kind, piece, end)
             && ok::last_insert_id(payload)? != 0
         {
-            let sql = sql_of(*command, request, piece, &carried.book);
-            carried.book.set_id_target(target_of(sql));
+            let target = target_of(sql(piece));
+            carried.book.set_id_target(target);
         }
+        Ok(())
+    }
+
+    /// Draws conclusions from the transaction `before` a result and behind it. `several` statements were sent together.
+    fn settle_transaction(&mut self, kind: Option<PieceKind>, several: bool, before: Transaction) {
+        let Self { exchange, carried, .. } = self;
+        let was_open = before.is_open();
         let closed = was_open && !carried.transaction.is_open();
         let opened = !was_open && carried.transaction.is_open();
         if opened && carried.guard.is_on() && kind.is_none() && !carried.transaction.is_explicit() {
             // The text has ended the client's transaction, and gone on: without the guard that would be committed.
-            *outside = true;
+            exchange.opens = Opens::ForUs;
         }
         match kind {
             // Neither ends a transaction, and one that comes alone is told an error. For the client it is
@@ -286,7 +309,9 @@ impl Replies<'_> {
             Some(PieceKind::Plain | PieceKind::Savepoint | PieceKind::Write)
                 if closed && several =>
             {
-                running.given_up = true;
+                if let Some(running) = &mut exchange.running {
+                    running.given_up = true;
+                }
                 carried.transaction = before;
             }
             Some(PieceKind::End) => {}
@@ -306,27 +331,27 @@ impl Replies<'_> {
         if kind.is_none_or(|kind| !only_reads.contains(&kind)) {
             carried.transaction.may_have_written();
         }
-        if *keeps {
-            let told = match (running.digest.take(), end) {
-                (Some(digest), _) => Told::Rows { digest: digest.finish() },
-                (None, PieceEnd::Ok { .. }) => {
-                    let packet = OkPacket::decode(payload, self.link)?;
-                    running.shared |= packet.last_insert_id != 0 && wrote_several(packet.info);
-                    Told::ok(&packet)
-                }
-                (None, PieceEnd::Rows(_)) => Told::Other,
-            };
-            running.told.push(told);
-        }
-        if *command == Command::ResetConnection {
-            carried.rolled_back();
-        }
+    }
+
+    /// Keeps what the client is told, to compare a replay with it.
+    fn keep_result(&mut self, end: PieceEnd, payload: &[u8]) -> Result<(), Violation> {
+        let Some(running) = &mut self.exchange.running else { return Ok(()) };
+        let told = match (running.digest.take(), end) {
+            (Some(digest), _) => Told::Rows { digest: digest.finish() },
+            (None, PieceEnd::Ok { .. }) => {
+                let packet = OkPacket::decode(payload, self.link)?;
+                running.shared |= packet.last_insert_id != 0 && wrote_several(packet.info);
+                Told::ok(&packet)
+            }
+            (None, PieceEnd::Rows(_)) => Told::Other,
+        };
+        running.told.push(told);
         Ok(())
     }
 
     /// Behind a COMMIT or ROLLBACK nothing of what is before is sent again.
     pub(super) fn after_cut(&mut self) {
-        let Exchange { running: Some(running), steps, at, reply, state, .. } = &mut *self.exchange
+        let Exchange { running: Some(running), script, reply, state, .. } = &mut *self.exchange
         else {
             return;
         };
@@ -334,7 +359,7 @@ impl Replies<'_> {
             return;
         }
         let place = running.piece();
-        let piece = steps.get(*at).and_then(|step| step.pieces.get(place));
+        let piece = script.step().and_then(|step| step.pieces.get(place));
         let ends = match piece.map(|piece| piece.kind) {
             Some(PieceKind::End) => true,
             Some(PieceKind::Implicit) => !self.carried.transaction.is_open(),

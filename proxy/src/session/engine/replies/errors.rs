@@ -1,17 +1,18 @@
 //! Errors: which of them a client is told, and which mean that something is done again.
 
+use crate::session::engine::attempt::{MOST_TRIES, MOST_TRIES_AFTER_A_LOSS};
+use crate::session::engine::exchange::shape::sql_of;
+use crate::session::engine::words::OURS;
 use std::ops::Range;
 
 use ido_proxy_protocol::Violation;
 use ido_proxy_protocol::command::Command;
 use ido_proxy_protocol::err::ErrPacket;
-use ido_proxy_protocol::error_code::DEADLOCK;
 use ido_proxy_protocol::packet::HEADER_LEN;
 use ido_proxy_protocol::statement::{Kind, Statement};
 
 use super::Replies;
-use crate::session::engine::OURS;
-use crate::session::engine::exchange::sql_of;
+use crate::session::engine::attempt::Departure;
 use crate::session::engine::fault::Fault;
 use crate::session::engine::policy::{
     Answer, Effect, Facts, Position, Reaction, Redo, Transaction, Why, Within, react,
@@ -26,7 +27,7 @@ impl Replies<'_> {
     /// The server refuses one of the client's statements.
     pub(super) fn error(&mut self, bytes: &[u8], payload: &[u8]) -> Result<(), Violation> {
         let error = ErrPacket::decode(payload)?;
-        if self.framed().is_some() || self.exchange.is_in_flight() {
+        if self.framed().is_some() || self.exchange.script.is_in_flight() {
             // The check behind it stops in front of the COMMIT.
             self.carried.fence.was_not_reached();
         }
@@ -81,17 +82,17 @@ impl Replies<'_> {
         match reaction {
             Reaction::Retry(why) => {
                 match why {
-                    Why::Hearsay => self.exchange.hearsay += 1,
-                    Why::InDoubt => self.exchange.count_refusal(&error),
+                    Why::Hearsay => self.exchange.attempt.hearsay += 1,
+                    Why::InDoubt => self.exchange.attempt.count_refusal(&error),
                     Why::RolledBack => {
-                        self.exchange.set_untold |= self.is_at_a_set();
-                        self.exchange.conflict.get_or_insert_with(|| error.clone());
+                        self.exchange.attempt.set_untold |= self.is_at_a_set();
+                        self.exchange.attempt.conflict.get_or_insert_with(|| error.clone());
                     }
                     Why::Anew | Why::Overtaken => {}
                 }
                 self.again(Recovery::of(why, self.carried), error);
             }
-            Reaction::Drop => self.exchange.set_untold |= self.is_at_a_set(),
+            Reaction::Drop => self.exchange.attempt.set_untold |= self.is_at_a_set(),
             _ => self.lost = Some(error),
         }
     }
@@ -111,7 +112,7 @@ impl Replies<'_> {
             _ if kind == Some(PieceKind::End) => Effect::Commit,
             _ => Effect::Passing,
         };
-        let ours = exchange.step().is_some_and(|step| step.restart.is_some());
+        let ours = exchange.step().is_some_and(|step| step.frame.is_some());
         let within = match (self.carried.transaction.is_open(), self.carried.book.autocommit()) {
             (true, _) if ours => Within::Ours,
             (true, _) => Within::Clients,
@@ -119,7 +120,7 @@ impl Replies<'_> {
             (false, false) => Within::Maybe,
         };
         let redo = match self.may_move() {
-            true if exchange.keeps && exchange.tries < self.most_tries() => Redo::Here,
+            true if exchange.keeps && exchange.attempt.tries < self.most_tries() => Redo::Here,
             true => Redo::Elsewhere,
             false => Redo::Never,
         };
@@ -129,9 +130,9 @@ impl Replies<'_> {
             && exchange.transaction.first().is_none()
             && exchange.keeps
             && !exchange.reply.has_begun()
-            && exchange.tries < MOST_TRIES
+            && exchange.attempt.tries < MOST_TRIES
             && self.carried.owed.is_named_in(&error.message);
-        let exhausted = exchange.hearsay >= MOST_HEARSAY;
+        let exhausted = exchange.attempt.hearsay >= MOST_HEARSAY;
         Facts { effect, within, answer, redo, may_choose_anew, exhausted }
     }
 
@@ -148,7 +149,7 @@ impl Replies<'_> {
             self.carried.transaction.gone();
         }
         self.carried.book.diagnostics().failed();
-        if self.exchange.is_in_flight() {
+        if self.exchange.script.is_in_flight() {
             // The check has failed behind it, and its error is in the list.
             self.carried.book.diagnostics().lose_error(&error);
         }
@@ -205,15 +206,15 @@ impl Replies<'_> {
         if let Some(running) = &mut exchange.running {
             running.told.push(Told::Error { code });
         }
-        let wrapped = exchange.step().is_some_and(|step| step.restart.is_some());
-        exchange.steps.truncate(exchange.at + 1);
+        let wrapped = exchange.step().is_some_and(|step| step.frame.is_some());
+        exchange.script.end_here();
         if exchange.shows_reports {
-            exchange.steps.extend(Step::hide_reports());
+            exchange.script.extend(Step::hide_reports());
         }
         // Under the guard, what came behind the transaction that was given up is open still.
         let guarded = self.carried.guard.is_on() && aborted;
         if wrapped || guarded {
-            exchange.steps.push(Step::rollback());
+            exchange.script.extend([Step::rollback()]);
         }
     }
 
@@ -225,7 +226,7 @@ impl Replies<'_> {
     /// How often it may be tried. A client that is told of a conflict does its transaction again by itself;
     /// one whose node was lost does not know of any, and while a COMMIT is in doubt it cannot be told.
     pub(super) fn most_tries(&self) -> u32 {
-        let patient = self.exchange.lost || self.carried.fence.is_in_doubt();
+        let patient = self.exchange.attempt.lost || self.carried.fence.is_in_doubt();
         if patient { MOST_TRIES_AFTER_A_LOSS } else { MOST_TRIES }
     }
 
@@ -246,23 +247,23 @@ impl Replies<'_> {
     /// Tries the same once more, on the same link; or, after many times, tells the error for which it failed. A reply to
     /// several steps of which the client has a part is not told anew.
     pub(in crate::session::engine) fn again(&mut self, mut recovery: Recovery, error: ErrPacket) {
-        if self.exchange.tries >= self.most_tries() || self.exchange.is_partly_told() {
+        if self.exchange.attempt.tries >= self.most_tries() || self.exchange.is_partly_told() {
             return self.give_up(&error);
         }
         let exchange = &mut *self.exchange;
-        exchange.tries += 1;
+        exchange.attempt.tries += 1;
         exchange.take_back(self.carried);
         let begun = exchange.beginning(self.carried);
-        let can_follow = !exchange.set_untold && begun.can_follow(&self.carried.book.now());
+        let can_follow = !exchange.attempt.set_untold && begun.can_follow(&self.carried.book.now());
         if !can_follow && self.carried.stuck().is_none() {
-            tracing::debug!(%error, tries = exchange.tries, "rolled back by the server: once more, on another link");
-            exchange.leaving = true;
+            tracing::debug!(%error, tries = exchange.attempt.tries, "rolled back by the server: once more, on another link");
+            exchange.attempt.departure = Departure::Due;
             self.lost = Some(ErrPacket::new(OURS, *b"HY000", "what is set on it cannot be undone"));
             return;
         }
         recovery.unsettled |= exchange.recovery.is_some();
         exchange.recovery = Some(Box::new(recovery));
-        tracing::debug!(%error, tries = exchange.tries, "rolled back by the server: once more");
+        tracing::debug!(%error, tries = exchange.attempt.tries, "rolled back by the server: once more");
     }
 }
 
@@ -316,25 +317,8 @@ impl<'a> Packet<'a> {
     }
 }
 
-/// The error that the server would have told, had it told any.
-pub(in crate::session::engine) fn given_up() -> ErrPacket {
-    let message = "Deadlock found when trying to get lock; try restarting transaction";
-    ErrPacket::new(DEADLOCK, *b"40001", message)
-}
-
-pub(super) fn owed() -> ErrPacket {
-    ErrPacket::new(OURS, *b"HY000", "an id that belongs to a row of another session")
-}
-
 /// How often a statement is tried again on a node that works, for an error that says otherwise.
 const MOST_HEARSAY: u32 = 2;
-
-/// How often a transaction that the server rolled back is done again before the client is told.
-pub(in crate::session::engine) const MOST_TRIES: u32 = 10;
-
-/// How often where the link was lost under it: many sessions do their transactions again at the same time,
-/// and meet each other's locks. With the pauses between them this is some seconds.
-pub(super) const MOST_TRIES_AFTER_A_LOSS: u32 = 100;
 
 #[cfg(test)]
 mod tests {

@@ -1,5 +1,6 @@
 //! Results of what is ours: the fence, COMMIT and BEGIN around a statement. No client sees them.
 
+use crate::session::engine::words::OURS;
 use ido_proxy_protocol::Violation;
 use ido_proxy_protocol::err::ErrPacket;
 use ido_proxy_protocol::ok::OkPacket;
@@ -7,7 +8,6 @@ use ido_proxy_protocol::packet::HEADER_LEN;
 use ido_proxy_protocol::reply::ReplyStep;
 
 use super::Replies;
-use crate::session::engine::OURS;
 use crate::session::engine::fault::Fault;
 use crate::session::engine::policy::{Facts, Position, Reaction, Redo, react};
 use crate::session::engine::recovery::Recovery;
@@ -15,6 +15,7 @@ use crate::session::engine::running::{Framed, Job, Owner, Running};
 use crate::session::plan::blocker::Reason;
 use crate::session::plan::{Risk, Step, What};
 use crate::session::state::reports::Reports;
+use crate::session::state::transaction::Transaction;
 
 impl Replies<'_> {
     pub(super) fn own_packet(
@@ -59,67 +60,71 @@ impl Replies<'_> {
                 self.own_error(owner, ErrPacket::decode(payload)?);
                 Ok(())
             }
-            (Owner::Fence, ReplyStep::Ok { status, state_changed, .. }) => {
-                let packet = OkPacket::decode(payload, self.link)?;
-                let before = self.carried.transaction.clone();
-                let Some(running) = &mut self.exchange.running else { return Ok(()) };
-                if running.given_up {
-                    return Ok(());
-                }
-                self.carried.learn_ok(payload, status, state_changed, self.link)?;
-                if !self.carried.transaction.is_open() {
-                    running.given_up = true;
-                    self.carried.transaction = before;
-                    return Ok(());
-                }
-                if self.carried.fence.matches(packet.affected_rows) {
-                    self.carried.fence.was_set();
-                    return Ok(());
-                }
-                self.fence_differs();
-                Ok(())
-            }
-            (_, ReplyStep::Ok { .. }) => {
-                if self.framed().is_some()
-                    && self.exchange.running.as_ref().is_some_and(|running| running.given_up)
-                {
-                    // The row tells what became of it.
-                    return Ok(());
-                }
-                let before = self.carried.transaction.clone();
-                if what == Some(What::Guard(true)) {
-                    self.carried.guard.turned(true);
-                }
-                self.learn_own(payload, step)?;
-                let closed = before.is_open() && !self.carried.transaction.is_open();
-                if closed
-                    && what == Some(What::Guard(true))
-                    && let Some(running) = &mut self.exchange.running
-                {
-                    running.given_up = true;
-                    self.carried.transaction = before;
-                }
-                match what {
-                    Some(What::ShowReports | What::ReportAll) => {
-                        self.carried.transaction.distrust();
-                    }
-                    Some(What::Guard(false)) => self.carried.guard.turned(false),
-                    Some(What::Commit) => {
-                        self.carried.committed();
-                        self.exchange.reply.settle();
-                        if self.framed().is_some()
-                            && self.carried.book.diagnostics().keeps_warnings()
-                        {
-                            let behind = self.exchange.at + 1;
-                            self.exchange.insert_step(behind, Step::put_warnings_back());
-                        }
-                    }
-                    Some(What::Rollback) => self.carried.rolled_back(),
-                    _ => {}
-                }
-                Ok(())
-            }
+            (Owner::Fence, ReplyStep::Ok { .. }) => self.fence_ok(step, payload),
+            (_, ReplyStep::Ok { .. }) => self.own_ok(what, step, payload),
             _ => Ok(()),
+        }
+    }
+
+    /// The fence was written, or not.
+    fn fence_ok(&mut self, step: ReplyStep, payload: &[u8]) -> Result<(), Violation> {
+        let packet = OkPacket::decode(payload, self.link)?;
+        let before = self.carried.transaction.clone();
+        if self.exchange.running.as_ref().is_none_or(|running| running.given_up) {
+            return Ok(());
+        }
+        self.learn_own(payload, step)?;
+        if !self.carried.transaction.is_open() {
+            self.give_up_silently(before);
+        } else if self.carried.fence.matches(packet.affected_rows) {
+            self.carried.fence.was_set();
+        } else {
+            self.fence_differs();
+        }
+        Ok(())
+    }
+
+    /// Another statement of ours was done.
+    fn own_ok(
+        &mut self,
+        what: Option<What>,
+        step: ReplyStep,
+        payload: &[u8],
+    ) -> Result<(), Violation> {
+        if self.framed().is_some()
+            && self.exchange.running.as_ref().is_some_and(|running| running.given_up)
+        {
+            // The row tells what became of it.
+            return Ok(());
+        }
+        let before = self.carried.transaction.clone();
+        if what == Some(What::Guard(true)) {
+            self.carried.guard.turned(true);
+        }
+        self.learn_own(payload, step)?;
+        let closed = before.is_open() && !self.carried.transaction.is_open();
+        match what {
+            Some(What::Guard(true)) if closed => self.give_up_silently(before),
+            Some(What::ShowReports | What::ReportAll) => self.carried.transaction.distrust(),
+            Some(What::Guard(false)) => self.carried.guard.turned(false),
+            Some(What::Commit) => {
+                self.carried.committed();
+                self.exchange.reply.settle();
+                if self.framed().is_some() && self.carried.book.diagnostics().keeps_warnings() {
+                    self.exchange.script.insert_behind(Step::put_warnings_back());
+                }
+            }
+            Some(What::Rollback) => self.carried.rolled_back(),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The server has ended the transaction, and said OK: for the client it is as it was `before`.
+    fn give_up_silently(&mut self, before: Transaction) {
+        if let Some(running) = &mut self.exchange.running {
+            running.given_up = true;
+            self.carried.transaction = before;
         }
     }
 
@@ -171,7 +176,7 @@ impl Replies<'_> {
         }
         // Somebody has been here before. What else the request does is undone with the link, and on the next one the
         // row tells who it was.
-        self.exchange.tries += 1;
+        self.exchange.attempt.tries += 1;
         self.lost = Some(ErrPacket::new(OURS, *b"HY000", "the fence is not as it was left"));
     }
 
@@ -191,12 +196,12 @@ impl Replies<'_> {
         let bound = match at {
             Position::Fence | Position::ReplyFence => self.carried.stuck().is_some(),
             Position::Commit | Position::UnsafeCommit => {
-                self.exchange.step().is_some_and(|step| step.restart.is_none())
+                self.exchange.step().is_some_and(|step| step.frame.is_none())
             }
             _ => !self.may_move(),
         };
         let redo = if bound { Redo::Never } else { Redo::Here };
-        let exhausted = self.exchange.tries > 1;
+        let exhausted = self.exchange.attempt.tries > 1;
         self.own_reaction(at, error, Facts { redo, exhausted, ..Facts::PLAIN });
     }
 
@@ -261,7 +266,7 @@ impl Replies<'_> {
                 match at {
                     Position::Check => self.check_failed(),
                     Position::Commit | Position::UnsafeCommit => {
-                        self.exchange.count_refusal(&error);
+                        self.exchange.attempt.count_refusal(&error);
                     }
                     _ => {}
                 }
@@ -275,9 +280,10 @@ impl Replies<'_> {
     /// the list, though it did not fail: without the check, the statement goes through.
     fn check_failed(&mut self) {
         if self.carried.transaction.is_open()
-            && let Some(restart) = self.exchange.step().and_then(|step| step.restart)
+            && let Some(frame) = self.exchange.step().and_then(|step| step.frame)
         {
-            self.exchange.part_frame(restart);
+            let script = &mut self.exchange.script;
+            script.part_frame(script.start_of(frame));
         }
     }
 

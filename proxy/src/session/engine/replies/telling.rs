@@ -5,6 +5,7 @@ use ido_proxy_protocol::status::StatusFlags;
 use smallvec::SmallVec;
 
 use super::Replies;
+use crate::session::engine::exchange::Opens;
 use crate::session::state::digest::PacketWalk;
 
 impl Replies<'_> {
@@ -36,7 +37,7 @@ impl Replies<'_> {
     /// get the very same again, and none before them.
     pub(super) fn rows(&mut self, bytes: &[u8], told: &[u8]) {
         let exchange = &mut *self.exchange;
-        let waits = exchange.reply.holds() && exchange.steps.len() > 1;
+        let waits = exchange.reply.holds() && exchange.script.len() > 1;
         if !waits || exchange.reply.len() + told.len() > MOST_ROWS {
             return self.stream_as(bytes, told);
         }
@@ -84,7 +85,8 @@ impl Replies<'_> {
 
     /// A wrapped statement is not done before our COMMIT is.
     pub(super) fn hold_if_wrapped(&mut self) {
-        if self.exchange.step().is_some_and(|step| step.restart.is_some()) || self.exchange.outside
+        if self.exchange.step().is_some_and(|step| step.frame.is_some())
+            || self.exchange.opens == Opens::ForUs
         {
             self.exchange.reply.hold();
         }

@@ -1,0 +1,251 @@
+//! The requests of a recovery, in their order.
+
+use crate::session::engine::task::Task;
+use crate::session::engine::verdict::{Sending, Stuck};
+use crate::session::engine::words::{
+    CAUSALLY, GUARD_OFF, GUARD_ON, NO_INSERT_ID, NOW, ROLLBACK, SET_OPTION, query,
+};
+use ido_proxy_protocol::capabilities::Capabilities;
+use ido_proxy_protocol::command::Command;
+use ido_proxy_protocol::packet;
+
+use super::{Phase, Recovery, Request, Start};
+use crate::session::engine::exchange::Exchange;
+use crate::session::engine::running::{Job, Running};
+use crate::session::plan::Doubt;
+use crate::session::state::book::State;
+use crate::session::state::carried::Carried;
+use crate::session::state::link_facts::LinkFacts;
+
+impl Recovery {
+    /// Appends the next request to `out`. [`Sending::Nothing`]: the way is at its end.
+    pub(in crate::session::engine) fn next_request(
+        &mut self,
+        exchange: &mut Exchange,
+        carried: &mut Carried,
+        link: &LinkFacts,
+        out: &mut Vec<u8>,
+    ) -> Sending {
+        if std::mem::take(&mut self.pause) {
+            return Sending::Pause(exchange.attempt.tries);
+        }
+        loop {
+            if let Some(Request { task, mut payload }) = self.queue.pop_front() {
+                if payload.get(1..) == Some(NOW) && !carried.book.sets_timestamp() {
+                    payload = query(NO_INSERT_ID);
+                }
+                let command = Command::from_byte(payload.first().copied().unwrap_or_default());
+                packet::frame(&payload, 0, out);
+                let mark = exchange.reply.mark();
+                let job = Job::Task(task);
+                exchange.running = Some(Running::new(command, link.capabilities, job, mark));
+                return Sending::Request;
+            }
+            match self.phase {
+                Phase::Barrier => {
+                    self.phase = Phase::Setup;
+                    self.barrier(carried, link);
+                    if self.start != Start::NewLink {
+                        // Without autocommit, the client's or ours, it has opened a transaction with what it read.
+                        self.push(Task::Attempt, query(ROLLBACK));
+                    }
+                    if !self.reads_barrier() {
+                        if carried.fence.is_in_doubt() {
+                            return Sending::Stuck(Stuck::Doubt(Doubt::Unfenced));
+                        }
+                        exchange.was_undone(carried);
+                    }
+                }
+                Phase::Setup => {
+                    if self.start == Start::RolledBack {
+                        exchange.was_undone(carried);
+                    }
+                    self.phase = Phase::Replay;
+                    self.set_up(exchange, carried, link);
+                }
+                Phase::Replay => match self.replay(exchange, carried) {
+                    Sending::Nothing => {}
+                    sending => return sending,
+                },
+                Phase::Over => return Sending::Nothing,
+            }
+        }
+    }
+
+    fn barrier(&mut self, carried: &Carried, link: &LinkFacts) {
+        let read = carried.fence.query().filter(|_| carried.fence.is_available());
+        self.reads_fence = read.is_some();
+        let sql = match (read, link.galera) {
+            (Some(read), true) => format!("{CAUSALLY}{read}"),
+            (Some(read), false) => read,
+            (None, true) => format!("{CAUSALLY}SELECT 1"),
+            (None, false) => return,
+        };
+        self.push(Task::Barrier, query(&sql));
+    }
+
+    fn reads_barrier(&self) -> bool {
+        self.queue.iter().any(|request| matches!(request.task, Task::Barrier))
+    }
+
+    fn set_up(&mut self, exchange: &Exchange, carried: &mut Carried, link: &LinkFacts) {
+        if carried.unguarded && carried.guard.is_on() {
+            self.push(Task::Must, query(GUARD_OFF));
+            carried.guard.turned(false);
+        }
+        let pending = exchange.has_pending(carried);
+        let again = carried.records > 0 || pending;
+        let now = carried.book.now();
+        // The transaction to be done again may have begun with other settings than those it has made since.
+        let begun = if exchange.failed { now.clone() } else { exchange.beginning(carried) };
+        let moved = *begun != *now || begun.is_for_one_transaction();
+        let fresh = self.start == Start::NewLink;
+        let mut schema = link.schema.clone().filter(|_| fresh);
+        if fresh {
+            self.prepare(&begun, carried, link, &mut schema);
+        }
+        if fresh || self.unsettled || moved {
+            self.push_setup(&begun, carried, link, schema.as_deref());
+        }
+        if fresh {
+            self.multi = Some(link.capabilities.contains(Capabilities::MULTI_STATEMENTS));
+        } else if !self.unsettled {
+            self.multi = Some(carried.takes_several_now());
+        }
+        self.put_insert_id_back(exchange, &begun, &now);
+        if !exchange.failed && !pending {
+            // The command in hand will set its variables anew.
+            carried.book.go_back(exchange.state.clone());
+        }
+        if again {
+            let guard = &carried.guard;
+            if guard.is_available() && !guard.is_on() {
+                if exchange.autocommits(carried) {
+                    self.push(Task::Guard, query(GUARD_ON));
+                } else if !carried.book.autocommit() && !begun.turns_autocommit_off() {
+                    // The client turned it off in the course of what is done again, which leaves it so.
+                    self.push(Task::Must, query(GUARD_ON));
+                }
+            }
+            self.set_multi(true, carried);
+        } else {
+            self.set_multi(carried.takes_several(), carried);
+        }
+    }
+
+    /// Makes `LAST_INSERT_ID()` what it was. A link that is kept knows that better than we, who know what was
+    /// told: it is left alone where what was undone has not changed it.
+    fn put_insert_id_back(&mut self, exchange: &Exchange, begun: &State, now: &State) {
+        let id = begun.last_insert_id;
+        // A statement that the server gave up may have been given an id that nobody was told, and a link that
+        // was met in this exchange has the one that we gave it.
+        let unclear =
+            self.start == Start::RolledBack || self.unsettled || exchange.attempt.has_moved();
+        let unclear = unclear && !begun.insert_id_is_hidden;
+        let changed = match self.start == Start::NewLink {
+            true => id != 0,
+            false => !exchange.failed && (now.last_insert_id != id || unclear),
+        };
+        if changed {
+            self.push(Task::Must, query(format!("SET last_insert_id={id}")));
+        }
+    }
+
+    /// Database and variables, where the link's database is `schema`.
+    fn push_setup(
+        &mut self,
+        setup: &State,
+        carried: &mut Carried,
+        link: &LinkFacts,
+        schema: Option<&[u8]>,
+    ) {
+        if setup.schema.as_deref() != schema
+            && let Some(schema) = &setup.schema
+        {
+            self.push(Task::Must, [&[INIT_DB], &schema[..]].concat());
+        }
+        if let Some(sql) = setup.set_variables(link.backslashes) {
+            self.push(Task::Settings(setup.clone()), query(sql));
+        }
+        if let Some(sql) = setup.set_role() {
+            self.push(Task::Must, query(sql));
+        }
+        for sql in setup.set_characteristics() {
+            self.push(Task::Must, query(sql));
+        }
+        if setup.sets_autocommit() {
+            // To the client's own, whatever it is now.
+            carried.guard.turned(false);
+        }
+    }
+
+    /// Prepares the client's statements anew, each in the state of the session that it was prepared in, where that is
+    /// not the state that the link is set up in. `schema` is the link's database.
+    fn prepare(
+        &mut self,
+        begun: &State,
+        carried: &Carried,
+        link: &LinkFacts,
+        schema: &mut Option<Vec<u8>>,
+    ) {
+        let statements = || {
+            let ids = carried.book.statement_ids().into_iter();
+            ids.filter_map(|id| Some((id, carried.book.statement(id)?)))
+        };
+        let differs = statements().any(|(_, statement)| *statement.setup != **begun);
+        let mut staged: Option<&State> = None;
+        for (id, statement) in statements() {
+            let setup = &statement.setup;
+            if differs && staged.is_none_or(|staged| **staged != **setup) {
+                if setup.schema != *schema
+                    && let Some(name) = &setup.schema
+                {
+                    self.push(Task::Stage(id), [&[INIT_DB], &name[..]].concat());
+                    *schema = Some(name.clone());
+                }
+                if let Some(sql) = setup.set_variables(link.backslashes) {
+                    self.push(Task::Settings(setup.clone()), query(sql));
+                }
+                staged = Some(setup);
+            }
+            let payload = [&[STMT_PREPARE], &statement.sql[..]].concat();
+            self.push(Task::Prepare(id), payload);
+        }
+    }
+
+    /// The variables of `setup` could not be set in one statement: each is tried by itself, before anything else.
+    pub(in crate::session::engine) fn set_each(&mut self, setup: &State, backslashes: bool) {
+        for (name, sql) in Vec::from_iter(setup.set_each(backslashes)).into_iter().rev() {
+            let value = setup.value(&name).unwrap_or_default().to_vec();
+            let task = Task::Setting { name, value, again: false };
+            self.queue.push_front(Request { task, payload: query(sql) });
+        }
+    }
+
+    /// One variable is tried in another way.
+    pub(in crate::session::engine) fn set_otherwise(
+        &mut self,
+        name: Vec<u8>,
+        value: Vec<u8>,
+        sql: Vec<u8>,
+    ) {
+        let task = Task::Setting { name, value, again: true };
+        self.queue.push_front(Request { task, payload: query(sql) });
+    }
+
+    /// The state for the client's statement of this number cannot be brought about: it is not prepared.
+    pub(in crate::session::engine) fn leave_out(&mut self, id: u32) {
+        self.queue.retain(|request| !matches!(request.task, Task::Prepare(other) if other == id));
+    }
+
+    pub(super) fn set_multi(&mut self, multi: bool, carried: &mut Carried) {
+        if self.multi != Some(multi) {
+            self.multi = Some(multi);
+            carried.several.turned(multi);
+            self.push(Task::Must, vec![SET_OPTION, u8::from(!multi), 0]);
+        }
+    }
+}
+
+const INIT_DB: u8 = 0x02;
+const STMT_PREPARE: u8 = 0x16;
