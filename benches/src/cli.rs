@@ -15,9 +15,11 @@ use crate::progress::Progress;
 use crate::report::{Folder, Part, Throughput};
 use crate::stand::Stand;
 use crate::wakes::{Choice, Knob};
-use crate::workload::commit::{self, Workload};
+use crate::workload::commit;
+use crate::workload::commit::cells::Workload;
 use crate::workload::dump::{self, Size};
-use crate::workload::failover::{self, Fault};
+use crate::workload::failover;
+use crate::workload::failover::runs::Fault;
 use crate::workload::{batch, latency, results, sessions};
 
 /// Measures what ido-proxy costs, beside a direct connection, HAProxy and nginx.

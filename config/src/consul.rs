@@ -10,10 +10,10 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::address::{Peer, is_public};
 use crate::certificates;
-use crate::discovery::ServiceName;
 use crate::keys::{Key, key};
 use crate::report::Report;
 use crate::secret::{self, RawSecret, Surroundings};
+use crate::service_name::ServiceName;
 
 /// Consul's HTTP interface, and what it is asked for.
 #[derive(Clone, Debug)]

@@ -1,4 +1,4 @@
-//! Every key of the file, once, with what it takes: for messages about wrong values and unknown keys.
+//! The keys that a file may have, each with what it takes: for messages about wrong values and unknown keys.
 
 /// One key.
 pub(crate) struct Key {
@@ -13,40 +13,75 @@ pub(crate) const fn key(path: &'static str, takes: &'static str) -> Key {
     Key { path, takes }
 }
 
-/// All keys, in the order of the shipped example.
-pub(crate) fn all() -> impl Iterator<Item = &'static Key> {
-    [
-        crate::KEYS,
-        crate::listen::KEYS,
-        crate::discovery::KEYS,
-        crate::tls::KEYS,
-        crate::monitor::KEYS,
-        crate::users::KEYS,
-        crate::control::KEYS,
-        crate::failover::KEYS,
-        crate::journal::KEYS,
-        crate::admin::KEYS,
-        crate::logs::KEYS,
-    ]
-    .into_iter()
-    .flatten()
+/// Every key of a file, once.
+#[derive(Clone, Copy)]
+pub(crate) struct Keys {
+    /// Name and keys of each table, in the order of the shipped example; the top level has the empty name.
+    pub(crate) tables: &'static [(&'static str, &'static [Key])],
 }
 
-/// The key at `path` of the file, in which elements of arrays have an index.
-pub(crate) fn find(path: &str) -> Option<&'static Key> {
-    let path = without_indices(path);
-    all().find(|key| key.path == path)
+impl Keys {
+    /// All keys, in the order of the shipped example.
+    pub(crate) fn all(self) -> impl Iterator<Item = &'static Key> {
+        self.tables.iter().flat_map(|(_, keys)| *keys)
+    }
+
+    /// The key at `path` of the file, in which elements of arrays have an index.
+    pub(crate) fn find(self, path: &str) -> Option<&'static Key> {
+        let path = without_indices(path);
+        self.all().find(|key| key.path == path)
+    }
+
+    /// Whether `name` is a table of the file.
+    pub(crate) fn is_table(self, name: &str) -> bool {
+        self.table_names().any(|table| table == name)
+    }
+
+    /// The name in `table` that an unknown `name` was probably meant to be.
+    pub(crate) fn nearest(self, table: &str, name: &str) -> Option<&'static str> {
+        let name = name.to_lowercase().replace('-', "_");
+        self.names(table)
+            .into_iter()
+            .map(|known| (strsim::damerau_levenshtein(&name, known), known))
+            .min()
+            .filter(|(distance, known)| *distance <= (known.len() / 3).max(1))
+            .map(|(_, known)| known)
+    }
+
+    /// Advice about an unknown `name` in `table`: the nearest name there, or the table where `name` exists,
+    /// and all names of `table`.
+    pub(crate) fn suggest(self, table: &str, name: &str) -> String {
+        let list = format!("{} takes: {}", header(table), self.names(table).join(", "));
+        if let Some(near) = self.nearest(table, name) {
+            return format!("did you mean `{near}`? {list}");
+        }
+        let elsewhere = self.all().map(|key| split(key.path)).find(|(_, known)| *known == name);
+        match elsewhere {
+            Some((other, _)) => format!("`{name}` belongs {}; {list}", in_table(other)),
+            None => list,
+        }
+    }
+
+    /// All that may stand in `table`.
+    fn names(self, table: &str) -> Vec<&'static str> {
+        let keys = self.all().map(|key| split(key.path));
+        let mut names: Vec<&str> =
+            keys.filter(|(parent, _)| *parent == table).map(|(_, name)| name).collect();
+        if table.is_empty() {
+            names.extend(self.table_names());
+        }
+        names
+    }
+
+    fn table_names(self) -> impl Iterator<Item = &'static str> {
+        self.tables.iter().map(|(name, _)| *name).filter(|name| !name.is_empty())
+    }
 }
 
 /// `users.1.name` is the key `users.name`.
 pub(crate) fn without_indices(path: &str) -> String {
     let steps: Vec<&str> = path.split('.').filter(|step| step.parse::<usize>().is_err()).collect();
     steps.join(".")
-}
-
-/// Whether `name` is a table of the file.
-pub(crate) fn is_table(name: &str) -> bool {
-    TABLES.contains(&name)
 }
 
 /// How the table is written in the file; the top level has the empty name.
@@ -64,59 +99,10 @@ pub(crate) fn in_table(table: &str) -> String {
     format!("{preposition} {}", header(table))
 }
 
-/// The name in `table` that an unknown `name` was probably meant to be.
-pub(crate) fn nearest(table: &str, name: &str) -> Option<&'static str> {
-    let name = name.to_lowercase().replace('-', "_");
-    names(table)
-        .into_iter()
-        .map(|known| (strsim::damerau_levenshtein(&name, known), known))
-        .min()
-        .filter(|(distance, known)| *distance <= (known.len() / 3).max(1))
-        .map(|(_, known)| known)
-}
-
-/// Advice about an unknown `name` in `table`: the nearest name there, or the table where `name` exists, and
-/// all names of `table`.
-pub(crate) fn suggest(table: &str, name: &str) -> String {
-    let list = format!("{} takes: {}", header(table), names(table).join(", "));
-    if let Some(near) = nearest(table, name) {
-        return format!("did you mean `{near}`? {list}");
-    }
-    let elsewhere = all().map(|key| split(key.path)).find(|(_, known)| *known == name);
-    match elsewhere {
-        Some((other, _)) => format!("`{name}` belongs {}; {list}", in_table(other)),
-        None => list,
-    }
-}
-
-/// All that may stand in `table`.
-fn names(table: &str) -> Vec<&'static str> {
-    let keys = all().map(|key| split(key.path));
-    let mut names: Vec<&str> =
-        keys.filter(|(parent, _)| *parent == table).map(|(_, name)| name).collect();
-    if table.is_empty() {
-        names.extend(TABLES);
-    }
-    names
-}
-
 /// The table of a key, and its name there.
 fn split(path: &'static str) -> (&'static str, &'static str) {
     path.rsplit_once('.').unwrap_or(("", path))
 }
 
-/// The tables of the file.
-const TABLES: [&str; 10] = [
-    "listen",
-    "discovery",
-    "tls",
-    "monitor",
-    ARRAY_OF_TABLES,
-    "control",
-    "failover",
-    "journal",
-    "admin",
-    "logs",
-];
 /// The table that may stand several times.
 pub(crate) const ARRAY_OF_TABLES: &str = "users";

@@ -1,41 +1,23 @@
 //! The configuration file of ido-proxy: read once, checked whole, then plain typed values.
 //!
 //! # Layout
+//! From the top down; a module uses those below it alone:
+//! - [`setup`]: the SQL that prepares a cluster for this configuration
+//! - `config`: the whole file, and every key of it
 //! - [`listen`], [`discovery`], [`tls`], [`monitor`], [`users`], [`control`], [`failover`], [`journal`],
 //!   [`admin`], [`logs`]: one table of the file each, with its defaults
 //! - [`consul`]: the keys of [`discovery`] for Consul's HTTP interface
 //! - [`certificates`]: files of certificates to trust
-//! - [`address`]: addresses to listen at
+//! - [`address`], [`service_name`], [`topology`], `account_name`: values of single keys
 //! - `secret`: passwords and tokens from the file itself, from a file of their own, or from systemd
+//! - `report`, `strays`, `syntax`, `tree`: how all problems are found at once, each with its place
 //! - [`problem`]: what can be wrong, and how it is shown
-//! - [`setup`]: the SQL that prepares a cluster for this configuration
+//! - `keys`: what a key is, and what it takes, for the help that errors give
 //! - `text`: values that stand in the file as text
-//! - `tree`, `syntax`, `strays`, `report`: how all problems are found at once, each with its place
-//! - `keys`: what each key takes, for the help that errors give
 //! - `redact`: keeps passwords out of the lines that errors quote
 //!
 //! Every value is checked while it is read: what holds for a [`Config`] is stated by its types and
 //! field docs, and nobody needs to check it again.
-
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-
-use serde::Deserialize;
-
-use crate::admin::Admin;
-use crate::control::Control;
-use crate::discovery::{Discovery, RawDiscovery};
-use crate::failover::Failover;
-use crate::journal::Journal;
-use crate::keys::{Key, key};
-use crate::listen::Listen;
-use crate::logs::Logs;
-use crate::monitor::{Monitor, RawMonitor};
-use crate::report::Report;
-use crate::secret::Surroundings;
-use crate::tls::{RawTls, Tls};
-use crate::users::{RawUser, User};
 
 pub mod address;
 pub mod admin;
@@ -49,10 +31,14 @@ pub mod listen;
 pub mod logs;
 pub mod monitor;
 pub mod problem;
+pub mod service_name;
 pub mod setup;
 pub mod tls;
+pub mod topology;
 pub mod users;
 
+mod account_name;
+mod config;
 mod keys;
 mod redact;
 mod report;
@@ -62,194 +48,9 @@ mod syntax;
 mod text;
 mod tree;
 
+pub use crate::config::{Config, Environment};
 pub use crate::problem::{Errors, Problem, render};
-
-/// The whole configuration.
-#[derive(Debug)]
-pub struct Config {
-    /// Where the proxy keeps what must survive a restart. Default: `/var/lib/ido-proxy`.
-    pub state_dir: PathBuf,
-    /// The kind of server behind the proxy. Default: a Galera cluster.
-    pub topology: Topology,
-    /// Threads of the data path, 1 to 64. Default: 1.
-    pub workers: usize,
-    /// `[listen]`
-    pub listen: Listen,
-    /// `[discovery]`
-    pub discovery: Discovery,
-    /// `[tls]`
-    pub tls: Tls,
-    /// `[monitor]`
-    pub monitor: Monitor,
-    /// `[[users]]`: at least one, each name once.
-    pub users: Vec<User>,
-    /// `[control]`
-    pub control: Control,
-    /// `[failover]`
-    pub failover: Failover,
-    /// `[journal]`
-    pub journal: Journal,
-    /// `[admin]`
-    pub admin: Admin,
-    /// `[logs]`
-    pub logs: Logs,
-    warnings: Vec<Problem>,
-}
-
-/// The kind of server behind the proxy.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
-#[serde(rename_all = "lowercase")]
-pub enum Topology {
-    /// A MariaDB Galera cluster.
-    #[default]
-    Galera,
-    /// One plain MariaDB or MySQL server: for trying the proxy out, and for client test suites.
-    Single,
-}
-
-/// Values from the environment of the process, handed in so that nothing here reads the environment.
-#[derive(Clone, Debug, Default)]
-pub struct Environment {
-    /// systemd's `$CREDENTIALS_DIRECTORY` (systemd.exec(5), `LoadCredential=`), if it is set.
-    pub credentials_directory: Option<PathBuf>,
-}
-
-impl Config {
-    /// Reads the file at `path`.
-    ///
-    /// # Errors
-    /// Everything that is wrong with the file, its password files included, or why it cannot be read.
-    pub fn load(path: &Path, env: &Environment) -> Result<Self, Errors> {
-        let unreadable = |error| Errors::unreadable(path, &error);
-        let text = fs::read_to_string(path).map_err(unreadable)?;
-        let mode = fs::metadata(path).map_err(unreadable)?.permissions().mode();
-        Self::read(
-            &text,
-            &path.display().to_string(),
-            &Surroundings {
-                base_dir: path.parent().unwrap_or_else(|| Path::new("")),
-                credentials_directory: env.credentials_directory.as_deref(),
-                file_is_public: mode & secret::READABLE_BY_OTHERS != 0,
-            },
-        )
-    }
-
-    /// Like [`Config::load`], from text in memory. `file_name` is how errors call it; relative paths
-    /// in it are relative to `base_dir`.
-    ///
-    /// # Errors
-    /// Everything that is wrong with the text and with the password files it names.
-    pub fn parse(
-        text: &str,
-        file_name: &str,
-        base_dir: &Path,
-        env: &Environment,
-    ) -> Result<Self, Errors> {
-        Self::read(
-            text,
-            file_name,
-            &Surroundings {
-                base_dir,
-                credentials_directory: env.credentials_directory.as_deref(),
-                file_is_public: false,
-            },
-        )
-    }
-
-    /// Problems that are no errors, but deserve a line in the log.
-    pub fn warnings(&self) -> &[Problem] {
-        &self.warnings
-    }
-
-    fn read(text: &str, file_name: &str, around: &Surroundings<'_>) -> Result<Self, Errors> {
-        let mut report = Report::new(text, file_name)?;
-        let raw: Raw = report.read().unwrap_or_default();
-        raw.check(&mut report);
-        let discovery = raw.discovery.resolve(raw.topology, around, &mut report);
-        let tls = raw.tls.resolve(around, &mut report);
-        let monitor = raw.monitor.resolve(around, &mut report);
-        let users = users::resolve(raw.users, &monitor, around, &mut report);
-        Ok(Self {
-            state_dir: around.base_dir.join(raw.state_dir),
-            topology: raw.topology,
-            workers: raw.workers,
-            listen: raw.listen,
-            discovery,
-            tls,
-            monitor,
-            users,
-            control: raw.control,
-            failover: raw.failover,
-            journal: raw.journal,
-            admin: raw.admin,
-            logs: raw.logs,
-            // Last: this is where errors end the reading.
-            warnings: report.finish()?,
-        })
-    }
-}
-
-/// The file as serde reads it: every value has the right type and is acceptable by itself.
-#[derive(Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct Raw {
-    state_dir: PathBuf,
-    topology: Topology,
-    workers: usize,
-    listen: Listen,
-    discovery: RawDiscovery,
-    tls: RawTls,
-    monitor: RawMonitor,
-    users: Vec<RawUser>,
-    control: Control,
-    failover: Failover,
-    journal: Journal,
-    admin: Admin,
-    logs: Logs,
-}
-
-impl Default for Raw {
-    fn default() -> Self {
-        Self {
-            state_dir: PathBuf::from("/var/lib/ido-proxy"),
-            topology: Topology::default(),
-            workers: 1,
-            listen: Listen::default(),
-            discovery: RawDiscovery::default(),
-            tls: RawTls::default(),
-            monitor: RawMonitor::default(),
-            users: Vec::new(),
-            control: Control::default(),
-            failover: Failover::default(),
-            journal: Journal::default(),
-            admin: Admin::default(),
-            logs: Logs::default(),
-        }
-    }
-}
-
-impl Raw {
-    /// Checks for what serde cannot see: ranges, and values that do not go together.
-    fn check(&self, report: &mut Report<'_>) {
-        if self.state_dir.as_os_str().is_empty() {
-            report.wrong_value("state_dir", "empty");
-        }
-        if !(1..=64).contains(&self.workers) {
-            report.wrong_value("workers", "not in 1 to 64");
-        }
-        self.listen.check(report);
-        self.failover.check(report);
-        self.journal.check(report);
-        self.admin.check(&self.listen, report);
-    }
-}
-
-/// The keys outside of tables.
-pub(crate) const KEYS: &[Key] = &[
-    key("state_dir", "a folder that the proxy may write to, as in \"/var/lib/ido-proxy\""),
-    key("topology", "\"galera\" for a cluster, or \"single\" for one plain server"),
-    key("workers", "a number of threads from 1 to 64; 1 is right for Icinga"),
-];
+pub use crate::topology::Topology;
 
 #[cfg(test)]
 mod tests;

@@ -5,10 +5,10 @@ use std::time::Duration;
 use secrecy::SecretString;
 use serde::Deserialize;
 
+use crate::account_name::check_account_name;
 use crate::keys::{Key, key};
 use crate::report::Report;
 use crate::secret::{self, RawSecret, Surroundings};
-use crate::users::check_name;
 
 /// `[monitor]`
 #[derive(Clone, Debug)]
@@ -54,7 +54,7 @@ impl Default for RawMonitor {
 impl RawMonitor {
     /// Where something is wrong, the value stands for the error in `report`.
     pub(crate) fn resolve(self, around: &Surroundings<'_>, report: &mut Report<'_>) -> Monitor {
-        if let Err(flaw) = check_name(&self.user) {
+        if let Err(flaw) = check_account_name(&self.user) {
             report.wrong_value("monitor.user", flaw);
         }
         report.duration(

@@ -7,7 +7,7 @@ use std::time::Duration;
 use miette::{NamedSource, Severity};
 use serde::de::DeserializeOwned;
 
-use crate::keys;
+use crate::keys::{self, Keys};
 use crate::problem::{Errors, Place, Problem};
 use crate::redact::{is_secret, mask_secrets};
 use crate::strays;
@@ -19,14 +19,16 @@ pub(crate) struct Report<'t> {
     file: String,
     source: Arc<NamedSource<String>>,
     tree: Tree<'t>,
+    keys: Keys,
     problems: Vec<Problem>,
     /// Paths below which something was taken out of the tree: what is missing there has been told.
     damaged: Vec<String>,
 }
 
 impl<'t> Report<'t> {
-    /// Parses the text; fails on syntax errors alone, since anything else would be guesswork then.
-    pub(crate) fn new(text: &'t str, file: &str) -> Result<Self, Errors> {
+    /// Parses the text of a file with these `keys`; fails on syntax errors alone, since anything else would
+    /// be guesswork then.
+    pub(crate) fn new(text: &'t str, file: &str, keys: Keys) -> Result<Self, Errors> {
         let source = Arc::new(NamedSource::new(file, mask_secrets(text)));
         match Tree::parse(text) {
             Err(errors) => Err(Errors::new(file, syntax::problems(errors, text, &source))),
@@ -34,6 +36,7 @@ impl<'t> Report<'t> {
                 file: file.to_owned(),
                 source,
                 tree,
+                keys,
                 problems: Vec::new(),
                 damaged: Vec::new(),
             }),
@@ -82,7 +85,7 @@ impl<'t> Report<'t> {
     /// An error about the value of the key at `path`, with the help that belongs to that key.
     pub(crate) fn wrong_value(&mut self, path: &str, label: &str) {
         let key = keys::without_indices(path);
-        self.error(path, &wrong_value(&key), label, &takes(&key));
+        self.error(path, &wrong_value(&key), label, &self.takes(&key));
     }
 
     /// Like [`Report::error`], but the configuration stays usable.
@@ -150,16 +153,23 @@ impl<'t> Report<'t> {
             refused.span.clone(),
             &wrong_value(&key),
             label,
-            &takes(&key),
+            &self.takes(&key),
         );
         self.damaged.push(refused.path.clone());
+    }
+
+    fn takes(&self, key: &str) -> String {
+        match self.keys.find(key) {
+            Some(key) => format!("it takes {}", key.takes),
+            None => "see the example configuration".to_owned(),
+        }
     }
 
     /// Reports and takes out what the file should not have: unknown keys, and what should be a table
     /// and is not.
     fn check_keys(&mut self) {
         // From the last to the first, so that indices into arrays stay true.
-        for stray in strays::find(self.tree.root()).into_iter().rev() {
+        for stray in strays::find(self.tree.root(), self.keys).into_iter().rev() {
             self.push_at(Severity::Error, stray.span, &stray.message, &stray.label, &stray.help);
             self.tree.remove(&stray.path);
             self.damaged.push(stray.damaged);
@@ -169,13 +179,6 @@ impl<'t> Report<'t> {
 
 fn wrong_value(key: &str) -> String {
     format!("wrong value for `{key}`")
-}
-
-fn takes(key: &str) -> String {
-    match keys::find(key) {
-        Some(key) => format!("it takes {}", key.takes),
-        None => "see the example configuration".to_owned(),
-    }
 }
 
 /// Whether `path` is `ancestor`, or inside it.

@@ -14,7 +14,7 @@ use crate::report::Report;
 pub(crate) struct Surroundings<'a> {
     /// Relative paths start here.
     pub(crate) base_dir: &'a Path,
-    /// See [`Environment::credentials_directory`](crate::Environment::credentials_directory).
+    /// See [`Environment::credentials_directory`](crate::config::Environment::credentials_directory).
     pub(crate) credentials_directory: Option<&'a Path>,
     /// Whether every user of the machine can read the configuration file.
     pub(crate) file_is_public: bool,

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use secrecy::{ExposeSecret, SecretString};
 use sha1::{Digest, Sha1};
 
-use crate::Config;
+use crate::config::Config;
 
 /// SQL that creates what the proxy needs and the cluster lacks: the accounts, the control tables, and
 /// the least grants on them. `host_pattern` is the accounts' host part, such as `%` or `10.0.0.%`.

@@ -6,7 +6,7 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::keys;
+use crate::keys::{self, Keys};
 
 /// Something that has no place in the file.
 pub(crate) struct Stray {
@@ -20,64 +20,71 @@ pub(crate) struct Stray {
     pub(crate) help: String,
 }
 
-/// All strays of a document, elements of one array in their order.
-pub(crate) fn find(root: &DeTable<'_>) -> Vec<Stray> {
-    let mut strays = Vec::new();
+/// All strays of a document that may have `keys`, elements of one array in their order.
+pub(crate) fn find(root: &DeTable<'_>, keys: Keys) -> Vec<Stray> {
+    let mut search = Search { keys, strays: Vec::new() };
     for (name, value) in root {
-        check_top_level(name, value, &mut strays);
+        search.check_top_level(name, value);
     }
-    strays
+    search.strays
 }
 
 type Name<'t> = Spanned<Cow<'t, str>>;
 
-fn check_top_level(name: &Name<'_>, value: &Spanned<DeValue<'_>>, strays: &mut Vec<Stray>) {
-    let key = name.get_ref().as_ref();
-    match value.get_ref() {
-        _ if !keys::is_table(key) => {
-            if keys::find(key).is_none() {
-                strays.push(unknown("", "", name, value.get_ref()));
-            }
-        }
-        DeValue::Array(array) if key == keys::ARRAY_OF_TABLES => {
-            for (index, element) in array.iter().enumerate() {
-                let path = format!("{key}.{index}");
-                match element.get_ref() {
-                    DeValue::Table(table) => check_table(key, &path, table, strays),
-                    other => strays.push(not_a_table(key, &path, element.span(), other)),
+struct Search {
+    keys: Keys,
+    strays: Vec<Stray>,
+}
+
+impl Search {
+    fn check_top_level(&mut self, name: &Name<'_>, value: &Spanned<DeValue<'_>>) {
+        let key = name.get_ref().as_ref();
+        match value.get_ref() {
+            _ if !self.keys.is_table(key) => {
+                if self.keys.find(key).is_none() {
+                    self.unknown("", "", name, value.get_ref());
                 }
             }
+            DeValue::Array(array) if key == keys::ARRAY_OF_TABLES => {
+                for (index, element) in array.iter().enumerate() {
+                    let path = format!("{key}.{index}");
+                    match element.get_ref() {
+                        DeValue::Table(table) => self.check_table(key, &path, table),
+                        other => self.strays.push(not_a_table(key, &path, element.span(), other)),
+                    }
+                }
+            }
+            DeValue::Table(table) if key != keys::ARRAY_OF_TABLES => {
+                self.check_table(key, key, table);
+            }
+            other => self.strays.push(not_a_table(key, key, value.span(), other)),
         }
-        DeValue::Table(table) if key != keys::ARRAY_OF_TABLES => {
-            check_table(key, key, table, strays);
-        }
-        other => strays.push(not_a_table(key, key, value.span(), other)),
     }
-}
 
-fn check_table(key: &str, path: &str, table: &DeTable<'_>, strays: &mut Vec<Stray>) {
-    for (name, value) in table {
-        if keys::find(&format!("{key}.{}", name.get_ref())).is_none() {
-            strays.push(unknown(key, path, name, value.get_ref()));
+    fn check_table(&mut self, key: &str, path: &str, table: &DeTable<'_>) {
+        for (name, value) in table {
+            if self.keys.find(&format!("{key}.{}", name.get_ref())).is_none() {
+                self.unknown(key, path, name, value.get_ref());
+            }
         }
     }
-}
 
-fn unknown(table: &str, path: &str, name: &Name<'_>, value: &DeValue<'_>) -> Stray {
-    let key = name.get_ref();
-    let what = if value.is_table() { "table" } else { "key" };
-    let inside = |name: &str| match path {
-        "" => name.to_owned(),
-        _ => format!("{path}.{name}"),
-    };
-    Stray {
-        path: inside(key),
-        // Where a misspelt key stands, the right one is missing, which need not be said again.
-        damaged: inside(keys::nearest(table, key).unwrap_or(key)),
-        span: name.span(),
-        message: format!("unknown {what} `{key}` {}", keys::in_table(table)),
-        label: format!("no such {what}"),
-        help: keys::suggest(table, key),
+    fn unknown(&mut self, table: &str, path: &str, name: &Name<'_>, value: &DeValue<'_>) {
+        let key = name.get_ref();
+        let what = if value.is_table() { "table" } else { "key" };
+        let inside = |name: &str| match path {
+            "" => name.to_owned(),
+            _ => format!("{path}.{name}"),
+        };
+        self.strays.push(Stray {
+            path: inside(key),
+            // Where a misspelt key stands, the right one is missing, which need not be said again.
+            damaged: inside(self.keys.nearest(table, key).unwrap_or(key)),
+            span: name.span(),
+            message: format!("unknown {what} `{key}` {}", keys::in_table(table)),
+            label: format!("no such {what}"),
+            help: self.keys.suggest(table, key),
+        });
     }
 }
 

@@ -2,6 +2,7 @@ use std::fs;
 use std::path::Path;
 
 use super::*;
+use crate::config::KEYS;
 
 mod consul;
 mod example;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
+use crate::account_name::check_account_name;
 use crate::keys::{Key, key};
 use crate::monitor::Monitor;
 use crate::report::Report;
@@ -59,7 +60,7 @@ pub(crate) fn resolve(
             report.missing(&at_name, "no name", "none for this account", "give its name");
             continue;
         };
-        if let Err(flaw) = check_name(&name) {
+        if let Err(flaw) = check_account_name(&name) {
             report.wrong_value(&at_name, flaw);
         } else if users.iter().any(|earlier| earlier.name == name) {
             report.error(
@@ -85,19 +86,6 @@ pub(crate) fn resolve(
         users.push(User { name, password });
     }
     users
-}
-
-/// Whether `name` can be an account of MariaDB (its documentation, page Identifier Names).
-pub(crate) fn check_name(name: &str) -> Result<(), &'static str> {
-    if name.is_empty() {
-        Err("empty")
-    } else if name.chars().count() > 128 {
-        Err("longer than 128 characters")
-    } else if name.contains(char::is_control) {
-        Err("has a control character in it")
-    } else {
-        Ok(())
-    }
 }
 
 pub(crate) const KEYS: &[Key] = &[

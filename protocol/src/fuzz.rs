@@ -14,9 +14,12 @@ use crate::packet::{HEADER_LEN, Header};
 use crate::prepare::PrepareOk;
 use crate::reply::{ReplyStep, ReplyTracker};
 use crate::session_state;
-pub use crate::statement::fuzz_statements;
 use crate::status::StatusFlags;
 use crate::violation::Violation;
+
+mod statements;
+
+pub use self::statements::fuzz_statements;
 
 /// Follows `data` as the stream of a client, in one piece and byte for byte. Both must tell the
 /// same commands and pass the same bytes.

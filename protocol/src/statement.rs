@@ -21,7 +21,6 @@
 mod charset;
 mod classify;
 mod dialect;
-mod fuzz;
 mod kind;
 mod scanner;
 #[cfg(test)]
@@ -31,7 +30,6 @@ use std::ops::Range;
 
 pub use charset::Charset;
 pub use dialect::{Dialect, ServerVersion, SqlMode};
-pub use fuzz::fuzz_statements;
 pub use kind::{Completion, Kind, SetTargets};
 use scanner::{Scanner, TokenKind};
 

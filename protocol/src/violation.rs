@@ -3,7 +3,6 @@
 use thiserror::Error;
 
 use crate::auth::AuthPlugin;
-use crate::err::ErrPacket;
 
 /// A breach of the protocol, or a wish that cannot be met. The stream cannot be followed past it.
 ///
@@ -96,20 +95,4 @@ pub enum Violation {
         /// The plugin.
         plugin: AuthPlugin,
     },
-}
-
-impl Violation {
-    /// The error for a client that did this, if the client is still able to listen.
-    pub fn to_error(&self) -> ErrPacket {
-        match self {
-            Self::MissingCapability { .. } | Self::TlsNotOffered => {
-                ErrPacket::new(1043, *b"08S01", "Bad handshake")
-            }
-            Self::TooLong { .. } => {
-                let message = "Got a packet bigger than 'max_allowed_packet' bytes";
-                ErrPacket::new(1153, *b"08S01", message)
-            }
-            _ => ErrPacket::new(1835, *b"HY000", "Malformed communication packet"),
-        }
-    }
 }

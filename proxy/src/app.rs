@@ -3,13 +3,13 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ido_proxy_config::address::ListenAddress;
 use ido_proxy_config::{Config, Topology as ConfiguredTopology};
 use thiserror::Error;
 use tokio::runtime;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -20,7 +20,7 @@ use crate::admin::{self, AdminState};
 use crate::cluster::discovery::sources::SourceError;
 use crate::cluster::tls::NodeTls;
 use crate::cluster::{
-    Cluster, ClusterKind, DiscoverySettings, MonitorSettings, NodeAddr, Settings,
+    Cluster, ClusterHandle, ClusterKind, DiscoverySettings, MonitorSettings, NodeAddr, Settings,
 };
 use crate::session::driver::context::{Limits, SessionContext};
 use crate::session::front::greeting_probe::{SURVEY_CAPABILITIES, survey};
@@ -30,7 +30,6 @@ use crate::session::link::early;
 use crate::session::link::own_kills::OwnKills;
 use crate::session::shared::accounts::Accounts;
 use crate::session::shared::directives::{self, Orders};
-use crate::session::shared::failover_stats::Failovers;
 use crate::session::shared::greeting::Facade;
 use crate::session::shared::registry::Registry;
 use crate::session::shared::role::Role;
@@ -39,6 +38,7 @@ use crate::session::state::journal::budget::Budget;
 use crate::session::transport::timer::Clock;
 use crate::telemetry::metrics::{ClusterMetrics, MetricsHandle, SessionMetrics};
 
+mod gauges;
 mod sessions;
 
 /// Why the daemon did not start.
@@ -112,9 +112,7 @@ impl App {
 
     async fn serve(self) -> Result<(), StartError> {
         let Self { config, listeners, metrics } = self;
-        let (mut terminate, mut interrupt) =
-            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        let registry = Arc::new(Registry::new());
+        let mut signals = Signals::new()?;
         let http = admin::http::bind(config.admin.http)?;
         let console = admin::console::bind(config.admin.console)?;
 
@@ -131,70 +129,26 @@ impl App {
             cluster_metrics.clone(),
             stop_control.clone(),
         )?;
-        let journals = Arc::new(Budget::new(
-            config.journal.memory.as_u64(),
-            config.journal.disk.as_u64(),
-            Some(config.state_dir.join("journal")),
-        ));
-        let failovers = Arc::new(Failovers::default());
-        let session_metrics = Arc::new(SessionMetrics::new());
         let orders = watch::Sender::new(Orders::default());
         let facade = watch::Sender::new(Arc::new(Facade::default()));
-        let sessions = Sessions::start(
-            listeners,
-            SessionContext {
-                accounts: Arc::new(Accounts::new(
-                    config.users.iter().map(|user| (user.name.clone(), user.password.clone())),
-                )),
-                buffers: Arc::default(),
-                lookout: Arc::default(),
-                caught_up: Arc::default(),
-                clock: Clock::current(),
-                cluster: cluster.clone(),
-                facade: facade.subscribe(),
-                greeted: early::places(),
-                fences: Arc::new(FencePool::new(config.control.schema.as_str(), rand::random())),
-                galera: config.topology == ConfiguredTopology::Galera,
-                failovers: Arc::clone(&failovers),
-                owed: Arc::default(),
-                readings: Arc::default(),
-                own_kills: Arc::new(OwnKills::new()),
-                journals: Arc::clone(&journals),
-                limits: Limits {
-                    login: config.listen.login_timeout,
-                    hold: config.failover.hold,
-                    link_timeout: LINK_TIMEOUT,
-                    blocked: config.failover.path_timeout,
-                },
-                metrics: Arc::clone(&session_metrics),
-                orders: orders.subscribe(),
-                registry: Arc::clone(&registry),
-                tls: tls.clone(),
-                warm: Arc::default(),
-            },
-            &config,
-        )?;
+        let context =
+            session_context(&config, &cluster, orders.subscribe(), facade.subscribe(), tls.clone());
+        let state = admin_state(&config, &cluster, &context, metrics.clone());
+        let (journals, session_metrics) =
+            (Arc::clone(&context.journals), Arc::clone(&context.metrics));
+        let sessions = Sessions::start(listeners, context, &config)?;
 
         control.spawn(directives::follow_topology(orders.clone(), cluster.topology.clone()));
-        control.spawn(cluster_metrics.follow(cluster.topology.clone()));
+        control.spawn(gauges::follow_topology(cluster_metrics, cluster.topology.clone()));
         control.spawn(survey(
             cluster.topology.clone(),
             facade,
             monitor_profile(&config),
             Dial { buffers: Arc::default(), limit: LINK_TIMEOUT, tls },
         ));
-        control.spawn(metrics.clone().upkeep());
-        control.spawn(watch_journals(journals, session_metrics));
-        let state = AdminState {
-            topology: cluster.topology.clone(),
-            history: Arc::clone(&cluster.history),
-            registry: Arc::clone(&registry),
-            failovers,
-            metrics,
-            started: std::time::Instant::now(),
-            listen: names(&config.listen.addresses),
-            replica_listen: names(&config.listen.replica_addresses),
-        };
+        control.spawn(metrics.upkeep());
+        control.spawn(gauges::follow_journals(journals, session_metrics));
+        let registry = Arc::clone(&state.registry);
         control.spawn(http.serve(state.clone(), stop_control.clone()));
         let operator = Account {
             user: config.monitor.user.clone(),
@@ -210,10 +164,7 @@ impl App {
             "serving"
         );
 
-        let name = tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "SIGINT",
-        };
+        let name = signals.ending().await;
         tracing::info!(
             signal = name,
             sessions = registry.len(),
@@ -228,13 +179,89 @@ impl App {
     }
 }
 
-/// Keeps the gauges of the journals in step with what they take. Never returns.
-async fn watch_journals(journals: Arc<Budget>, metrics: Arc<SessionMetrics>) {
-    let mut interval = tokio::time::interval(JOURNAL_INTERVAL);
-    loop {
-        interval.tick().await;
-        metrics.journal_memory.set(journals.memory_used() as f64);
-        metrics.journal_disk.set(journals.disk_used() as f64);
+/// Signals that end the daemon, caught from the moment on that they are made.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Waits for one of them, and returns its name.
+    async fn ending(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+/// Everything that the sessions share, from the configuration.
+fn session_context(
+    config: &Config,
+    cluster: &ClusterHandle,
+    orders: watch::Receiver<Orders>,
+    facade: watch::Receiver<Arc<Facade>>,
+    tls: Option<Arc<NodeTls>>,
+) -> SessionContext {
+    SessionContext {
+        accounts: Arc::new(Accounts::new(
+            config.users.iter().map(|user| (user.name.clone(), user.password.clone())),
+        )),
+        buffers: Arc::default(),
+        lookout: Arc::default(),
+        caught_up: Arc::default(),
+        clock: Clock::current(),
+        cluster: cluster.clone(),
+        facade,
+        greeted: early::places(),
+        fences: Arc::new(FencePool::new(config.control.schema.as_str(), rand::random())),
+        galera: config.topology == ConfiguredTopology::Galera,
+        failovers: Arc::default(),
+        owed: Arc::default(),
+        readings: Arc::default(),
+        own_kills: Arc::new(OwnKills::new()),
+        journals: Arc::new(Budget::new(
+            config.journal.memory.as_u64(),
+            config.journal.disk.as_u64(),
+            Some(config.state_dir.join("journal")),
+        )),
+        limits: Limits {
+            login: config.listen.login_timeout,
+            hold: config.failover.hold,
+            link_timeout: LINK_TIMEOUT,
+            blocked: config.failover.path_timeout,
+        },
+        metrics: Arc::new(SessionMetrics::new()),
+        orders,
+        registry: Arc::new(Registry::new()),
+        tls,
+        warm: Arc::default(),
+    }
+}
+
+/// Sources of the admin side's answers: the cluster, and what the sessions of `context` write down.
+fn admin_state(
+    config: &Config,
+    cluster: &ClusterHandle,
+    context: &SessionContext,
+    metrics: MetricsHandle,
+) -> AdminState {
+    AdminState {
+        topology: cluster.topology.clone(),
+        history: Arc::clone(&cluster.history),
+        registry: Arc::clone(&context.registry),
+        failovers: Arc::clone(&context.failovers),
+        metrics,
+        started: Instant::now(),
+        listen: names(&config.listen.addresses),
+        replica_listen: names(&config.listen.replica_addresses),
     }
 }
 
@@ -322,9 +349,6 @@ fn monitor_profile(config: &Config) -> Profile {
 /// How long a link may take to be opened. A node that is alive needs milliseconds; one that hangs is
 /// found by the probes, and the client is held meanwhile.
 const LINK_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// How often the size of the journals is looked at.
-const JOURNAL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Collation 33, utf8mb3: any would do for the monitor's account.
 const UTF8_GENERAL_CI: u8 = 33;

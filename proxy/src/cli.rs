@@ -1,20 +1,17 @@
 //! The commands of `ido-proxy`, one file each.
 
-use std::fmt::Display;
-use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
-use ido_proxy_config::{Config, Environment, render};
-use tokio::runtime;
+use clap::{Parser, Subcommand};
 
 mod check;
+mod config_file;
 mod daemon;
 mod explain;
 mod live;
 mod order;
 mod run;
+mod say;
 mod setup;
 
 /// Keeps Icinga's database connection alive on a MariaDB Galera cluster.
@@ -48,14 +45,6 @@ enum Command {
     Drain(order::Drain),
 }
 
-/// The option that every command has.
-#[derive(Args, Debug)]
-struct ConfigFile {
-    /// The configuration file
-    #[arg(short, long, value_name = "FILE", default_value = DEFAULT_PATH, env = "IDO_PROXY_CONFIG")]
-    config: PathBuf,
-}
-
 impl Cli {
     /// Does what the command line says. The exit code is 0, 1 for a failure, or 64 (EX_USAGE of
     /// sysexits.h) for a bad configuration.
@@ -70,42 +59,3 @@ impl Cli {
         }
     }
 }
-
-impl ConfigFile {
-    fn path(&self) -> &Path {
-        &self.config
-    }
-
-    /// Reads the configuration; its errors go to standard error, as miette draws them.
-    fn load(&self) -> Result<Config, ExitCode> {
-        let environment = Environment {
-            credentials_directory: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),
-        };
-        Config::load(&self.config, &environment).map_err(|errors| {
-            eprint!("{}", render(&errors, std::io::stderr().is_terminal()));
-            ExitCode::from(BAD_CONFIGURATION)
-        })
-    }
-}
-
-/// Does `work`, and prints the text that comes of it, or why there is none.
-fn say<E: Display>(work: impl Future<Output = Result<String, E>>) -> ExitCode {
-    let runtime = runtime::Builder::new_current_thread().enable_all().build();
-    let told = runtime.map_err(|error| error.to_string());
-    match told.and_then(|runtime| runtime.block_on(work).map_err(|error| error.to_string())) {
-        Ok(text) => {
-            print!("{text}");
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            eprintln!("ido-proxy: {error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-/// Where the configuration is, if nobody says otherwise.
-const DEFAULT_PATH: &str = "/etc/ido-proxy/ido-proxy.toml";
-
-/// `EX_USAGE` of sysexits.h.
-const BAD_CONFIGURATION: u8 = 64;

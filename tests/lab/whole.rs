@@ -124,12 +124,22 @@ pub struct Builder {
     galera: GaleraSpec,
     proxies: u8,
     default_socket: bool,
-    fixed_nodes: bool,
+    naming: Naming,
     replica: bool,
     tls: bool,
     settings: Vec<(String, toml::Value)>,
     icinga: Option<IcingaSpec>,
     steps: Option<Steps>,
+}
+
+/// How the proxies learn of the nodes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Naming {
+    /// By asking Consul, or its stand-in.
+    #[default]
+    Asked,
+    /// By their configuration.
+    Fixed,
 }
 
 /// How far a step of building a lab is.
@@ -186,7 +196,7 @@ impl Builder {
 
     /// No Consul: the proxies are told the nodes themselves. The lab stands in half the time.
     pub fn fixed_nodes(mut self) -> Self {
-        self.fixed_nodes = true;
+        self.naming = Naming::Fixed;
         self
     }
 
@@ -251,7 +261,7 @@ impl Builder {
         let mut lab = Lab { icinga: None, proxies, discovery, galera, authority, faults, run };
         for index in 1..=self.proxies {
             let mut spec = ProxySpec::new(nameservers.clone());
-            if self.fixed_nodes {
+            if self.naming == Naming::Fixed {
                 let nodes = lab.galera.nodes().iter().map(|node| node.address().to_string());
                 spec = spec.set("discovery.nodes", nodes.collect::<Vec<_>>());
             }
@@ -275,7 +285,7 @@ impl Builder {
     }
 
     async fn discovery(&self, run: &Arc<Run>) -> Result<Discovery> {
-        if self.fixed_nodes {
+        if self.naming == Naming::Fixed {
             return Ok(Discovery::Fixed);
         }
         let nodes = self.galera.nodes;

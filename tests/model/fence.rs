@@ -71,7 +71,7 @@ mod world;
 use std::time::Instant;
 
 use self::laws::Broken;
-use self::rules::{Commit, Fence, Framing, GivingUp, Rules};
+use self::rules::{Commit, Fence, Framing, GivingUp, Rule, Rules};
 use self::scope::Scope;
 use self::search::{Verdict, search};
 
@@ -114,20 +114,20 @@ fn a_fence_that_commits_last_may_be_missing() {
 
 #[test]
 fn a_replay_without_a_fence_lets_the_ghost_in() {
-    breaks(Rules { fence_in_replay: false, ..SOUND }, USUAL, Broken::Doubled);
+    breaks(SOUND.without(Rule::FenceInReplay), USUAL, Broken::Doubled);
 }
 
 // Proofs that a transaction was committed, or not.
 
 #[test]
 fn a_fence_that_matched_no_row_must_not_be_committed() {
-    breaks(Rules { matched_rows_checked: false, ..SOUND }, USUAL, Broken::Doubled);
+    breaks(SOUND.without(Rule::MatchedRowsChecked), USUAL, Broken::Doubled);
 }
 
 /// The frozen or partitioned node says 1180 for what its last view did commit.
 #[test]
 fn an_error_from_a_node_that_was_left_behind_proves_nothing() {
-    breaks(Rules { errors_prove_nothing: false, ..SOUND }, USUAL, Broken::Revived);
+    breaks(SOUND.without(Rule::ErrorsProveNothing), USUAL, Broken::Revived);
 }
 
 /// The replay finds the ghost's row, and takes that for a reason to fail.
@@ -135,37 +135,37 @@ fn an_error_from_a_node_that_was_left_behind_proves_nothing() {
 fn a_replay_that_differs_proves_nothing() {
     let unique = Scope { unique_tokens: true, ..ONE };
     holds(SOUND, unique);
-    breaks(Rules { differences_prove_nothing: false, ..SOUND }, unique, Broken::Revived);
+    breaks(SOUND.without(Rule::DifferencesProveNothing), unique, Broken::Revived);
 }
 
 /// The replay's own fence tells as much as a read does, only later: after the whole body was sent.
 #[test]
 fn reading_before_a_replay_only_saves_work() {
-    holds(Rules { read_before_replay: false, ..SOUND }, USUAL);
+    holds(SOUND.without(Rule::ReadBeforeReplay), USUAL);
 }
 
 // Causal waits.
 
 #[test]
 fn without_a_causal_wait_the_client_misses_its_own_writes() {
-    breaks(Rules { causal_wait: false, ..SOUND }, USUAL, Broken::Forgotten);
+    breaks(SOUND.without(Rule::CausalWait), USUAL, Broken::Forgotten);
 }
 
 /// A stale fence reads lower, never higher.
 #[test]
 fn without_a_causal_wait_tokens_still_stand_once() {
     let tokens_only = Scope { without: Some(Broken::Forgotten), ..USUAL };
-    holds(Rules { causal_wait: false, ..SOUND }, tokens_only);
+    holds(SOUND.without(Rule::CausalWait), tokens_only);
 }
 
 /// After a causal wait only an attempt of one's own can have moved the fence. Without, it may as well
 /// be that the *previous* transaction has not arrived here.
 #[test]
 fn no_row_matched_means_committed_only_after_a_causal_wait() {
-    let rules = Rules { zero_rows_prove_nothing: false, ..SOUND };
+    let rules = SOUND.without(Rule::ZeroRowsProveNothing);
     holds(rules, ONE);
     let tokens_only = Scope { without: Some(Broken::Forgotten), ..USUAL };
-    breaks(Rules { causal_wait: false, ..rules }, tokens_only, Broken::Lost);
+    breaks(rules.without(Rule::CausalWait), tokens_only, Broken::Lost);
 }
 
 // When COMMIT is sent, and how.
@@ -212,7 +212,7 @@ fn a_slot_must_not_be_reused_while_a_ghost_may_commit() {
 fn a_ghost_that_keeps_its_locks_holds_up_nothing_but_its_node() {
     let unnoticed = Scope { lost_links_noticed: false, ..ONE };
     holds(SOUND, unnoticed);
-    let verdict = ask(Rules { moves_on_at_lock_timeout: false, ..SOUND }, unnoticed);
+    let verdict = ask(SOUND.without(Rule::MovesOnAtLockTimeout), unnoticed);
     assert!(matches!(verdict, Verdict::Stuck(_)), "nothing was held up");
 }
 

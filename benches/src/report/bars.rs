@@ -1,7 +1,7 @@
 //! The plots with bars: what each way adds to a command, how much it carries, and how long a client
 //! stands still.
 
-use super::Throughput;
+use super::everything::Throughput;
 use super::svg::{Anchor, Svg};
 use crate::series::{Series, find};
 use crate::stand::Way;

@@ -7,7 +7,7 @@ use super::verdict::{PROXY, Verdict, at_most, below};
 use crate::series::{Series, find};
 use crate::stand::Way;
 use crate::wakes::Wakes;
-use crate::workload::commit::{Cell, Commits, Workload, counted};
+use crate::workload::commit::cells::{Cell, Commits, Workload, counted};
 
 /// The section of `RESULTS.md`: a table for each cluster.
 pub(super) fn section(commits: &Commits) -> String {

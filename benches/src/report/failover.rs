@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use super::bars::{self, Bar, Group};
 use super::table::Table;
 use crate::stand::Way;
-use crate::workload::failover::{Carried, Failovers, Fault, Run, Seen, Who};
+use crate::workload::failover::runs::{Carried, Failovers, Fault, Run, Seen, Who};
 
 /// The section, without conditions.
 pub(super) fn section(failovers: &Failovers) -> String {
@@ -203,8 +203,8 @@ server that is down as they are; *closing* is the same with `on-marked-down shut
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workload::failover::Phases;
-    use crate::workload::failover::tests::run;
+    use crate::workload::failover::runs::Phases;
+    use crate::workload::failover::runs::tests::run;
 
     fn failovers() -> Failovers {
         let stop = |survivor, proxy| {

@@ -2,9 +2,10 @@
 
 use std::fmt::Write as _;
 
+use super::everything::{Everything, Part};
+use super::promises::{dump_ratio, verdicts};
 use super::table::Table;
-use super::verdict::{dump_ratio, verdicts};
-use super::{Everything, Part, commit, failover};
+use super::{commit, failover};
 use crate::conditions::Conditions;
 use crate::series::{Paired, Series, find};
 use crate::stand::Way;

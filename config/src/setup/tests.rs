@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use super::*;
-use crate::Environment;
+use crate::config::Environment;
 
 /// The SQL that users pipe into their database. What it does there was seen on MariaDB 10.11: accepted
 /// twice, each account can log in, the monitor reads the status and writes the pin and no more.

@@ -1,5 +1,7 @@
 //! The example that is shipped is the reference that users read.
 
+use std::os::unix::fs::PermissionsExt;
+
 use super::*;
 
 const EXAMPLE: &str = include_str!("../../ido-proxy.toml");
@@ -24,7 +26,7 @@ fn every_default_in_the_example_is_the_default() {
     assert_eq!(values(&loaded(EXAMPLE)), values(&spelled_out));
     // All that have a default: not listen.addresses, discovery.{service,nameservers}, the five keys of
     // Consul, the two of TLS, the user's name, and three ways to a password for each of two accounts.
-    assert_eq!(defaults.len(), keys::all().count() - 4 - 5 - 2 - 6, "{defaults:#?}");
+    assert_eq!(defaults.len(), KEYS.all().count() - 4 - 5 - 2 - 6, "{defaults:#?}");
 }
 
 #[test]
@@ -42,7 +44,7 @@ fn every_key_is_in_the_example() {
         let separator = if table.is_empty() { "" } else { "." };
         found.push(format!("{table}{separator}{name}"));
     }
-    for key in keys::all() {
+    for key in KEYS.all() {
         assert!(found.iter().any(|found| found == key.path), "{}", key.path);
     }
 }
@@ -52,7 +54,7 @@ fn the_examples_in_comments_are_accepted() {
     for line in EXAMPLE.lines() {
         if let Some(example) = line.strip_prefix("# Example: ") {
             let (name, value) = example.split_once(" = ").unwrap();
-            let key = keys::all().find(|key| key.path.ends_with(&format!(".{name}")));
+            let key = KEYS.all().find(|key| key.path.ends_with(&format!(".{name}")));
             let (text, _) = with(key.unwrap().path, value);
             match name {
                 // These keys need systemd, or files that are not here.

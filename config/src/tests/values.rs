@@ -19,7 +19,7 @@ fn every_wrong_value_is_shown_with_place_and_help() {
         assert!(words.contains(label), "{key} = {value}: no {label:?} in\n{report}");
         assert!(words.contains("help: "), "{key} = {value}: no help in\n{report}");
         if words.contains(&format!("wrong value for `{key}`")) {
-            let takes = keys::find(key).unwrap().takes;
+            let takes = KEYS.find(key).unwrap().takes;
             assert!(words.contains(takes), "{key} = {value}: no {takes:?} in\n{report}");
         }
         assert_eq!(errors.problems().len(), 1, "{key} = {value}:\n{report}");
@@ -28,7 +28,7 @@ fn every_wrong_value_is_shown_with_place_and_help() {
 
 #[test]
 fn no_key_lacks_a_wrong_value() {
-    for key in keys::all() {
+    for key in KEYS.all() {
         let path = key.path;
         assert!(WRONG.iter().any(|wrong| wrong.0 == path), "{path}");
         // A value of another type never passes, whatever the key.

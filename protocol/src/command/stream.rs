@@ -1,6 +1,6 @@
 //! Follows the bytes of a client from command to command.
 
-use crate::command::Command;
+use super::kind::Command;
 use crate::packet::{HEADER_LEN, Header};
 
 /// A cursor over all that a client sends after its login.

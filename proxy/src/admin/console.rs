@@ -6,9 +6,10 @@
 //!
 //! Layout:
 //! - [`gate`], [`shim`] — between the socket, opensrv-mysql and the commands.
-//! - [`command`] — the list of commands, and which one a text means; [`table`] — what they answer.
-//! - `show_*` — one file a command.
-//! - [`chatter`] — what client libraries ask by themselves.
+//! - [`dispatch`] — which command a text means.
+//! - [`show_commands`] — the list of commands; `show_*` — one file a command.
+//! - [`client_queries`] — what client libraries ask by themselves.
+//! - [`command`], [`answer`], [`table`], [`client`] — the words that all of them use.
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -18,7 +19,6 @@ use std::time::Duration;
 use ido_proxy_protocol::err::ErrPacket;
 use ido_proxy_protocol::packet;
 use opensrv_mysql::{AsyncMysqlIntermediary, IntermediaryOptions};
-use secrecy::SecretString;
 use tokio::io::BufWriter;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, Semaphore};
@@ -30,8 +30,11 @@ use super::guarded::Guarded;
 use super::status::AdminState;
 use super::{BindError, listen};
 
-mod chatter;
+mod answer;
+mod client;
+mod client_queries;
 mod command;
+mod dispatch;
 mod gate;
 mod shim;
 mod show_commands;
@@ -41,22 +44,16 @@ mod show_sessions;
 mod show_version;
 mod table;
 
+pub(crate) use client::Account;
+
+use client::Client;
 use gate::Gate;
-use shim::{Client, Shim};
+use shim::Shim;
 
 /// The console, bound but not yet serving.
 #[derive(Debug)]
 pub(crate) struct Console {
     listener: std::net::TcpListener,
-}
-
-/// Account that may log in to the console.
-#[derive(Clone, Debug)]
-pub(crate) struct Account {
-    /// The name, compared byte by byte.
-    pub(crate) user: String,
-    /// The password; an empty one lets the user in without.
-    pub(crate) password: SecretString,
 }
 
 /// Listens on the address of `[admin] console`. Needs no runtime.

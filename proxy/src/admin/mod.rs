@@ -13,14 +13,10 @@ mod status;
 #[cfg(test)]
 pub(crate) mod testing;
 
-use std::fmt;
 use std::net::{SocketAddr, TcpListener};
-
-use serde::Serialize;
 
 pub(crate) use status::AdminState;
 
-use crate::cluster::NodeState;
 use crate::session::front::listener::{self, Listener};
 
 /// Why an address of the admin side cannot be listened on. Reaction: the daemon does not start.
@@ -37,14 +33,5 @@ fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, BindErr
         Ok(Listener::Tcp(listener)) => Ok(listener),
         Ok(Listener::Unix(..)) => unreachable!("asked for TCP"),
         Err(source) => Err(BindError { key, source }),
-    }
-}
-
-/// A state in one word, the same as in `/status`.
-struct StateName(NodeState);
-
-impl fmt::Display for StateName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.serialize(f)
     }
 }

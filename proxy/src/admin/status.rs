@@ -1,14 +1,14 @@
 //! The state of everything, as `/status` and the console show it.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
 use serde::Serialize;
 use tokio::sync::watch;
 
-use super::StateName;
 use crate::cluster::decide::history::{Decided, History};
-use crate::cluster::{Node, NodeAddr, Topology};
+use crate::cluster::{Node, NodeAddr, NodeState, Topology};
 use crate::session::shared::failover_stats::{Failover, Failovers};
 use crate::session::shared::registry::{Registry, SessionStatus};
 use crate::telemetry::metrics::MetricsHandle;
@@ -111,6 +111,15 @@ pub(crate) struct Status {
 
 /// The version of the daemon.
 pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// A state in one word, the same as in `/status`.
+pub(super) struct StateName(pub(super) NodeState);
+
+impl fmt::Display for StateName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.serialize(f)
+    }
+}
 
 fn describe(node: &Node) -> String {
     let name = node.name.as_deref().unwrap_or_default();

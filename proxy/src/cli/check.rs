@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use clap::Args;
 use ido_proxy_config::{Config, render};
 
-use super::{ConfigFile, live};
+use super::config_file::ConfigFile;
+use super::live;
 
 /// Read the configuration and say what is wrong with it.
 ///

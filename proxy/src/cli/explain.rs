@@ -6,8 +6,9 @@ use std::process::ExitCode;
 use clap::Args;
 use serde::Deserialize;
 
+use super::config_file::ConfigFile;
 use super::daemon::{AskError, get};
-use super::{ConfigFile, say};
+use super::say::say;
 use crate::cluster::decide::history::utc;
 
 /// Say why the primary is what it is, what was found of each node, and why a session can or cannot move.

@@ -8,8 +8,9 @@ use clap::Args;
 use serde::Deserialize;
 use tokio::time::{Instant, sleep};
 
-use super::ConfigFile;
+use super::config_file::ConfigFile;
 use super::daemon::{self, AskError};
+use super::say::say;
 use crate::app::{cluster_settings, node_tls, own_host};
 use crate::cluster::NodeAddr;
 use crate::cluster::model::pin::Pin;
@@ -84,19 +85,19 @@ fn carry(
     config: &ConfigFile,
     node: &str,
     patience: &Patience,
-    say: impl FnOnce(NodeAddr, &Pin) -> String,
+    tell: impl FnOnce(NodeAddr, &Pin) -> String,
 ) -> ExitCode {
     let config = match config.load() {
         Ok(config) => config,
         Err(code) => return code,
     };
     let by = format!("an operator at {}", own_host());
-    super::say(async {
+    say(async {
         let tls = node_tls(&config)?;
         let (node, pin) = carry_out(order, cluster_settings(&config), tls, node, by).await?;
         let goal = Goal::of(order, node, &pin);
         let followed = followed(config.admin.http, goal.as_ref(), pin.epoch, patience.wait).await;
-        Ok::<_, OrderError>(format!("{}\n{followed}", say(node, &pin)))
+        Ok::<_, OrderError>(format!("{}\n{followed}", tell(node, &pin)))
     })
 }
 

@@ -7,7 +7,7 @@ use ido_proxy_config::logs::{Format, Level, Logs};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tracing::level_filters::LevelFilter;
 
-use super::ConfigFile;
+use super::config_file::ConfigFile;
 use crate::app::App;
 use crate::telemetry::{logs, metrics};
 

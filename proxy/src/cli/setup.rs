@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 use ido_proxy_config::setup::setup_sql;
 
-use super::ConfigFile;
+use super::config_file::ConfigFile;
 
 /// Print the SQL that creates accounts, grants and control tables.
 ///

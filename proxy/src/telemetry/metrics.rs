@@ -5,19 +5,22 @@
 //!
 //! Layout:
 //! - [`catalog`] — every metric with its meaning.
-//! - [`label`] — labels with a fixed set of values.
+//! - [`label`] — labels with a fixed set of values; [`metric`] — what a metric is.
 //! - [`session`], [`cluster`] — the handles.
 
 use std::time::{Duration, SystemTime};
 
+#[cfg(test)]
+use metrics_exporter_prometheus::PrometheusRecorder;
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 
 mod catalog;
 mod cluster;
 mod label;
+mod metric;
 mod session;
 
-pub(crate) use cluster::{ClusterMetrics, ProbeMetrics};
+pub(crate) use cluster::{ClusterMetrics, NodeGauges, ProbeMetrics};
 pub(crate) use label::{
     CounterBy, DoubtOutcome, Label, LinkLoss, LoginResult, LookupResult, RecoveryPhase, Refusal,
 };
@@ -60,10 +63,17 @@ impl MetricsHandle {
 impl MetricsHandle {
     /// A handle whose recorder is not the one of the process: it knows every metric, and no values.
     pub(crate) fn detached() -> Self {
-        let recorder = builder().unwrap().build_recorder();
-        metrics::with_local_recorder(&recorder, describe);
-        Self(recorder.handle())
+        recorder().1
     }
+}
+
+/// A recorder of a test's own, with everything described.
+#[cfg(test)]
+pub(crate) fn recorder() -> (PrometheusRecorder, MetricsHandle) {
+    let recorder = builder().unwrap().build_recorder();
+    let handle = MetricsHandle(recorder.handle());
+    metrics::with_local_recorder(&recorder, describe);
+    (recorder, handle)
 }
 
 fn builder() -> Result<PrometheusBuilder, BuildError> {

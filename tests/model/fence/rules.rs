@@ -2,29 +2,14 @@
 
 /// How a session makes a transaction survive its node.
 ///
-/// [`Rules::SOUND`] is what the proxy does. A test changes one field and shows what breaks.
+/// [`Rules::SOUND`] is what the proxy does. A test takes away one rule or changes one field, and shows what
+/// breaks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
-    /// On a new link, wait until the node applied everything that is ordered so far.
-    pub(crate) causal_wait: bool,
-    /// Read the fence before a replay, to learn whether one is needed.
-    pub(crate) read_before_replay: bool,
+    /// Rules that are not kept, a bit for each.
+    pub(crate) broken: u8,
     /// Where the fence is written.
     pub(crate) fence: Fence,
-    /// A replay writes the fence too, not only the first attempt.
-    pub(crate) fence_in_replay: bool,
-    /// No COMMIT unless the fence matched its one row.
-    pub(crate) matched_rows_checked: bool,
-    /// A fence that matched no row says only that this attempt is over: read it to learn why.
-    /// Otherwise it is taken for "an earlier attempt committed".
-    pub(crate) zero_rows_prove_nothing: bool,
-    /// An error for a COMMIT is answered by reading the fence. Otherwise it is passed on to the client.
-    pub(crate) errors_prove_nothing: bool,
-    /// A replay whose body is answered differently is followed by a read of the fence, since the difference may
-    /// be the work of a ghost. Otherwise the client is told "rolled back".
-    pub(crate) differences_prove_nothing: bool,
-    /// A fence that waits in vain for its row's lock, error 1205, makes the session try another node.
-    pub(crate) moves_on_at_lock_timeout: bool,
     /// When COMMIT is sent.
     pub(crate) commit: Commit,
     /// How body and fence are put on the wire.
@@ -33,22 +18,48 @@ pub(crate) struct Rules {
     pub(crate) giving_up: GivingUp,
 }
 
+/// A rule that is kept or not.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Rule {
+    /// On a new link, wait until the node applied everything that is ordered so far.
+    CausalWait,
+    /// Read the fence before a replay, to learn whether one is needed.
+    ReadBeforeReplay,
+    /// A replay writes the fence too, not only the first attempt.
+    FenceInReplay,
+    /// No COMMIT unless the fence matched its one row.
+    MatchedRowsChecked,
+    /// A fence that matched no row says only that this attempt is over: read it to learn why.
+    /// Otherwise it is taken for "an earlier attempt committed".
+    ZeroRowsProveNothing,
+    /// An error for a COMMIT is answered by reading the fence. Otherwise it is passed on to the client.
+    ErrorsProveNothing,
+    /// A replay whose body is answered differently is followed by a read of the fence, since the difference may
+    /// be the work of a ghost. Otherwise the client is told "rolled back".
+    DifferencesProveNothing,
+    /// A fence that waits in vain for its row's lock, error 1205, makes the session try another node.
+    MovesOnAtLockTimeout,
+}
+
 impl Rules {
     /// The rules that hold in every interleaving.
     pub(crate) const SOUND: Self = Self {
-        causal_wait: true,
-        read_before_replay: true,
+        broken: 0,
         fence: Fence::Inside,
-        fence_in_replay: true,
-        matched_rows_checked: true,
-        zero_rows_prove_nothing: true,
-        errors_prove_nothing: true,
-        differences_prove_nothing: true,
-        moves_on_at_lock_timeout: true,
         commit: Commit::AfterReply,
         framing: Framing::Batch,
         giving_up: GivingUp::BurnFirst,
     };
+
+    /// All of these rules but one.
+    pub(crate) const fn without(self, rule: Rule) -> Self {
+        Self { broken: self.broken | 1 << rule as u8, ..self }
+    }
+
+    /// Whether the session keeps `rule`.
+    pub(crate) const fn keep(self, rule: Rule) -> bool {
+        self.broken & 1 << rule as u8 == 0
+    }
 }
 
 /// Where the fence is written.

@@ -1,6 +1,6 @@
 //! Steps of a running node on a link, whether anybody still listens or not.
 
-use super::rules::{Commit, Framing, Rules};
+use super::rules::{Commit, Framing, Rule, Rules};
 use super::scope::Scope;
 use super::step::{Place, Step, Successors};
 use super::world::{Answer, Link, Run, Stage, Standing, Which, World};
@@ -157,7 +157,7 @@ impl Server<'_> {
         let upto = self.world.history.len();
         if self.refuses() {
             self.say(Step::SaysError(self.at), Answer::Error, out);
-        } else if !self.rules.causal_wait {
+        } else if !self.rules.keep(Rule::CausalWait) {
             self.say_fence(out);
         } else if self.world.nodes[self.link.node()].healthy() {
             self.go_to(Stage::ReadWaiting { upto }, Step::StartsCausalWait(self.at), out);

@@ -1,6 +1,6 @@
 //! Steps of the proxy for the session.
 
-use super::rules::{Commit, Fence, GivingUp, Rules};
+use super::rules::{Commit, Fence, GivingUp, Rule, Rules};
 use super::scope::Scope;
 use super::step::{Step, Successors};
 use super::world::{Answer, Link, Name, Pending, Phase, Stage, Standing, Work, World};
@@ -67,7 +67,7 @@ impl Proxy<'_> {
     fn first_phase(&self) -> Phase {
         match self.world.session.pending {
             Pending::Nothing => Phase::Restoring,
-            Pending::Token if !self.rules.read_before_replay => Phase::Restoring,
+            Pending::Token if !self.rules.keep(Rule::ReadBeforeReplay) => Phase::Restoring,
             Pending::Token | Pending::Burn => Phase::Reading,
         }
     }
@@ -88,7 +88,9 @@ impl Proxy<'_> {
             (_, Answer::Executed { matched }) => self.executed(link, matched, out),
             (_, Answer::Committed) => self.committed(link, out),
             (phase, Answer::Error) => self.failed(link, phase, out),
-            (_, Answer::Duplicate) if self.rules.differences_prove_nothing => self.reread(out),
+            (_, Answer::Duplicate) if self.rules.keep(Rule::DifferencesProveNothing) => {
+                self.reread(out)
+            }
             (_, Answer::Duplicate) => self.refuse(out),
             (_, Answer::LockTimeout) => self.locked_out(link, out),
             (_, Answer::Fence(_)) => {}
@@ -104,7 +106,7 @@ impl Proxy<'_> {
 
     /// Whoever has the row may keep it for as long as it likes. Going back to the same node is no use.
     fn locked_out(&self, link: Link, out: &mut Successors) {
-        if self.rules.moves_on_at_lock_timeout {
+        if self.rules.keep(Rule::MovesOnAtLockTimeout) {
             self.lose_at_once(link, out);
         } else {
             self.reread(out);
@@ -140,12 +142,12 @@ impl Proxy<'_> {
 
     fn executed(&self, link: Link, matched: bool, out: &mut Successors) {
         let burning = self.world.session.pending == Pending::Burn;
-        if matched || !self.rules.matched_rows_checked {
+        if matched || !self.rules.keep(Rule::MatchedRowsChecked) {
             out.add(Step::Commits, self.world, |next| {
                 next.link = Some(Link { stage: commit_asked(link.stage), ..link });
                 next.session.phase = Phase::Committing;
             });
-        } else if self.rules.zero_rows_prove_nothing || burning {
+        } else if self.rules.keep(Rule::ZeroRowsProveNothing) || burning {
             self.reread(out);
         } else {
             self.acknowledge(out);
@@ -165,7 +167,7 @@ impl Proxy<'_> {
     /// An error tells that this attempt is over *here*. What is pipelined behind the failed command
     /// must be answered before the link can be used again.
     fn failed(&self, link: Link, phase: Phase, out: &mut Successors) {
-        if phase == Phase::Committing && !self.rules.errors_prove_nothing {
+        if phase == Phase::Committing && !self.rules.keep(Rule::ErrorsProveNothing) {
             self.refuse(out);
         } else if is_answered(link.stage) {
             self.reread(out);
@@ -203,7 +205,7 @@ impl Proxy<'_> {
     fn replay(&self, out: &mut Successors) {
         out.add(Step::Replays(self.world.session.token), self.world, |next| {
             let mut work = self.first_attempt(next);
-            if !self.rules.fence_in_replay {
+            if !self.rules.keep(Rule::FenceInReplay) {
                 work.to = 0;
             }
             self.start(next, work);

@@ -1,6 +1,6 @@
 //! Commands of each workload.
 
-use super::Workload;
+use super::cells::Workload;
 use crate::client::{Client, Value, execute, prepare as preparation, query};
 use crate::error::Result;
 use crate::rounds::{Expect, Script, Unit};

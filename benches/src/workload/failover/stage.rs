@@ -11,8 +11,8 @@ use lab::{Lab, LabError, sql};
 use tokio::time::sleep;
 
 use super::account::{Record, Rows, Standing};
+use super::runs::{Carried, Fault, Run, Seen, Who};
 use super::writer::{Task, Writer};
-use super::{Carried, Fault, Run, Seen, Who};
 use crate::client::Endpoint;
 use crate::error::Result;
 use crate::stand::{CHECK_USER, haproxy_before_cluster};

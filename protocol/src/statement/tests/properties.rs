@@ -3,8 +3,9 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::fuzz::fuzz_statements;
+use crate::statement::Charset;
 use crate::statement::scanner::{Scanner, TokenKind};
-use crate::statement::{Charset, fuzz_statements};
 
 proptest! {
     /// Lost otherwise: a client's batch gets more or fewer replies than it has statements.

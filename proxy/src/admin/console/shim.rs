@@ -1,8 +1,6 @@
 //! The server side of one connection, as opensrv-mysql wants it.
 
-use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -18,24 +16,11 @@ use tokio::io::AsyncWrite;
 use tokio::sync::Notify;
 use tracing::{info, warn};
 
-use super::Account;
-use super::command::{self, Answer};
+use super::answer::Answer;
+use super::client::{Account, Client};
+use super::client_queries::SERVER_VERSION;
+use super::dispatch;
 use crate::admin::status::AdminState;
-
-/// A client's connection to the console.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Client {
-    /// The number of the connection.
-    pub(super) id: u32,
-    /// The address of the client.
-    pub(super) peer: SocketAddr,
-}
-
-impl fmt::Display for Client {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.peer.fmt(f)
-    }
-}
 
 /// Checks the login, and answers the commands, of one connection.
 #[derive(Debug)]
@@ -121,7 +106,7 @@ impl<W: AsyncWrite + Send + Unpin> AsyncMysqlShim<W> for Shim {
         query: &'a str,
         results: QueryResultWriter<'a, W>,
     ) -> io::Result<()> {
-        match command::answer(query, &self.state, self.client, &self.account.user) {
+        match dispatch::answer(query, &self.state, self.client, &self.account.user) {
             Answer::Done => results.completed(done()).await,
             Answer::Rows(table) => table.send(results).await,
             Answer::Unknown(message) => {
@@ -168,10 +153,6 @@ impl<W: AsyncWrite + Send + Unpin> AsyncMysqlShim<W> for Shim {
 fn done() -> OkResponse {
     OkResponse { status_flags: StatusFlags::SERVER_STATUS_AUTOCOMMIT, ..OkResponse::default() }
 }
-
-/// Version in the greeting. Some libraries decide by the leading number what a server can do, so the number is
-/// that of the oldest protocol features in use here.
-pub(super) const SERVER_VERSION: &str = concat!("5.7.0-ido-proxy-", env!("CARGO_PKG_VERSION"));
 
 /// How many characters of a name the log shows: no account's is longer.
 const NAME_SHOWN: usize = 128;

@@ -2,8 +2,7 @@
 
 use super::command::Command;
 use super::table::{Table, cell};
-use crate::admin::StateName;
-use crate::admin::status::AdminState;
+use crate::admin::status::{AdminState, StateName};
 use crate::cluster::decide::history::{Found, utc};
 
 /// `SHOW DECISIONS`

@@ -2,8 +2,7 @@
 
 use super::command::Command;
 use super::table::{Cell, Table, cell};
-use crate::admin::StateName;
-use crate::admin::status::AdminState;
+use crate::admin::status::{AdminState, StateName};
 
 /// `SHOW NODES`
 pub(super) const COMMAND: Command = Command {

@@ -106,7 +106,7 @@ async fn every_command_is_taught_and_works() {
     let served = Served::start();
     let mut conn = served.connect().await;
     let taught: Vec<(String, String)> = conn.query("HELP").await.unwrap();
-    assert_eq!(taught.len(), command::COMMANDS.len());
+    assert_eq!(taught.len(), show_commands::COMMANDS.len());
     for (words, _) in taught {
         conn.query_drop(words).await.unwrap();
     }
@@ -157,7 +157,7 @@ async fn what_client_libraries_send_by_themselves_is_no_error() {
     assert_eq!(row, (1, format!("{USER}@127.0.0.1"), None));
     let row: (String, String) =
         conn.query_first("SHOW VARIABLES LIKE 'version'").await.unwrap().unwrap();
-    assert_eq!(row.1, shim::SERVER_VERSION);
+    assert_eq!(row.1, client_queries::SERVER_VERSION);
 }
 
 #[tokio::test]

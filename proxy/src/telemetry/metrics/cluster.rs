@@ -1,14 +1,9 @@
-//! Metrics of the cluster side, with the gauges that follow the topology.
-
-use std::collections::BTreeMap;
-use std::sync::Arc;
+//! Metrics of the cluster side.
 
 use metrics::{Counter, Gauge, Histogram};
-use tokio::sync::watch;
 
 use super::catalog;
 use super::label::{CounterBy, LookupResult};
-use crate::cluster::{NodeAddr, Topology};
 
 /// The handles of discovery, probes and the choice of the primary.
 #[derive(Clone, Debug)]
@@ -38,7 +33,7 @@ impl ClusterMetrics {
     }
 
     /// The handles of one node's probes, to be prepared once for each node.
-    pub(crate) fn probes(&self, node: NodeAddr) -> ProbeMetrics {
+    pub(crate) fn probes(&self, node: impl ToString) -> ProbeMetrics {
         ProbeMetrics {
             seconds: catalog::PROBE_SECONDS.histogram_of(node.to_string()),
             failed: catalog::PROBES_FAILED.counter_of(node.to_string()),
@@ -46,33 +41,11 @@ impl ClusterMetrics {
         }
     }
 
-    /// Keeps the gauges in step with what `topology` says, until its sender is gone.
-    pub(crate) async fn follow(self, mut topology: watch::Receiver<Arc<Topology>>) {
-        let mut nodes = BTreeMap::new();
-        loop {
-            let current = Arc::clone(&topology.borrow_and_update());
-            self.observe(&current, &mut nodes);
-            if topology.changed().await.is_err() {
-                return;
-            }
-        }
-    }
-
-    /// Sets every gauge from one topology. `nodes` holds the handles of every node seen so far: one
-    /// that is gone keeps its series, at zero.
-    pub(super) fn observe(&self, topology: &Topology, nodes: &mut BTreeMap<NodeAddr, NodeGauges>) {
-        self.nodes.set(topology.nodes.len() as f64);
-        let usable = topology.nodes.iter().filter(|node| node.usable).count();
-        self.usable.set(usable as f64);
-        self.primary_changes.absolute(topology.epoch);
-
-        for node in &topology.nodes {
-            nodes.entry(node.address).or_insert_with(|| NodeGauges::new(node.address));
-        }
-        for (address, gauges) in nodes {
-            let node = topology.nodes.iter().find(|node| node.address == *address);
-            gauges.usable.set(truth(node.is_some_and(|node| node.usable)));
-            gauges.primary.set(truth(topology.primary == Some(*address)));
+    /// The gauges of one node's place in the cluster, to be prepared once for each node.
+    pub(crate) fn gauges(&self, node: impl ToString) -> NodeGauges {
+        NodeGauges {
+            usable: catalog::NODE_USABLE.gauge_of(node.to_string()),
+            primary: catalog::PRIMARY.gauge_of(node.to_string()),
         }
     }
 }
@@ -88,20 +61,11 @@ pub(crate) struct ProbeMetrics {
     pub(crate) paused: Gauge,
 }
 
-pub(super) struct NodeGauges {
-    usable: Gauge,
-    primary: Gauge,
-}
-
-impl NodeGauges {
-    fn new(node: NodeAddr) -> Self {
-        Self {
-            usable: catalog::NODE_USABLE.gauge_of(node.to_string()),
-            primary: catalog::PRIMARY.gauge_of(node.to_string()),
-        }
-    }
-}
-
-fn truth(value: bool) -> f64 {
-    if value { 1.0 } else { 0.0 }
+/// Gauges of the place of one node in the cluster.
+#[derive(Clone, Debug)]
+pub(crate) struct NodeGauges {
+    /// 1 where writes may go to the node.
+    pub(crate) usable: Gauge,
+    /// 1 where the node is the primary.
+    pub(crate) primary: Gauge,
 }

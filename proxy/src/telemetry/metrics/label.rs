@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 
 use metrics::{Counter, Histogram};
 
-use super::catalog::Metric;
+use super::metric::Metric;
 
 /// A label whose values are known beforehand.
 pub(crate) trait Label: Copy + fmt::Display {

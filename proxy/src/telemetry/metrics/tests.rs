@@ -1,21 +1,10 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use metrics::Unit;
-use metrics_exporter_prometheus::PrometheusRecorder;
 
-use super::catalog::Kind;
 use super::label::Label;
+use super::metric::Kind;
 use super::*;
-use crate::admin::testing::{DB1, address, topology};
-use crate::cluster::Topology;
-
-/// A recorder of the test's own, with everything described.
-fn recorder() -> (PrometheusRecorder, MetricsHandle) {
-    let recorder = builder().unwrap().build_recorder();
-    let handle = MetricsHandle(recorder.handle());
-    metrics::with_local_recorder(&recorder, describe);
-    (recorder, handle)
-}
 
 /// A gauge that only grows would sound an alarm for sessions that are long gone.
 #[test]
@@ -68,8 +57,8 @@ fn every_metric_is_rendered_with_its_meaning_once_its_handles_exist() {
         sessions.login_seconds.record(0.002);
         sessions.link_seconds.record(0.002);
         let cluster = ClusterMetrics::new();
-        cluster.probes(address(DB1)).seconds.record(0.002);
-        cluster.observe(&topology(), &mut BTreeMap::new());
+        cluster.probes("192.0.2.11:3306").seconds.record(0.002);
+        let _ = cluster.gauges("192.0.2.11:3306");
     });
 
     let text = handle.render();
@@ -108,31 +97,6 @@ fn every_value_of_a_label_is_there_at_zero_from_the_start() {
     sessions.links_lost.of(LinkLoss::Closed).increment(1);
     let line = format!("ido_proxy_links_lost_total{{reason=\"{}\"}} 1", LinkLoss::Closed);
     assert!(handle.render().contains(&line), "{}", handle.render());
-}
-
-#[test]
-fn the_gauges_follow_the_topology_and_zero_the_node_that_is_gone() {
-    let (recorder, handle) = recorder();
-    let metrics = metrics::with_local_recorder(&recorder, ClusterMetrics::new);
-    let mut nodes = BTreeMap::new();
-    metrics::with_local_recorder(&recorder, || metrics.observe(&topology(), &mut nodes));
-    let text = handle.render();
-    for line in [
-        "ido_proxy_nodes 2",
-        "ido_proxy_nodes_usable 1",
-        "ido_proxy_primary{node=\"192.0.2.11:3306\"} 1",
-        "ido_proxy_primary{node=\"192.0.2.12:3306\"} 0",
-        "ido_proxy_node_usable{node=\"192.0.2.12:3306\"} 0",
-        "ido_proxy_primary_changes_total 1",
-    ] {
-        assert!(text.contains(line), "{line} in\n{text}");
-    }
-
-    let empty = Topology { epoch: 1, ..Topology::default() };
-    metrics::with_local_recorder(&recorder, || metrics.observe(&empty, &mut nodes));
-    let text = handle.render();
-    assert!(text.contains("ido_proxy_primary{node=\"192.0.2.11:3306\"} 0"), "{text}");
-    assert!(text.contains("ido_proxy_nodes 0"), "{text}");
 }
 
 fn names<'a>(text: &'a str, prefix: &str) -> BTreeSet<&'a str> {

@@ -1,7 +1,5 @@
 //! The system variables that libraries ask for.
 
-use crate::admin::console::shim;
-
 /// Name and value of each.
 pub(super) const ALL: [(&str, &str); 14] = [
     ("auto_increment_increment", "1"),
@@ -15,7 +13,7 @@ pub(super) const ALL: [(&str, &str); 14] = [
     ("max_allowed_packet", "65536"),
     ("sql_mode", ""),
     ("time_zone", "SYSTEM"),
-    ("version", shim::SERVER_VERSION),
+    ("version", SERVER_VERSION),
     ("version_comment", VERSION_COMMENT),
     ("wait_timeout", "600"),
 ];
@@ -45,6 +43,11 @@ pub(super) fn matches(pattern: &str, name: &str) -> bool {
     }
     rest.ends_with(end)
 }
+
+/// Version here and in the greeting. Some libraries decide by the leading number what a server can do, so the number is
+/// that of the oldest protocol features in use here.
+pub(in crate::admin::console) const SERVER_VERSION: &str =
+    concat!("5.7.0-ido-proxy-", env!("CARGO_PKG_VERSION"));
 
 /// The `mariadb` prompt prints it below its first line.
 const VERSION_COMMENT: &str = "console of ido-proxy; SHOW COMMANDS lists what it knows";

@@ -1,6 +1,6 @@
-//! The entry for a fuzzer.
+//! The entry for batches of statements.
 
-use super::{Charset, Dialect, Kind, SqlMode, Statements};
+use crate::statement::{Charset, Dialect, Kind, SqlMode, Statements};
 
 /// Splits `data` behind its first byte, which chooses the dialect. Panics only on a fault of ours:
 /// ranges must be in order and inside, between them may be nothing but white space, comments and

@@ -1,8 +1,8 @@
 //! `SELECT` of system variables, of who one is, and of plain numbers: no more SQL than libraries
 //! and health checks use by themselves.
 
-use super::variables;
-use crate::admin::console::shim::{Client, SERVER_VERSION};
+use super::variables::{self, SERVER_VERSION};
+use crate::admin::console::client::Client;
 use crate::admin::console::table::{Cell, Table, cell};
 
 /// One row with the value of each of `items`, or `None` if one of them is beyond the console.

@@ -1,12 +1,14 @@
 //! Statements that client libraries send by themselves, on connecting and around transactions. With errors as
 //! answers those libraries could not use the console.
 
-use super::command::Answer;
-use super::shim::Client;
+use super::answer::Answer;
+use super::client::Client;
 use super::table::{Table, cell};
 
 mod select;
 mod variables;
+
+pub(super) use variables::SERVER_VERSION;
 
 /// The answer to `words` (one space between two words) if it is something libraries send, `None` if
 /// it is not.
