@@ -98,52 +98,66 @@ impl<'a> Change<'a> {
 
 /// The deeds of a transaction so far: eight letters on the wire, each in its place or `_`.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct TransactionState {
-    /// `T`: open, by BEGIN or START TRANSACTION.
-    pub explicit: bool,
-    /// `I`: open, since a statement ran with autocommit off.
-    pub implicit: bool,
-    /// `r`: a table that knows no transactions was read.
-    pub read_unsafe: bool,
-    /// `R`: a transactional table was read.
-    pub read: bool,
-    /// `w`: a table that knows no transactions was written, which no rollback undoes.
-    pub wrote_unsafe: bool,
-    /// `W`: a transactional table was written.
-    pub wrote: bool,
-    /// `s`: a statement ran whose effect is not sure to be the same elsewhere.
-    pub unsafe_statement: bool,
-    /// `S`: rows were sent to the client.
-    pub sent_rows: bool,
-    /// `L`: tables are locked with LOCK TABLES.
-    pub locked_tables: bool,
-}
+pub struct TransactionState([u8; 8]);
 
 impl TransactionState {
+    /// `T`: open, by BEGIN or START TRANSACTION.
+    pub const fn is_explicit(self) -> bool {
+        self.0[0] == b'T'
+    }
+
+    /// `I`: open, since a statement ran with autocommit off.
+    pub const fn is_implicit(self) -> bool {
+        self.0[0] == b'I'
+    }
+
+    /// `r`: a table that knows no transactions was read.
+    pub const fn read_unsafe(self) -> bool {
+        self.0[1] == b'r'
+    }
+
+    /// `R`: a transactional table was read.
+    pub const fn read_safe(self) -> bool {
+        self.0[2] == b'R'
+    }
+
+    /// `w`: a table that knows no transactions was written, which no rollback undoes.
+    pub const fn wrote_unsafe(self) -> bool {
+        self.0[3] == b'w'
+    }
+
+    /// `W`: a transactional table was written.
+    pub const fn wrote_safe(self) -> bool {
+        self.0[4] == b'W'
+    }
+
+    /// `s`: a statement ran whose effect is not sure to be the same elsewhere.
+    pub const fn ran_unsafe_statement(self) -> bool {
+        self.0[5] == b's'
+    }
+
+    /// `S`: rows were sent to the client.
+    pub const fn sent_rows(self) -> bool {
+        self.0[6] == b'S'
+    }
+
+    /// `L`: tables are locked with LOCK TABLES.
+    pub const fn locked_tables(self) -> bool {
+        self.0[7] == b'L'
+    }
+
     /// Whether a transaction is open.
     pub const fn is_open(self) -> bool {
-        self.explicit || self.implicit
+        self.is_explicit() || self.is_implicit()
     }
 
     /// Whether anything was written.
     pub const fn wrote_anything(self) -> bool {
-        self.wrote || self.wrote_unsafe
+        self.wrote_safe() || self.wrote_unsafe()
     }
 
     fn read(letters: &[u8]) -> Result<Self, Violation> {
-        let [trx, read_unsafe, read, wrote_unsafe, wrote, statement, rows, locks]: [u8; 8] =
-            Reader::new(letters, "transaction state").array()?;
-        Ok(Self {
-            explicit: trx == b'T',
-            implicit: trx == b'I',
-            read_unsafe: read_unsafe == b'r',
-            read: read == b'R',
-            wrote_unsafe: wrote_unsafe == b'w',
-            wrote: wrote == b'W',
-            unsafe_statement: statement == b's',
-            sent_rows: rows == b'S',
-            locked_tables: locks == b'L',
-        })
+        Ok(Self(Reader::new(letters, "transaction state").array()?))
     }
 }
 
@@ -167,13 +181,7 @@ mod tests {
         let block = b"\x00\x0f\x0aautocommit\x03OFF\x01\x05\x04test\x02\x011\x03\x03\x00\x01g\
             \x04\x13\x12START TRANSACTION;\x05\x09\x08T_R_W_S_\x63\x01x";
         let changes: Vec<_> = changes(block).collect();
-        let state = TransactionState {
-            explicit: true,
-            read: true,
-            wrote: true,
-            sent_rows: true,
-            ..TransactionState::default()
-        };
+        let state = TransactionState(*b"T_R_W_S_");
         assert_eq!(
             changes,
             [
@@ -203,9 +211,21 @@ mod tests {
     fn all_letters_have_their_place() {
         let all = TransactionState::read(b"IrRwWsSL").expect("eight letters");
         let none = TransactionState::read(b"________").expect("eight letters");
-        assert_eq!(none, TransactionState::default());
-        assert!(all.implicit && !all.explicit && all.read_unsafe && all.read && all.wrote_unsafe);
-        assert!(all.wrote && all.unsafe_statement && all.sent_rows && all.locked_tables);
+        let deeds = |state: TransactionState| {
+            [
+                state.is_implicit(),
+                state.read_unsafe(),
+                state.read_safe(),
+                state.wrote_unsafe(),
+                state.wrote_safe(),
+                state.ran_unsafe_statement(),
+                state.sent_rows(),
+                state.locked_tables(),
+            ]
+        };
+        assert_eq!(deeds(none), [false; 8]);
+        assert_eq!(deeds(all), [true; 8]);
+        assert!(!all.is_explicit() && all.is_open() && !none.is_open());
         assert!(TransactionState::read(b"T__").is_err());
     }
 

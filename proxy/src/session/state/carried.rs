@@ -164,12 +164,12 @@ impl Carried {
                     Change::TransactionState(state) => {
                         self.transaction.learn_state(state);
                         let reasons = self.book.reasons_mut();
-                        if state.locked_tables {
+                        if state.locked_tables() {
                             reasons.insert(Reason::LockedTables);
                         } else {
                             reasons.remove(Reason::LockedTables);
                         }
-                        if state.is_open() && state.wrote_unsafe {
+                        if state.is_open() && state.wrote_unsafe() {
                             self.cannot_replay(Reason::UnsafeWrite);
                         }
                     }

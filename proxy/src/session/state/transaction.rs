@@ -58,17 +58,19 @@ impl Transaction {
 
     /// Takes in a reported transaction state.
     pub(crate) fn learn_state(&mut self, state: TransactionState) {
-        self.untouched =
-            !(state.read || state.read_unsafe || state.wrote_anything() || state.locked_tables);
+        self.untouched = !(state.read_safe()
+            || state.read_unsafe()
+            || state.wrote_anything()
+            || state.locked_tables());
         self.writes = match self.writes {
-            _ if state.wrote_unsafe && !state.wrote => Writes::Unsafe,
+            _ if state.wrote_unsafe() && !state.wrote_safe() => Writes::Unsafe,
             Writes::Nothing if !state.wrote_anything() => Writes::Nothing,
             _ => Writes::Some,
         };
         if !self.open {
             self.writes = Writes::Nothing;
         }
-        self.begun = match (state.implicit, state.explicit) {
+        self.begun = match (state.is_implicit(), state.is_explicit()) {
             (true, _) => Begun::Implicitly,
             (false, true) => Begun::Explicitly,
             (false, false) => Begun::Somehow,
