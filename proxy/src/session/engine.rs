@@ -50,7 +50,7 @@ pub(crate) use self::verdict::{Downward, Sending, Stuck, Upward};
 use self::whole::{is_ready, limited, renamed, whole_payload};
 use crate::session::plan::blocker::Reason;
 use crate::session::plan::read_only;
-use crate::session::plan::{Plan, Scene};
+use crate::session::plan::{Plan, Scene, reads_counters};
 use crate::session::state::book::{Book, LAST_STATEMENT, statement_id};
 use crate::session::state::carried::{Carried, Tally};
 use crate::session::state::link_facts::LinkFacts;
@@ -171,6 +171,13 @@ impl Machine {
             // The link's own last statement is another one after a failover.
             payload[1..5].copy_from_slice(&last.to_le_bytes());
             changed = true;
+        }
+        let counts = |payload: &Vec<u8>| {
+            let asks = matches!(command, Command::Query | Command::StmtPrepare);
+            asks && reads_counters(payload.get(1..).unwrap_or_default(), carried.book.dialect())
+        };
+        if request.as_ref().is_some_and(counts) {
+            carried.book.diagnostics().counts_statements();
         }
         let scene = carried.scene();
         let plan = plan_of(command, request.as_deref(), &carried.book, scene);

@@ -22,7 +22,8 @@ use self::text::{
     may_name, sets_autocommit,
 };
 pub(crate) use self::text::{
-    chooses_insert_id, names_reports, reads_autocommit, reads_diagnostics, sets_untold,
+    chooses_insert_id, names_reports, reads_autocommit, reads_counters, reads_diagnostics,
+    sets_untold,
 };
 use crate::session::plan::blocker::{Reason, Reasons};
 

@@ -1,3 +1,5 @@
+use ido_proxy_protocol::statement::Dialect;
+
 use super::*;
 
 fn icinga(open: bool) -> Scene {
@@ -205,6 +207,32 @@ fn reasons_against_a_move_are_seen() {
     }
     let plan = Plan::of_query(b"CALL p()", icinga(true));
     assert_eq!(plan.transaction.first(), Some(Reason::Call));
+}
+
+/// Otherwise a tool that shows what a statement has cost would show ours beside it, or each client's monitoring query
+/// would take its writes the fence.
+#[test]
+fn what_reads_the_counters_of_statements_is_told_from_other_status() {
+    let reads = |sql: &str| reads_counters(sql.as_bytes(), Dialect::default());
+    for sql in [
+        "SHOW STATUS",
+        "show session status",
+        "SELECT 1; SHOW LOCAL STATUS LIKE 'Com\\_insert'",
+        "SHOW SESSION STATUS WHERE Variable_name IN ('Com_begin')",
+        "SHOW STATUS LIKE 'Questions'",
+        "SELECT * FROM information_schema.SESSION_STATUS",
+    ] {
+        assert!(reads(sql), "{sql}");
+    }
+    for sql in [
+        "SHOW GLOBAL STATUS",
+        "SHOW STATUS LIKE 'wsrep_%'",
+        "SHOW SESSION STATUS LIKE 'Threads_connected'",
+        "SELECT status FROM t WHERE a='Com'",
+        "INSERT INTO t VALUES ('SHOW STATUS')",
+    ] {
+        assert!(!reads(sql), "{sql}");
+    }
 }
 
 /// Read in parts, a batch whose check results have such a word in them would take a hundred round trips.

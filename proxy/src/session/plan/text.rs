@@ -1,8 +1,31 @@
 //! Questions that the words of a statement answer, beyond its kind.
 
-use ido_proxy_protocol::statement::{Kind, SetTargets, Statement};
+use ido_proxy_protocol::statement::{Dialect, Kind, SetTargets, Statement, Statements};
 
 use super::LONG;
+
+/// Whether a text reads how often statements of each kind ran in the session. SHOW GLOBAL STATUS does not, nor does one of
+/// other names.
+///
+/// Source: MariaDB documentation, "SHOW STATUS", "Information Schema SESSION_STATUS Table".
+pub(crate) fn reads_counters(sql: &[u8], dialect: Dialect) -> bool {
+    if sql.len() >= LONG || !may_name(sql, *b"tat", b"STATUS") {
+        return false;
+    }
+    let within = |sql: &[u8], name: &[u8]| {
+        sql.windows(name.len()).any(|word| word.eq_ignore_ascii_case(name))
+    };
+    Statements::new(sql, dialect).any(|statement| {
+        let begins_with_show =
+            statement.sql.get(..4).is_some_and(|word| word.eq_ignore_ascii_case(b"SHOW"));
+        let lists = match begins_with_show {
+            true => statement.mentions(b"STATUS") && !statement.mentions(b"GLOBAL"),
+            false => statement.mentions(b"SESSION_STATUS"),
+        };
+        let all = !statement.mentions(b"LIKE") && !statement.mentions(b"WHERE");
+        lists && (all || within(statement.sql, b"com") || within(statement.sql, b"uestions"))
+    })
+}
 
 /// Whether a SET changes what transactions are: `SET TRANSACTION`, `tx_read_only` and its like.
 pub(super) fn may_change_frames(statement: &Statement<'_>) -> bool {

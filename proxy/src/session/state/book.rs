@@ -288,12 +288,14 @@ impl Book {
         value.is_some_and(|value| matches!(&value[..], b"RELEASE" | b"2"))
     }
 
-    /// Whether the server keeps a list of the session's statements for the client: `profiling`.
+    /// Whether the client sees which statements ran on its connection: in the list that `profiling` keeps, or in the
+    /// counters of the session, which it has read once.
     ///
-    /// Source: MariaDB documentation, "SHOW PROFILE".
+    /// Source: MariaDB documentation, "SHOW PROFILE", "SHOW STATUS".
     pub(crate) fn lists_statements(&self) -> bool {
         let value = self.now.variables.get(&b"profiling"[..]);
         value.is_some_and(|value| !matches!(&value[..], b"OFF" | b"0"))
+            || self.diagnostics.are_counted()
     }
 
     /// Whether several statements may be in one text.

@@ -21,6 +21,8 @@ pub(crate) struct Diagnostics {
     kept: Vec<Warning>,
     /// The error of the client's last statement, where another one of ours came behind it.
     lost_error: Option<ErrPacket>,
+    /// The client has read how often its statements ran.
+    counted_by_client: bool,
 }
 
 /// An entry of the list of warnings.
@@ -54,6 +56,16 @@ impl Diagnostics {
     /// A statement of ours failed behind the client's, which had failed with `error`.
     pub(crate) fn lose_error(&mut self, error: &ErrPacket) {
         self.lost_error = Some(error.clone());
+    }
+
+    /// The client reads how often its statements ran.
+    pub(crate) fn counts_statements(&mut self) {
+        self.counted_by_client = true;
+    }
+
+    /// Whether the client has read how often its statements ran, and may do so again.
+    pub(crate) fn are_counted(&self) -> bool {
+        self.counted_by_client
     }
 
     /// A statement of ours was run.
