@@ -150,6 +150,9 @@ mod tests {
         assert_eq!(fault(1047, "Unknown command"), Fault::Statement);
         let read_only = "The MariaDB server is running with the --read-only option";
         assert_eq!(fault(1290, read_only), Fault::NodeReadOnly);
-        assert_eq!(fault(1290, "running with the --secure-file-priv option"), Fault::Statement);
+        assert_eq!(
+            fault(1290, "running with the --secure-file-priv option"),
+            Fault::OptionPrevents
+        );
     }
 }

@@ -1,7 +1,6 @@
 use super::*;
 
-/// Every fault, so that a new one cannot be forgotten.
-const FAULTS: [Fault; 17] = [
+const FAULTS: [Fault; 18] = [
     Fault::Conflict,
     Fault::Killed,
     Fault::Duplicate,
@@ -18,8 +17,35 @@ const FAULTS: [Fault; 17] = [
     Fault::WrongValue,
     Fault::NotOfSession,
     Fault::OptionPrevents,
+    Fault::Syntax,
     Fault::Statement,
 ];
+
+/// Otherwise a new fault would go untested: it does not compile here before it has a number, and is found missing then.
+#[test]
+fn every_fault_is_tried() {
+    let number = |fault: Fault| match fault {
+        Fault::Conflict => 0,
+        Fault::Killed => 1,
+        Fault::Duplicate => 2,
+        Fault::LockWait => 3,
+        Fault::CausalRead => 4,
+        Fault::Lag => 5,
+        Fault::Missing => 6,
+        Fault::UnknownColumn => 7,
+        Fault::NodeUnusable => 8,
+        Fault::NodeReadOnly => 9,
+        Fault::ReadOnly => 10,
+        Fault::OutOfRange => 11,
+        Fault::UnknownVariable => 12,
+        Fault::WrongValue => 13,
+        Fault::NotOfSession => 14,
+        Fault::OptionPrevents => 15,
+        Fault::Syntax => 16,
+        Fault::Statement => 17,
+    };
+    assert_eq!(FAULTS.map(number).to_vec(), (0..FAULTS.len()).collect::<Vec<_>>());
+}
 
 const OWN: [Position; 14] = [
     Position::FlightBegin,
