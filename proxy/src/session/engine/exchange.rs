@@ -372,7 +372,9 @@ impl Exchange {
 
     /// Whether the link must be told that it takes several statements, or one, before the step in hand is sent.
     pub(super) fn several_turns(&self, carried: &Carried) -> Option<bool> {
-        let step = self.step().filter(|step| !matches!(step.what, What::Several(_)))?;
+        // All of a flight leaves at once, and its end is a text of several.
+        let at = self.at + if self.is_one_flight(self.at) { 2 } else { 0 };
+        let step = self.steps.get(at).filter(|step| !matches!(step.what, What::Several(_)))?;
         // A command that is not kept may be sent already.
         carried.several.turn_before(step).filter(|_| !self.request.is_empty())
     }

@@ -81,6 +81,8 @@ pub(super) struct Connection {
     failed: bool,
     /// The node is not ready: SET, and a SELECT without a table, are all that it does.
     pub(super) unready: bool,
+    /// A text of several statements is a syntax error.
+    single: bool,
 }
 
 /// An isolation level.
@@ -224,6 +226,7 @@ impl Connection {
             owes_error: false,
             failed: false,
             unready: false,
+            single: !capabilities.contains(Capabilities::MULTI_STATEMENTS),
         }
     }
 
@@ -256,6 +259,7 @@ impl Connection {
         let text = match Command::from_byte(payload[0]) {
             Command::Query => text,
             Command::SetOption => {
+                self.single = payload[1] == 1;
                 let eof = EofPacket { warnings: 0, status: self.status() };
                 packet::frame(&eof.encode(), 1, out);
                 return;
@@ -280,6 +284,12 @@ impl Connection {
             Command::StmtClose => return,
             command => panic!("not known here: {command}"),
         };
+        if self.single && statements(&text).len() > 1 {
+            cluster.log.push(text);
+            let error = ErrPacket::new(1064, *b"42000", "You have an error in your SQL syntax");
+            packet::frame(&error.encode(), 1, out);
+            return;
+        }
         let (mut sequence, mut rest) = (1, statements(&text).into_iter().peekable());
         while let Some(sql) = rest.next() {
             let more = rest.peek().is_some();

@@ -147,6 +147,18 @@ fn wherever_a_link_that_is_told_to_take_one_statement_is_lost_all_is_done_once()
     assert_eq!(whole.cluster.tokens().len(), 2, "{:#?}", whole.cluster.log);
 }
 
+/// Otherwise the end of the flight is a syntax error, and the write done twice: its row has another id, and a number is
+/// lost.
+#[test]
+fn a_prepared_write_behind_a_text_that_the_link_was_to_refuse_is_done_once() {
+    let mut run = one_at_a_time([]);
+    run.all(&[query("SELECT 1;SELECT 1")]).expect("nothing is lost");
+    run.all(&prepared(INSERT)).expect("nothing is lost");
+    let inserts = run.cluster.log.iter().filter(|sql| *sql == INSERT).count();
+    assert_eq!(inserts, 1, "{:#?}", run.cluster.log);
+    assert_eq!(run.cluster.tokens().len(), 1);
+}
+
 /// Otherwise two statements of a text that the server is to refuse would be done.
 #[test]
 fn a_question_about_an_error_leaves_a_link_that_takes_one_statement_so() {
