@@ -269,6 +269,11 @@ fn own(at: Position, fault: Fault, facts: Facts) -> Reaction {
     use Position as P;
     let bound = facts.redo == Redo::Never;
     match (at, fault) {
+        // The transaction is gone. What comes next would begin another one, under the guard.
+        (P::Look, Fault::Conflict) if facts.within == Within::Clients => match bound {
+            true => Reaction::GiveUp,
+            false => Reaction::Retry(Why::RolledBack),
+        },
         (P::Look | P::RaiseAgain, _) => Reaction::Ignore,
         (P::LateCheck, _) => Reaction::Settled,
         (P::Fence | P::ReplyFence, Fault::OutOfRange) => Reaction::Disturbed,

@@ -251,6 +251,7 @@ fn rows() -> Vec<(&'static str, Position, Facts)> {
         ("guard", P::Guard, PLAIN),
         ("our ROLLBACK", P::Rollback, PLAIN),
         ("warnings, reports or state are read", P::Look, PLAIN),
+        ("… within a transaction", P::Look, Facts { within: Within::Clients, ..PLAIN }),
         ("… are put back", P::PutBack, PLAIN),
         ("the client's error is raised again", P::RaiseAgain, PLAIN),
         ("all variables are to be reported", P::ReportAll, PLAIN),

@@ -9,7 +9,7 @@ use ido_proxy_protocol::reply::ReplyStep;
 
 use super::Replies;
 use crate::session::engine::fault::Fault;
-use crate::session::engine::policy::{Facts, Position, Reaction, Redo, react};
+use crate::session::engine::policy::{Facts, Position, Reaction, Redo, Within, react};
 use crate::session::engine::recovery::Recovery;
 use crate::session::engine::running::{Framed, Job, Owner, Running};
 use crate::session::plan::blocker::Reason;
@@ -48,7 +48,13 @@ impl Replies<'_> {
             self.carried.several.turned(*on);
             return Ok(());
         }
-        let fails = self.framed().is_some() && matches!(step, ReplyStep::Err { .. });
+        let fails = match step {
+            ReplyStep::Err { .. } => {
+                let conflict = Fault::of(&ErrPacket::decode(payload)?) == Fault::Conflict;
+                self.framed().is_some() || (conflict && self.carried.transaction.is_open())
+            }
+            _ => false,
+        };
         if let (Some(What::KeepWarnings | What::AskReports | What::AskState), false) =
             (&what, fails)
         {
@@ -202,7 +208,9 @@ impl Replies<'_> {
         };
         let redo = if bound { Redo::Never } else { Redo::Here };
         let exhausted = self.exchange.attempt.tries > 1;
-        self.own_reaction(at, error, Facts { redo, exhausted, ..Facts::PLAIN });
+        let open = self.carried.transaction.is_open();
+        let within = if open { Within::Clients } else { Within::Nothing };
+        self.own_reaction(at, error, Facts { redo, exhausted, within, ..Facts::PLAIN });
     }
 
     /// Where in the command the result at hand is.
