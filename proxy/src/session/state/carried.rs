@@ -299,6 +299,12 @@ impl Carried {
         }
     }
 
+    /// The transaction has ended in what nobody looks into, a procedure for one: by a COMMIT or by a ROLLBACK.
+    pub(crate) fn ended_unseen(&mut self) {
+        self.fence.ended_unseen();
+        self.end();
+    }
+
     /// The transaction was rolled back.
     pub(crate) fn rolled_back(&mut self) {
         self.fence.rolled_back();

@@ -361,6 +361,19 @@ impl Fence {
         self.rolled_back();
     }
 
+    /// The transaction was committed or rolled back, and nobody knows which. If it may have set the fence, another row is as
+    /// good a proof.
+    pub(crate) fn ended_unseen(&mut self) {
+        if self.is_in_doubt() {
+            return self.committed();
+        }
+        if self.state != FenceState::Unset {
+            self.discard();
+        }
+        self.haunted = false;
+        self.rolled_back();
+    }
+
     /// The transaction was rolled back, and nothing of it can come back.
     pub(crate) fn rolled_back(&mut self) {
         self.state = FenceState::Unset;

@@ -218,9 +218,6 @@ impl Replies<'_> {
         if self.exchange.keeps {
             self.keep_result(end, payload)?;
         }
-        if self.exchange.command == Command::ResetConnection {
-            self.carried.rolled_back();
-        }
         Ok(())
     }
 
@@ -315,7 +312,9 @@ impl Replies<'_> {
                 carried.transaction = before;
             }
             Some(PieceKind::End) => {}
-            _ if closed => carried.committed(),
+            _ if exchange.command == Command::ResetConnection => carried.rolled_back(),
+            Some(PieceKind::Begin | PieceKind::Implicit) if closed => carried.committed(),
+            _ if closed => carried.ended_unseen(),
             // SET ROLE commits nothing, and leaves the transaction open.
             Some(PieceKind::Implicit) if was_open && !several => carried.outlived(),
             _ => {}

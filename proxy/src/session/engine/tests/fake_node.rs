@@ -282,6 +282,12 @@ impl Connection {
                 self.statements[place as usize].clone()
             }
             Command::StmtClose => return,
+            Command::ResetConnection => {
+                self.open = None;
+                (self.autocommit, self.reports_autocommit) = (true, false);
+                self.tell(DONE, false, 1, out);
+                return;
+            }
             command => panic!("not known here: {command}"),
         };
         if self.single && statements(&text).len() > 1 {
@@ -395,6 +401,10 @@ impl Connection {
                     return Err(ErrPacket::new(1568, *b"25001", message));
                 }
                 self.next_level = Level::Serializable;
+                return Ok(DONE);
+            }
+            "CALL undo()" => {
+                self.open = None;
                 return Ok(DONE);
             }
             "CALL end()" => return self.commit(cluster).map(|()| DONE),
