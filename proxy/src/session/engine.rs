@@ -181,8 +181,9 @@ impl Machine {
         }
         let scene = carried.scene();
         let plan = plan_of(command, request.as_deref(), &carried.book, scene);
-        let shows = plan.shows_guard() && carried.guard.is_on() && scene.is_open();
-        if shows && plan.sets_autocommit && carried.stuck().is_some() {
+        let unguards = plan.unguards && carried.guard.is_on() && scene.is_open();
+        let may_unguard = unguards && carried.may_unguard();
+        if unguards && plan.sets_autocommit && !may_unguard {
             let refusal = ErrPacket::new(ACTIVE_TRANSACTION, *b"HY000", NO_AUTOCOMMIT);
             return self.answer(refusal.encode());
         }
@@ -196,7 +197,7 @@ impl Machine {
             let ghost = facts.and_then(|facts| facts.ghost);
             exchange.attempt.lost = true;
             exchange.recovery = Some(Box::new(Recovery::on_new_link(ghost)));
-        } else if shows && carried.stuck().is_none() {
+        } else if may_unguard {
             // The transaction is done again without the guard, before what would show it.
             exchange.attempt.conflict = Some(given_up());
             exchange.recovery = Some(Box::new(Recovery::unguarding()));
@@ -560,6 +561,10 @@ fn plan_of(command: Command, request: Option<&[u8]>, book: &Book, scene: Scene) 
                 plan.transaction.insert(Reason::Call);
             }
             plan.reads_autocommit = scene.guards() && statement.reads_autocommit;
+            let unseen = statement.open_ended
+                || matches!(statement.kind, Kind::Call | Kind::Execute | Kind::LockTables);
+            let sets = plan.sets_autocommit || plan.reads_autocommit;
+            plan.unguards = scene.guards() && scene.is_open() && (unseen || sets);
             plan
         }
         _ => Plan::of_command(command),

@@ -17,13 +17,13 @@ use smallvec::{SmallVec, smallvec};
 
 use self::planner::{Layout, Planner};
 pub(crate) use self::scene::{Current, FenceUse, GuardUse, Scene, Texts};
+pub(crate) use self::text::{
+    UnderGuard, chooses_insert_id, may_name, names_reports, reads_autocommit, reads_counters,
+    reads_diagnostics, sets_untold, under_guard,
+};
 use self::text::{
     autocommit_set_to, has_counts_alone, is_exotic, kind_of, loads_file, may_hide_statement,
-    may_name, sets_autocommit,
-};
-pub(crate) use self::text::{
-    chooses_insert_id, names_reports, reads_autocommit, reads_counters, reads_diagnostics,
-    sets_untold,
+    sets_autocommit, works_unseen,
 };
 use crate::session::plan::blocker::{Reason, Reasons};
 
@@ -50,6 +50,8 @@ pub(crate) struct Plan {
     pub(crate) sets_autocommit: bool,
     /// Whether the client may read `autocommit` in it.
     pub(crate) reads_autocommit: bool,
+    /// Whether the guard must be gone for it, should a transaction be open under it now: no other words would hide it.
+    pub(crate) unguards: bool,
 }
 
 /// One request to the node, and what its reply means.
@@ -264,7 +266,7 @@ impl Step {
 impl Plan {
     /// Whether the guard would be seen.
     pub(crate) fn shows_guard(&self) -> bool {
-        self.sets_autocommit || self.reads_autocommit
+        self.sets_autocommit || self.reads_autocommit || self.unguards
     }
 
     /// One step that is sent as it came.
@@ -332,10 +334,15 @@ impl Plan {
         planner.sql = sql;
         for statement in statements {
             if loads_file(&statement) {
-                return Self::of_load(sql.len());
+                // Otherwise what comes behind the end of the transaction would not be committed.
+                let unguards = scene.guards() && scene.is_open() && goes_on_behind_end(sql, scene);
+                return Self { unguards, ..Self::of_load(sql.len()) };
             }
             let reads = scene.guards() && reads_autocommit(&statement);
-            let shows = reads || scene.guard == GuardUse::Seen || sets_autocommit(statement.kind);
+            let shows = reads
+                || scene.guard == GuardUse::Seen
+                || sets_autocommit(statement.kind)
+                || works_unseen(&statement);
             if scene.guards() && layout == Layout::Joined && shows {
                 // The link of such a text is not guarded: a statement that goes alone is told its error.
                 return Self::of_several(
@@ -370,6 +377,7 @@ impl Plan {
         let mut plan =
             Self::of_class(class, statement.kind, statement.open_ended, statement.sql.len(), scene);
         plan.reads_autocommit = scene.guards() && reads_autocommit(statement);
+        plan.unguards = shows_guard(statement, scene.is_open(), scene);
         if class == Class::Commit && scene.joins() {
             plan.join_fence(statement);
         }
@@ -463,6 +471,20 @@ impl Plan {
 fn step_of(plan: &mut Plan) -> &mut Step {
     let place = plan.steps.iter().position(|step| step.what == What::Whole);
     &mut plan.steps[place.unwrap_or_default()]
+}
+
+/// Whether anything but ends and begins of transactions comes in a text behind the end of one.
+fn goes_on_behind_end(sql: &[u8], scene: Scene) -> bool {
+    let ends = |kind| matches!(kind, Kind::Commit(_) | Kind::Rollback(_) | Kind::Begin);
+    let mut kinds = Statements::new(sql, scene.dialect).map(|statement| statement.kind);
+    kinds.any(ends) && kinds.any(|kind| !ends(kind))
+}
+
+/// Whether a statement of a transaction, if one is `open`, is not to be done under the guard, in whatever words.
+fn shows_guard(statement: &Statement<'_>, open: bool, scene: Scene) -> bool {
+    let shows =
+        works_unseen(statement) || reads_autocommit(statement) || sets_autocommit(statement.kind);
+    scene.guards() && open && shows && under_guard(statement).is_none()
 }
 
 fn wants_wrap(statement: &Statement<'_>, scene: Scene) -> bool {

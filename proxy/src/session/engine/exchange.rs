@@ -373,8 +373,9 @@ impl Exchange {
     /// Whether the link must be told that it takes several statements, or one, before the step in hand is sent.
     pub(super) fn several_turns(&self, carried: &Carried) -> Option<bool> {
         // All of a flight leaves at once, and its end is a text of several.
-        let at = self.at + if self.is_one_flight(self.at) { 2 } else { 0 };
-        let step = self.steps.get(at).filter(|step| !matches!(step.what, What::Several(_)))?;
+        let here = self.script.place();
+        let at = here + if self.script.is_one_flight(here) { 2 } else { 0 };
+        let step = self.script.get(at).filter(|step| !matches!(step.what, What::Several(_)))?;
         // A command that is not kept may be sent already.
         carried.several.turn_before(step).filter(|_| !self.request.is_empty())
     }

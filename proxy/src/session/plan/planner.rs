@@ -10,7 +10,7 @@ use super::text::{
 };
 use super::{
     Class, Doubt, Frame, LONG, Piece, PieceKind, Plan, Risk, Scene, Step, What, commit_risk,
-    reasons,
+    reasons, shows_guard,
 };
 
 /// Puts the steps of a batch together.
@@ -75,7 +75,8 @@ impl<'a> Planner<'a> {
         self.plan.transaction.extend(transaction);
         let class = Class::of_statement(statement, self.autocommit);
         let was_open = self.open;
-        self.plan.reads_autocommit |= reads;
+        self.plan.reads_autocommit |= reads && self.open;
+        self.plan.unguards |= shows_guard(statement, self.open, self.scene);
         self.plan.sets_autocommit |= self.open && sets_autocommit(statement.kind);
         if self.scene.guards() && self.must_part_from(class) {
             self.flush();

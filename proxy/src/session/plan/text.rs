@@ -102,6 +102,41 @@ pub(crate) fn reads_autocommit(statement: &Statement<'_>) -> bool {
             && lists.iter().any(|list| statement.mentions(list)))
 }
 
+/// Whether a statement does what no words tell, and may find the guard by it: it sets `autocommit`, or goes on behind the
+/// end of the transaction.
+pub(super) fn works_unseen(statement: &Statement<'_>) -> bool {
+    statement.open_ended || matches!(statement.kind, Kind::Call | Kind::Execute | Kind::LockTables)
+}
+
+/// Form of a statement under the guard, where other words, or none, keep that from being seen.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum UnderGuard {
+    /// Turns on what is on for the client.
+    On,
+    /// Turns `autocommit` off: the mode that the guard has made is the client's own from here on.
+    Off,
+    /// Reads `autocommit`: in these words the server says what it is for the client.
+    Reads(Vec<u8>),
+}
+
+/// Form of a statement under the guard, if that is known.
+pub(crate) fn under_guard(statement: &Statement<'_>) -> Option<UnderGuard> {
+    let sql = statement.sql;
+    if !may_name(sql, *b"oco", b"AUTOCOMMIT") {
+        return None;
+    }
+    if let Some(on) = autocommit_set_to(statement).filter(|_| !sql.contains(&b',')) {
+        return Some(if on { UnderGuard::On } else { UnderGuard::Off });
+    }
+    let (select, name) = sql.split_at_checked(b"SELECT ".len())?;
+    let name = name.trim_ascii();
+    let names: [&[u8]; 3] = [b"@@autocommit", b"@@session.autocommit", b"@@local.autocommit"];
+    let reads = select.trim_ascii().eq_ignore_ascii_case(b"SELECT")
+        && names.iter().any(|one| one.eq_ignore_ascii_case(name));
+    // A variable of the same type, which is on wherever there is a guard.
+    reads.then(|| UnderGuard::Reads([b"SELECT @@global.wsrep_on AS `", name, b"`"].concat()))
+}
+
 pub(super) fn sets_autocommit(kind: Kind) -> bool {
     matches!(kind, Kind::Set(targets) if targets.contains(SetTargets::AUTOCOMMIT))
 }
@@ -180,7 +215,7 @@ pub(crate) fn chooses_insert_id(sql: &[u8]) -> bool {
 
 /// A quick look for a name that has these three bytes, in lower case, in it: so that the tokens of a batch are not
 /// read a second time for nothing. There is no branch in the first loop: it takes many bytes at once.
-pub(super) fn may_name(sql: &[u8], three: [u8; 3], name: &[u8]) -> bool {
+pub(crate) fn may_name(sql: &[u8], three: [u8; 3], name: &[u8]) -> bool {
     let end = sql.len().saturating_sub(2);
     let (first, second, third) =
         (&sql[..end], sql.get(1..=end).unwrap_or_default(), sql.get(2..).unwrap_or_default());

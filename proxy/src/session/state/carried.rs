@@ -50,6 +50,8 @@ pub(crate) struct Carried {
     pub(crate) unguarded: bool,
     /// Reads on the link may wait too long: its node may be behind the primary.
     pub(crate) may_lag: bool,
+    /// A statement of the open transaction may have been given an id that no reply has told.
+    untold_id: bool,
     /// Why the transaction cannot be done again, if so.
     unreplayable: Option<Reason>,
 }
@@ -89,6 +91,7 @@ impl Carried {
             reads: false,
             unguarded: false,
             may_lag: false,
+            untold_id: false,
             unreplayable: None,
         }
     }
@@ -247,6 +250,20 @@ impl Carried {
         self.book.unmovable().or_else(|| self.unreplayable())
     }
 
+    /// `LAST_INSERT_ID()` may have been changed, and no reply tells to what.
+    pub(crate) fn hide_insert_id(&mut self) {
+        self.book.hide_insert_id();
+        self.untold_id = true;
+    }
+
+    /// Whether the open transaction can be done again without the guard, on the same link, for nothing but to hide that: an
+    /// id that no reply has told would be another one, and what was set for the first time stays set.
+    pub(crate) fn may_unguard(&self) -> bool {
+        let now = self.book.now();
+        let begun = self.book.begun().unwrap_or(&now);
+        self.stuck().is_none() && !self.untold_id && begun.can_follow(&now)
+    }
+
     /// Why the open transaction cannot be done again, if so.
     pub(crate) fn unreplayable(&self) -> Option<Reason> {
         self.unreplayable.filter(|_| self.transaction.is_open())
@@ -319,7 +336,7 @@ impl Carried {
         self.records = 0;
         self.told_ids = Vec::new();
         self.unreplayable = None;
-        self.unguarded = false;
+        (self.unguarded, self.untold_id) = (false, false);
         self.transaction.end();
         self.book.end();
     }

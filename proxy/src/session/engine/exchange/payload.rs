@@ -9,7 +9,7 @@ use ido_proxy_protocol::command::Command;
 use ido_proxy_protocol::packet::{self, HEADER_LEN};
 
 use super::Exchange;
-use crate::session::plan::{Risk, What};
+use crate::session::plan::{Risk, UnderGuard, What};
 use crate::session::state::book::{Book, statement_id};
 use crate::session::state::carried::Carried;
 use crate::session::state::fence::Fence;
@@ -25,6 +25,11 @@ impl Exchange {
     }
 
     fn put_payload(&mut self, at: usize, carried: &mut Carried, out: &mut Vec<u8>) {
+        match self.under_guard(at, carried) {
+            Some(UnderGuard::On) => return out.extend([&[COM_QUERY], GUARD_ON].concat()),
+            Some(UnderGuard::Reads(sql)) => return out.extend([&[COM_QUERY], &sql[..]].concat()),
+            Some(UnderGuard::Off) | None => {}
+        }
         let Some(step) = self.script.get(at) else { return };
         match &step.what {
             What::Whole => return self.put_whole(carried, out),

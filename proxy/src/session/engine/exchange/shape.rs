@@ -8,8 +8,10 @@ use ido_proxy_protocol::statement::{Kind, Statement};
 
 use super::{Exchange, Intake};
 use crate::session::engine::running::Running;
+use crate::session::plan::blocker::Reason;
 use crate::session::plan::{
-    Piece, PieceKind, Step, What, names_reports, reads_diagnostics, sets_untold,
+    Piece, PieceKind, Step, UnderGuard, What, may_name, names_reports, reads_diagnostics,
+    sets_untold, under_guard,
 };
 use crate::session::state::book::{Book, statement_id};
 use crate::session::state::carried::Carried;
@@ -45,9 +47,26 @@ impl Exchange {
         };
         !translated
             && self.guard_turns(carried).is_none()
+            && self.under_guard(self.script.place(), carried).is_none()
             && self.several_turns(carried).is_none()
             && !(self.command == Command::SetOption && carried.several.is_usual())
             && !self.lacks_row_count(carried)
+    }
+
+    /// Form that the statement alone in the step at `at` has under the guard, if the link is under it.
+    pub(in crate::session::engine) fn under_guard(
+        &self,
+        at: usize,
+        carried: &Carried,
+    ) -> Option<UnderGuard> {
+        let step = self.script.get(at)?;
+        let [piece] = step.pieces[..] else { return None };
+        let hidden = carried.guard.is_on() && carried.transaction.is_open();
+        if !hidden || self.command != Command::Query || step.is_ours() {
+            return None;
+        }
+        let sql = sql_of(self.command, &self.request, piece, &carried.book);
+        under_guard(&Statement::single(sql, carried.book.dialect()))
     }
 
     /// Whether the statement in hand is to close the connection: the server does, without a reply.

@@ -19,7 +19,9 @@ use super::Replies;
 use super::telling::put_status;
 use crate::session::engine::exchange::{Exchange, Opens};
 use crate::session::engine::running::Running;
-use crate::session::plan::{Piece, PieceKind, Risk, What, chooses_insert_id, reads_autocommit};
+use crate::session::plan::{
+    Piece, PieceKind, Risk, UnderGuard, What, chooses_insert_id, reads_autocommit,
+};
 use crate::session::state::book::Prepared;
 use crate::session::state::digest::PayloadDigest;
 use crate::session::state::journal::record::Told;
@@ -91,6 +93,11 @@ impl Replies<'_> {
         state_changed: bool,
         last: bool,
     ) -> Result<(), Violation> {
+        let hidden = self.exchange.under_guard(self.exchange.script.place(), self.carried);
+        if hidden == Some(UnderGuard::Off) {
+            // The mode is the client's own from here on.
+            self.carried.guard.turned(false);
+        }
         let owed = self.exchange.keeps && self.took_an_owed_id(payload)?;
         self.settle(PieceEnd::Ok { status, state_changed }, payload)?;
         let in_flight = self.exchange.script.is_in_flight();
@@ -101,7 +108,12 @@ impl Replies<'_> {
         }
         let wanted = self.shaped(status);
         let strip = state_changed && !self.client.contains(Capabilities::SESSION_TRACK);
-        let chosen = self.chosen_reports(payload, wanted, state_changed)?;
+        let mut chosen = self.chosen_reports(payload, wanted, state_changed)?;
+        if hidden == Some(UnderGuard::On) && !strip && wanted.contains(REPORTS) {
+            let packet = OkPacket::decode(payload, self.link)?;
+            let reports = chosen.unwrap_or_else(|| packet.session_state.to_vec());
+            chosen = Some(told_as_on(&reports));
+        }
         if let Some(reports) = chosen {
             let mut packet = OkPacket::decode(payload, self.link)?;
             packet.status = wanted;
@@ -279,7 +291,7 @@ impl Replies<'_> {
             _ => false,
         };
         if hides_id {
-            carried.book.hide_insert_id();
+            carried.hide_insert_id();
         } else if let (Some(PieceKind::Write), Some(piece), PieceEnd::Ok { .. }) =
             (kind, piece, end)
             && ok::last_insert_id(payload)? != 0
@@ -423,6 +435,28 @@ pub(super) enum PieceEnd {
 pub(super) fn wrote_several(info: &[u8]) -> bool {
     let mut numbers = info.split(|byte| !byte.is_ascii_digit()).filter(|word| !word.is_empty());
     numbers.next().is_some_and(|records| records != b"1" && records != b"0")
+}
+
+/// Reports in which `autocommit`, which the guard keeps off, is on.
+fn told_as_on(reports: &[u8]) -> Vec<u8> {
+    const OFF: &[u8] = b"\x00\x0F\x0Aautocommit\x03OFF";
+    const ON: &[u8] = b"\x00\x0E\x0Aautocommit\x02ON";
+    match reports.windows(OFF.len()).position(|window| window == OFF) {
+        Some(at) => [&reports[..at], ON, &reports[at + OFF.len()..]].concat(),
+        None => reports.to_vec(),
+    }
+}
+
+/// Whether a statement leaves the list of warnings as it finds it, by its first word.
+fn leaves_list(sql: &[u8]) -> bool {
+    let set = sql.get(..4).is_some_and(|word| word.eq_ignore_ascii_case(b"SET "));
+    set || reads_list(sql)
+}
+
+/// Whether a statement is GET DIAGNOSTICS. Where it fails it is answered with OK and a warning, and with a ROW_COUNT() of -1.
+/// Seen on MariaDB 10.11.
+fn reads_list(sql: &[u8]) -> bool {
+    sql.get(..4).is_some_and(|word| word.eq_ignore_ascii_case(b"GET "))
 }
 
 /// The first byte of an OK packet at the end of rows.

@@ -429,6 +429,9 @@ impl Connection {
             "SELECT @@autocommit" => {
                 return Ok(Answer::Rows(vec![u8::from(self.autocommit).to_string()]));
             }
+            "SELECT @@global.wsrep_on AS `@@autocommit`" => {
+                return Ok(Answer::Rows(vec!["1".to_owned()]));
+            }
             "SHOW WARNINGS" => return Ok(Answer::Rows(Vec::new())),
             // Tells an id that it did not generate.
             "UPDATE u SET a=LAST_INSERT_ID(99)" => {

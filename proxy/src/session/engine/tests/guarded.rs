@@ -76,12 +76,60 @@ fn the_guard_is_off_before_anything_is_done_outside_of_a_transaction() {
 fn autocommit_cannot_be_set_in_a_guarded_transaction_that_cannot_be_done_again() {
     let mut play = guarded();
     play.machine.carried.cannot_replay(Reason::Call);
-    play.client_sends(&query("SET autocommit=1"));
+    play.client_sends(&query("SET autocommit=1-@@autocommit"));
     assert_eq!(last_error(&play), 1192);
     assert_eq!(play.requests(), [""; 0]);
     play.client_sends(&query("ROLLBACK")).node_sends(&ok(1, StatusFlags::empty(), NONE));
     play.client_sends(&query("SET autocommit=1"));
     assert_eq!(play.requests(), ["ROLLBACK", "SET autocommit=1"], "and then the client's");
+}
+
+/// Otherwise a transaction whose ids no reply has told would come out otherwise when it is done again, and its client be
+/// told an error for a word that every driver says.
+#[test]
+fn the_mode_is_set_and_read_under_the_guard_without_doing_anything_again() {
+    let returning = "INSERT INTO t VALUES ('c') RETURNING id";
+    let both = "INSERT INTO t VALUES ('a');INSERT INTO t VALUES ('b')";
+    for said in ["SET autocommit=1", "SET autocommit=0", "SELECT @@autocommit"] {
+        let program = ["BEGIN", both, returning, said, "INSERT INTO t VALUES ('d')", "ROLLBACK"];
+        let program = program.map(query);
+        let (told, _) = direct(&program, without_tracking());
+        let mut run = Run::new(without_tracking(), []);
+        run.cluster.counts_on = true;
+        run.all(&program).expect("nothing is lost");
+        assert_eq!(packets(&run.to_client), packets(&told), "{said}: {:#?}", run.cluster.log);
+        let rollbacks = run.cluster.log.iter().filter(|sql| *sql == "ROLLBACK").count();
+        assert_eq!(rollbacks, 1, "{said}: {:#?}", run.cluster.log);
+    }
+}
+
+/// Otherwise a procedure that sets the mode would commit a transaction that its client rolls back later.
+#[test]
+fn a_procedure_in_a_transaction_is_called_without_the_guard() {
+    let both = "INSERT INTO t VALUES ('a');INSERT INTO t VALUES ('b')";
+    for call in ["CALL add(12)", "SELECT 1;CALL add(12)"] {
+        let mut run = Run::new(without_tracking(), []);
+        run.all(&["BEGIN", both, call, "COMMIT"].map(query)).expect("nothing is lost");
+        let log = &run.cluster.log;
+        let at = |sql: &str| log.iter().rposition(|other| other == sql);
+        assert!(at("SET autocommit=0") < at("SET autocommit=1"), "{log:#?}");
+        assert!(at("SET autocommit=1") < at("CALL add(12)"), "{log:#?}");
+        assert_eq!(run.cluster.tokens().len(), 2, "{log:#?}");
+    }
+}
+
+/// Otherwise a driver that reads the reports would take its mode for another one.
+#[test]
+fn a_client_that_sets_its_mode_under_the_guard_is_told_that_mode() {
+    let mut play = guarded();
+    play.client_sends(&query("SET autocommit=1"));
+    assert_eq!(play.requests(), ["SET autocommit=0"]);
+    let report = |value: &[u8]| {
+        let len = value.len() as u8 + 11;
+        [&[0, len, 10], &b"autocommit"[..], value].concat()
+    };
+    play.node_sends(&ok(1, StatusFlags::IN_TRANS, &report(b"\x03OFF")));
+    assert_eq!(play.to_client, ok(1, in_transaction(), &report(b"\x02ON")));
 }
 
 /// Otherwise the client's next BEGIN would commit what is behind the abort, and is open at the server.
@@ -109,6 +157,8 @@ fn flags_alone_tell_that_a_transaction_was_given_up() {
 #[test]
 fn what_a_procedure_does_behind_a_commit_of_its_own_is_committed() {
     let mut play = guarded();
+    // A client whose transaction cannot be done again without the guard, as this is another way out.
+    play.machine.carried.cannot_replay(Reason::SharedInsert);
     play.client_sends(&query("CALL p()"));
     play.node_sends(&ok(1, StatusFlags::IN_TRANS, IMPLICIT));
     assert_eq!(play.requests(), ["CALL p()", "COMMIT"]);
