@@ -32,6 +32,11 @@ impl Exchange {
         }
         self.intake = Intake::Keeps;
         self.shows_reports = true;
+        let sql = self.request.get(1..).unwrap_or_default();
+        if may_name(sql, *b"loc", b"LOCK") {
+            // Nobody reports that tables are locked now. The next report of a state takes the reason back.
+            carried.book.reasons_mut().insert(Reason::LockedTables);
+        }
         carried.book.show_reports(true);
         self.script.put_first(Step::show_reports());
         self.script.extend(Step::hide_reports());
