@@ -77,6 +77,11 @@ impl Exchange {
     /// Whether the statement in hand is to close the connection: the server does, without a reply.
     pub(in crate::session::engine) fn releases(&self, carried: &Carried) -> bool {
         let place = self.running.as_ref().filter(|running| running.is_step()).map(Running::piece);
+        let hidden = self.step().is_some_and(|step| step.pieces.is_empty() && !step.is_ours());
+        if place.is_some() && hidden && self.command == Command::Query {
+            // Which of its statements is at hand is not known.
+            return may_release(self.request.get(1..).unwrap_or_default());
+        }
         let piece = place.and_then(|place| self.step()?.pieces.get(place));
         let Some(piece) = piece.filter(|piece| piece.kind == PieceKind::End) else { return false };
         let sql = match (self.command, statement_id(&self.request)) {
@@ -182,6 +187,19 @@ pub(in crate::session::engine) fn target_of(sql: &[u8]) -> u64 {
         }
     }
     hasher.finish()
+}
+
+/// Whether a text has a COMMIT or ROLLBACK in it that closes the connection, by its words.
+fn may_release(sql: &[u8]) -> bool {
+    let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    let words = sql.split(|byte| !is_word(byte)).filter(|word| !word.is_empty());
+    let words: Vec<&[u8]> = words.collect();
+    let is_any = |word: &[u8], of: &[&[u8]]| of.iter().any(|one| word.eq_ignore_ascii_case(one));
+    let before: [&[u8]; 4] = [b"COMMIT", b"ROLLBACK", b"WORK", b"CHAIN"];
+    words.iter().enumerate().skip(1).any(|(at, word)| {
+        let savepoint = words.get(at + 1).is_some_and(|next| is_any(next, &[b"SAVEPOINT"]));
+        is_any(word, &[b"RELEASE"]) && is_any(words[at - 1], &before) && !savepoint
+    })
 }
 
 /// Words of a write before its columns or values, at most.
