@@ -240,6 +240,12 @@ fn statement(at: Position, fault: Fault, facts: Facts) -> Reaction {
         },
         (Answer::ReadOnly, _) => Reaction::NextLink,
         _ if about_node && movable && !exhausted => Reaction::Retry(Why::Hearsay),
+        // Where a COMMIT fails at Galera, it does so with a conflict: this statement has failed behind its own.
+        (Answer::Closed, Effect::Passing)
+            if redo == Redo::Never && (fault.is_missing() || fault.is_of_statement()) =>
+        {
+            Reaction::Tell(Transaction::Ends)
+        }
         (_, Effect::Commit) | (Answer::Closed, Effect::Passing) => Reaction::Retry(Why::InDoubt),
         (Answer::Open, _) => told(fault, facts, Transaction::Stays),
         (Answer::Closed, _) => match within {

@@ -237,6 +237,11 @@ fn rows() -> Vec<(&'static str, Position, Facts)> {
         ("in a frame of ours", P::Statement, Facts { within: Within::Ours, ..PLAIN }),
         ("that may have committed, no fence", P::Statement, effect(Effect::Doubtful)),
         ("that commits in passing, fence set", P::Statement, effect(Effect::Passing)),
+        (
+            "… asked: gone, and it cannot be done again",
+            P::Statement,
+            Facts { effect: Effect::Passing, redo: Redo::Never, ..asked(Answer::Closed) },
+        ),
         ("client's COMMIT, fence set", P::Statement, effect(Effect::Commit)),
         ("behind a silent abort", P::Abandoned, PLAIN),
         ("BEGIN of a flight", P::FlightBegin, PLAIN),

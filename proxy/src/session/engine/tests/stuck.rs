@@ -1,5 +1,7 @@
 //! State that a session cannot take along. The session ends with its link then, and the client is told which it was.
 
+use super::losses::packets;
+use super::run::Run;
 use super::*;
 use crate::session::plan::LONG;
 
@@ -29,6 +31,37 @@ fn assert_stuck(play: &mut Play, reason: Reason) {
 fn assert_free_after_rollback(play: &mut Play) {
     play.client_sends(&query("ROLLBACK")).node_sends(&ok(1, StatusFlags::AUTOCOMMIT, NONE));
     assert_eq!(play.machine.link_lost(), Ok(()));
+}
+
+/// Otherwise a client that closes its connection, behind what only the server can take apart, would be told an error in
+/// place of the replies.
+#[test]
+fn a_connection_that_is_released_behind_a_compound_statement_is_closed_behind_its_replies() {
+    let text = "BEGIN NOT ATOMIC SELECT 1; END; COMMIT RELEASE";
+    let mut play = Play::new(icinga());
+    play.client_sends(&query(text)).node_sends(&rows(1, true));
+    assert_eq!(play.machine.link_lost(), Err(Stuck::Released));
+    let mut play = Play::new(icinga());
+    let text = "BEGIN NOT ATOMIC SELECT 1; END; COMMIT; RELEASE SAVEPOINT a";
+    play.client_sends(&query(text)).node_sends(&rows(1, true));
+    assert_eq!(play.machine.link_lost(), Err(Stuck::Doubt(Doubt::Statement)));
+}
+
+/// Otherwise the connection of a client, of whose text no part waits for the rest, would be closed for a slip in its text.
+#[test]
+fn a_statement_that_fails_behind_its_own_commit_is_told_its_error() {
+    let mut run = Run::new(icinga(), []);
+    let denied = ErrPacket::new(1044, *b"42000", "Access denied");
+    run.cluster.refusals = [("SET PASSWORD", denied)].into();
+    run.cluster.rolls_back_for = Some(1044);
+    let texts = [
+        "BEGIN;INSERT INTO t VALUES ('a');SET PASSWORD FOR absent@absent = ''",
+        "INSERT INTO t VALUES ('b')",
+    ];
+    run.all(&texts.map(query)).expect("the session goes on");
+    let told = packets(&run.to_client);
+    assert_eq!(told.iter().filter(|packet| packet.contains("Access denied")).count(), 1);
+    assert_eq!(run.cluster.tokens().last().map(|(_, token)| &token[..]), Some("b"));
 }
 
 /// On another node they would not be there, and results be wrong without an error.
