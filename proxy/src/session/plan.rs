@@ -306,7 +306,8 @@ impl Plan {
                 let plan = Self::whole(Risk::Repeatable, PieceKind::Plain, sql.len());
                 return plan.for_single(sql.len(), scene);
             }
-            let ends = first.as_ref().is_none_or(|first| !first.open_ended);
+            // The server would announce a result for a comment behind the statement.
+            let ends = first.as_ref().is_none_or(|first| !first.open_ended) && second.is_none();
             if !scene.joins() || !ends || may_hide_statement(sql) {
                 let statement = Statement::single(sql, scene.dialect);
                 return Self::of_statement(&statement, scene).for_single(sql.len(), scene);

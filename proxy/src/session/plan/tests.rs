@@ -260,3 +260,10 @@ fn what_reads_autocommit_is_told_from_what_only_has_the_word_in_it() {
         assert!(!reads(sql), "{sql}");
     }
 }
+
+/// Otherwise the client would wait for a result that never comes.
+#[test]
+fn a_comment_behind_the_statement_of_a_client_of_one_goes_to_a_link_of_one() {
+    let sql = "BEGIN; -- nothing";
+    assert_eq!(shown(sql, one_at_a_time()), ["1BEGIN; -- nothing"]);
+}
