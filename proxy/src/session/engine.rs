@@ -166,6 +166,7 @@ impl Machine {
         if NUMBERED.contains(&command)
             && let Some(payload) = &mut request
             && statement_id(payload) == Some(LAST_STATEMENT)
+            && !carried.book.lacks_types(command, payload)
             && let Some(last) = carried.book.last_statement()
         {
             // The link's own last statement is another one after a failover.

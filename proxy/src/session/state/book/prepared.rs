@@ -1,5 +1,6 @@
 //! Prepared statements of a session, and the numbers by which its client and its link know them.
 
+use ido_proxy_protocol::command::Command;
 use ido_proxy_protocol::statement::Kind;
 
 use super::{Book, State};
@@ -82,6 +83,18 @@ impl Book {
             statement.types_known_to_link = false;
         }
         self.restored = true;
+    }
+
+    /// Whether an execute of the statement that was prepared last comes without types: the server refuses it, although
+    /// it knows them, and takes it by that statement's own number.
+    ///
+    /// Seen on MariaDB 10.11: error 1835.
+    pub(crate) fn lacks_types(&self, command: Command, payload: &[u8]) -> bool {
+        let last = self.last_statement().and_then(|id| self.statement(id));
+        let count = last.map_or(0, |statement| statement.parameters);
+        command == Command::StmtExecute
+            && count > 0
+            && payload.get(10 + count.div_ceil(8)) == Some(&0)
     }
 
     /// A COM_STMT_EXECUTE as the link must get it: with its own number of the statement, and with the

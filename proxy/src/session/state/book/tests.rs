@@ -1,3 +1,4 @@
+use ido_proxy_protocol::command::Command;
 use ido_proxy_protocol::statement::Kind;
 
 use super::*;
@@ -105,6 +106,19 @@ fn an_execute_is_told_the_number_and_the_types_that_the_link_lacks() {
     let mut payload = later;
     book.translate_execute(&mut payload);
     assert_eq!(payload, b"\x17\x01\0\0\0\0\x01\0\0\0\0\0value", "told once");
+}
+
+/// Otherwise the client would get a row that a server refuses it.
+#[test]
+fn an_execute_of_the_last_statement_without_types_is_one_for_the_server_to_refuse() {
+    let mut book = book();
+    let mut statement = Prepared::new(b"SELECT ?".to_vec(), Kind::Select, false, 3);
+    statement.parameters = 1;
+    book.prepared(3, statement);
+    let execute = |flag| [&b"\x17\xFF\xFF\xFF\xFF\0\x01\0\0\0\0"[..], &[flag]].concat();
+    assert!(book.lacks_types(Command::StmtExecute, &execute(0)));
+    assert!(!book.lacks_types(Command::StmtExecute, &execute(1)));
+    assert!(!book.lacks_types(Command::StmtReset, &execute(0)));
 }
 
 #[test]
