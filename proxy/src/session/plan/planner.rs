@@ -26,6 +26,8 @@ pub(super) struct Planner<'a> {
     autocommit: bool,
     dirty: bool,
     layout: Layout,
+    /// Warnings were kept before a COMMIT, and not put back yet.
+    keeps_warnings: bool,
     /// The whole text.
     pub(super) sql: &'a [u8],
     /// Whether a frame around a statement would be seen, once that is known: by what the next one reads of the last
@@ -62,6 +64,7 @@ impl<'a> Planner<'a> {
             autocommit: scene.autocommit,
             dirty: scene.is_dirty(),
             layout,
+            keeps_warnings: false,
             sql: &[],
             frames_show: None,
             scene,
@@ -80,6 +83,12 @@ impl<'a> Planner<'a> {
         self.plan.sets_autocommit |= self.open && sets_autocommit(statement.kind);
         if self.scene.guards() && self.must_part_from(class) {
             self.flush();
+        }
+        let goes_on = !matches!(class, Class::Begin | Class::Commit | Class::Rollback);
+        if goes_on && self.keeps_warnings && reads_diagnostics(statement.sql) {
+            self.flush();
+            self.plan.steps.push(Step::new(What::PutWarningsBack));
+            self.keeps_warnings = false;
         }
         match class {
             Class::Begin | Class::Commit | Class::Implicit if self.open => {
@@ -195,6 +204,7 @@ impl<'a> Planner<'a> {
                 _ => {
                     self.flush();
                     self.plan.steps.extend([Step::new(What::KeepWarnings), Step::fence()]);
+                    self.keeps_warnings = true;
                 }
             }
         }
@@ -283,9 +293,9 @@ impl<'a> Planner<'a> {
 
     pub(super) fn finish(mut self) -> Plan {
         self.flush();
-        let keeps = self.plan.steps.iter().any(|step| step.what == What::KeepWarnings);
         let last = self.plan.steps.last().and_then(|step| step.pieces.last());
-        if keeps && last.is_some_and(|last| matches!(last.kind, PieceKind::Begin | PieceKind::End))
+        if self.keeps_warnings
+            && last.is_some_and(|last| matches!(last.kind, PieceKind::Begin | PieceKind::End))
         {
             self.plan.steps.push(Step::new(What::PutWarningsBack));
         }

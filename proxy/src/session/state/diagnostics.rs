@@ -23,6 +23,8 @@ pub(crate) struct Diagnostics {
     lost_error: Option<ErrPacket>,
     /// The client has read how often its statements ran.
     counted_by_client: bool,
+    /// The list has an error that is not the client's.
+    foreign: bool,
 }
 
 /// An entry of the list of warnings.
@@ -30,12 +32,19 @@ pub(crate) struct Diagnostics {
 struct Warning {
     code: u16,
     message: Vec<u8>,
+    is_error: bool,
 }
 
 impl Diagnostics {
     /// A statement of the client's changed so many rows, with so many warnings.
     pub(crate) fn counted(&mut self, rows: u64, warnings: u16) {
         self.learn(rows.try_into().unwrap_or(i64::MAX), warnings);
+    }
+
+    /// A statement of the client's that touches no table was done: it leaves the list of warnings as that was.
+    pub(crate) fn counted_beside(&mut self, rows: u64, warnings: u16) {
+        let before = self.warnings;
+        self.counted(rows, warnings.max(before));
     }
 
     /// A statement of the client's returned rows.
@@ -45,12 +54,17 @@ impl Diagnostics {
 
     /// A statement of the client's failed.
     pub(crate) fn failed(&mut self) {
-        self.learn(-1, 0);
+        self.learn(-1, 1);
     }
 
     fn learn(&mut self, rows: i64, warnings: u16) {
         (self.rows, self.warnings, self.disturbed) = (rows, warnings, false);
-        self.lost_error = None;
+        (self.lost_error, self.foreign) = (None, false);
+    }
+
+    /// The client's last statement is done, and a statement of ours behind it has left an error that is not the client's.
+    pub(crate) fn left_an_error(&mut self) {
+        (self.foreign, self.disturbed) = (true, true);
     }
 
     /// A statement of ours failed behind the client's, which had failed with `error`.
@@ -85,17 +99,20 @@ impl Diagnostics {
 
     /// The statement that makes ROW_COUNT() what the client expects.
     ///
-    /// A block counts the rows of all statements in it. Seen on MariaDB 10.11.
+    /// A block counts the rows of all statements in it. What reads from a table, be it a derived one, clears the list of
+    /// warnings. Seen on MariaDB 10.11.
     pub(crate) fn count_rows(&self) -> Vec<u8> {
         if let Some(ErrPacket { code, sql_state, message }) = &self.lost_error {
             return signal("SIGNAL", &String::from_utf8_lossy(sql_state), *code, message);
         }
         match self.rows {
             ..0 => b"SELECT 1".to_vec(),
+            0 if self.foreign => CLEAR.into(),
             0 => b"DO 0".to_vec(),
             rows => format!(
-                "BEGIN NOT ATOMIC DECLARE i INT DEFAULT {rows}; DECLARE x INT; WHILE i > 0 DO \
-                 SELECT 1 INTO x; SET i = i - 1; END WHILE; END"
+                "BEGIN NOT ATOMIC DECLARE i INT DEFAULT {rows}; DECLARE x INT; {}WHILE i > 0 DO \
+                 SELECT 1 INTO x; SET i = i - 1; END WHILE; END",
+                if self.foreign { format!("{CLEAR}; ") } else { String::new() }
             )
             .into_bytes(),
         }
@@ -125,6 +142,11 @@ impl Diagnostics {
     ///
     /// Source: MariaDB documentation, "RESIGNAL".
     pub(crate) fn raise_warnings(&mut self) -> Vec<u8> {
+        if let [Warning { code, message, is_error: true }] = &self.kept[..] {
+            let sql = signal("SIGNAL", "HY000", *code, message);
+            self.kept.clear();
+            return sql;
+        }
         let mut warnings = std::mem::take(&mut self.kept).into_iter();
         let Some(first) = warnings.next() else { return b"DO 0".to_vec() };
         let mut sql = b"BEGIN NOT ATOMIC ".to_vec();
@@ -147,9 +169,10 @@ impl Warning {
 
     /// From a row: level, code, message.
     fn read(row: Vec<Option<&[u8]>>) -> Option<Self> {
-        let [_level, code, message] = row[..] else { return None };
+        let [level, code, message] = row[..] else { return None };
+        let is_error = level == Some(b"Error");
         let code = std::str::from_utf8(code?).ok()?.parse().ok()?;
-        Some(Self { code, message: message?.to_vec() })
+        Some(Self { code, message: message?.to_vec(), is_error })
     }
 }
 
@@ -160,6 +183,9 @@ fn signal(verb: &str, state: &str, code: u16, message: &[u8]) -> Vec<u8> {
     let digits = message.iter().flat_map(|byte| format!("{byte:02x}").into_bytes());
     head.into_bytes().into_iter().chain(digits).collect()
 }
+
+/// Clears the list of warnings.
+const CLEAR: &str = "DO (SELECT 1 FROM (SELECT 1) x)";
 
 /// Level, code, message.
 const COLUMNS: usize = 3;
@@ -201,6 +227,24 @@ mod tests {
         assert!(raised.starts_with(handler), "{raised}");
     }
 
+    /// Otherwise a client that reads the errors of its transaction behind the COMMIT would find a warning.
+    #[test]
+    fn an_error_is_raised_again_as_one() {
+        let row = b"\x05Error\x041062\x01b";
+        let payloads: [&[u8]; 5] = [b"\x03", b"\x03def1", b"\x03def2", b"\x03def3", row];
+        let mut packets = Vec::new();
+        payloads.iter().zip(1..).for_each(|(payload, id)| {
+            packet::frame(payload, id, &mut packets);
+        });
+        let mut diagnostics = Diagnostics::default();
+        diagnostics.failed();
+        assert!(diagnostics.has_warnings());
+        diagnostics.keep_warnings(&packets);
+        let raised = "SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO=1062, MESSAGE_TEXT=0x62";
+        assert_eq!(String::from_utf8(diagnostics.raise_warnings()).unwrap(), raised);
+        assert!(!diagnostics.keeps_warnings());
+    }
+
     /// Otherwise an ORM would take its UPDATE for one that found nothing.
     #[test]
     fn the_count_of_rows_is_put_back_where_a_statement_of_ours_came_between() {
@@ -210,6 +254,11 @@ mod tests {
         diagnostics.disturb();
         assert!(diagnostics.is_row_count_lost());
         assert!(diagnostics.count_rows().starts_with(b"BEGIN NOT ATOMIC DECLARE i INT DEFAULT 3;"));
+        diagnostics.left_an_error();
+        assert!(diagnostics.count_rows().windows(CLEAR.len()).any(|sql| sql == CLEAR.as_bytes()));
+        diagnostics.counted(0, 0);
+        diagnostics.left_an_error();
+        assert_eq!(diagnostics.count_rows(), CLEAR.as_bytes());
         diagnostics.failed();
         assert_eq!(diagnostics.count_rows(), b"SELECT 1");
         diagnostics.counted(1 << 40, 0);

@@ -224,7 +224,7 @@ impl Replies<'_> {
             Some(PieceKind::Begin) => self.begins(place, before.is_open()),
             _ => {}
         }
-        self.learn_result(end, payload)?;
+        self.learn_result(kind, piece, end, payload)?;
         self.learn_id(kind, piece, end, payload)?;
         self.settle_transaction(kind, several, before);
         if self.exchange.keeps {
@@ -251,15 +251,30 @@ impl Replies<'_> {
     }
 
     /// Takes in counts, flags and reports of a result.
-    fn learn_result(&mut self, end: PieceEnd, payload: &[u8]) -> Result<(), Violation> {
-        let carried = &mut *self.carried;
+    fn learn_result(
+        &mut self,
+        kind: Option<PieceKind>,
+        piece: Option<Piece>,
+        end: PieceEnd,
+        payload: &[u8],
+    ) -> Result<(), Violation> {
+        let Self { exchange, carried, .. } = self;
         match end {
             PieceEnd::Ok { status, state_changed } => {
                 let packet = OkPacket::decode(payload, self.link)?;
+                let sql = piece
+                    .map(|piece| sql_of(exchange.command, &exchange.request, piece, &carried.book));
+                let failed = packet.warnings > 0 && sql.is_some_and(reads_list);
+                let ends = [PieceKind::Begin, PieceKind::End, PieceKind::Savepoint];
+                let beside =
+                    sql.is_some_and(leaves_list) || kind.is_some_and(|kind| ends.contains(&kind));
+                let (rows, warnings) = (packet.affected_rows, packet.warnings);
                 let diagnostics = carried.book.diagnostics();
-                match packet.ends_rows {
-                    true => diagnostics.returned_rows(),
-                    false => diagnostics.counted(packet.affected_rows, packet.warnings),
+                match (packet.ends_rows, beside) {
+                    (true, _) => diagnostics.returned_rows(),
+                    (false, _) if failed => diagnostics.failed(),
+                    (false, true) => diagnostics.counted_beside(rows, warnings),
+                    (false, false) => diagnostics.counted(rows, warnings),
                 }
                 let schema = carried.learn_ok(payload, status, state_changed, self.link)?;
                 self.schema = schema.or_else(|| self.schema.take());

@@ -154,6 +154,11 @@ impl Replies<'_> {
             self.carried.book.diagnostics().lose_error(&error);
         }
         let words = self.own_words_of(&error);
+        if let Some(words) = &words {
+            // The list has the server's.
+            self.carried.book.diagnostics().lose_error(words);
+            self.carried.book.diagnostics().disturb();
+        }
         match (packet, words) {
             (Packet::Here(bytes), None) => self.tell(bytes),
             (Packet::Here(bytes), Some(error)) => {

@@ -262,6 +262,7 @@ impl Replies<'_> {
                 self.carried.rolled_back();
                 self.carried.transaction.gone();
                 if at == Position::UnsafeCommit {
+                    self.carried.book.diagnostics().left_an_error();
                     self.exchange.reply.settle();
                 }
             }
