@@ -34,8 +34,8 @@ impl Exchange {
         self.shows_reports = true;
         let sql = self.request.get(1..).unwrap_or_default();
         if may_name(sql, *b"loc", b"LOCK") {
-            // Nobody reports that tables are locked now. The next report of a state takes the reason back.
-            carried.book.reasons_mut().insert(Reason::LockedTables);
+            // Nobody reports that tables are locked now, nor with a later state.
+            carried.book.reasons_mut().insert(Reason::Untracked);
         }
         carried.book.show_reports(true);
         self.script.put_first(Step::show_reports());
