@@ -91,7 +91,7 @@ impl Exchange {
         let single = Statement::single(sql.unwrap_or_default(), carried.book.dialect());
         match single.kind {
             Kind::Commit(completion) | Kind::Rollback(completion) => {
-                completion.release || (carried.book.releases() && !completion.chain)
+                completion.release || (carried.book.releases() && !refuses(sql.unwrap_or_default()))
             }
             _ => false,
         }
@@ -188,6 +188,14 @@ pub(in crate::session::engine) fn target_of(sql: &[u8]) -> u64 {
     }
     hasher.finish()
 }
+
+/// Whether a COMMIT or ROLLBACK says NO RELEASE. AND CHAIN alone does not keep `completion_type` from closing the connection.
+/// Seen on MariaDB 10.11.
+fn refuses(sql: &[u8]) -> bool {
+    sql.windows(NO_RELEASE.len()).any(|words| words.eq_ignore_ascii_case(NO_RELEASE))
+}
+
+const NO_RELEASE: &[u8] = b"NO RELEASE";
 
 /// Whether a text has a COMMIT or ROLLBACK in it that closes the connection, by its words.
 fn may_release(sql: &[u8]) -> bool {

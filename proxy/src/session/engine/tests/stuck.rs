@@ -33,6 +33,21 @@ fn assert_free_after_rollback(play: &mut Play) {
     assert_eq!(play.machine.link_lost(), Ok(()));
 }
 
+/// Otherwise it would be told that somebody has killed its connection.
+#[test]
+fn a_connection_that_completion_type_closes_is_closed_behind_a_chain_too() {
+    let report = b"\x00\x18\x0fcompletion_type\x07RELEASE";
+    for (sql, end) in
+        [("ROLLBACK AND CHAIN", Err(Stuck::Released)), ("ROLLBACK AND NO CHAIN NO RELEASE", Ok(()))]
+    {
+        let mut play = Play::new(icinga());
+        play.client_sends(&query("SET completion_type=2"));
+        play.node_sends(&ok(1, StatusFlags::AUTOCOMMIT, report));
+        play.client_sends(&query(sql));
+        assert_eq!(play.machine.link_lost(), end, "{sql}");
+    }
+}
+
 /// Otherwise a client that closes its connection, behind what only the server can take apart, would be told an error in
 /// place of the replies.
 #[test]
