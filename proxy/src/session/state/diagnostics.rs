@@ -97,6 +97,11 @@ impl Diagnostics {
         self.disturbed && self.rows <= MOST_ROWS
     }
 
+    /// Whether the client's last statement failed with an error that the list has otherwise.
+    pub(crate) fn raises_error(&self) -> bool {
+        self.lost_error.is_some()
+    }
+
     /// The statement that makes ROW_COUNT() what the client expects.
     ///
     /// A block counts the rows of all statements in it. What reads from a table, be it a derived one, clears the list of

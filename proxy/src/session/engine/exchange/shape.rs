@@ -131,11 +131,15 @@ impl Exchange {
     }
 
     /// Whether its first statement reads what the client's last one has left besides its reply.
-    fn reads_last_statement(&self, carried: &Carried) -> bool {
+    fn reads_last_statement(&self, carried: &Carried, raises_error: bool) -> bool {
         let sql = match (self.command, statement_id(&self.request)) {
             (Command::Query, _) => {
                 let first = self.script.steps().iter().find_map(|step| step.pieces.first());
-                let end = first.map_or(usize::MAX, |piece| piece.end);
+                // An error stays in the list behind a COMMIT, too.
+                let end = match raises_error {
+                    true => usize::MAX,
+                    false => first.map_or(usize::MAX, |piece| piece.end),
+                };
                 let sql = self.request.get(1..).unwrap_or_default();
                 sql.get(..end).unwrap_or(sql)
             }
@@ -149,7 +153,9 @@ impl Exchange {
 
     /// Whether ROW_COUNT() must be put back before the step in hand.
     pub(in crate::session::engine) fn lacks_row_count(&self, carried: &mut Carried) -> bool {
-        carried.book.diagnostics().is_row_count_lost() && self.reads_last_statement(carried)
+        let raises_error = carried.book.diagnostics().raises_error();
+        carried.book.diagnostics().is_row_count_lost()
+            && self.reads_last_statement(carried, raises_error)
     }
 }
 
