@@ -474,11 +474,17 @@ fn step_of(plan: &mut Plan) -> &mut Step {
     &mut plan.steps[place.unwrap_or_default()]
 }
 
-/// Whether anything but ends and begins of transactions comes in a text behind the end of one.
+/// Whether anything is done in a text behind the end of a transaction, and in front of the next BEGIN.
 fn goes_on_behind_end(sql: &[u8], scene: Scene) -> bool {
-    let ends = |kind| matches!(kind, Kind::Commit(_) | Kind::Rollback(_) | Kind::Begin);
-    let mut kinds = Statements::new(sql, scene.dialect).map(|statement| statement.kind);
-    kinds.any(ends) && kinds.any(|kind| !ends(kind))
+    let mut open = true;
+    Statements::new(sql, scene.dialect).any(|statement| {
+        match statement.kind {
+            Kind::Commit(_) | Kind::Rollback(_) => open = false,
+            Kind::Begin => open = true,
+            _ => return !open,
+        }
+        false
+    })
 }
 
 /// Whether a statement of a transaction, if one is `open`, is not to be done under the guard, in whatever words.

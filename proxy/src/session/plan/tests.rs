@@ -261,6 +261,16 @@ fn what_reads_autocommit_is_told_from_what_only_has_the_word_in_it() {
     }
 }
 
+/// Otherwise the transaction would be done again for a file that is loaded within it.
+#[test]
+fn a_file_that_is_loaded_is_no_reason_to_drop_the_guard_but_for_what_is_behind_the_end() {
+    let scene = Scene { guard: GuardUse::Free, ..icinga(true) };
+    let drops = |sql: &str| Plan::of_query(sql.as_bytes(), scene).unguards;
+    let load = "LOAD DATA LOCAL INFILE 'f' INTO TABLE t";
+    assert!(!drops(&format!("{load};COMMIT;BEGIN;{load}")));
+    assert!(drops(&format!("{load};COMMIT;INSERT INTO t VALUES (1)")));
+}
+
 /// Otherwise the client would wait for a result that never comes.
 #[test]
 fn a_comment_behind_the_statement_of_a_client_of_one_goes_to_a_link_of_one() {

@@ -253,6 +253,11 @@ impl Carried {
     /// `LAST_INSERT_ID()` may have been changed, and no reply tells to what.
     pub(crate) fn hide_insert_id(&mut self) {
         self.book.hide_insert_id();
+        self.untold_id();
+    }
+
+    /// A statement of the open transaction may have been given an id that no reply has told.
+    pub(crate) fn untold_id(&mut self) {
         self.untold_id = true;
     }
 

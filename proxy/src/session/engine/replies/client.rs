@@ -321,6 +321,10 @@ impl Replies<'_> {
     fn settle_transaction(&mut self, kind: Option<PieceKind>, several: bool, before: Transaction) {
         let Self { exchange, carried, .. } = self;
         let was_open = before.is_open();
+        if kind == Some(PieceKind::Plain) && !before.is_dirty() && carried.transaction.is_dirty() {
+            // A function has written, maybe to a table that gives ids.
+            carried.untold_id();
+        }
         let closed = was_open && !carried.transaction.is_open();
         let opened = !was_open && carried.transaction.is_open();
         if opened && carried.guard.is_on() && kind.is_none() && !carried.transaction.is_explicit() {

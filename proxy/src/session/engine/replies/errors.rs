@@ -149,6 +149,10 @@ impl Replies<'_> {
             self.carried.transaction.gone();
         }
         self.carried.book.diagnostics().failed();
+        if self.piece_kind() == Some(PieceKind::Write) {
+            // A row that failed may have been given an id, which is used up.
+            self.carried.untold_id();
+        }
         if self.exchange.script.is_in_flight() {
             // The check has failed behind it, and its error is in the list.
             self.carried.book.diagnostics().lose_error(&error);
