@@ -6,7 +6,8 @@ use ido_proxy_protocol::statement::{Kind, Statement};
 use smallvec::smallvec;
 
 use super::text::{
-    autocommit_set_to, has_counts_alone, may_change_frames, reads_diagnostics, sets_autocommit,
+    autocommit_set_to, has_counts_alone, may_change_frames, reads_diagnostics, reads_warnings,
+    sets_autocommit,
 };
 use super::{
     Class, Doubt, Frame, LONG, Piece, PieceKind, Plan, Risk, Scene, Step, What, commit_risk,
@@ -85,9 +86,13 @@ impl<'a> Planner<'a> {
             self.flush();
         }
         let goes_on = !matches!(class, Class::Begin | Class::Commit | Class::Rollback);
-        if goes_on && self.keeps_warnings && reads_diagnostics(statement.sql) {
+        if goes_on && self.keeps_warnings && reads_warnings(statement.sql) {
             self.flush();
             self.plan.steps.push(Step::new(What::PutWarningsBack));
+            self.keeps_warnings = false;
+        }
+        if matches!(class, Class::Unknown | Class::Write) {
+            // The list is that of this statement.
             self.keeps_warnings = false;
         }
         match class {

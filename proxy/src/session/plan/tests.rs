@@ -277,3 +277,18 @@ fn a_comment_behind_the_statement_of_a_client_of_one_goes_to_a_link_of_one() {
     let sql = "BEGIN; -- nothing";
     assert_eq!(shown(sql, one_at_a_time()), ["1BEGIN; -- nothing"]);
 }
+
+/// Otherwise a client would read the warnings of an earlier statement, or another count of rows.
+#[test]
+fn warnings_are_put_back_behind_a_commit_for_who_reads_them_at_once() {
+    let scene = Scene { transaction: Current::Written, ..icinga(true) };
+    for (rest, back) in [
+        ("SHOW WARNINGS", true),
+        ("SELECT ROW_COUNT()", false),
+        ("BEGIN;UPDATE t SET a=1;SHOW WARNINGS", false),
+    ] {
+        let plan = Plan::of_query(format!("COMMIT;{rest}").as_bytes(), scene);
+        let puts = plan.steps.iter().any(|step| step.what == What::PutWarningsBack);
+        assert_eq!(puts, back, "{rest}: {:?}", plan.steps);
+    }
+}

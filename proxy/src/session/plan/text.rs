@@ -72,6 +72,13 @@ pub(crate) fn reads_diagnostics(sql: &[u8]) -> bool {
     names.into_iter().any(|(three, name)| may_name(sql, three, name))
 }
 
+/// Whether a statement reads the list of warnings.
+pub(super) fn reads_warnings(sql: &[u8]) -> bool {
+    let names: [([u8; 3], &[u8]); 3] =
+        [(*b"gno", b"DIAGNOSTICS"), (*b"rni", b"WARNING"), (*b"rro", b"ERROR")];
+    names.into_iter().any(|(three, name)| may_name(sql, three, name))
+}
+
 /// Whether the reply to a write has counts and no rows, as far as its words tell: so that it can be told anew from the
 /// fence, should it be lost.
 ///
