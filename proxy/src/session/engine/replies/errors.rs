@@ -131,9 +131,23 @@ impl Replies<'_> {
             && exchange.keeps
             && !exchange.reply.has_begun()
             && exchange.attempt.tries < MOST_TRIES
+            && !self.says_itself(&error.message)
             && self.carried.owed.is_named_in(&error.message);
         let exhausted = exchange.attempt.hearsay >= MOST_HEARSAY;
         Facts { effect, within, answer, redo, may_choose_anew, exhausted }
+    }
+
+    /// Whether the statement in hand has the number in its own words that the `message` of an error 1062 quotes: the client has
+    /// chosen it.
+    fn says_itself(&self, message: &[u8]) -> bool {
+        let place = self.exchange.running.as_ref().map_or(0, Running::piece);
+        let piece = self.exchange.script.step().and_then(|step| step.pieces.get(place)).copied();
+        let (Some(piece), Some(number)) = (piece, message.split(|byte| *byte == b'\'').nth(1))
+        else {
+            return false;
+        };
+        let sql = sql_of(self.exchange.command, &self.exchange.request, piece, &self.carried.book);
+        sql.split(|byte| !byte.is_ascii_alphanumeric()).any(|word| word == number)
     }
 
     /// Tells an error of the client's.

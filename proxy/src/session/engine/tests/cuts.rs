@@ -590,6 +590,18 @@ fn a_row_in_the_way_of_an_id_that_the_server_chose_is_gone_around() {
     }
 }
 
+/// Otherwise a client that has chosen the id itself would wait for ten tries, and each use up an id.
+#[test]
+fn a_duplicate_of_an_id_that_the_client_has_chosen_is_told_at_once() {
+    let mut run = Run::new(without_tracking(), []);
+    drop(run.machine.carried.owed.owe(vec![7]));
+    let taken = ErrPacket::new(1062, *b"23000", "Duplicate entry '7' for key 'PRIMARY'");
+    run.cluster.refusals.push_back(("INSERT INTO t", taken));
+    run.all(&program(&["BEGIN", "INSERT INTO t VALUES ('7')"])).expect("nothing is lost");
+    let inserts = run.cluster.log.iter().filter(|sql| sql.starts_with("INSERT")).count();
+    assert_eq!(inserts, 1, "{:#?}", run.cluster.log);
+}
+
 /// A client that counts on the error would be told that its row is there.
 #[test]
 fn a_duplicate_that_stays_one_is_told() {
