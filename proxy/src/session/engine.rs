@@ -183,7 +183,8 @@ impl Machine {
         let scene = carried.scene();
         let plan = plan_of(command, request.as_deref(), &carried.book, scene);
         let unguards = plan.unguards && carried.guard.is_on() && scene.is_open();
-        let may_unguard = unguards && carried.may_unguard();
+        let looks = plan.reads_autocommit || plan.sets_autocommit;
+        let may_unguard = unguards && carried.may_unguard(looks);
         if unguards && plan.sets_autocommit && !may_unguard {
             let refusal = ErrPacket::new(ACTIVE_TRANSACTION, *b"HY000", NO_AUTOCOMMIT);
             return self.answer(refusal.encode());

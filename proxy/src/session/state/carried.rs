@@ -52,6 +52,8 @@ pub(crate) struct Carried {
     pub(crate) may_lag: bool,
     /// A statement of the open transaction may have been given an id that no reply has told.
     untold_id: bool,
+    /// Rows were told in the open transaction.
+    pub(crate) told_rows: bool,
     /// Why the transaction cannot be done again, if so.
     unreplayable: Option<Reason>,
 }
@@ -92,6 +94,7 @@ impl Carried {
             unguarded: false,
             may_lag: false,
             untold_id: false,
+            told_rows: false,
             unreplayable: None,
         }
     }
@@ -256,6 +259,11 @@ impl Carried {
         self.untold_id();
     }
 
+    /// Nothing was told in the transaction that may begin now.
+    pub(crate) fn forget_untold(&mut self) {
+        (self.untold_id, self.told_rows) = (false, false);
+    }
+
     /// A statement of the open transaction may have been given an id that no reply has told.
     pub(crate) fn untold_id(&mut self) {
         self.untold_id = true;
@@ -263,10 +271,13 @@ impl Carried {
 
     /// Whether the open transaction can be done again without the guard, on the same link, for nothing but to hide that: an
     /// id that no reply has told would be another one, and what was set for the first time stays set.
-    pub(crate) fn may_unguard(&self) -> bool {
+    ///
+    /// Rows may be others by now. Only who `looks` at the mode would surely see the guard, and not who calls a procedure.
+    pub(crate) fn may_unguard(&self, looks: bool) -> bool {
         let now = self.book.now();
         let begun = self.book.begun().unwrap_or(&now);
-        self.stuck().is_none() && !self.untold_id && begun.can_follow(&now)
+        let alike = looks || !self.told_rows;
+        self.stuck().is_none() && alike && !self.untold_id && begun.can_follow(&now)
     }
 
     /// Why the open transaction cannot be done again, if so.
@@ -341,7 +352,8 @@ impl Carried {
         self.records = 0;
         self.told_ids = Vec::new();
         self.unreplayable = None;
-        (self.unguarded, self.untold_id) = (false, false);
+        self.unguarded = false;
+        self.forget_untold();
         self.transaction.end();
         self.book.end();
     }
