@@ -27,13 +27,21 @@ pub(super) struct Planner<'a> {
     autocommit: bool,
     dirty: bool,
     layout: Layout,
-    /// Warnings were kept before a COMMIT, and not put back yet.
-    keeps_warnings: bool,
+    warnings: Warnings,
     /// The whole text.
     pub(super) sql: &'a [u8],
     /// Whether a frame around a statement would be seen, once that is known: by what the next one reads of the last
     /// one, or since it uses up what was set for the next transaction.
     frames_show: Option<bool>,
+}
+
+/// Where the warnings of the client's last statement are.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Warnings {
+    /// At the server.
+    AsLeft,
+    /// Kept before a COMMIT, and not put back yet.
+    Kept,
 }
 
 /// How statements are put into steps.
@@ -65,7 +73,7 @@ impl<'a> Planner<'a> {
             autocommit: scene.autocommit,
             dirty: scene.is_dirty(),
             layout,
-            keeps_warnings: false,
+            warnings: Warnings::AsLeft,
             sql: &[],
             frames_show: None,
             scene,
@@ -85,16 +93,46 @@ impl<'a> Planner<'a> {
         if self.scene.guards() && self.must_part_from(class) {
             self.flush();
         }
+        self.put_warnings_back(statement, class);
+        self.place(statement, class);
+        if matches!(class, Class::Commit | Class::Rollback) && self.chains(statement.kind) {
+            self.open = true;
+        }
+        if class == Class::Implicit && statement.kind != Kind::Ddl {
+            // UNLOCK TABLES commits only what LOCK TABLES has begun, and SET ROLE nothing.
+            self.open |= was_open;
+        }
+        if may_change_frames(statement) || class == Class::Unknown {
+            // From here on a frame might commit what is open: a procedure may have begun a transaction, for one.
+            self.frames_show = Some(true);
+        }
+        match autocommit_set_to(statement) {
+            Some(true) if self.autocommit => {}
+            Some(on) => (self.autocommit, self.open) = (on, !on),
+            // To take it for off costs the wrap of what comes next.
+            None => self.open |= sets_autocommit(statement.kind),
+        }
+        if self.layout == Layout::Apart {
+            self.flush();
+        }
+    }
+
+    /// Puts warnings back in front of a statement that reads them.
+    fn put_warnings_back(&mut self, statement: &Statement<'_>, class: Class) {
         let goes_on = !matches!(class, Class::Begin | Class::Commit | Class::Rollback);
-        if goes_on && self.keeps_warnings && reads_warnings(statement.sql) {
+        if goes_on && self.warnings == Warnings::Kept && reads_warnings(statement.sql) {
             self.flush();
             self.plan.steps.push(Step::new(What::PutWarningsBack));
-            self.keeps_warnings = false;
+            self.warnings = Warnings::AsLeft;
         }
         if matches!(class, Class::Unknown | Class::Write) {
             // The list is that of this statement.
-            self.keeps_warnings = false;
+            self.warnings = Warnings::AsLeft;
         }
+    }
+
+    /// Puts a statement into a step.
+    fn place(&mut self, statement: &Statement<'_>, class: Class) {
         match class {
             Class::Begin | Class::Commit | Class::Implicit if self.open => {
                 self.commit(statement, class);
@@ -136,26 +174,6 @@ impl<'a> Planner<'a> {
                 self.dirty |= matches!(class, Class::Unknown | Class::Write);
                 self.filling.has_unknown |= class == Class::Unknown;
             }
-        }
-        if matches!(class, Class::Commit | Class::Rollback) && self.chains(statement.kind) {
-            self.open = true;
-        }
-        if class == Class::Implicit && statement.kind != Kind::Ddl {
-            // UNLOCK TABLES commits only what LOCK TABLES has begun, and SET ROLE nothing.
-            self.open |= was_open;
-        }
-        if may_change_frames(statement) || class == Class::Unknown {
-            // From here on a frame might commit what is open: a procedure may have begun a transaction, for one.
-            self.frames_show = Some(true);
-        }
-        match autocommit_set_to(statement) {
-            Some(true) if self.autocommit => {}
-            Some(on) => (self.autocommit, self.open) = (on, !on),
-            // To take it for off costs the wrap of what comes next.
-            None => self.open |= sets_autocommit(statement.kind),
-        }
-        if self.layout == Layout::Apart {
-            self.flush();
         }
     }
 
@@ -209,7 +227,7 @@ impl<'a> Planner<'a> {
                 _ => {
                     self.flush();
                     self.plan.steps.extend([Step::new(What::KeepWarnings), Step::fence()]);
-                    self.keeps_warnings = true;
+                    self.warnings = Warnings::Kept;
                 }
             }
         }
@@ -299,7 +317,7 @@ impl<'a> Planner<'a> {
     pub(super) fn finish(mut self) -> Plan {
         self.flush();
         let last = self.plan.steps.last().and_then(|step| step.pieces.last());
-        if self.keeps_warnings
+        if self.warnings == Warnings::Kept
             && last.is_some_and(|last| matches!(last.kind, PieceKind::Begin | PieceKind::End))
         {
             self.plan.steps.push(Step::new(What::PutWarningsBack));

@@ -50,12 +50,19 @@ pub(crate) struct Carried {
     pub(crate) unguarded: bool,
     /// Reads on the link may wait too long: its node may be behind the primary.
     pub(crate) may_lag: bool,
-    /// A statement of the open transaction may have been given an id that no reply has told.
-    untold_id: bool,
-    /// Rows were told in the open transaction.
-    pub(crate) told_rows: bool,
+    /// Effects of the open transaction that would show a replay.
+    pub(crate) telltale: Telltale,
     /// Why the transaction cannot be done again, if so.
     unreplayable: Option<Reason>,
+}
+
+/// Effects of a transaction that would show a replay which nobody has asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Telltale {
+    /// A statement may have been given an id that no reply has told: a replay would use up another one.
+    untold_id: bool,
+    /// Rows were told: a replay may find others.
+    pub(crate) rows: bool,
 }
 
 /// Counts of events on ways back.
@@ -93,8 +100,7 @@ impl Carried {
             reads: false,
             unguarded: false,
             may_lag: false,
-            untold_id: false,
-            told_rows: false,
+            telltale: Telltale::default(),
             unreplayable: None,
         }
     }
@@ -261,12 +267,12 @@ impl Carried {
 
     /// Nothing was told in the transaction that may begin now.
     pub(crate) fn forget_untold(&mut self) {
-        (self.untold_id, self.told_rows) = (false, false);
+        self.telltale = Telltale::default();
     }
 
     /// A statement of the open transaction may have been given an id that no reply has told.
     pub(crate) fn untold_id(&mut self) {
-        self.untold_id = true;
+        self.telltale.untold_id = true;
     }
 
     /// Whether the open transaction can be done again without the guard, on the same link, for nothing but to hide that: an
@@ -276,8 +282,8 @@ impl Carried {
     pub(crate) fn may_unguard(&self, looks: bool) -> bool {
         let now = self.book.now();
         let begun = self.book.begun().unwrap_or(&now);
-        let alike = looks || !self.told_rows;
-        self.stuck().is_none() && alike && !self.untold_id && begun.can_follow(&now)
+        let alike = looks || !self.telltale.rows;
+        self.stuck().is_none() && alike && !self.telltale.untold_id && begun.can_follow(&now)
     }
 
     /// Why the open transaction cannot be done again, if so.

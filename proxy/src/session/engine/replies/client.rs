@@ -300,7 +300,7 @@ impl Replies<'_> {
     ) -> Result<(), Violation> {
         let Self { exchange, carried, .. } = self;
         let has_rows = matches!(end, PieceEnd::Rows(_)) || payload.first() == Some(&OK_BEHIND_ROWS);
-        carried.told_rows |= has_rows;
+        carried.telltale.rows |= has_rows;
         let sql = |piece| sql_of(exchange.command, &exchange.request, piece, &carried.book);
         let hides_id = match (kind, piece) {
             // Writes that return rows are the only ones whose id the client is not told.
