@@ -29,8 +29,8 @@ use crate::session::link::dial::{Dial, Profile};
 use crate::session::link::early;
 use crate::session::link::own_kills::OwnKills;
 use crate::session::shared::accounts::Accounts;
-use crate::session::shared::directives::{self, Orders};
-use crate::session::shared::greeting::Facade;
+use crate::session::shared::directives::{self, Directives};
+use crate::session::shared::greeting::ClientGreeting;
 use crate::session::shared::registry::Registry;
 use crate::session::shared::role::Role;
 use crate::session::state::fence::FencePool;
@@ -129,20 +129,25 @@ impl App {
             cluster_metrics.clone(),
             stop_control.clone(),
         )?;
-        let orders = watch::Sender::new(Orders::default());
-        let facade = watch::Sender::new(Arc::new(Facade::default()));
-        let context =
-            session_context(&config, &cluster, orders.subscribe(), facade.subscribe(), tls.clone());
+        let directives = watch::Sender::new(Directives::default());
+        let client_greeting = watch::Sender::new(Arc::new(ClientGreeting::default()));
+        let context = session_context(
+            &config,
+            &cluster,
+            directives.subscribe(),
+            client_greeting.subscribe(),
+            tls.clone(),
+        );
         let state = admin_state(&config, &cluster, &context, metrics.clone());
         let (journals, session_metrics) =
             (Arc::clone(&context.journals), Arc::clone(&context.metrics));
         let sessions = Sessions::start(listeners, context, &config)?;
 
-        control.spawn(directives::follow_topology(orders.clone(), cluster.topology.clone()));
+        control.spawn(directives::follow_topology(directives.clone(), cluster.topology.clone()));
         control.spawn(gauges::follow_topology(cluster_metrics, cluster.topology.clone()));
         control.spawn(survey(
             cluster.topology.clone(),
-            facade,
+            client_greeting,
             monitor_profile(&config),
             Dial { buffers: Arc::default(), limit: LINK_TIMEOUT, tls },
         ));
@@ -171,7 +176,7 @@ impl App {
             drain = ?config.failover.drain,
             "ending: no new clients, and each session ends with its transaction"
         );
-        sessions.drain(&orders, config.failover.drain, &registry).await;
+        sessions.drain(&directives, config.failover.drain, &registry).await;
         stop_control.cancel();
         cluster.stopped().await;
         tracing::info!("ended");
@@ -206,8 +211,8 @@ impl Signals {
 fn session_context(
     config: &Config,
     cluster: &ClusterHandle,
-    orders: watch::Receiver<Orders>,
-    facade: watch::Receiver<Arc<Facade>>,
+    directives: watch::Receiver<Directives>,
+    client_greeting: watch::Receiver<Arc<ClientGreeting>>,
     tls: Option<Arc<NodeTls>>,
 ) -> SessionContext {
     SessionContext {
@@ -215,16 +220,16 @@ fn session_context(
             config.users.iter().map(|user| (user.name.clone(), user.password.clone())),
         )),
         buffers: Arc::default(),
-        lookout: Arc::default(),
+        poll_slot: Arc::default(),
         caught_up: Arc::default(),
         clock: Clock::current(),
         cluster: cluster.clone(),
-        facade,
+        client_greeting,
         greeted: early::places(),
         fences: Arc::new(FencePool::new(config.control.schema.as_str(), rand::random())),
         galera: config.topology == ConfiguredTopology::Galera,
         failovers: Arc::default(),
-        owed: Arc::default(),
+        reserved: Arc::default(),
         readings: Arc::default(),
         own_kills: Arc::new(OwnKills::new()),
         journals: Arc::new(Budget::new(
@@ -239,10 +244,10 @@ fn session_context(
             blocked: config.failover.path_timeout,
         },
         metrics: Arc::new(SessionMetrics::new()),
-        orders,
+        directives,
         registry: Arc::new(Registry::new()),
         tls,
-        warm: Arc::default(),
+        standby: Arc::default(),
     }
 }
 

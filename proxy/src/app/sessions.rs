@@ -15,7 +15,7 @@ use crate::session::driver::context::SessionContext;
 use crate::session::front::acceptor::Acceptor;
 use crate::session::front::listener::Listener;
 use crate::session::front::worker;
-use crate::session::shared::directives::{Orders, Phase};
+use crate::session::shared::directives::{Directives, Phase};
 use crate::session::shared::registry::Registry;
 use crate::session::shared::role::Role;
 
@@ -41,8 +41,8 @@ impl Sessions {
             let (queue, clients) = mpsc::unbounded_channel();
             let context = SessionContext {
                 buffers: Arc::default(),
-                lookout: Arc::default(),
-                warm: Arc::default(),
+                poll_slot: Arc::default(),
+                standby: Arc::default(),
                 ..context.clone()
             };
             workers.push(worker::spawn(index, context, clients)?);
@@ -68,13 +68,13 @@ impl Sessions {
     /// left after `limit`.
     pub(super) async fn drain(
         self,
-        orders: &watch::Sender<Orders>,
+        directives: &watch::Sender<Directives>,
         limit: Duration,
         registry: &Registry,
     ) {
         self.stop_accepting.cancel();
         self.listeners.wait().await;
-        orders.send_modify(|orders| orders.phase = Phase::Draining);
+        directives.send_modify(|directives| directives.phase = Phase::Draining);
         let deadline = Instant::now() + limit;
         while self.workers.iter().any(|worker| !worker.is_finished()) {
             if Instant::now() >= deadline {
@@ -87,7 +87,7 @@ impl Sessions {
                         "did not come to an end in time; closing it"
                     );
                 }
-                orders.send_modify(|orders| orders.phase = Phase::Closing);
+                directives.send_modify(|directives| directives.phase = Phase::Closing);
                 break;
             }
             sleep(LOOK_AGAIN).await;

@@ -30,14 +30,14 @@ use crate::session::link::Link;
 use crate::session::link::dial::Profile;
 use crate::session::link::greeted::Greeted;
 use crate::session::link::replica::Reader;
-use crate::session::link::standby::Seat;
+use crate::session::link::standby::StandbySlot;
 use crate::session::plan::route::{Route, route};
-use crate::session::shared::directives::{Phase, Standing};
+use crate::session::shared::directives::{DirectiveWatch, Phase};
 use crate::session::shared::failover_stats::Loss;
-use crate::session::shared::registry::{SessionGuard, SessionState};
-use crate::session::state::carried::Tally;
+use crate::session::shared::registry::{SessionGuard, SessionPhase};
 use crate::session::state::journal::store::Cursor;
-use crate::session::state::owed::Debt;
+use crate::session::state::reserved_ids::Reservation;
+use crate::session::state::session_state::Tally;
 use crate::session::transport::busy_poll::{Awaited, Polling};
 use crate::session::transport::read_low_water::LowWater;
 use crate::session::transport::wire::Wire;
@@ -72,17 +72,17 @@ pub(crate) struct Session {
     /// Connection for the first link.
     pub(in crate::session) greeted: Option<Greeted>,
     /// Claim to a link that lies ready, from the first link on.
-    pub(in crate::session) seat: Option<Seat>,
-    pub(in crate::session) orders: Standing,
+    pub(in crate::session) standby_slot: Option<StandbySlot>,
+    pub(in crate::session) directives: DirectiveWatch,
     /// State of a reader's node; `None` for a writer.
     pub(in crate::session) reader: Option<Reader>,
     /// The epoch whose primary will have caught up when the session is on its way again.
     pub(in crate::session) catches_up: Option<u64>,
     /// Keeps others from the ids of a transaction that is still to be done again.
-    pub(in crate::session) debt: Option<Debt>,
+    pub(in crate::session) reservation: Option<Reservation>,
     /// Why the session will end with the next command: it cannot go on, and the client is not waiting to
     /// hear it.
-    pub(in crate::session) doom: Option<End>,
+    pub(in crate::session) pending_end: Option<End>,
     /// The link that was lost, until its session is on its way again.
     pub(in crate::session) loss: Option<Loss>,
     /// The sequence id of a command that waits at the door, for a link or for a password check.
@@ -132,7 +132,7 @@ impl Session {
     /// # Errors
     /// The session is over.
     pub(in crate::session) async fn run(&mut self) -> Result<Asked, End> {
-        self.obey()?;
+        self.apply_directives()?;
         loop {
             match self.apply()? {
                 Next::Wait => {
@@ -154,11 +154,11 @@ impl Session {
                 Next::Pause(tries) => {
                     sleep(backoff(tries)).await;
                     // The transaction is done again from the start: rather at the node that was ordered meanwhile.
-                    self.obey()?;
+                    self.apply_directives()?;
                 }
                 Next::Relink => {
                     Box::pin(self.hold()).await?;
-                    self.obey()?;
+                    self.apply_directives()?;
                 }
                 Next::ChangeUser => return Ok(Asked::ChangeUser),
                 Next::ReportState => Box::pin(self.report_state()).await?,
@@ -180,8 +180,9 @@ impl Session {
             }
         };
         let half_closed = self.half_closed;
-        let Self { client, link, machine, orders, leaving, withhold, low_water, polling, .. } =
-            self;
+        let Self {
+            client, link, machine, directives, leaving, withhold, low_water, polling, ..
+        } = self;
         let mut link = link.as_mut();
         let sends = link.as_ref().is_some_and(|link| !link.wire.output.is_empty());
         let due = machine.replies_due();
@@ -193,7 +194,7 @@ impl Session {
             tokio::select! {
                 biased;
                 event = poll_fn(|cx| wires.poll(cx)) => event,
-                () = orders.changed() => Event::Orders,
+                () = directives.changed() => Event::Directives,
                 () = in_time => if machine.is_recovering() { Event::TooLate } else { Event::Look },
             }
         });
@@ -242,7 +243,7 @@ impl Session {
             }
             Event::Look if self.gives_up_at().is_some() => self.lose(Cause::Moved),
             Event::Look => self.look(),
-            Event::Orders => self.obey(),
+            Event::Directives => self.apply_directives(),
             Event::TooLate => Err(End::HoldExpired { held: self.context.limits.hold }),
         }
     }
@@ -285,7 +286,7 @@ impl Session {
         let Some(link) = &mut self.link else {
             let unclear = self.loss.is_some_and(|loss| loss.closed);
             let wanted = self.machine.wants_link() || unclear || self.has_long_command();
-            let relink = wanted && self.doom.is_none();
+            let relink = wanted && self.pending_end.is_none();
             return Ok(Some(if relink { Next::Relink } else { Next::Wait }));
         };
         if !link.wire.output.is_empty() {
@@ -303,7 +304,7 @@ impl Session {
                 Some(Next::Wait)
             }
             Sending::Replayed => {
-                self.debt = None;
+                self.reservation = None;
                 if let Some(epoch) = self.catches_up.take() {
                     self.context.caught_up.fetch_max(epoch, Ordering::Relaxed);
                 }
@@ -400,7 +401,7 @@ impl Session {
                 Upward::Wait => return Ok(Next::Wait),
                 Upward::Begin { command, sequence } => {
                     self.waiting = Some(sequence);
-                    if let Some(end) = self.doom.take_if(|_| command != Command::Quit) {
+                    if let Some(end) = self.pending_end.take_if(|_| command != Command::Quit) {
                         return Err(end);
                     }
                     match route(command, self.link.is_some()) {
@@ -429,7 +430,7 @@ impl Session {
                     self.client.consume(len);
                     if let Some(answer) = answer {
                         self.waiting = None;
-                        self.entry.set_state(SessionState::Idle);
+                        self.entry.set_state(SessionPhase::Idle);
                         self.client.push(&answer);
                     }
                 }
@@ -477,11 +478,11 @@ impl Session {
 
     /// A command is over: this is where a session may be asked to leave.
     fn command_done(&mut self) {
-        self.entry.set_state(SessionState::Idle);
+        self.entry.set_state(SessionPhase::Idle);
         self.entry.set_in_transaction(self.machine.in_transaction());
-        self.entry.set_stays(self.machine.carried.stuck());
+        self.entry.set_stays(self.machine.session.stuck());
         let replays = self.count();
-        self.debt = None;
+        self.reservation = None;
         if let (Some(loss), Some(link)) = (self.loss.take(), &self.link) {
             let pause = loss.over();
             let metrics = &self.context.metrics;
@@ -490,7 +491,7 @@ impl Session {
             for (phase, spent) in RecoveryPhase::ALL.into_iter().zip(pause.phases) {
                 metrics.recovery_phase_seconds.of(phase).record(spent.as_secs_f64());
             }
-            let epoch = self.orders.latest().topology.epoch;
+            let epoch = self.directives.latest().topology.epoch;
             let longest = self.context.failovers.add(&pause, link.node, epoch, replays);
             metrics.longest_pause.set(longest.as_secs_f64());
             let (session, lost, node, took) = (self.entry.id(), loss.node, link.node, pause.took);
@@ -515,44 +516,44 @@ impl Session {
     }
 
     /// Acts on the latest orders where the session stands now.
-    pub(in crate::session) fn obey(&mut self) -> Result<(), End> {
-        let orders = self.orders.latest();
-        self.machine.set_packet_limit(orders.topology.packet_limit());
-        if orders.phase == Phase::Closing {
+    pub(in crate::session) fn apply_directives(&mut self) -> Result<(), End> {
+        let directives = self.directives.latest();
+        self.machine.set_packet_limit(directives.topology.packet_limit());
+        if directives.phase == Phase::Closing {
             return Err(if self.machine.at_boundary() { End::Drained } else { End::DrainTimedOut });
         }
         if let Some(link) = &self.link
-            && self.is_left_for_silent(link.node, &orders.topology)
+            && self.is_left_for_silent(link.node, &directives.topology)
         {
             // The rest of its transaction, or of its reply, would be waited for without end.
-            drop(orders);
+            drop(directives);
             return self.lose(Cause::Silent);
         }
         if let Some(link) = &mut self.link {
-            let blocked = self.reader.is_none() && orders.topology.is_left_blocked(link.node);
+            let blocked = self.reader.is_none() && directives.topology.is_left_blocked(link.node);
             let patience = self.context.limits.blocked;
             let patient = || Instant::now() + patience;
             link.gives_up_at = blocked.then(|| link.gives_up_at.unwrap_or_else(patient));
-            let doubted = orders.topology.doubts(link.node);
+            let doubted = directives.topology.doubts(link.node);
             link.vouches = doubted.then(|| link.vouches.unwrap_or_else(Instant::now));
         }
-        let destination = self.destination(&orders.topology);
+        let destination = self.destination(&directives.topology);
         if let (Some(link), Some(destination)) = (&self.link, destination)
             && link.node != destination
             && self.machine.is_recovering()
         {
-            drop(orders);
+            drop(directives);
             return self.lose(Cause::Moved);
         }
         let moves = matches!((&self.link, destination),
             (Some(link), Some(destination)) if link.node != destination);
-        self.leaving = orders.phase == Phase::Draining || moves;
-        drop(orders);
+        self.leaving = directives.phase == Phase::Draining || moves;
+        drop(directives);
         if moves {
             // The link may yet be lost, and others write at the next primary from now on.
             self.owe_ids();
         } else if self.loss.is_none() {
-            self.debt = None;
+            self.reservation = None;
         }
         Ok(())
     }

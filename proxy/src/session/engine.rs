@@ -48,12 +48,12 @@ use self::replies::Replies;
 use self::running::Job;
 pub(crate) use self::verdict::{Downward, Sending, Stuck, Upward};
 use self::whole::{is_ready, limited, renamed, whole_payload};
-use crate::session::plan::blocker::Reason;
+use crate::session::plan::blocker::Blocker;
 use crate::session::plan::read_only;
 use crate::session::plan::{Plan, Scene, reads_counters};
-use crate::session::state::book::{Book, LAST_STATEMENT, statement_id};
-use crate::session::state::carried::{Carried, Tally};
 use crate::session::state::link_facts::LinkFacts;
+use crate::session::state::session_state::{SessionState, Tally};
+use crate::session::state::settings::{LAST_STATEMENT, SessionSettings, statement_id};
 use crate::telemetry::metrics::RecoveryPhase;
 
 mod asking;
@@ -88,7 +88,7 @@ pub(crate) struct Machine {
     /// A link has been attached before.
     met: bool,
     /// State that goes from link to link.
-    pub(crate) carried: Carried,
+    pub(crate) session: SessionState,
     /// The default database, when the last reply changed it.
     new_schema: Option<Vec<u8>>,
     /// The thread that the next command is to kill, by the number of its greeting and by that of its link.
@@ -114,7 +114,7 @@ enum State {
 
 impl Machine {
     /// The machine of a client that has just logged in.
-    pub(crate) fn new(client_capabilities: Capabilities, carried: Carried) -> Self {
+    pub(crate) fn new(client_capabilities: Capabilities, session: SessionState) -> Self {
         Self {
             commands: CommandStream::default(),
             state: State::Idle,
@@ -122,7 +122,7 @@ impl Machine {
             link: None,
             fresh: false,
             met: false,
-            carried,
+            session,
             new_schema: None,
             victim: None,
             packet_limit: None,
@@ -152,7 +152,7 @@ impl Machine {
         if let Some(refusal) = self.refusal.take_if(|_| command.has_reply()) {
             return self.answer(refusal.encode());
         }
-        let Self { carried, link, client_capabilities, .. } = self;
+        let Self { session, link, client_capabilities, .. } = self;
         let sequence = self.commands.last_sequence();
         let mut request = whole_payload(input);
         let limited = request.as_ref().and_then(|request| limited(request, self.packet_limit?));
@@ -161,13 +161,13 @@ impl Machine {
         let mut changed = limited.is_some() || killing.is_some();
         request = killing.or(limited).or(request);
         if command == Command::StmtPrepare {
-            carried.book.forget_last();
+            session.settings.forget_last();
         }
         if NUMBERED.contains(&command)
             && let Some(payload) = &mut request
             && statement_id(payload) == Some(LAST_STATEMENT)
-            && !carried.book.lacks_types(command, payload)
-            && let Some(last) = carried.book.last_statement()
+            && !session.settings.lacks_types(command, payload)
+            && let Some(last) = session.settings.last_statement()
         {
             // The link's own last statement is another one after a failover.
             payload[1..5].copy_from_slice(&last.to_le_bytes());
@@ -175,23 +175,23 @@ impl Machine {
         }
         let counts = |payload: &Vec<u8>| {
             let asks = matches!(command, Command::Query | Command::StmtPrepare);
-            asks && reads_counters(payload.get(1..).unwrap_or_default(), carried.book.dialect())
+            asks && reads_counters(payload.get(1..).unwrap_or_default(), session.settings.dialect())
         };
         if request.as_ref().is_some_and(counts) {
-            carried.book.diagnostics().counts_statements();
+            session.settings.diagnostics().counts_statements();
         }
-        let scene = carried.scene();
-        let plan = plan_of(command, request.as_deref(), &carried.book, scene);
-        let unguards = plan.unguards && carried.guard.is_on() && scene.is_open();
+        let scene = session.scene();
+        let plan = plan_of(command, request.as_deref(), &session.settings, scene);
+        let unguards = plan.unguards && session.guard.is_on() && scene.is_open();
         let looks = plan.reads_autocommit || plan.sets_autocommit;
-        let may_unguard = unguards && carried.may_unguard(looks);
+        let may_unguard = unguards && session.may_unguard(looks);
         if unguards && plan.sets_autocommit && !may_unguard {
             let refusal = ErrPacket::new(ACTIVE_TRANSACTION, *b"HY000", NO_AUTOCOMMIT);
             return self.answer(refusal.encode());
         }
-        carried.unguarded |= plan.shows_guard();
+        session.unguarded |= plan.shows_guard();
         let mut exchange =
-            Exchange::new(command, request.unwrap_or_default(), plan, sequence, carried);
+            Exchange::new(command, request.unwrap_or_default(), plan, sequence, session);
         exchange.came = now;
         let facts = link.as_ref();
         let capabilities = facts.map_or(*client_capabilities, |facts| facts.capabilities);
@@ -203,13 +203,13 @@ impl Machine {
             // The transaction is done again without the guard, before what would show it.
             exchange.attempt.conflict = Some(given_up());
             exchange.recovery = Some(Box::new(Recovery::unguarding()));
-        } else if !changed && exchange.may_pass(carried) {
+        } else if !changed && exchange.may_pass(session) {
             exchange.intake = Intake::Passes;
         }
-        exchange.show_reports(carried);
+        exchange.show_reports(session);
         self.settle_statement(&exchange);
         if exchange.intake == Intake::Passes {
-            exchange.run(&mut self.carried, capabilities);
+            exchange.run(&mut self.session, capabilities);
         }
         self.state = State::Busy(Box::new(exchange));
     }
@@ -221,7 +221,7 @@ impl Machine {
 
     /// Why the command at the start of `input` may not be sent by a client that only reads, if so.
     pub(crate) fn reading_refuses(&self, command: Command, input: &[u8]) -> Option<ErrPacket> {
-        read_only::refusal(command, whole_payload(input).as_deref(), self.carried.scene())
+        read_only::refusal(command, whole_payload(input).as_deref(), self.session.scene())
     }
 
     /// Keeps the command that [`Self::upward`] announced from the node; the client gets `payload`,
@@ -237,7 +237,7 @@ impl Machine {
             && Command::from_byte(payload[0]) == Command::StmtClose
             && let Some(id) = statement_id(&payload)
         {
-            self.carried.book.close(id, self.carried.transaction.is_open());
+            self.session.settings.close(id, self.session.transaction.is_open());
         }
         self.state = State::Answering { payload: None };
     }
@@ -250,25 +250,25 @@ impl Machine {
         if !exchange.is_complete() || exchange.expects_reply() {
             return Sending::Nothing;
         }
-        if exchange.ask(self.carried.takes_several_now(), link.capabilities, out) {
+        if exchange.ask(self.session.takes_several_now(), link.capabilities, out) {
             return Sending::Request;
         }
         if let Some(mut recovery) = exchange.recovery.take() {
-            let sending = recovery.next_request(exchange, &mut self.carried, link, out);
+            let sending = recovery.next_request(exchange, &mut self.session, link, out);
             if matches!(sending, Sending::Nothing) {
                 return Sending::Replayed;
             }
             exchange.recovery = Some(recovery);
             return sending;
         }
-        if exchange.next_request(&mut self.carried, link.capabilities, out) {
+        if exchange.next_request(&mut self.session, link.capabilities, out) {
             if exchange.running.is_none() {
                 // Nothing comes in reply.
                 self.finish();
             }
             return Sending::Request;
         }
-        exchange.keep(&mut self.carried);
+        exchange.keep(&mut self.session);
         let (told, command) = (exchange.reply.take(), exchange.command);
         self.refusal = exchange.origin.take_refusal().or_else(|| self.refusal.take());
         self.finish();
@@ -288,7 +288,7 @@ impl Machine {
         }
         let mut replies = Replies {
             exchange,
-            carried: &mut self.carried,
+            session: &mut self.session,
             link: link.capabilities,
             client: self.client_capabilities,
             backslashes: link.backslashes,
@@ -314,7 +314,7 @@ impl Machine {
             self.commands.expect_file();
             exchange.intake = Intake::Passes;
             exchange.request.clear();
-            self.carried.cannot_replay(Reason::File);
+            self.session.cannot_replay(Blocker::File);
         }
         let told = edited.as_deref().unwrap_or(unedited);
         match exchange.reply.deliver(told) {
@@ -348,7 +348,7 @@ impl Machine {
     /// Whether a link is needed: for the command in hand, or to do an open transaction again, so that its
     /// locks and ids are taken before others take them.
     pub(crate) fn wants_link(&self) -> bool {
-        self.is_busy() || self.carried.has_journal()
+        self.is_busy() || self.session.has_journal()
     }
 
     /// Says what the longest packet is that every node takes, in bytes. A client that asks is told no
@@ -433,12 +433,12 @@ impl Machine {
 
     /// Whether the session could change its link here without doing anything again.
     pub(crate) fn at_boundary(&self) -> bool {
-        self.is_idle() && self.carried.transaction.is_clean()
+        self.is_idle() && self.session.transaction.is_clean()
     }
 
     /// Whether a transaction is open, be it still empty.
     pub(crate) fn in_transaction(&self) -> bool {
-        self.carried.transaction.is_open()
+        self.session.transaction.is_open()
     }
 
     /// Whether the link is to be left for a conflict alone: nothing is under way on it any more.
@@ -449,14 +449,14 @@ impl Machine {
     /// Whether what is done next on a new link begins without a default database, be there one by now.
     pub(crate) fn begins_without_schema(&self) -> bool {
         match &self.state {
-            State::Busy(exchange) => exchange.beginning(&self.carried).schema.is_none(),
-            _ => self.carried.book.begun().is_some_and(|begun| begun.schema.is_none()),
+            State::Busy(exchange) => exchange.beginning(&self.session).schema.is_none(),
+            _ => self.session.settings.begun().is_some_and(|begun| begun.schema.is_none()),
         }
     }
 
     /// Counts of events on ways back since the last call.
     pub(crate) fn take_tally(&mut self) -> Tally {
-        std::mem::take(&mut self.carried.tally)
+        std::mem::take(&mut self.session.tally)
     }
 
     /// The default database, once after each change of it.
@@ -467,8 +467,8 @@ impl Machine {
     /// The command is over.
     fn finish(&mut self) {
         self.restore_tries = 0;
-        self.carried.unguarded &= self.carried.transaction.is_open();
-        self.carried.book.show_reports(false);
+        self.session.unguarded &= self.session.transaction.is_open();
+        self.session.settings.show_reports(false);
         if let State::Busy(exchange) = std::mem::replace(&mut self.state, State::Idle) {
             self.settle_finished(&exchange);
         }
@@ -477,21 +477,21 @@ impl Machine {
     /// Applies the effect that a command without a reply has on prepared statements.
     fn settle_statement(&mut self, exchange: &Exchange) {
         let Some(id) = statement_id(&exchange.request) else { return };
-        let (book, transaction) = (&mut self.carried.book, &self.carried.transaction);
+        let (settings, transaction) = (&mut self.session.settings, &self.session.transaction);
         match exchange.command {
             Command::StmtClose => {
-                book.close(id, transaction.is_open());
-                book.reasons_mut().remove(Reason::OpenCursor);
-                book.reasons_mut().remove(Reason::LongData);
+                settings.close(id, transaction.is_open());
+                settings.reasons_mut().remove(Blocker::OpenCursor);
+                settings.reasons_mut().remove(Blocker::LongData);
             }
             Command::StmtReset => {
-                book.reasons_mut().remove(Reason::OpenCursor);
-                book.reasons_mut().remove(Reason::LongData);
+                settings.reasons_mut().remove(Blocker::OpenCursor);
+                settings.reasons_mut().remove(Blocker::LongData);
             }
             Command::StmtSendLongData => {
-                book.reasons_mut().insert(Reason::LongData);
+                settings.reasons_mut().insert(Blocker::LongData);
                 if transaction.is_open() {
-                    self.carried.cannot_replay(Reason::LongData);
+                    self.session.cannot_replay(Blocker::LongData);
                 }
             }
             _ => {}
@@ -500,16 +500,16 @@ impl Machine {
 
     fn settle_finished(&mut self, exchange: &Exchange) {
         match exchange.command {
-            Command::StmtExecute => self.carried.book.reasons_mut().remove(Reason::LongData),
+            Command::StmtExecute => self.session.settings.reasons_mut().remove(Blocker::LongData),
             Command::SetOption if !exchange.failed => {
                 // 0 is on, 1 is off.
-                self.carried.book.set_multi(exchange.request.get(1) == Some(&0));
+                self.session.settings.set_multi(exchange.request.get(1) == Some(&0));
                 // Whatever the client has asked for, the link was told so.
-                self.carried.several.turned(true);
+                self.session.several.turned(true);
             }
             Command::ResetConnection => {
-                self.carried.book.reset();
-                self.carried.guard.turned(false);
+                self.session.settings.reset();
+                self.session.guard.turned(false);
             }
             _ => {}
         }
@@ -548,19 +548,24 @@ impl Machine {
 }
 
 /// The plan of a command; `request` is its payload, if that was kept.
-fn plan_of(command: Command, request: Option<&[u8]>, book: &Book, scene: Scene) -> Plan {
+fn plan_of(
+    command: Command,
+    request: Option<&[u8]>,
+    settings: &SessionSettings,
+    scene: Scene,
+) -> Plan {
     let Some(payload) = request else { return Plan::of_long_command() };
     match command {
         Command::Query => Plan::of_query(payload.get(1..).unwrap_or_default(), scene),
         Command::StmtExecute | Command::StmtBulkExecute => {
-            let statement = statement_id(payload).and_then(|id| book.statement(id));
+            let statement = statement_id(payload).and_then(|id| settings.statement(id));
             let Some(statement) = statement else { return Plan::of_command(command) };
             let mut plan = Plan::of_kind(statement.kind, statement.open_ended, 0, scene);
             if command == Command::StmtExecute {
                 plan = plan.in_one_flight(&statement.sql, scene);
             }
             if statement.kind == Kind::Call {
-                plan.transaction.insert(Reason::Call);
+                plan.transaction.insert(Blocker::Call);
             }
             plan.reads_autocommit = scene.guards() && statement.reads_autocommit;
             let unseen = statement.open_ended

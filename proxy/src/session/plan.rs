@@ -26,7 +26,7 @@ use self::text::{
     autocommit_set_to, has_counts_alone, is_exotic, kind_of, loads_file, may_hide_statement,
     sets_autocommit, works_unseen,
 };
-use crate::session::plan::blocker::{Reason, Reasons};
+use crate::session::plan::blocker::{Blocker, Blockers};
 
 pub(crate) mod blocker;
 mod planner;
@@ -45,9 +45,9 @@ pub(crate) struct Plan {
     /// At least one.
     pub(crate) steps: Steps,
     /// Why the session can no longer move once the command is done.
-    pub(crate) session: Reasons,
+    pub(crate) session: Blockers,
     /// Why the transaction that is open after it, or during it, cannot be done again.
-    pub(crate) transaction: Reasons,
+    pub(crate) transaction: Blockers,
     /// Whether the client sets `autocommit` in it while a transaction is open.
     pub(crate) sets_autocommit: bool,
     /// Whether the client may read `autocommit` in it.
@@ -85,7 +85,7 @@ impl Plan {
     pub(crate) fn of_long_command() -> Self {
         let mut plan = Self::whole(Risk::Doubtful(Doubt::Statement), PieceKind::Write, 0);
         plan.steps[0].pieces.clear();
-        plan.transaction.insert(Reason::LongCommand);
+        plan.transaction.insert(Blocker::LongCommand);
         plan
     }
 
@@ -156,7 +156,7 @@ impl Plan {
     fn of_load(len: usize) -> Self {
         let mut plan = Self::whole(Risk::Doubtful(Doubt::Statement), PieceKind::Write, len);
         plan.steps[0].pieces.clear();
-        plan.transaction.insert(Reason::File);
+        plan.transaction.insert(Blocker::File);
         plan
     }
 
@@ -371,23 +371,23 @@ impl Class {
 pub(crate) const LONG: usize = 512 << 10;
 
 /// Why session and transaction cannot move after this statement.
-fn reasons(statement: &Statement<'_>, scene: Scene) -> (Reasons, Reasons) {
-    let (mut session, mut transaction) = (Reasons::default(), Reasons::default());
+fn reasons(statement: &Statement<'_>, scene: Scene) -> (Blockers, Blockers) {
+    let (mut session, mut transaction) = (Blockers::default(), Blockers::default());
     match statement.kind {
-        Kind::TemporaryTable => session.insert(Reason::TemporaryTable),
-        Kind::Prepare => session.insert(Reason::SqlPrepare),
-        Kind::Call | Kind::Execute => transaction.insert(Reason::Call),
-        Kind::Ddl | Kind::Other if is_exotic(statement.sql) => session.insert(Reason::Exotic),
+        Kind::TemporaryTable => session.insert(Blocker::TemporaryTable),
+        Kind::Prepare => session.insert(Blocker::SqlPrepare),
+        Kind::Call | Kind::Execute => transaction.insert(Blocker::Call),
+        Kind::Ddl | Kind::Other if is_exotic(statement.sql) => session.insert(Blocker::Exotic),
         _ => {}
     }
     if statement.open_ended && scene.is_within() {
-        transaction.insert(Reason::Compound);
+        transaction.insert(Blocker::Compound);
     }
     if statement.mentions_user_variable() {
-        session.insert(Reason::UserVariable);
+        session.insert(Blocker::UserVariable);
     }
     if may_name(statement.sql, *b"t_l", b"GET_LOCK") && statement.mentions(b"GET_LOCK") {
-        session.insert(Reason::NamedLock);
+        session.insert(Blocker::NamedLock);
     }
     (session, transaction)
 }

@@ -28,10 +28,10 @@ use crate::cluster::{ClusterHandle, Node, NodeAddr, Topology};
 use crate::session::driver::context::{Limits, SessionContext};
 use crate::session::front::serve;
 use crate::session::link::own_kills::OwnKills;
-use crate::session::link::standby::Heater;
+use crate::session::link::standby::StandbyOpener;
 use crate::session::shared::accounts::Accounts;
-use crate::session::shared::directives::{Orders, Phase};
-use crate::session::shared::greeting::Facade;
+use crate::session::shared::directives::{Directives, Phase};
+use crate::session::shared::greeting::ClientGreeting;
 use crate::session::shared::registry::Registry;
 use crate::session::shared::role::Role;
 use crate::session::state::fence::FencePool;
@@ -47,7 +47,7 @@ pub(in crate::session) struct Stage {
     context: SessionContext,
     /// Role of the clients that connect from now on.
     pub(in crate::session) role: Role,
-    orders: watch::Sender<Orders>,
+    directives: watch::Sender<Directives>,
     listener: TcpListener,
     /// Another node.
     next: TcpListener,
@@ -70,33 +70,33 @@ impl Stage {
         let suspected = Arc::new(Notify::new());
         let topology = Arc::new(Topology { primary: Some(node), epoch: 1, ..Topology::default() });
         let (_, watched) = watch::channel(Arc::clone(&topology));
-        let orders = watch::Sender::new(Orders { topology, phase: Phase::Serving });
+        let directives = watch::Sender::new(Directives { topology, phase: Phase::Serving });
         let context = SessionContext {
             tls: None,
             accounts: Arc::new(Accounts::new([("icinga".into(), SecretString::from("secret"))])),
             buffers: Arc::default(),
-            lookout: Arc::default(),
+            poll_slot: Arc::default(),
             caught_up: Arc::default(),
             clock: Clock::current(),
             cluster: ClusterHandle::scripted(watched, node, Arc::clone(&suspected)),
-            facade: watch::channel(Arc::new(Facade::default())).1,
+            client_greeting: watch::channel(Arc::new(ClientGreeting::default())).1,
             // Nodes of a script wait for their client first.
             greeted: Arc::new(Semaphore::new(0)),
             failovers: Arc::default(),
             fences: Arc::new(FencePool::new("ido_proxy", 7)),
-            owed: Arc::default(),
+            reserved: Arc::default(),
             readings: Arc::default(),
             own_kills: Arc::new(OwnKills::new()),
             galera: true,
             journals: Arc::new(Budget::new(1 << 30, 0, None)),
             limits: Limits { login: DEADLINE, hold, link_timeout: DEADLINE, blocked: BLOCKED },
             metrics: Arc::new(SessionMetrics::new()),
-            orders: orders.subscribe(),
+            directives: directives.subscribe(),
             registry: Arc::new(Registry::new()),
-            warm: Arc::default(),
+            standby: Arc::default(),
         };
         let role = Role::Writer;
-        Self { context, role, orders, listener, next, suspected }
+        Self { context, role, directives, listener, next, suspected }
     }
 
     /// Connections of the node greet before the client does, so many at a time.
@@ -187,29 +187,30 @@ impl Stage {
     /// The node gives its state to another one, and the other node takes its place.
     pub(in crate::session) fn leave_donor(&self) {
         let donor = Node { stall: Some(Stall::Donating), ..Node::synced(self.node()) };
-        self.orders.send_modify(|orders| {
+        self.directives.send_modify(|directives| {
             let (primary, nodes) = (Some(self.next_node()), vec![donor]);
-            let Topology { epoch, .. } = *orders.topology;
-            let topology = Topology::clone(&orders.topology);
-            orders.topology = Arc::new(Topology { primary, nodes, epoch: epoch + 1, ..topology });
+            let Topology { epoch, .. } = *directives.topology;
+            let topology = Topology::clone(&directives.topology);
+            directives.topology =
+                Arc::new(Topology { primary, nodes, epoch: epoch + 1, ..topology });
         });
     }
 
     /// Has links lie ready at the other node, if that `has_room`, as a worker does.
     pub(in crate::session) fn heat(&self, has_room: bool) -> JoinHandle<()> {
         let next = self.next_node();
-        self.orders.send_modify(|orders| {
+        self.directives.send_modify(|directives| {
             let node = Node { has_room, ..Node::synced(next) };
-            let topology = Topology::clone(&orders.topology);
+            let topology = Topology::clone(&directives.topology);
             let nodes = vec![node];
-            orders.topology = Arc::new(Topology { next: Some(next), nodes, ..topology });
+            directives.topology = Arc::new(Topology { next: Some(next), nodes, ..topology });
         });
-        let heater = Heater {
+        let opener = StandbyOpener {
             dial: self.context.dial(),
             count: self.context.metrics.warm_links.clone(),
             clock: self.context.clock.clone(),
         };
-        tokio::spawn(Arc::clone(&self.context.warm).keep(heater, self.orders.subscribe()))
+        tokio::spawn(Arc::clone(&self.context.standby).keep(opener, self.directives.subscribe()))
     }
 
     /// The other node takes the next connection and lets it in; then it lies ready.
@@ -217,7 +218,7 @@ impl Stage {
         let mut node = Self::accept_at(&self.next).await;
         node.let_in().await;
         let lies_ready = async {
-            while self.context.warm.count() == 0 {
+            while self.context.standby.count() == 0 {
                 tokio::task::yield_now().await;
             }
         };
@@ -233,10 +234,11 @@ impl Stage {
     /// Makes another node the primary, since the one before has fallen silent.
     pub(in crate::session) fn leave_silent(&self, primary: NodeAddr) {
         let cause = Cause::Lost { node: self.node(), reason: Reason::Silent };
-        self.orders.send_modify(|orders| {
-            let epoch = orders.topology.epoch + 1;
+        self.directives.send_modify(|directives| {
+            let epoch = directives.topology.epoch + 1;
             let primary = Some(primary);
-            orders.topology = Arc::new(Topology { primary, epoch, cause, ..Topology::default() });
+            directives.topology =
+                Arc::new(Topology { primary, epoch, cause, ..Topology::default() });
         });
     }
 
@@ -244,8 +246,9 @@ impl Stage {
     pub(in crate::session) fn set_nodes(&self, primary: Option<NodeAddr>, usable: &[NodeAddr]) {
         let nodes = usable.iter().map(|address| Node::synced(*address)).collect();
         self.set_primary(primary);
-        self.orders.send_modify(|orders| {
-            orders.topology = Arc::new(Topology { nodes, ..Topology::clone(&orders.topology) });
+        self.directives.send_modify(|directives| {
+            directives.topology =
+                Arc::new(Topology { nodes, ..Topology::clone(&directives.topology) });
         });
     }
 
@@ -278,34 +281,35 @@ impl Stage {
 
     /// Makes another node the primary, or none.
     pub(in crate::session) fn set_primary(&self, primary: Option<NodeAddr>) {
-        self.orders.send_modify(|orders| {
-            let last = orders.topology.primary.unwrap_or_else(|| self.node());
+        self.directives.send_modify(|directives| {
+            let last = directives.topology.primary.unwrap_or_else(|| self.node());
             let moved = primary.is_some_and(|primary| primary != last);
-            let epoch = orders.topology.epoch + u64::from(moved);
-            orders.topology = Arc::new(Topology { primary, epoch, ..Topology::default() });
+            let epoch = directives.topology.epoch + u64::from(moved);
+            directives.topology = Arc::new(Topology { primary, epoch, ..Topology::default() });
         });
     }
 
     /// The node has told that so many connections were killed there.
     pub(in crate::session) fn set_kills(&self, kills: u64) {
-        self.orders.send_modify(|orders| {
+        self.directives.send_modify(|directives| {
             let nodes = vec![Node { kills: Some(kills), ..Node::synced(self.node()) }];
-            orders.topology = Arc::new(Topology { nodes, ..Topology::clone(&orders.topology) });
+            directives.topology =
+                Arc::new(Topology { nodes, ..Topology::clone(&directives.topology) });
         });
     }
 
     /// Begins or speeds up the daemon's end.
     pub(in crate::session) fn set_phase(&self, phase: Phase) {
-        self.orders.send_modify(|orders| orders.phase = phase);
+        self.directives.send_modify(|directives| directives.phase = phase);
     }
 
     /// Whether nobody else may have this id.
-    pub(in crate::session) fn is_owed(&self, id: u64) -> bool {
-        self.context.owed.has(id, 1)
+    pub(in crate::session) fn is_reserved(&self, id: u64) -> bool {
+        self.context.reserved.has(id, 1)
     }
 
     /// Sessions that are held now.
-    pub(in crate::session) fn states(&self) -> Vec<crate::session::shared::registry::SessionState> {
+    pub(in crate::session) fn states(&self) -> Vec<crate::session::shared::registry::SessionPhase> {
         self.context.registry.snapshot().iter().map(|session| session.state).collect()
     }
 }
@@ -464,7 +468,7 @@ pub(in crate::session) fn nowhere() -> NodeAddr {
 }
 
 fn greeting() -> Greeting {
-    Facade::default().greeting(7, Greeting::scramble_from([7; 20]))
+    ClientGreeting::default().greeting(7, Greeting::scramble_from([7; 20]))
 }
 
 /// How long a transaction stays at a donor.

@@ -13,7 +13,7 @@ use crate::session::link::Link;
 use crate::session::link::dial::LinkError;
 use crate::session::link::early;
 use crate::session::shared::directives::Phase;
-use crate::session::shared::registry::SessionState;
+use crate::session::shared::registry::SessionPhase;
 use crate::session::state::link_facts::{Freshness, LinkFacts};
 use crate::telemetry::metrics::{LinkLoss, Present, RecoveryPhase};
 
@@ -39,10 +39,10 @@ impl Session {
         let mut pause = FIRST_RETRY;
         self.rest_after_failures().await;
         loop {
-            let orders = self.orders.latest().clone();
+            let directives = self.directives.latest().clone();
             // One that has a transaction or a command to do again goes on for as long as the daemon does.
             let owes = self.loss.is_some() && self.machine.wants_link();
-            if orders.phase != Phase::Serving && (!owes || orders.phase == Phase::Closing) {
+            if directives.phase != Phase::Serving && (!owes || directives.phase == Phase::Closing) {
                 return Err(End::Drained);
             }
             let idle =
@@ -50,7 +50,7 @@ impl Session {
             self.note_wait();
             let wanted =
                 |node: &NodeAddr| !idle || self.loss.is_some_and(|loss| loss.node == *node);
-            let destination = self.destination(&orders.topology);
+            let destination = self.destination(&directives.topology);
             if let Some(node) = destination.filter(wanted) {
                 match self.try_node(node).await? {
                     Tried::Linked => {
@@ -77,7 +77,7 @@ impl Session {
                 return Ok(());
             }
             if held.is_none() {
-                self.entry.set_state(SessionState::Held);
+                self.entry.set_state(SessionPhase::Held);
                 held = Some(Present::enter(&self.context.metrics.held));
                 tracing::info!(session = %self.entry.id(), "held: no usable primary");
             }
@@ -95,7 +95,7 @@ impl Session {
         };
         let rest = jittered((FIRST_RETRY * again).min(LAST_RETRY));
         tokio::select! {
-            () = self.orders.changed() => {}
+            () = self.directives.changed() => {}
             () = sleep(rest) => {}
         }
     }
@@ -123,7 +123,7 @@ impl Session {
         match opened {
             // Another one became the primary while this one answered: what waits must not be
             // written here.
-            Ok(()) if self.destination(&self.orders.latest().topology) != Some(node) => {
+            Ok(()) if self.destination(&self.directives.latest().topology) != Some(node) => {
                 self.entry.set_node(None);
                 if let Some(link) = self.link.take() {
                     link.quit().await;
@@ -158,7 +158,7 @@ impl Session {
         let deadline = since + self.context.limits.hold;
         let may_read = self.client.input.len() < MOST_HELD;
         tokio::select! {
-            () = self.orders.changed() => return Ok(FIRST_RETRY),
+            () = self.directives.changed() => return Ok(FIRST_RETRY),
             () = sleep(jittered(pause)), if is_a_node => return Ok((pause * 2).min(LAST_RETRY)),
             // Nobody reads what would tell us: a client that gave up must not keep its seat.
             () = sleep(LOOK), if !may_read => if self.client.peer_has_closed() {
@@ -193,8 +193,8 @@ impl Session {
 
     /// The epoch, if `node` is its primary.
     fn epoch_of(&self, node: NodeAddr) -> Option<u64> {
-        let orders = self.orders.latest();
-        Some(orders.topology.epoch).filter(|_| orders.topology.primary == Some(node))
+        let directives = self.directives.latest();
+        Some(directives.topology.epoch).filter(|_| directives.topology.primary == Some(node))
     }
 
     /// Whether the client waits for a reply, and not only its open transaction for a node.
@@ -246,9 +246,9 @@ impl Session {
     pub(in crate::session) async fn open_link(&mut self, node: NodeAddr) -> Result<(), LinkError> {
         let started = Instant::now();
         let epoch = self.epoch_of(node);
-        let warm = self.seat.as_ref().and_then(|seat| seat.take(node));
+        let standby = self.standby_slot.as_ref().and_then(|standby_slot| standby_slot.take(node));
         let metrics = Arc::clone(&self.context.metrics);
-        let (mut link, schema) = match warm {
+        let (mut link, schema) = match standby {
             Some((link, profile)) => {
                 metrics.warm_links_used.increment(1);
                 (link, profile.database)
@@ -304,9 +304,10 @@ impl Session {
         self.entry.set_thread(link.greeting.connection_id);
         self.link = Some(link);
         // A reader that loses its node takes any other: there is none to keep a link ready at.
-        if self.reader.is_none() && self.seat.is_none() {
-            let seat = self.context.warm.seat(self.entry.entry(), self.profile.clone());
-            self.seat = Some(seat);
+        if self.reader.is_none() && self.standby_slot.is_none() {
+            let standby_slot =
+                self.context.standby.standby_slot(self.entry.entry(), self.profile.clone());
+            self.standby_slot = Some(standby_slot);
         }
         Ok(())
     }

@@ -10,17 +10,17 @@ use crate::cluster::ClusterHandle;
 use crate::cluster::tls::NodeTls;
 use crate::session::link::dial::Dial;
 use crate::session::link::own_kills::OwnKills;
-use crate::session::link::standby::WarmLinks;
+use crate::session::link::standby::StandbyPool;
 use crate::session::shared::accounts::Accounts;
-use crate::session::shared::directives::Orders;
+use crate::session::shared::directives::Directives;
 use crate::session::shared::failover_stats::Failovers;
-use crate::session::shared::greeting::Facade;
+use crate::session::shared::greeting::ClientGreeting;
 use crate::session::shared::registry::Registry;
-use crate::session::state::book::Readings;
 use crate::session::state::fence::FencePool;
 use crate::session::state::journal::budget::Budget;
-use crate::session::state::owed::OwedIds;
-use crate::session::transport::busy_poll::Lookout;
+use crate::session::state::reserved_ids::ReservedIds;
+use crate::session::state::settings::Readings;
+use crate::session::transport::busy_poll::PollSlot;
 use crate::session::transport::timer::Clock;
 use crate::session::transport::wire::Buffers;
 use crate::telemetry::metrics::SessionMetrics;
@@ -48,29 +48,29 @@ pub(crate) struct SessionContext {
     /// Whether the nodes are a Galera cluster.
     pub(crate) galera: bool,
     /// The ids of rows that are not there yet.
-    pub(crate) owed: Arc<OwedIds>,
+    pub(crate) reserved: Arc<ReservedIds>,
     /// Variables that servers report and refuse to have set.
     pub(crate) readings: Arc<Readings>,
     /// Limits on what the journals of all sessions may take.
     pub(crate) journals: Arc<Budget>,
     /// Greeting for clients, as the latest node gives it.
-    pub(crate) facade: watch::Receiver<Arc<Facade>>,
+    pub(crate) client_greeting: watch::Receiver<Arc<ClientGreeting>>,
     /// Places for connections to nodes that wait for a client's login.
     pub(crate) greeted: Arc<Semaphore>,
     /// How long things may take.
     pub(crate) limits: Limits,
     /// When we have killed connections ourselves.
     pub(crate) own_kills: Arc<OwnKills>,
-    /// Lookout for bytes on this worker.
-    pub(crate) lookout: Arc<Lookout>,
+    /// Slot for the one session of this worker that polls busily.
+    pub(crate) poll_slot: Arc<PollSlot>,
     /// Metrics of the sessions.
     pub(crate) metrics: Arc<SessionMetrics>,
     /// Orders to the sessions.
-    pub(crate) orders: watch::Receiver<Orders>,
+    pub(crate) directives: watch::Receiver<Directives>,
     /// Where each session shows itself.
     pub(crate) registry: Arc<Registry>,
     /// The links of this worker's sessions that lie ready.
-    pub(crate) warm: Arc<WarmLinks>,
+    pub(crate) standby: Arc<StandbyPool>,
 }
 
 impl SessionContext {

@@ -10,14 +10,14 @@ use tokio::time::timeout;
 use super::Session;
 use crate::session::driver::end::End;
 use crate::session::engine::Stuck;
-use crate::session::shared::registry::SessionState;
+use crate::session::shared::registry::SessionPhase;
 use crate::session::transport::packet_io::queue_packet;
 
 impl Session {
     /// Tells the client why, if it is waiting to hear something, and closes both sides.
     pub(in crate::session) async fn say_goodbye(&mut self, end: &End) {
         self.count();
-        self.entry.set_state(SessionState::Closing);
+        self.entry.set_state(SessionPhase::Closing);
         if let Some(link) = self.link.take()
             && self.machine.is_idle()
             && link.wire.output.is_empty()
@@ -28,7 +28,7 @@ impl Session {
         // A command that nobody has looked at yet waits for its answer too.
         let unread = self.client.input.get(HEADER_LEN - 1).filter(|_| self.machine.is_idle());
         let unread = unread.map(|id| id.wrapping_add(1));
-        let in_doubt = self.machine.is_busy() && self.machine.carried.fence.is_in_doubt();
+        let in_doubt = self.machine.is_busy() && self.machine.session.fence.is_in_doubt();
         let (settled, sequence) = self.machine.last_words();
         let sequence = sequence.or(waiting).or(unread);
         // A possible commit is reported first. Otherwise a client that takes it for rolled back does it again.

@@ -56,9 +56,9 @@ impl fmt::Display for Cause {
 impl Session {
     /// Keeps the ids that the client was told from others, while its transaction may have to be done again.
     pub(super) fn owe_ids(&mut self) {
-        let ids = self.machine.carried.told_ids();
-        if self.machine.carried.has_journal() && !ids.is_empty() {
-            self.debt.get_or_insert_with(|| self.context.owed.owe(ids.to_vec()));
+        let ids = self.machine.session.told_ids();
+        if self.machine.session.has_journal() && !ids.is_empty() {
+            self.reservation.get_or_insert_with(|| self.context.reserved.reserve(ids.to_vec()));
         }
     }
 
@@ -68,7 +68,7 @@ impl Session {
         if !self.machine.at_boundary() || !self.client.output.is_empty() {
             return Ok(());
         }
-        if self.orders.latest().phase != Phase::Serving {
+        if self.directives.latest().phase != Phase::Serving {
             return Err(End::Drained);
         }
         if self.stays() {
@@ -76,7 +76,7 @@ impl Session {
         }
         let Some(link) = self.link.take() else { return Ok(()) };
         self.leaving = false;
-        self.debt = None;
+        self.reservation = None;
         self.entry.set_node(None);
         self.context.metrics.links_lost.of(self.reason(&Cause::Moved)).increment(1);
         let node = link.node;
@@ -107,7 +107,7 @@ impl Session {
             Cause::Socket(error) => killed || error.kind() == END_OF_STREAM && !link.reset,
             Cause::Left(_) | Cause::Moved | Cause::Silent => false,
         };
-        let kills = self.orders.latest().topology.kills(node);
+        let kills = self.directives.latest().topology.kills(node);
         // A command that is tried again waits anew each time, and rests by itself.
         let left = matches!(cause, Cause::Left(_));
         let before = self.loss.filter(|before| !left || before.reason != LinkLoss::Conflict);
@@ -126,11 +126,11 @@ impl Session {
             self.profile.database = None;
         }
         // The client may have been told more ids since the session was to move.
-        self.debt = None;
+        self.reservation = None;
         self.owe_ids();
         if lost.is_err() && killed {
             // The node said so, and closed the link: the client cannot go on elsewhere, and hears what it would have.
-            self.debt = None;
+            self.reservation = None;
             return Err(End::Killed { node, said });
         }
         lost.or_else(|stuck| match stuck {
@@ -147,13 +147,13 @@ impl Session {
         cause: &'static str,
         stuck: Stuck,
     ) -> Result<(), End> {
-        self.debt = None;
+        self.reservation = None;
         let end = End::Stuck { node, cause, stuck };
         if self.machine.is_busy() || self.waiting.is_some() {
             return Err(end);
         }
         tracing::warn!(session = %self.entry.id(), "to end with its next command: {end}");
-        self.doom = Some(end);
+        self.pending_end = Some(end);
         Ok(())
     }
 

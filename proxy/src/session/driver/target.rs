@@ -13,7 +13,7 @@ use crate::session::driver::{Cause, Session};
 use crate::session::link::Link;
 use crate::session::link::dial::LinkError;
 use crate::session::link::replica::{Reader, is_mute};
-use crate::session::shared::directives::Orders;
+use crate::session::shared::directives::Directives;
 use crate::telemetry::metrics::LinkLoss;
 
 impl Session {
@@ -30,15 +30,15 @@ impl Session {
         &self,
         node: NodeAddr,
     ) -> impl Future<Output = ()> + use<> {
-        let mut orders = self.orders.receiver();
+        let mut directives = self.directives.receiver();
         let reader = self.reader.clone();
         async move {
-            let moved = |orders: &Orders| match &reader {
-                Some(reader) => !reader.wants(node, &orders.topology, Instant::now()),
-                None => orders.topology.primary != Some(node),
+            let moved = |directives: &Directives| match &reader {
+                Some(reader) => !reader.wants(node, &directives.topology, Instant::now()),
+                None => directives.topology.primary != Some(node),
             };
             // The sender lives as long as the daemon.
-            if orders.wait_for(moved).await.is_err() {
+            if directives.wait_for(moved).await.is_err() {
                 pending::<()>().await;
             }
         }
@@ -62,7 +62,7 @@ impl Session {
     /// Whether the session stays where it is although another node is to be preferred: its node still works
     /// for a reader, and what it has cannot be set up elsewhere.
     pub(in crate::session) fn stays(&self) -> bool {
-        self.reader.is_some() && self.machine.carried.stuck().is_some()
+        self.reader.is_some() && self.machine.session.stuck().is_some()
     }
 
     /// Makes a new link what the session's role asks for.
@@ -79,7 +79,7 @@ impl Session {
     /// The session has a link to `node`. Returns whether what it reads there may be waited for too long.
     pub(in crate::session) fn arrived(&mut self, node: NodeAddr) -> bool {
         let Some(reader) = &mut self.reader else { return false };
-        let topology = &self.orders.latest().topology;
+        let topology = &self.directives.latest().topology;
         reader.arrived(node, topology, Instant::now());
         reader.waits_at(node, topology)
     }
@@ -87,7 +87,7 @@ impl Session {
     /// Notes that `node` gave no link, for this reason. Returns whether there is another one to be asked at once.
     pub(in crate::session) fn asks_another(&mut self, node: NodeAddr, error: &LinkError) -> bool {
         let Some(reader) = &mut self.reader else { return false };
-        let (topology, now) = (&self.orders.latest().topology, Instant::now());
+        let (topology, now) = (&self.directives.latest().topology, Instant::now());
         // One that was given up for another one is not to blame.
         if !matches!(error, LinkError::Moved { .. }) {
             reader.shun(node, now);
@@ -103,7 +103,7 @@ impl Session {
         match cause {
             // The reader has waited for long. The primary is the one that need not wait.
             Cause::Said(error) if error.code == LOCK_WAIT_TIMEOUT => {
-                reader.shun_others(&self.orders.latest().topology, Instant::now());
+                reader.shun_others(&self.directives.latest().topology, Instant::now());
             }
             Cause::Left(_) => {}
             _ if closed => {}
@@ -129,7 +129,7 @@ impl Session {
         if let Some(reader) = &mut self.reader {
             reader.looked();
         }
-        self.obey()
+        self.apply_directives()
     }
 }
 

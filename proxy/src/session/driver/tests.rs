@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::session::shared::directives::Phase;
-use crate::session::shared::registry::SessionState;
+use crate::session::shared::registry::SessionPhase;
 use crate::session::testing::{COLUMN, DEADLINE, Peer, Stage, nowhere, ok};
 
 const QUERY: &[u8] = b"\x03SELECT 1";
@@ -98,19 +98,19 @@ async fn ids_that_were_told_are_kept_from_others_as_soon_as_the_primary_is_anoth
     let told = OkPacket { status, affected_rows: 1, last_insert_id: 7, ..OkPacket::default() };
     node.send(&told.encode(Capabilities::SESSION_TRACK), 1).await;
     client.read().await;
-    assert!(!stage.is_owed(7), "it is there, where everybody writes");
+    assert!(!stage.is_reserved(7), "it is there, where everybody writes");
     stage.set_primary(Some(stage.next_node()));
-    owed(&stage, true).await;
+    reserved(&stage, true).await;
     client.send(b"\x03ROLLBACK", 0).await;
     node.read().await;
     node.send(&ok(StatusFlags::AUTOCOMMIT), 1).await;
     client.read().await;
-    owed(&stage, false).await;
+    reserved(&stage, false).await;
 }
 
-async fn owed(stage: &Stage, owed: bool) {
+async fn reserved(stage: &Stage, reserved: bool) {
     let becomes = async {
-        while stage.is_owed(7) != owed {
+        while stage.is_reserved(7) != reserved {
             task::yield_now().await;
         }
     };
@@ -517,7 +517,7 @@ async fn a_client_gets_in_without_a_primary_is_answered_pings_and_its_statement_
     assert_eq!(client.read().await.payload[0], 0, "a ping needs no primary");
     client.send(QUERY, 0).await;
     let held = async {
-        while stage.states() != [SessionState::Held] {
+        while stage.states() != [SessionPhase::Held] {
             task::yield_now().await;
         }
     };

@@ -8,7 +8,7 @@ use crate::session::driver::end::End;
 use crate::session::link::early;
 use crate::session::plan::route::pong;
 use crate::session::shared::directives::Phase;
-use crate::session::shared::registry::SessionState;
+use crate::session::shared::registry::SessionPhase;
 use crate::session::transport::packet_io::queue_packet;
 
 impl Session {
@@ -19,9 +19,9 @@ impl Session {
     /// # Errors
     /// The node refuses the client.
     pub(in crate::session) async fn welcome(&mut self) -> Result<(), End> {
-        let orders = self.orders.latest().clone();
-        let destination = self.destination(&orders.topology);
-        if let (Some(node), Phase::Serving) = (destination, orders.phase)
+        let directives = self.directives.latest().clone();
+        let destination = self.destination(&directives.topology);
+        if let (Some(node), Phase::Serving) = (destination, directives.phase)
             && let Err(error) = self.open_link(node).await
         {
             if !error.may_retry(false) {
@@ -50,7 +50,7 @@ impl Session {
         };
         let sequence = self.waiting.take().unwrap_or_default().wrapping_add(1);
         queue_packet(&mut self.client, &payload, sequence);
-        self.entry.set_state(SessionState::Idle);
+        self.entry.set_state(SessionPhase::Idle);
         Ok(())
     }
 }

@@ -21,7 +21,7 @@ pub(super) enum Event {
     /// A reader is to look whether there is a better node, or a writer has waited long enough.
     Look,
     /// The topology or the phase changed.
-    Orders,
+    Directives,
     /// The way back after a loss took as long as a client may be held.
     TooLate,
 }

@@ -99,7 +99,7 @@ impl Replies<'_> {
         self.answered(error, &packet, answer);
         if question == Question::Ready {
             // ROW_COUNT() is 0 now.
-            self.carried.book.diagnostics().disturb();
+            self.session.settings.diagnostics().disturb();
         }
         Ok(())
     }

@@ -82,7 +82,7 @@ pub(super) fn given_up() -> ErrPacket {
     ErrPacket::new(DEADLOCK, *b"40001", message)
 }
 
-pub(super) fn owed() -> ErrPacket {
+pub(super) fn reserved() -> ErrPacket {
     ErrPacket::new(OURS, *b"HY000", "an id that belongs to a row of another session")
 }
 

@@ -13,10 +13,10 @@ use super::recovery::Recovery;
 use super::reply_buffer::{ReplyBuffer, Tail};
 use super::running::{Behind, Framed, Job, Layout, Running};
 use super::script::Script;
-use crate::session::plan::blocker::Reasons;
+use crate::session::plan::blocker::Blockers;
 use crate::session::plan::{Doubt, PieceKind, Plan, Risk, Step, What};
-use crate::session::state::book::State;
-use crate::session::state::carried::Carried;
+use crate::session::state::session_state::SessionState;
+use crate::session::state::settings::State;
 
 mod outcome;
 pub(super) mod payload;
@@ -33,7 +33,7 @@ pub(super) struct Exchange {
     pub(super) came: u64,
     pub(super) script: Script,
     /// Why a transaction that it leaves open, or works in, cannot be done again.
-    pub(super) transaction: Reasons,
+    pub(super) transaction: Blockers,
     pub(super) intake: Intake,
     /// The request on the link.
     pub(super) running: Option<Running>,
@@ -122,7 +122,7 @@ struct Pending {
     /// `cut` and `mark` of the step's [`Running`].
     cut: usize,
     mark: Mark,
-    /// Bounds of the statements, as in a [`Record`] whose payload is `text`.
+    /// Bounds of the statements, as in a [`Record`](crate::session::state::journal::record::Record) whose payload is `text`.
     bounds: Vec<(u32, u32)>,
     told: Vec<Told>,
     text: Range<usize>,
@@ -132,8 +132,8 @@ struct Pending {
 
 /// Whether a frame may be one text. Under the guard, a statement behind an abort begins a transaction by itself. An id
 /// that another session must have is found out before the COMMIT, where a reply comes before it is sent.
-fn may_frame(carried: &Carried) -> bool {
-    carried.fence.may_frame() && !carried.guard.is_on() && carried.owed.is_empty()
+fn may_frame(session: &SessionState) -> bool {
+    session.fence.may_frame() && !session.guard.is_on() && session.reserved.is_empty()
 }
 
 /// Reply to a statement that a ghost may have committed.
@@ -151,20 +151,20 @@ impl Exchange {
         request: Vec<u8>,
         plan: Plan,
         sequence: u8,
-        carried: &mut Carried,
+        session: &mut SessionState,
     ) -> Self {
-        carried.book.reasons_mut().extend(plan.session);
-        carried.book.diagnostics().forget_kept();
+        session.settings.reasons_mut().extend(plan.session);
+        session.settings.diagnostics().forget_kept();
         let works = |step: &Step| {
             let kinds = [PieceKind::Begin, PieceKind::End, PieceKind::Implicit];
             step.pieces.iter().any(|piece| kinds.contains(&piece.kind))
         };
-        let keeps = carried.book.unmovable().is_none()
+        let keeps = session.settings.unmovable().is_none()
             && (plan.steps.len() > 1
-                || carried.transaction.is_open()
-                || !carried.book.autocommit()
+                || session.transaction.is_open()
+                || !session.settings.autocommit()
                 || plan.steps.iter().any(|step| works(step) || step.frame.is_some()));
-        let outside = request.is_empty() && carried.guard.is_on() && !carried.transaction.is_open();
+        let outside = request.is_empty() && session.guard.is_on() && !session.transaction.is_open();
         Self {
             command,
             request,
@@ -178,7 +178,7 @@ impl Exchange {
             shows_reports: false,
             rows: Vec::new(),
             attempt: Attempt::default(),
-            state: carried.book.now(),
+            state: session.settings.now(),
             reply: ReplyBuffer::new(
                 sequence.wrapping_add(1),
                 keeps || outside,
@@ -198,9 +198,9 @@ impl Exchange {
     }
 
     /// No command at all: only the way back is gone.
-    pub(super) fn restoring(carried: &mut Carried) -> Self {
+    pub(super) fn restoring(session: &mut SessionState) -> Self {
         let command = Command::Ping;
-        let mut exchange = Self::new(command, Vec::new(), Plan::default(), 0, carried);
+        let mut exchange = Self::new(command, Vec::new(), Plan::default(), 0, session);
         exchange.intake = Intake::Complete;
         exchange.origin = Origin::Restore { refusal: None };
         exchange.attempt.lost = true;
@@ -251,61 +251,61 @@ impl Exchange {
     /// left out. Returns false if there is none left.
     pub(super) fn next_request(
         &mut self,
-        carried: &mut Carried,
+        session: &mut SessionState,
         link: Capabilities,
         out: &mut Vec<u8>,
     ) -> bool {
         while let Some(step) = self.script.step() {
-            if let Some(on) = self.guard_turns(carried) {
+            if let Some(on) = self.guard_turns(session) {
                 self.script.insert_before(Step::guard(on));
                 continue;
             }
-            if let Some(on) = self.several_turns(carried) {
+            if let Some(on) = self.several_turns(session) {
                 self.script.insert_before(Step::several(on));
                 continue;
             }
             let place = self.script.place();
-            if self.script.is_one_frame(place) && !may_frame(carried) {
+            if self.script.is_one_frame(place) && !may_frame(session) {
                 self.script.part_frame(place);
                 continue;
             }
             let first = self.reply.is_untouched() && self.pending.is_empty();
-            if first && !step.is_ours() && self.lacks_row_count(carried) {
+            if first && !step.is_ours() && self.lacks_row_count(session) {
                 self.script.insert_before(Step::put_row_count_back());
                 continue;
             }
             let wanted = match step.what {
                 What::Fence if step.frame.is_some() => true,
                 What::Fence => {
-                    let fence = &carried.fence;
-                    carried.transaction.is_dirty() && fence.is_available() && !fence.is_set()
+                    let fence = &session.fence;
+                    session.transaction.is_dirty() && fence.is_available() && !fence.is_set()
                 }
-                What::Guard(on) => on != carried.guard.is_on(),
-                What::Several(on) => on != carried.several.is_on(),
+                What::Guard(on) => on != session.guard.is_on(),
+                What::Several(on) => on != session.several.is_on(),
                 What::KeepWarnings => {
-                    let fence = &carried.fence;
+                    let fence = &session.fence;
                     let fenced =
-                        carried.transaction.is_dirty() && fence.is_available() && !fence.is_set();
-                    fenced && carried.book.diagnostics().has_warnings()
+                        session.transaction.is_dirty() && fence.is_available() && !fence.is_set();
+                    fenced && session.settings.diagnostics().has_warnings()
                 }
-                What::PutWarningsBack => carried.book.diagnostics().keeps_warnings(),
+                What::PutWarningsBack => session.settings.diagnostics().keeps_warnings(),
                 _ => true,
             };
             if wanted {
-                if self.stands_alone(carried)
+                if self.stands_alone(session)
                     && let Some(step) = self.script.step_mut()
                 {
                     (step.risk, step.fence_at) = (Risk::Doubtful(Doubt::Statement), None);
                 }
-                self.put_request(place, carried, out);
-                let followers = self.followers(carried);
+                self.put_request(place, session, out);
+                let followers = self.followers(session);
                 if followers > 0 {
                     for behind in 1..=followers {
-                        self.put_request(place + behind, carried, out);
+                        self.put_request(place + behind, session, out);
                     }
                     self.behind = Behind::Sent(followers);
                 }
-                self.run(carried, link);
+                self.run(session, link);
                 return true;
             }
             self.script.step_done();
@@ -319,16 +319,16 @@ impl Exchange {
     ///
     /// Should the COMMIT fail, the BEGIN is done all the same. It begins a transaction that a ROLLBACK ends, or
     /// commits in passing what the COMMIT has left open: so there must be a fence, which tells of that.
-    fn followers(&mut self, carried: &mut Carried) -> usize {
+    fn followers(&mut self, session: &mut SessionState) -> usize {
         if self.script.is_one_flight(self.script.place()) {
-            carried.fence.setting_and_committing(true);
+            session.fence.setting_and_committing(true);
             return 2;
         }
-        usize::from(self.leads_on(carried))
+        usize::from(self.leads_on(session))
     }
 
     /// Whether the step behind the one in hand can be sent with it.
-    fn leads_on(&self, carried: &Carried) -> bool {
+    fn leads_on(&self, session: &SessionState) -> bool {
         let place = self.script.place();
         let ours = |at: usize| self.script.get(at).filter(|step| step.frame.is_some());
         if let (Some(begin), Some(fence)) = (ours(place), ours(place + 1))
@@ -349,9 +349,9 @@ impl Exchange {
             return false;
         };
         matches!(commit.risk, Risk::Commit { .. })
-            && carried.fence.is_set()
+            && session.fence.is_set()
             && begin.risk == Risk::Repeatable
-            && carried.guard.turn_before(begin, false, self.autocommits(carried)).is_none()
+            && session.guard.turn_before(begin, false, self.autocommits(session)).is_none()
     }
 
     /// Whether our BEGIN in hand has its statement and the end of its frame behind it.
@@ -360,39 +360,39 @@ impl Exchange {
     }
 
     /// Whether the guard must be turned on or off before the step in hand is sent.
-    pub(super) fn guard_turns(&self, carried: &Carried) -> Option<bool> {
+    pub(super) fn guard_turns(&self, session: &SessionState) -> Option<bool> {
         let step = self.step()?;
         let ours = matches!(step.what, What::Guard(_) | What::Several(_));
         let silent = step.what == What::Whole && !self.command.has_reply();
         if ours || silent || self.request.is_empty() {
             return None;
         }
-        carried.guard.turn_before(step, carried.transaction.is_open(), self.autocommits(carried))
+        session.guard.turn_before(step, session.transaction.is_open(), self.autocommits(session))
     }
 
     /// Whether the link must be told that it takes several statements, or one, before the step in hand is sent.
-    pub(super) fn several_turns(&self, carried: &Carried) -> Option<bool> {
+    pub(super) fn several_turns(&self, session: &SessionState) -> Option<bool> {
         // All of a flight leaves at once, and its end is a text of several.
         let here = self.script.place();
         let at = here + if self.script.is_one_flight(here) { 2 } else { 0 };
         let step = self.script.get(at).filter(|step| !matches!(step.what, What::Several(_)))?;
         // A command that is not kept may be sent already.
-        carried.several.turn_before(step).filter(|_| !self.request.is_empty())
+        session.several.turn_before(step).filter(|_| !self.request.is_empty())
     }
 
     /// Whether the client is in autocommit mode, and neither sets nor reads it.
-    pub(super) fn autocommits(&self, carried: &Carried) -> bool {
-        carried.book.autocommit() && !carried.unguarded
+    pub(super) fn autocommits(&self, session: &SessionState) -> bool {
+        session.settings.autocommit() && !session.unguarded
     }
 
     /// The step in hand is on its way.
-    pub(super) fn run(&mut self, carried: &mut Carried, link: Capabilities) {
+    pub(super) fn run(&mut self, session: &mut SessionState, link: Capabilities) {
         if self.script.begins_frame() {
             self.reply.begin_frame();
-            if !carried.fence.is_in_doubt() {
+            if !session.fence.is_in_doubt() {
                 // The ghost belongs to an earlier statement.
                 self.ghost = None;
-                self.id_before_frame = carried.book.now().last_insert_id;
+                self.id_before_frame = session.settings.now().last_insert_id;
             }
         }
         let Some(step) = self.script.step_mut() else { return };
@@ -400,15 +400,15 @@ impl Exchange {
         // A flight was noted when it left.
         let frames = matches!(step.what, What::Framed(_));
         if commits && (step.fence_at.is_some() || frames) {
-            carried.fence.setting_and_committing(frames);
+            session.fence.setting_and_committing(frames);
         }
-        let unfenced = commits && !carried.fence.is_set();
-        if unfenced && carried.transaction.is_dirty() && !carried.fence.is_in_doubt() {
+        let unfenced = commits && !session.fence.is_set();
+        if unfenced && session.transaction.is_dirty() && !session.fence.is_in_doubt() {
             // The fence that was planned could not be set, and will tell nothing.
             step.risk = Risk::Doubtful(Doubt::Unfenced);
         }
         if matches!(step.risk, Risk::Commit { .. } | Risk::Doubtful(_)) {
-            carried.fence.committing();
+            session.fence.committing();
         }
         let command = match step.what {
             What::Whole => self.command,
@@ -424,20 +424,20 @@ impl Exchange {
     }
 
     /// The state of the session in which that begins which has to be done again, should it have to be now.
-    pub(super) fn beginning(&self, carried: &Carried) -> State {
-        carried.book.begun().unwrap_or(&self.state).clone()
+    pub(super) fn beginning(&self, session: &SessionState) -> State {
+        session.settings.begun().unwrap_or(&self.state).clone()
     }
 
     /// Whether the step in hand was to write within a transaction, and finds that none is open: a procedure has ended
     /// it. What it writes commits by itself, and so would a fence.
-    fn stands_alone(&self, carried: &Carried) -> bool {
+    fn stands_alone(&self, session: &SessionState) -> bool {
         let Some(step) = self.step() else { return false };
         let first = step.pieces.first().map(|piece| piece.kind);
         step.frame.is_none()
             && step.risk == Risk::Repeatable
-            && !carried.transaction.is_open()
-            && carried.book.autocommit()
-            && !carried.guard.is_on()
+            && !session.transaction.is_open()
+            && session.settings.autocommit()
+            && !session.guard.is_on()
             && step.fence_at.is_some()
             && !matches!(first, Some(PieceKind::Begin | PieceKind::End))
     }
@@ -462,7 +462,7 @@ impl Exchange {
     }
 
     /// Takes back what the request in hand told of the transaction that must be done again.
-    pub(super) fn take_back(&mut self, carried: &Carried) {
+    pub(super) fn take_back(&mut self, session: &SessionState) {
         self.begin_failed = None;
         let Some(running) = self.running.take() else { return };
         if !running.is_step() {
@@ -471,7 +471,7 @@ impl Exchange {
         let frames = matches!(running.job, Job::Step(Layout::Framed));
         if frames && running.framed() > Some(Framed::Body) && !running.given_up {
             let told = self.reply.cut(running.mark);
-            self.keep_ghost(told, carried);
+            self.keep_ghost(told, session);
         }
         self.reply.tell_anew(running.mark);
         self.script.drop_pieces(running.cut);

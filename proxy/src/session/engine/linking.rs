@@ -8,7 +8,7 @@ use super::exchange::{Exchange, Origin};
 use super::recovery::Recovery;
 use super::running::Behind;
 use super::{Machine, State};
-use crate::session::plan::blocker::Reason;
+use crate::session::plan::blocker::Blocker;
 use crate::session::plan::{Doubt, Risk};
 use crate::session::state::guard::Guard;
 use crate::session::state::link_facts::{Freshness, LinkFacts};
@@ -18,15 +18,15 @@ impl Machine {
     /// Says that a link is there, in the state that a login leaves.
     pub(crate) fn link_up(&mut self, facts: LinkFacts) {
         let tracks = facts.capabilities.contains(Capabilities::SESSION_TRACK);
-        self.carried.book.meet(&facts.version, tracks);
-        self.carried.book.meet_reports(facts.reports.clone());
+        self.session.settings.meet(&facts.version, tracks);
+        self.session.settings.meet_reports(facts.reports.clone());
         if let Some(status) = facts.status.filter(|_| !self.met) {
             // The server's own default of autocommit and sql_mode.
-            self.carried.book.learn_status(status);
+            self.session.settings.learn_status(status);
         }
         // A command that is at the door brings the way back with it.
-        if self.is_idle() && self.commands.is_idle() && self.carried.has_journal() {
-            let mut exchange = Exchange::restoring(&mut self.carried);
+        if self.is_idle() && self.commands.is_idle() && self.session.has_journal() {
+            let mut exchange = Exchange::restoring(&mut self.session);
             exchange.attempt.tries = self.restore_tries;
             self.state = State::Busy(Box::new(exchange));
         }
@@ -38,13 +38,13 @@ impl Machine {
             exchange.recovery = Some(Box::new(recovery));
         }
         let multi = facts.capabilities.contains(Capabilities::MULTI_STATEMENTS);
-        let differs = self.carried.book.multi() && !multi;
-        self.carried.several = Several::of_link(multi);
+        let differs = self.session.settings.multi() && !multi;
+        self.session.several = Several::of_link(multi);
         self.fresh =
             (self.met || facts.freshness == Freshness::Behind || differs) && !self.is_busy();
         self.met = true;
-        self.carried.may_lag = facts.freshness == Freshness::Waits;
-        self.carried.guard = Guard::of_link(facts.galera);
+        self.session.may_lag = facts.freshness == Freshness::Waits;
+        self.session.guard = Guard::of_link(facts.galera);
         self.link = Some(facts);
     }
 
@@ -54,7 +54,7 @@ impl Machine {
     /// [`Stuck`] says why the session cannot go on.
     pub(crate) fn link_lost(&mut self) -> Result<(), Stuck> {
         self.link = None;
-        self.carried.guard = Guard::default();
+        self.session.guard = Guard::default();
         if let State::Busy(exchange) = &mut self.state
             && matches!(exchange.origin, Origin::Restore { .. })
         {
@@ -66,14 +66,14 @@ impl Machine {
             exchange.forget_question();
         }
         let State::Busy(exchange) = &mut self.state else {
-            let stuck = self.carried.stuck().map(Stuck::Reason);
+            let stuck = self.session.stuck().map(Stuck::Blocker);
             return stuck.map_or(Ok(()), Err);
         };
-        if exchange.releases(&self.carried) {
+        if exchange.releases(&self.session) {
             exchange.reply.settle();
             return Err(Stuck::Released);
         }
-        self.carried.fence.haunt();
+        self.session.fence.haunt();
         exchange.attempt.link_gone();
         exchange.behind = Behind::Nothing;
         let step = exchange.running.as_ref().filter(|running| running.is_step());
@@ -90,18 +90,22 @@ impl Machine {
         // The statement cannot be done again, but the fence tells whether it was done.
         let asks = whole
             && exchange.step().is_some_and(|step| matches!(step.risk, Risk::Commit { .. }))
-            && self.carried.fence.is_in_doubt()
-            && self.carried.book.unmovable().is_none();
+            && self.session.fence.is_in_doubt()
+            && self.session.settings.unmovable().is_none();
         let reason = self
-            .carried
+            .session
             .stuck()
-            .or_else(|| (!whole).then_some(Reason::LongCommand))
+            .or_else(|| (!whole).then_some(Blocker::LongCommand))
             .or_else(|| step.and_then(|_| exchange.transaction.first()));
         if let Some(reason) = reason
             && !asks
         {
-            let doubt = self.carried.fence.is_in_doubt();
-            return Err(if doubt { Stuck::Doubt(Doubt::Statement) } else { Stuck::Reason(reason) });
+            let doubt = self.session.fence.is_in_doubt();
+            return Err(if doubt {
+                Stuck::Doubt(Doubt::Statement)
+            } else {
+                Stuck::Blocker(reason)
+            });
         }
         exchange.recovery = None;
         if step.is_none() {
@@ -109,18 +113,18 @@ impl Machine {
             return Ok(());
         }
         if risk == Some(Risk::Rollback) {
-            self.carried.rolled_back();
-            self.carried.transaction.gone();
+            self.session.rolled_back();
+            self.session.transaction.gone();
             if cut == 0 {
                 // A statement that is rolled back is not done again, and what it has set stays set.
-                exchange.state = self.carried.book.now();
+                exchange.state = self.session.settings.now();
             }
         }
         if exchange.is_partly_told() {
             return Err(Stuck::Told);
         }
         exchange.forget_ghost();
-        exchange.take_back(&self.carried);
+        exchange.take_back(&self.session);
         Ok(())
     }
 }

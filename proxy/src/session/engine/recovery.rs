@@ -25,7 +25,7 @@ use crate::session::state::journal::store::Cursor;
 use std::collections::VecDeque;
 
 use super::policy::Why;
-use crate::session::state::carried::Carried;
+use crate::session::state::session_state::SessionState;
 
 mod answers;
 mod replay;
@@ -99,11 +99,11 @@ impl Recovery {
     }
 
     /// On the same link, for this reason.
-    pub(super) fn of(why: Why, carried: &Carried) -> Self {
+    pub(super) fn of(why: Why, session: &SessionState) -> Self {
         match why {
             Why::RolledBack => Self::rolled_back(),
             Why::InDoubt => Self::in_doubt(),
-            Why::Hearsay | Why::Anew | Why::Overtaken => Self::in_doubt_or_not(carried),
+            Why::Hearsay | Why::Anew | Why::Overtaken => Self::in_doubt_or_not(session),
         }
     }
 
@@ -128,8 +128,8 @@ impl Recovery {
     }
 
     /// On the same link, after we have rolled back ourselves.
-    pub(super) fn in_doubt_or_not(carried: &Carried) -> Self {
-        if carried.fence.is_in_doubt() { Self::in_doubt() } else { Self::rolled_back() }
+    pub(super) fn in_doubt_or_not(session: &SessionState) -> Self {
+        if session.fence.is_in_doubt() { Self::in_doubt() } else { Self::rolled_back() }
     }
 
     /// Nothing but a rollback, on the same link. A replay that was broken off has left it in the state in

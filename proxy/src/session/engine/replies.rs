@@ -1,7 +1,7 @@
 //! Handles the reply to a request: tells it as it comes, holds it until the rest is there, or takes out what is ours.
 //! Also learns the state of the transaction.
 
-use crate::session::engine::attempt::{given_up, owed};
+use crate::session::engine::attempt::{given_up, reserved};
 use crate::session::engine::verdict::Stuck;
 use ido_proxy_protocol::Violation;
 use ido_proxy_protocol::capabilities::Capabilities;
@@ -14,7 +14,7 @@ use super::exchange::{Exchange, Opens};
 use super::recovery::Recovery;
 use super::running::{Behind, Job, Owner};
 use crate::session::plan::Step;
-use crate::session::state::carried::Carried;
+use crate::session::state::session_state::SessionState;
 
 mod client;
 mod errors;
@@ -24,7 +24,7 @@ mod telling;
 /// Takes in one piece of what comes from the link.
 pub(super) struct Replies<'a> {
     pub(super) exchange: &'a mut Exchange,
-    pub(super) carried: &'a mut Carried,
+    pub(super) session: &'a mut SessionState,
     pub(super) link: Capabilities,
     pub(super) client: Capabilities,
     /// The link takes a backslash in a string for an escape, after its login.
@@ -117,40 +117,40 @@ impl Replies<'_> {
         if let Job::Task(_) = running.job {
             return;
         }
-        if running.owed || running.given_up {
-            let error = if running.given_up { given_up() } else { owed() };
+        if running.reserved || running.given_up {
+            let error = if running.given_up { given_up() } else { reserved() };
             if !self.may_move() {
                 return self.give_up(&error);
             }
             self.exchange.running = Some(running);
-            let recovery = Recovery::in_doubt_or_not(self.carried);
+            let recovery = Recovery::in_doubt_or_not(self.session);
             self.again(recovery, error);
             // The reply is complete, told or not.
             self.exchange.running = None;
             return;
         }
-        exchange.record(self.carried, running);
+        exchange.record(self.session, running);
         exchange.script.step_done();
-        if !self.carried.transaction.is_open() {
+        if !self.session.transaction.is_open() {
             // Nothing of what is before is done again.
-            exchange.state = self.carried.book.now();
-            self.carried.forget_unreplayable();
+            exchange.state = self.session.settings.now();
+            self.session.forget_unreplayable();
         }
         if let Behind::Sent(more) = exchange.behind {
             exchange.behind = match more {
                 ..=1 => Behind::Nothing,
                 more => Behind::Sent(more - 1),
             };
-            return exchange.run(self.carried, self.link);
+            return exchange.run(self.session, self.link);
         }
-        let transaction = &self.carried.transaction;
+        let transaction = &self.session.transaction;
         let ours =
             transaction.is_implicit() || (exchange.opens == Opens::ForUs && transaction.is_open());
-        if self.carried.guard.is_on() && ours && !exchange.shows_reports {
+        if self.session.guard.is_on() && ours && !exchange.shows_reports {
             // A procedure has ended the client's transaction and gone on: without the guard, what it
             // did then is committed.
             exchange.opens = Opens::ForClient;
-            self.carried.committed();
+            self.session.committed();
             exchange.script.insert_here(Step::commit());
         }
         if exchange.script.is_over() {
@@ -160,7 +160,7 @@ impl Replies<'_> {
 
     /// All is done: what is held goes to the client.
     fn end(&mut self) {
-        self.exchange.keep(self.carried);
+        self.exchange.keep(self.session);
         let held = self.exchange.reply.take();
         if !held.is_empty() {
             self.edits.replace(self.input, self.taken..self.taken, &held);

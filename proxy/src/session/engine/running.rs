@@ -24,7 +24,7 @@ pub(super) struct Running {
     /// One of these results was that of a statement that generated several ids.
     pub(super) shared: bool,
     /// One of these results has an id that another session must have.
-    pub(super) owed: bool,
+    pub(super) reserved: bool,
     /// The server gave the transaction up after one of these results, and said OK.
     pub(super) given_up: bool,
     /// Digest of the rows at hand, where they are to be compared some day.
@@ -102,7 +102,7 @@ impl Running {
             result: 0,
             told: Vec::new(),
             shared: false,
-            owed: false,
+            reserved: false,
             given_up: false,
             digest: None,
             cut: 0,
@@ -118,7 +118,7 @@ impl Running {
         self.mark = mark;
         self.told.clear();
         self.shared = false;
-        self.owed = false;
+        self.reserved = false;
         self.given_up = false;
     }
 

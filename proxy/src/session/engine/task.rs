@@ -1,7 +1,7 @@
 //! Purposes of the requests of a recovery.
 
-use crate::session::state::book::State;
 use crate::session::state::journal::record::Told;
+use crate::session::state::settings::State;
 
 /// Purpose of a request of the way back.
 #[derive(Clone, Debug)]

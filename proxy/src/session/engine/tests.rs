@@ -9,10 +9,10 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::session::plan::Doubt;
-use crate::session::state::book::Book;
 use crate::session::state::fence::{Fence, FencePool};
 use crate::session::state::journal::budget::Budget;
 use crate::session::state::journal::store::Store;
+use crate::session::state::settings::SessionSettings;
 
 mod behind;
 mod cuts;
@@ -108,10 +108,10 @@ impl Play {
 
 /// The machine of a client that has logged in like this, in a daemon that has nothing else to do.
 fn machine(client: Capabilities) -> Machine {
-    let book = Book::new(client, 8, None);
+    let settings = SessionSettings::new(client, 8, None);
     let journal = Store::new(Arc::new(Budget::new(1 << 30, 0, None)));
     let fence = Fence::new(Arc::new(FencePool::new("ido_proxy", 7)), b"icinga");
-    Machine::new(client, Carried::new(book, journal, fence))
+    Machine::new(client, SessionState::new(settings, journal, fence))
 }
 
 /// A link of that client to a node of a cluster.

@@ -6,13 +6,13 @@ use ido_proxy_protocol::command::Command;
 use ido_proxy_protocol::err::ErrPacket;
 
 use crate::session::plan::Doubt;
-use crate::session::plan::blocker::Reason;
+use crate::session::plan::blocker::Blocker;
 use crate::session::state::journal::store::Cursor;
 
 /// Decision about bytes from the client.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) enum Upward {
-    /// A command begins. Nothing is consumed; [`Machine::begin`] or [`Machine::answer`] comes next.
+    /// A command begins. Nothing is consumed; [`super::Machine::begin`] or [`super::Machine::answer`] comes next.
     Begin {
         /// The command.
         command: Command,
@@ -44,7 +44,7 @@ pub(crate) struct Downward {
     pub(crate) done: Option<Command>,
     /// The bytes end with an OK that announces another result.
     pub(crate) continues: bool,
-    /// The node says that it cannot be worked with; or we do, with the code [`OURS`]. [`Machine::link_lost`] comes
+    /// The node says that it cannot be worked with; or we do, with the code [`super::words::OURS`]. [`super::Machine::link_lost`] comes
     /// next.
     pub(crate) lost: Option<ErrPacket>,
     /// The session cannot go on.
@@ -76,7 +76,7 @@ pub(crate) enum Stuck {
     /// A statement may have been committed, and it cannot be found out.
     Doubt(Doubt),
     /// The session has state that cannot be set up elsewhere.
-    Reason(Reason),
+    Blocker(Blocker),
     /// The next node refuses what the one before accepted.
     Refused(ErrPacket),
     /// The client's COMMIT or ROLLBACK closed its connection (RELEASE). That is no failure.
@@ -101,7 +101,7 @@ impl fmt::Display for Stuck {
                 "it is not known whether the transaction was committed, since there is no fence \
                  (see ido-proxy setup): look before you do it again",
             ),
-            Self::Reason(reason) => write!(f, "the session cannot move: {reason}"),
+            Self::Blocker(reason) => write!(f, "the session cannot move: {reason}"),
             Self::Refused(error) => write!(f, "the session cannot be set up elsewhere: {error}"),
             Self::Released => f.write_str("the client has released its connection"),
             Self::Told => f.write_str("a part of the reply was already sent"),

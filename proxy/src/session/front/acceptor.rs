@@ -45,7 +45,7 @@ pub(crate) enum AcceptedSocket {
 /// State that all listeners share.
 #[derive(Debug)]
 pub(crate) struct Acceptor {
-    seats: Arc<Semaphore>,
+    slots: Arc<Semaphore>,
     limit: usize,
     workers: Vec<mpsc::UnboundedSender<Accepted>>,
     metrics: Arc<SessionMetrics>,
@@ -58,7 +58,7 @@ impl Acceptor {
         workers: Vec<mpsc::UnboundedSender<Accepted>>,
         metrics: Arc<SessionMetrics>,
     ) -> Self {
-        Self { seats: Arc::new(Semaphore::new(limit)), limit, workers, metrics }
+        Self { slots: Arc::new(Semaphore::new(limit)), limit, workers, metrics }
     }
 
     /// Accepts on one listener until told to stop; the address is free again when this returns. Its
@@ -91,7 +91,7 @@ impl Acceptor {
                     continue;
                 }
             };
-            match Arc::clone(&self.seats).try_acquire_owned() {
+            match Arc::clone(&self.slots).try_acquire_owned() {
                 Ok(permit) => {
                     let worker = &self.workers[next % self.workers.len()];
                     next = next.wrapping_add(1);

@@ -13,7 +13,7 @@ use crate::session::driver::end::End;
 use crate::session::front::login::{self, LOGIN_PACKET_LIMIT, LoggedIn, LoginError};
 use crate::session::front::serve::new_machine;
 use crate::session::link::dial::LinkError;
-use crate::session::shared::registry::SessionState;
+use crate::session::shared::registry::SessionPhase;
 use crate::session::transport::packet_io::{queue_packet, read_packet};
 
 impl Session {
@@ -33,12 +33,12 @@ impl Session {
             link.quit().await;
         }
         // A link that lies ready is logged in as the former user.
-        self.seat = None;
+        self.standby_slot = None;
         self.entry.set_node(None);
         // The open transaction is rolled back with the link, wherever that was.
-        (self.debt, self.doom, self.loss) = (None, None, None);
+        (self.reservation, self.pending_end, self.loss) = (None, None, None);
         self.waiting = None;
-        self.entry.set_state(SessionState::Idle);
+        self.entry.set_state(SessionPhase::Idle);
         let Some(LoggedIn { profile, sequence }) = logged_in else {
             self.renew_machine();
             return Ok(());
@@ -64,9 +64,9 @@ impl Session {
 
     /// Everything that a session has is gone, but what the client has chosen by COM_SET_OPTION.
     fn renew_machine(&mut self) {
-        let multi = self.machine.carried.book.multi();
+        let multi = self.machine.session.settings.multi();
         self.machine = new_machine(&self.context, &self.profile, self.reader.is_some());
-        self.machine.carried.book.set_multi(multi);
+        self.machine.session.settings.set_multi(multi);
     }
 
     /// The new user, or `None` where it was refused and told so.
@@ -81,7 +81,8 @@ impl Session {
         .map_err(End::ClientViolation)?;
         // MariaDB's client library proves the password with the scramble of the first login, whatever
         // it is asked with now (`native_password_auth_client` of Connector/C); servers repeat it.
-        let greeting = self.context.facade.borrow().greeting(self.entry.greeted(), self.scramble);
+        let greeting =
+            self.context.client_greeting.borrow().greeting(self.entry.greeted(), self.scramble);
         let accounts = &self.context.accounts;
         let again = login::accept_again(
             &mut self.client,

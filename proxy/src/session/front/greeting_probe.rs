@@ -12,13 +12,13 @@ use tokio::time::sleep;
 use crate::cluster::{NodeAddr, Topology};
 use crate::session::link::Link;
 use crate::session::link::dial::{Dial, Profile};
-use crate::session::shared::greeting::Facade;
+use crate::session::shared::greeting::ClientGreeting;
 
-/// Keeps `facade` at the lowest common of the nodes, until the sender of `topology` is gone. A node
+/// Keeps `client_greeting` at the lowest common of the nodes, until the sender of `topology` is gone. A node
 /// is asked again when it reports another version. `profile` is the monitor's account.
 pub(crate) async fn survey(
     mut topology: watch::Receiver<Arc<Topology>>,
-    facade: watch::Sender<Arc<Facade>>,
+    client_greeting: watch::Sender<Arc<ClientGreeting>>,
     profile: Profile,
     dial: Dial,
 ) {
@@ -44,11 +44,11 @@ pub(crate) async fn survey(
             }
         }
         let greetings: Vec<_> = known.values().map(|(_, greeting)| greeting).collect();
-        let common = Facade::lowest_common(&greetings);
-        facade.send_if_modified(|current| {
+        let common = ClientGreeting::lowest_common(&greetings);
+        client_greeting.send_if_modified(|current| {
             let changed = !known.is_empty() && **current != common;
             if changed {
-                tracing::debug!(facade = ?common, "clients are greeted as this");
+                tracing::debug!(client_greeting = ?common, "clients are greeted as this");
                 *current = Arc::new(common);
             }
             changed

@@ -14,13 +14,13 @@ use crate::session::front::login::{self, LoggedIn, LoginError};
 use crate::session::link::dial::Profile;
 use crate::session::link::early;
 use crate::session::link::replica::Reader;
-use crate::session::shared::directives::{Phase, Standing};
+use crate::session::shared::directives::{DirectiveWatch, Phase};
 use crate::session::shared::registry::{SessionGuard, SessionId};
 use crate::session::shared::role::{Role, RoleName};
-use crate::session::state::book::Book;
-use crate::session::state::carried::Carried;
 use crate::session::state::fence::Fence;
 use crate::session::state::journal::store::Store;
+use crate::session::state::session_state::SessionState;
+use crate::session::state::settings::SessionSettings;
 use crate::session::transport::busy_poll::Polling;
 use crate::session::transport::read_low_water::LowWater;
 use crate::session::transport::stream::Stream;
@@ -78,15 +78,15 @@ async fn log_in(
 ) -> Option<Box<Session>> {
     let started = Instant::now();
     let scramble = Greeting::scramble_from(rand::random());
-    let topology = Arc::clone(&context.orders.borrow().topology);
+    let topology = Arc::clone(&context.directives.borrow().topology);
     let greeted = early::connect(role, &topology, &context.greeted, &context.dial()).await;
     if let Some(greeted) = &greeted {
         entry.greet(greeted.thread);
     }
-    let greeting = context.facade.borrow().greeting(entry.greeted(), scramble);
+    let greeting = context.client_greeting.borrow().greeting(entry.greeted(), scramble);
     let attempt = login::accept(&mut client, greeting, &host, &context.accounts);
     let limit = context.limits.login;
-    let mut orders = context.orders.clone();
+    let mut directives = context.directives.clone();
     let (result, logged_in) = tokio::select! {
         attempted = timeout(limit, attempt) => match attempted {
             Ok(Ok(logged_in)) => (LoginResult::Accepted, Some(logged_in)),
@@ -100,7 +100,7 @@ async fn log_in(
             }
         },
         // The client has nothing to lose yet, and must not delay the end of the daemon.
-        Ok(_) = orders.wait_for(|orders| orders.phase != Phase::Serving) => {
+        Ok(_) = directives.wait_for(|directives| directives.phase != Phase::Serving) => {
             tracing::debug!(client = entry.client(), "closed before its login: the daemon ends");
             (LoginResult::Aborted, None)
         }
@@ -118,11 +118,11 @@ async fn log_in(
     Some(Box::new(Session {
         machine: new_machine(&context, &profile, role.name() == RoleName::Reader),
         catches_up: None,
-        debt: None,
-        doom: None,
+        reservation: None,
+        pending_end: None,
         loss: None,
-        orders: Standing::new(context.orders.clone()),
-        polling: Polling::new(Arc::clone(&context.lookout)),
+        directives: DirectiveWatch::new(context.directives.clone()),
+        polling: Polling::new(Arc::clone(&context.poll_slot)),
         reader: Reader::of(role),
         withhold: Withhold::new(context.clock.clone()),
         low_water: LowWater::new(context.clock.clone()),
@@ -134,7 +134,7 @@ async fn log_in(
         scramble,
         link: None,
         greeted,
-        seat: None,
+        standby_slot: None,
         waiting: Some(sequence.wrapping_sub(1)),
         leaving: false,
         half_closed: false,
@@ -148,16 +148,16 @@ pub(in crate::session) fn new_machine(
     reads: bool,
 ) -> Machine {
     let Profile { user, capabilities, collation, database, .. } = profile;
-    let book = Book::new(*capabilities, *collation, database.clone());
-    let book = book.knowing(Arc::clone(&context.readings));
+    let settings = SessionSettings::new(*capabilities, *collation, database.clone());
+    let settings = settings.knowing(Arc::clone(&context.readings));
     let journal = Store::new(Arc::clone(&context.journals));
     let fence = match capabilities.contains(Capabilities::NO_SCHEMA) {
         // For such a client, the fence's table has no name.
         true => Fence::none(),
         false => Fence::new(Arc::clone(&context.fences), user),
     };
-    let carried = Carried::new(book, journal, fence).beside(Arc::clone(&context.owed));
-    Machine::new(*capabilities, if reads { carried.reading() } else { carried })
+    let session = SessionState::new(settings, journal, fence).beside(Arc::clone(&context.reserved));
+    Machine::new(*capabilities, if reads { session.reading() } else { session })
 }
 
 fn report_login(error: &LoginError, entry: &SessionGuard) {

@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 use crate::session::driver::context::SessionContext;
 use crate::session::front::acceptor::{Accepted, AcceptedSocket};
 use crate::session::front::serve::serve;
-use crate::session::link::standby::Heater;
+use crate::session::link::standby::StandbyOpener;
 use crate::session::transport::stream::Stream;
 
 /// Starts a worker; it ends when the sender of `clients` is gone and its last session has ended.
@@ -32,12 +32,13 @@ pub(crate) fn spawn(
 
 async fn run(context: SessionContext, mut clients: mpsc::UnboundedReceiver<Accepted>) {
     let sessions = TaskTracker::new();
-    let heater = Heater {
+    let opener = StandbyOpener {
         dial: context.dial(),
         count: context.metrics.warm_links.clone(),
         clock: context.clock.clone(),
     };
-    let keeper = tokio::spawn(Arc::clone(&context.warm).keep(heater, context.orders.clone()));
+    let keeper =
+        tokio::spawn(Arc::clone(&context.standby).keep(opener, context.directives.clone()));
     while let Some(Accepted { socket, client, host, role, permit }) = clients.recv().await {
         let stream = match socket {
             AcceptedSocket::Tcp(stream) => Stream::from_accepted_tcp(stream),

@@ -16,36 +16,36 @@ use tokio::sync::watch;
 use crate::cluster::{NodeAddr, Topology};
 use crate::session::link::Link;
 use crate::session::link::dial::{Dial, Profile};
-use crate::session::shared::directives::{Orders, Phase};
+use crate::session::shared::directives::{Directives, Phase};
 use crate::session::shared::registry::{SessionEntry, SessionId};
 use crate::session::transport::timer::Clock;
 use crate::telemetry::metrics::Present;
 
 /// The warm links of one worker's sessions.
 #[derive(Debug, Default)]
-pub(crate) struct WarmLinks {
-    seats: Mutex<Seats>,
+pub(crate) struct StandbyPool {
+    slots: Mutex<StandbySlots>,
 }
 
 #[derive(Debug, Default)]
-struct Seats {
+struct StandbySlots {
     taken: BTreeMap<SessionId, Place>,
     /// At most one for each of them, and [`MOST_WARM`] at all: there may be thousands of sessions.
-    warm: Vec<(SessionId, Warm)>,
+    standby: Vec<(SessionId, Standby)>,
     /// Links of sessions that ended; to be closed in order.
-    left: Vec<Warm>,
+    left: Vec<Standby>,
 }
 
-impl Seats {
+impl StandbySlots {
     fn has_warm(&self, session: SessionId) -> bool {
-        self.warm.iter().any(|(owner, _)| *owner == session)
+        self.standby.iter().any(|(owner, _)| *owner == session)
     }
 
     /// Takes out the link of this session, if it is `wanted`.
-    fn take(&mut self, session: SessionId, wanted: impl Fn(&Warm) -> bool) -> Option<Warm> {
-        let mine = |(owner, warm): &(SessionId, Warm)| *owner == session && wanted(warm);
-        let place = self.warm.iter().position(mine)?;
-        Some(self.warm.swap_remove(place).1)
+    fn take(&mut self, session: SessionId, wanted: impl Fn(&Standby) -> bool) -> Option<Standby> {
+        let mine = |(owner, standby): &(SessionId, Standby)| *owner == session && wanted(standby);
+        let place = self.standby.iter().position(mine)?;
+        Some(self.standby.swap_remove(place).1)
     }
 }
 
@@ -57,7 +57,7 @@ struct Place {
 
 /// A link nobody uses yet.
 #[derive(Debug)]
-struct Warm {
+struct Standby {
     link: Link,
     /// Profile that the link was logged in with.
     profile: Profile,
@@ -66,85 +66,85 @@ struct Warm {
 
 /// One session's claim to a warm link, for as long as it lives.
 #[derive(Debug)]
-pub(in crate::session) struct Seat {
-    links: Arc<WarmLinks>,
+pub(in crate::session) struct StandbySlot {
+    links: Arc<StandbyPool>,
     id: SessionId,
 }
 
-impl Seat {
+impl StandbySlot {
     /// The link that lies ready at `node`, and how it was logged in.
     pub(in crate::session) fn take(&self, node: NodeAddr) -> Option<(Link, Profile)> {
-        let mut seats = self.links.lock();
-        let warm = seats.take(self.id, |warm| warm.link.node == node)?;
-        if warm.link.wire.peer_has_closed() {
-            seats.left.push(warm);
+        let mut slots = self.links.lock();
+        let standby = slots.take(self.id, |standby| standby.link.node == node)?;
+        if standby.link.wire.peer_has_closed() {
+            slots.left.push(standby);
             return None;
         }
-        Some((warm.link, warm.profile))
+        Some((standby.link, standby.profile))
     }
 }
 
-impl Drop for Seat {
+impl Drop for StandbySlot {
     fn drop(&mut self) {
-        let mut seats = self.links.lock();
-        seats.taken.remove(&self.id);
-        let warm = seats.take(self.id, |_| true);
-        seats.left.extend(warm);
+        let mut slots = self.links.lock();
+        slots.taken.remove(&self.id);
+        let standby = slots.take(self.id, |_| true);
+        slots.left.extend(standby);
     }
 }
 
-impl WarmLinks {
+impl StandbyPool {
     /// Gives the session of `entry`, which logs in as `profile` says, a seat.
-    pub(in crate::session) fn seat(
+    pub(in crate::session) fn standby_slot(
         self: &Arc<Self>,
         entry: Arc<SessionEntry>,
         profile: Profile,
-    ) -> Seat {
+    ) -> StandbySlot {
         let id = entry.id();
         self.lock().taken.insert(id, Place { entry, profile });
-        Seat { links: Arc::clone(self), id }
+        StandbySlot { links: Arc::clone(self), id }
     }
 
-    /// Opens and closes them, on the worker that they belong to, until `orders` end.
+    /// Opens and closes them, on the worker that they belong to, until `directives` end.
     pub(in crate::session) async fn keep(
         self: Arc<Self>,
-        heater: Heater,
-        orders: watch::Receiver<Orders>,
+        opener: StandbyOpener,
+        directives: watch::Receiver<Directives>,
     ) {
-        let mut phase = orders.clone();
-        let ends = phase.wait_for(|orders| orders.phase != Phase::Serving);
+        let mut phase = directives.clone();
+        let ends = phase.wait_for(|directives| directives.phase != Phase::Serving);
         tokio::select! {
             _ = ends => {}
-            () = self.heat_on(&heater, &orders) => {}
+            () = self.heat_on(&opener, &directives) => {}
         }
         let all = self.take_unwanted(&Topology::default(), true);
         self.close(all).await;
     }
 
-    async fn heat_on(&self, heater: &Heater, orders: &watch::Receiver<Orders>) {
+    async fn heat_on(&self, opener: &StandbyOpener, directives: &watch::Receiver<Directives>) {
         loop {
-            let topology = Arc::clone(&orders.borrow().topology);
+            let topology = Arc::clone(&directives.borrow().topology);
             self.close(self.take_unwanted(&topology, false)).await;
-            heater.clock.sleep(self.heat(heater, &topology).await).await;
+            opener.clock.sleep(self.heat(opener, &topology).await).await;
         }
     }
 
-    async fn close(&self, unwanted: Vec<Warm>) {
-        for warm in unwanted {
-            warm.link.quit().await;
+    async fn close(&self, unwanted: Vec<Standby>) {
+        for standby in unwanted {
+            standby.link.quit().await;
         }
     }
 
     /// Opens the link that is wanted most, and says how long to rest then.
-    async fn heat(&self, heater: &Heater, topology: &Topology) -> Duration {
+    async fn heat(&self, opener: &StandbyOpener, topology: &Topology) -> Duration {
         let Some(node) = topology.next.filter(|node| topology.has_room(*node)) else {
             return LOOK;
         };
         let Some((id, profile)) = self.most_wanted() else { return LOOK };
-        match Link::open(node, &profile, &heater.dial, None).await {
+        match Link::open(node, &profile, &opener.dial, None).await {
             Ok(link) => {
-                let warm = Warm { link, profile, _counted: Present::enter(&heater.count) };
-                self.put(id, warm);
+                let standby = Standby { link, profile, _counted: Present::enter(&opener.count) };
+                self.put(id, standby);
                 PACE
             }
             Err(error) => {
@@ -156,13 +156,13 @@ impl WarmLinks {
 
     /// The session without a warm link that did something last, if that is not long ago.
     fn most_wanted(&self) -> Option<(SessionId, Profile)> {
-        let seats = self.lock();
-        if seats.warm.len() >= MOST_WARM {
+        let slots = self.lock();
+        if slots.standby.len() >= MOST_WARM {
             return None;
         }
-        let idle = seats.taken.iter().map(|(id, place)| (place.entry.idle_for(), *id, place));
+        let idle = slots.taken.iter().map(|(id, place)| (place.entry.idle_for(), *id, place));
         let active = idle.filter(|(idle, ..)| *idle < ACTIVE);
-        let cold = active.filter(|(_, id, _)| !seats.has_warm(*id));
+        let cold = active.filter(|(_, id, _)| !slots.has_warm(*id));
         let (_, id, place) = cold.min_by_key(|(idle, id, _)| (*idle, *id))?;
         Some((id, place.profile.clone()))
     }
@@ -170,43 +170,43 @@ impl WarmLinks {
     /// How many lie ready.
     #[cfg(test)]
     pub(in crate::session) fn count(&self) -> usize {
-        self.lock().warm.len()
+        self.lock().standby.len()
     }
 
-    /// Keeps `warm` for its session, if that is still there.
-    fn put(&self, id: SessionId, warm: Warm) {
-        let mut seats = self.lock();
-        if seats.taken.contains_key(&id) {
-            seats.warm.push((id, warm));
+    /// Keeps `standby` for its session, if that is still there.
+    fn put(&self, id: SessionId, standby: Standby) {
+        let mut slots = self.lock();
+        if slots.taken.contains_key(&id) {
+            slots.standby.push((id, standby));
         } else {
-            seats.left.push(warm);
+            slots.left.push(standby);
         }
     }
 
     /// The links that are of no use any more: of sessions that ended, closed by the node, at a node that is
     /// neither the primary nor the next one. A session that has not spoken since the primary changed has
     /// its link at the primary.
-    fn take_unwanted(&self, topology: &Topology, all: bool) -> Vec<Warm> {
-        let mut seats = self.lock();
-        let mut unwanted = mem::take(&mut seats.left);
+    fn take_unwanted(&self, topology: &Topology, all: bool) -> Vec<Standby> {
+        let mut slots = self.lock();
+        let mut unwanted = mem::take(&mut slots.left);
         let known = topology.primary.is_some() && topology.next.is_some();
-        let useless = seats.warm.extract_if(.., |(_, warm)| {
-            let node = Some(warm.link.node);
+        let useless = slots.standby.extract_if(.., |(_, standby)| {
+            let node = Some(standby.link.node);
             let elsewhere = known && node != topology.primary && node != topology.next;
-            all || elsewhere || warm.link.wire.peer_has_closed()
+            all || elsewhere || standby.link.wire.peer_has_closed()
         });
-        unwanted.extend(useless.map(|(_, warm)| warm));
+        unwanted.extend(useless.map(|(_, standby)| standby));
         unwanted
     }
 
-    fn lock(&self) -> MutexGuard<'_, Seats> {
-        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, StandbySlots> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Means to open warm links.
 #[derive(Clone, Debug)]
-pub(in crate::session) struct Heater {
+pub(in crate::session) struct StandbyOpener {
     /// The worker's.
     pub(in crate::session) dial: Dial,
     /// How many lie ready.

@@ -6,7 +6,7 @@ use std::fmt;
 ///
 /// The text completes the sentence "it cannot move: …".
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub(crate) enum Reason {
+pub(crate) enum Blocker {
     /// `CALL`: what a procedure does inside is not seen.
     Call,
     /// A compound statement, whose end only the server knows.
@@ -47,7 +47,7 @@ pub(crate) enum Reason {
     UserVariable,
 }
 
-impl fmt::Display for Reason {
+impl fmt::Display for Blocker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Call => "a procedure was called in the transaction",
@@ -73,18 +73,18 @@ impl fmt::Display for Reason {
     }
 }
 
-/// A set of [`Reason`]s.
+/// A set of [`Blocker`]s.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(crate) struct Reasons(u32);
+pub(crate) struct Blockers(u32);
 
-impl Reasons {
+impl Blockers {
     /// Adds one.
-    pub(crate) fn insert(&mut self, reason: Reason) {
+    pub(crate) fn insert(&mut self, reason: Blocker) {
         self.0 |= 1 << reason as u32;
     }
 
     /// Takes one out.
-    pub(crate) fn remove(&mut self, reason: Reason) {
+    pub(crate) fn remove(&mut self, reason: Blocker) {
         self.0 &= !(1 << reason as u32);
     }
 
@@ -94,12 +94,12 @@ impl Reasons {
     }
 
     /// Any one of them.
-    pub(crate) fn first(self) -> Option<Reason> {
-        Reason::ALL.into_iter().find(|reason| self.0 & 1 << *reason as u32 != 0)
+    pub(crate) fn first(self) -> Option<Blocker> {
+        Blocker::ALL.into_iter().find(|reason| self.0 & 1 << *reason as u32 != 0)
     }
 }
 
-impl Reason {
+impl Blocker {
     /// Every reason, each at the place of its number.
     pub(crate) const ALL: [Self; 19] = [
         Self::Call,
@@ -131,9 +131,9 @@ mod tests {
     /// An operator would be told of another reason, or of none.
     #[test]
     fn each_reason_is_found_and_taken_out_again() {
-        for (place, reason) in Reason::ALL.into_iter().enumerate() {
+        for (place, reason) in Blocker::ALL.into_iter().enumerate() {
             assert_eq!(reason as usize, place);
-            let mut reasons = Reasons::default();
+            let mut reasons = Blockers::default();
             reasons.insert(reason);
             assert_eq!(reasons.first(), Some(reason));
             assert!(!reason.to_string().is_empty());

@@ -191,12 +191,12 @@ fn a_transaction_behind_another_begins_when_that_one_is_known_to_be_committed() 
 #[test]
 fn reasons_against_a_move_are_seen() {
     for (sql, reason) in [
-        ("CREATE TEMPORARY TABLE t (a INT)", Reason::TemporaryTable),
-        ("SELECT get_lock('x', 1)", Reason::NamedLock),
-        ("SELECT @a", Reason::UserVariable),
-        ("SET @a = 1", Reason::UserVariable),
-        ("PREPARE p FROM 'SELECT 1'", Reason::SqlPrepare),
-        ("XA START 'x'", Reason::Exotic),
+        ("CREATE TEMPORARY TABLE t (a INT)", Blocker::TemporaryTable),
+        ("SELECT get_lock('x', 1)", Blocker::NamedLock),
+        ("SELECT @a", Blocker::UserVariable),
+        ("SET @a = 1", Blocker::UserVariable),
+        ("PREPARE p FROM 'SELECT 1'", Blocker::SqlPrepare),
+        ("XA START 'x'", Blocker::Exotic),
     ] {
         let plan = Plan::of_query(sql.as_bytes(), icinga(false));
         assert_eq!(plan.session.first(), Some(reason), "{sql}");
@@ -206,7 +206,7 @@ fn reasons_against_a_move_are_seen() {
         assert_eq!(plan.session.first(), None, "{sql}");
     }
     let plan = Plan::of_query(b"CALL p()", icinga(true));
-    assert_eq!(plan.transaction.first(), Some(Reason::Call));
+    assert_eq!(plan.transaction.first(), Some(Blocker::Call));
 }
 
 /// Otherwise a tool that shows what a statement has cost would show ours beside it, or each client's monitoring query

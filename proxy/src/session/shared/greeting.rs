@@ -8,14 +8,14 @@ use ido_proxy_protocol::status::StatusFlags;
 
 /// Version, character set and capabilities as clients see them.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Facade {
+pub(crate) struct ClientGreeting {
     version: Vec<u8>,
     capabilities: Capabilities,
     collation: u8,
 }
 
-impl Facade {
-    /// The facade of a cluster whose nodes greeted like this; of none, the most modest one.
+impl ClientGreeting {
+    /// The greeting for clients of a cluster whose nodes greeted like this; of none, the most modest one.
     pub(crate) fn lowest_common(greetings: &[&Greeting]) -> Self {
         let Some(oldest) =
             greetings.iter().min_by_key(|greeting| version_number(&greeting.server_version))
@@ -46,7 +46,7 @@ impl Facade {
 }
 
 /// Before any node was seen: what every MariaDB since 10.3 has.
-impl Default for Facade {
+impl Default for ClientGreeting {
     fn default() -> Self {
         Self {
             version: b"5.5.5-10.3.0-MariaDB".to_vec(),

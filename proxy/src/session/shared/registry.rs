@@ -16,7 +16,7 @@ use ido_proxy_protocol::command::Command;
 use serde::{Serialize, Serializer};
 
 use crate::cluster::NodeAddr;
-use crate::session::plan::blocker::Reason;
+use crate::session::plan::blocker::Blocker;
 use crate::session::shared::role::RoleName;
 
 /// Every session of the process.
@@ -33,7 +33,7 @@ impl Registry {
         Self { epoch: Instant::now(), sessions: Mutex::default() }
     }
 
-    /// Enters a session in the state [`SessionState::Login`]; it is listed until the guard is gone.
+    /// Enters a session in the state [`SessionPhase::Login`]; it is listed until the guard is gone.
     /// `client` is how the client is shown: its address, or the process behind a Unix socket.
     pub(crate) fn register(
         self: &Arc<Self>,
@@ -119,7 +119,7 @@ pub(crate) struct SessionEntry {
     received_bytes: AtomicU64,
     sent_bytes: AtomicU64,
     in_transaction: AtomicBool,
-    /// Why it cannot go on at another node: one more than the number of the [`Reason`], 0 if it can.
+    /// Why it cannot go on at another node: one more than the number of the [`Blocker`], 0 if it can.
     stays: AtomicU8,
     /// The thread id that the client was greeted with.
     greeted: AtomicU32,
@@ -135,7 +135,7 @@ impl SessionEntry {
             role,
             epoch,
             connected,
-            activity: AtomicU64::new(Activity::new(SessionState::Login, None, connected).pack()),
+            activity: AtomicU64::new(Activity::new(SessionPhase::Login, None, connected).pack()),
             commands: AtomicU64::new(0),
             received_bytes: AtomicU64::new(0),
             sent_bytes: AtomicU64::new(0),
@@ -189,14 +189,14 @@ impl SessionEntry {
     }
 
     /// Enters a state that belongs to no command.
-    pub(crate) fn set_state(&self, state: SessionState) {
+    pub(crate) fn set_state(&self, state: SessionPhase) {
         self.set_activity(state, None);
     }
 
-    /// Counts a command and enters [`SessionState::Busy`] with it.
+    /// Counts a command and enters [`SessionPhase::Busy`] with it.
     pub(crate) fn begin_command(&self, command: Command) {
         self.commands.fetch_add(1, Relaxed);
-        self.set_activity(SessionState::Busy, Some(command));
+        self.set_activity(SessionPhase::Busy, Some(command));
     }
 
     /// Says whether a transaction is open.
@@ -205,7 +205,7 @@ impl SessionEntry {
     }
 
     /// Says why it cannot go on at another node, if so.
-    pub(crate) fn set_stays(&self, reason: Option<Reason>) {
+    pub(crate) fn set_stays(&self, reason: Option<Blocker>) {
         self.stays.store(reason.map_or(0, |reason| reason as u8 + 1), Relaxed);
     }
 
@@ -223,13 +223,13 @@ impl SessionEntry {
     /// transaction open.
     pub(crate) fn idle_for(&self) -> Duration {
         let activity = Activity::unpack(self.activity.load(Relaxed));
-        if activity.state != SessionState::Idle || self.in_transaction.load(Relaxed) {
+        if activity.state != SessionPhase::Idle || self.in_transaction.load(Relaxed) {
             return Duration::ZERO;
         }
         self.epoch.elapsed().saturating_sub(activity.since)
     }
 
-    fn set_activity(&self, state: SessionState, command: Option<Command>) {
+    fn set_activity(&self, state: SessionPhase, command: Option<Command>) {
         let activity = Activity::new(state, command, self.epoch.elapsed());
         self.activity.store(activity.pack(), Relaxed);
     }
@@ -255,7 +255,7 @@ impl SessionEntry {
             in_transaction: self.in_transaction.load(Relaxed),
             stays: usize::from(self.stays.load(Relaxed))
                 .checked_sub(1)
-                .and_then(|place| Reason::ALL.get(place).copied()),
+                .and_then(|place| Blocker::ALL.get(place).copied()),
         }
     }
 }
@@ -282,7 +282,7 @@ impl fmt::Display for SessionId {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[repr(u8)]
-pub(crate) enum SessionState {
+pub(crate) enum SessionPhase {
     /// The client logs in.
     Login,
     /// Waits for the client's next command.
@@ -295,7 +295,7 @@ pub(crate) enum SessionState {
     Closing,
 }
 
-impl SessionState {
+impl SessionPhase {
     fn from_byte(byte: u8) -> Self {
         match byte {
             0 => Self::Login,
@@ -308,7 +308,7 @@ impl SessionState {
 }
 
 /// One word, the same as in `/status`.
-impl fmt::Display for SessionState {
+impl fmt::Display for SessionPhase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.serialize(f)
     }
@@ -330,7 +330,7 @@ pub(crate) struct SessionStatus {
     /// Where the link leads.
     pub(crate) node: Option<NodeAddr>,
     /// Current activity of the session.
-    pub(crate) state: SessionState,
+    pub(crate) state: SessionPhase,
     /// The command under way.
     #[serde(serialize_with = "display")]
     pub(crate) command: Option<Command>,
@@ -348,7 +348,7 @@ pub(crate) struct SessionStatus {
     pub(crate) in_transaction: bool,
     /// Why it cannot go on at another node, were its own lost now; null if it can.
     #[serde(serialize_with = "display")]
-    pub(crate) stays: Option<Reason>,
+    pub(crate) stays: Option<Blocker>,
 }
 
 #[derive(Debug, Default)]
@@ -383,14 +383,14 @@ struct Identity {
 /// It fits one word: 8 bits of state, 8 bits of command, 48 bits of milliseconds (8,900 years).
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Activity {
-    state: SessionState,
-    /// Only with [`SessionState::Busy`].
+    state: SessionPhase,
+    /// Only with [`SessionPhase::Busy`].
     command: Option<Command>,
     since: Duration,
 }
 
 impl Activity {
-    fn new(state: SessionState, command: Option<Command>, since: Duration) -> Self {
+    fn new(state: SessionPhase, command: Option<Command>, since: Duration) -> Self {
         Self { state, command, since }
     }
 
@@ -403,10 +403,10 @@ impl Activity {
     /// which no server takes either.
     fn unpack(word: u64) -> Self {
         let [state, command, ..] = word.to_le_bytes();
-        let state = SessionState::from_byte(state);
+        let state = SessionPhase::from_byte(state);
         Self {
             state,
-            command: (state == SessionState::Busy).then(|| Command::from_byte(command)),
+            command: (state == SessionPhase::Busy).then(|| Command::from_byte(command)),
             since: Duration::from_millis(word >> 16),
         }
     }
@@ -443,7 +443,7 @@ mod tests {
         let listed = registry.snapshot();
         assert_eq!(listed.len(), 1);
         assert_eq!(listed[0].client, "socket, pid 7");
-        assert_eq!(listed[0].state, SessionState::Login);
+        assert_eq!(listed[0].state, SessionPhase::Login);
         drop(second);
         assert_eq!(registry.len(), 0);
     }
@@ -458,7 +458,7 @@ mod tests {
         session.set_node(Some(node));
         session.begin_command(Command::Query);
         session.set_in_transaction(true);
-        session.set_stays(Some(Reason::TemporaryTable));
+        session.set_stays(Some(Blocker::TemporaryTable));
         session.add_received(250_000);
         session.add_sent(11);
 
@@ -466,16 +466,16 @@ mod tests {
         assert_eq!(status.user.as_deref(), Some("icinga\u{fffd}"));
         assert_eq!(status.database.as_deref(), Some("icinga"));
         assert_eq!(status.node, Some(node));
-        assert_eq!(status.state, SessionState::Busy);
+        assert_eq!(status.state, SessionPhase::Busy);
         assert_eq!(status.command, Some(Command::Query));
         assert_eq!(status.commands, 1);
         assert_eq!((status.received_bytes, status.sent_bytes), (250_000, 11));
         assert!(status.in_transaction);
-        assert_eq!(status.stays, Some(Reason::TemporaryTable));
+        assert_eq!(status.stays, Some(Blocker::TemporaryTable));
 
-        session.set_state(SessionState::Idle);
+        session.set_state(SessionPhase::Idle);
         let status = registry.snapshot().remove(0);
-        assert_eq!((status.state, status.command), (SessionState::Idle, None));
+        assert_eq!((status.state, status.command), (SessionPhase::Idle, None));
     }
 
     #[test]
@@ -496,9 +496,9 @@ mod tests {
     fn an_activity_survives_its_packing() {
         let since = Duration::from_millis((1 << 48) - 1);
         for byte in 0..5 {
-            let state = SessionState::from_byte(byte);
+            let state = SessionPhase::from_byte(byte);
             assert_eq!(state as u8, byte);
-            let command = (state == SessionState::Busy).then_some(Command::StmtBulkExecute);
+            let command = (state == SessionPhase::Busy).then_some(Command::StmtBulkExecute);
             let activity = Activity::new(state, command, since);
             assert_eq!(Activity::unpack(activity.pack()), activity);
         }

@@ -28,7 +28,7 @@ pub(in crate::session) enum Awaited {
 
 /// Turn to look, among all sessions of a worker. The lock is never contended: one thread uses it.
 #[derive(Debug, Default)]
-pub(crate) struct Lookout {
+pub(crate) struct PollSlot {
     post: Mutex<Post>,
 }
 
@@ -46,7 +46,7 @@ struct Post {
 /// Experience of a session with its waits.
 #[derive(Debug)]
 pub(in crate::session) struct Polling {
-    lookout: Arc<Lookout>,
+    poll_slot: Arc<PollSlot>,
     commands: Habit,
     replies: Habit,
 }
@@ -63,9 +63,9 @@ pub(in crate::session) struct Wait {
 
 /// Nobody else looks until this is dropped.
 #[derive(Debug)]
-struct OnPost(Arc<Lookout>);
+struct OnPost(Arc<PollSlot>);
 
-impl Lookout {
+impl PollSlot {
     /// Lets one session look, unless the core is wanted otherwise.
     fn take(self: &Arc<Self>, now: Instant) -> Option<OnPost> {
         let mut post = self.lock();
@@ -100,15 +100,15 @@ impl Drop for OnPost {
 }
 
 impl Polling {
-    /// Waits of a session whose worker has this `lookout`.
-    pub(in crate::session) fn new(lookout: Arc<Lookout>) -> Self {
-        Self { lookout, commands: Habit::default(), replies: Habit::default() }
+    /// Waits of a session whose worker has this `poll_slot`.
+    pub(in crate::session) fn new(poll_slot: Arc<PollSlot>) -> Self {
+        Self { poll_slot, commands: Habit::default(), replies: Habit::default() }
     }
 
     /// A wait begins.
     pub(in crate::session) fn begin(&mut self, awaited: Awaited, now: Instant) -> Wait {
         let short = self.habit(awaited).is_some_and(|habit| habit.is_short());
-        let post = if short { self.lookout.take(now) } else { None };
+        let post = if short { self.poll_slot.take(now) } else { None };
         Wait { awaited, began: now, looked: now, post }
     }
 
@@ -136,13 +136,13 @@ impl Wait {
 
     /// Whether to look once more before sleeping.
     pub(in crate::session) fn looks_again(&mut self, now: Instant) -> bool {
-        let Some(OnPost(lookout)) = &self.post else { return false };
+        let Some(OnPost(poll_slot)) = &self.post else { return false };
         let since = now.duration_since(self.looked);
         let crowded = since >= MOMENT;
         if crowded {
-            lookout.lock().leave(now);
+            poll_slot.lock().leave(now);
         } else {
-            lookout.lock().looked_for += since;
+            poll_slot.lock().looked_for += since;
         }
         self.looked = now;
         if crowded || now.duration_since(self.began) >= MOMENT {
@@ -278,9 +278,9 @@ mod tests {
     /// A hundred sessions would look in turns, and each have its bytes after all the others' looks.
     #[test]
     fn one_session_of_a_worker_looks_at_a_time() {
-        let lookout = Arc::default();
+        let poll_slot = Arc::default();
         let mut now = Instant::now();
-        let [mut one, mut other] = [(); 2].map(|()| Polling::new(Arc::clone(&lookout)));
+        let [mut one, mut other] = [(); 2].map(|()| Polling::new(Arc::clone(&poll_slot)));
         for _ in 0..LIKELY {
             wait(&mut one, &mut now, SHORT);
             wait(&mut other, &mut now, SHORT);

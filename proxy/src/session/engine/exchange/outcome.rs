@@ -7,8 +7,8 @@ use ido_proxy_protocol::status::StatusFlags;
 use super::{Exchange, Ghost};
 use crate::session::engine::reply_buffer::Tail;
 use crate::session::plan::{Risk, Step, What};
-use crate::session::state::carried::Carried;
 use crate::session::state::fence::KeptReply;
+use crate::session::state::session_state::SessionState;
 
 impl Exchange {
     /// Takes in that the COMMIT was done: the client is told so, and the rest of its command goes on. `kept` is the reply
@@ -16,7 +16,7 @@ impl Exchange {
     /// the reply.
     pub(in crate::session::engine) fn was_committed(
         &mut self,
-        carried: &mut Carried,
+        session: &mut SessionState,
         kept: Option<KeptReply>,
     ) -> bool {
         self.attempt.anew = false;
@@ -34,21 +34,21 @@ impl Exchange {
         if step.frame.is_some() && !is_told && self.ghost.is_none() && kept.is_none() {
             return false;
         }
-        carried.committed();
-        carried.transaction.gone();
+        session.committed();
+        session.transaction.gone();
         let (framed, first) = (step.frame.is_some(), step.pieces.first().copied());
-        self.state = carried.book.now();
+        self.state = session.settings.now();
         if framed {
             // Our own COMMIT: what it committed was told already.
-            let target = self.target(carried);
+            let target = self.target(session);
             self.script.skip();
             if let Some(Ghost { told, last_insert_id }) = self.ghost.take() {
                 self.reply.roll_back_frame();
                 self.reply.append(told);
-                carried.book.put_insert_id_back(last_insert_id);
-                self.state = carried.book.now();
+                session.settings.put_insert_id_back(last_insert_id);
+                self.state = session.settings.now();
             } else if let Some(kept) = kept {
-                self.tell_kept_reply(kept, target, carried);
+                self.tell_kept_reply(kept, target, session);
             }
             self.reply.settle();
             return true;
@@ -63,7 +63,7 @@ impl Exchange {
         }
         let later = self.script.comes_more_behind(self.script.place());
         let next = self.script.commit_done();
-        let status = committed_status(carried, next.is_some() || later);
+        let status = committed_status(session, next.is_some() || later);
         let ok = OkPacket { status, ..OkPacket::default() }.encode(Capabilities::PROTOCOL_41);
         self.reply.push(&ok);
         self.reply.settle();
@@ -71,13 +71,18 @@ impl Exchange {
     }
 
     /// Tells the client the reply to its write that the fence has kept, since the node's own was lost.
-    fn tell_kept_reply(&mut self, kept: KeptReply, target: Option<u64>, carried: &mut Carried) {
+    fn tell_kept_reply(
+        &mut self,
+        kept: KeptReply,
+        target: Option<u64>,
+        session: &mut SessionState,
+    ) {
         let KeptReply { affected_rows, warnings, last_insert_id } = kept;
         // The last id of all may be that of this write, or of one before it.
         let generated =
-            last_insert_id != self.id_before_frame || target == carried.book.id_target();
+            last_insert_id != self.id_before_frame || target == session.settings.id_target();
         let status =
-            committed_status(carried, self.script.comes_more_behind(self.script.place() - 1));
+            committed_status(session, self.script.comes_more_behind(self.script.place() - 1));
         let ok = OkPacket {
             affected_rows,
             last_insert_id: if generated { last_insert_id } else { 0 },
@@ -85,37 +90,37 @@ impl Exchange {
             warnings,
             ..OkPacket::default()
         };
-        carried.book.put_insert_id_back(last_insert_id);
-        carried.book.diagnostics().counted(affected_rows, warnings);
-        self.state = carried.book.now();
+        session.settings.put_insert_id_back(last_insert_id);
+        session.settings.diagnostics().counted(affected_rows, warnings);
+        self.state = session.settings.now();
         self.reply.roll_back_frame();
         self.reply.push(&ok.encode(Capabilities::PROTOCOL_41));
     }
 
     /// Keeps what the wrapped statement in hand has told: it may turn out to be committed.
-    pub(super) fn keep_ghost(&mut self, told: Tail, carried: &Carried) {
-        let last_insert_id = carried.book.now().last_insert_id;
+    pub(super) fn keep_ghost(&mut self, told: Tail, session: &SessionState) {
+        let last_insert_id = session.settings.now().last_insert_id;
         self.ghost = Some(Ghost { told, last_insert_id });
     }
 
     /// Takes in that the COMMIT was not done: the transaction is replayed.
-    pub(in crate::session::engine) fn was_undone(&mut self, carried: &mut Carried) {
-        carried.fence.undone();
-        if carried.records == 0 && !self.has_pending(carried) {
+    pub(in crate::session::engine) fn was_undone(&mut self, session: &mut SessionState) {
+        session.fence.undone();
+        if session.records == 0 && !self.has_pending(session) {
             // A transaction that is open was begun by what is to be sent again.
-            carried.transaction.gone();
+            session.transaction.gone();
         }
-        if std::mem::take(&mut self.attempt.anew) && !self.reply.has_begun() && self.rewind(carried)
+        if std::mem::take(&mut self.attempt.anew) && !self.reply.has_begun() && self.rewind(session)
         {
             return;
         }
         let Some(step) = self.step() else { return };
         if let Some(frame) = step.frame {
             let start = self.script.start_of(frame);
-            carried.transaction.gone();
+            session.transaction.gone();
             let framed = matches!(step.what, What::Framed(_));
             let commits = matches!(step.risk, Risk::Commit { .. });
-            if carried.fence.is_in_doubt() && self.script.is_one_frame(start) {
+            if session.fence.is_in_doubt() && self.script.is_one_frame(start) {
                 self.script.part_frame(start);
                 self.script.unwrap(frame);
             }
@@ -125,7 +130,7 @@ impl Exchange {
             }
             if commits {
                 let told = self.reply.cut_frame();
-                self.keep_ghost(told, carried);
+                self.keep_ghost(told, session);
                 self.script.unwrap(frame);
             }
             self.script.go_back(start);
@@ -145,8 +150,8 @@ impl Exchange {
 }
 
 /// The flags of a reply of ours behind a COMMIT.
-fn committed_status(carried: &Carried, more: bool) -> StatusFlags {
-    let mut status = carried.book.status();
+fn committed_status(session: &SessionState, more: bool) -> StatusFlags {
+    let mut status = session.settings.status();
     status.remove(StatusFlags::IN_TRANS);
     status.remove(StatusFlags::MORE_RESULTS);
     status.remove(StatusFlags::SESSION_STATE_CHANGED);

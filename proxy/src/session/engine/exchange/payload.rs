@@ -10,29 +10,29 @@ use ido_proxy_protocol::packet::{self, HEADER_LEN};
 
 use super::Exchange;
 use crate::session::plan::{Risk, UnderGuard, What};
-use crate::session::state::book::{Book, statement_id};
-use crate::session::state::carried::Carried;
 use crate::session::state::fence::Fence;
 use crate::session::state::reports::{self, Reports};
+use crate::session::state::session_state::SessionState;
+use crate::session::state::settings::{SessionSettings, statement_id};
 
 impl Exchange {
     /// Appends the request of the step at `at`.
-    pub(super) fn put_request(&mut self, at: usize, carried: &mut Carried, out: &mut Vec<u8>) {
+    pub(super) fn put_request(&mut self, at: usize, session: &mut SessionState, out: &mut Vec<u8>) {
         let start = out.len();
         out.extend_from_slice(&[0; HEADER_LEN]);
-        self.put_payload(at, carried, out);
+        self.put_payload(at, session, out);
         packet::frame_in_place(out, start, 0);
     }
 
-    fn put_payload(&mut self, at: usize, carried: &mut Carried, out: &mut Vec<u8>) {
-        match self.under_guard(at, carried) {
+    fn put_payload(&mut self, at: usize, session: &mut SessionState, out: &mut Vec<u8>) {
+        match self.under_guard(at, session) {
             Some(UnderGuard::On) => return out.extend([&[COM_QUERY], GUARD_ON].concat()),
             Some(UnderGuard::Reads(sql)) => return out.extend([&[COM_QUERY], &sql[..]].concat()),
             Some(UnderGuard::Off) | None => {}
         }
         let Some(step) = self.script.get(at) else { return };
         match &step.what {
-            What::Whole => return self.put_whole(carried, out),
+            What::Whole => return self.put_whole(session, out),
             What::Several(on) => return out.extend_from_slice(&[SET_OPTION, u8::from(!on), 0]),
             _ => out.push(COM_QUERY),
         }
@@ -40,25 +40,25 @@ impl Exchange {
             return out.extend_from_slice(words);
         }
         match &step.what {
-            What::Fence => out.extend_from_slice(carried.fence.statement().as_bytes()),
+            What::Fence => out.extend_from_slice(session.fence.statement().as_bytes()),
             What::Part(range) => {
                 let range = range.clone();
-                self.put_part(at, range, carried, out);
+                self.put_part(at, range, session, out);
             }
             What::ShowReports => {
-                let reports = carried.book.reports();
+                let reports = session.settings.reports();
                 out.extend(reports.map_or_else(|| b"DO 0".to_vec(), Reports::statement));
             }
             What::PutWarningsBack => {
-                out.extend_from_slice(&carried.book.diagnostics().raise_warnings())
+                out.extend_from_slice(&session.settings.diagnostics().raise_warnings())
             }
             What::PutRowCountBack => {
-                out.extend_from_slice(&carried.book.diagnostics().count_rows())
+                out.extend_from_slice(&session.settings.diagnostics().count_rows())
             }
             What::Wrapped(range) => {
                 out.extend_from_slice(BEGIN);
                 out.push(b';');
-                out.extend_from_slice(carried.fence.statement().as_bytes());
+                out.extend_from_slice(session.fence.statement().as_bytes());
                 out.push(b';');
                 out.extend_from_slice(self.part(range));
             }
@@ -71,9 +71,9 @@ impl Exchange {
                     out.push(b'\n');
                 }
                 out.push(b';');
-                put_close(&mut carried.fence, out);
+                put_close(&mut session.fence, out);
             }
-            What::Close => put_close(&mut carried.fence, out),
+            What::Close => put_close(&mut session.fence, out),
             What::Single(range) => out.extend_from_slice(self.part(range)),
             _ => {}
         }
@@ -86,9 +86,9 @@ impl Exchange {
     }
 
     /// The command as it came, but for the numbers of prepared statements.
-    fn put_whole(&self, carried: &mut Carried, out: &mut Vec<u8>) {
+    fn put_whole(&self, session: &mut SessionState, out: &mut Vec<u8>) {
         let known = matches!(self.request[..], [_, 0 | 1, 0]);
-        if self.command == Command::SetOption && carried.several.is_usual() && known {
+        if self.command == Command::SetOption && session.several.is_usual() && known {
             // The link takes several statements whatever the client may send.
             return out.extend_from_slice(&[SET_OPTION, 0, 0]);
         }
@@ -96,7 +96,7 @@ impl Exchange {
             return out.extend_from_slice(&self.request);
         }
         let mut payload = self.request.clone();
-        translate(self.command, &mut payload, &mut carried.book);
+        translate(self.command, &mut payload, &mut session.settings);
         out.extend_from_slice(&payload);
     }
 
@@ -105,15 +105,15 @@ impl Exchange {
         &mut self,
         at: usize,
         range: Range<usize>,
-        carried: &mut Carried,
+        session: &mut SessionState,
         out: &mut Vec<u8>,
     ) {
         let Some(step) = self.script.get(at) else { return };
         // A fence is shorter.
         out.reserve(range.len() + 256);
         let commits = matches!(step.risk, Risk::Commit { .. });
-        let fence = &carried.fence;
-        let needless = fence.is_set() || fence.is_in_doubt() || !carried.transaction.is_dirty();
+        let fence = &session.fence;
+        let needless = fence.is_set() || fence.is_in_doubt() || !session.transaction.is_dirty();
         let wanted = fence.is_available() && !(commits && needless);
         let fence_at = step.fence_at.filter(|_| wanted);
         let place = fence_at.and_then(|at| step.pieces.get(at));
@@ -121,8 +121,8 @@ impl Exchange {
         out.extend_from_slice(self.part(&(range.start..place)));
         if fence_at.is_some() {
             let statement = match commits {
-                true => carried.fence.checked_statement(),
-                false => carried.fence.statement(),
+                true => session.fence.checked_statement(),
+                false => session.fence.statement(),
             };
             out.extend_from_slice(statement.as_bytes());
             out.push(b';');
@@ -190,17 +190,17 @@ pub(in crate::session::engine) const NUMBERED: [Command; 6] = [
 pub(in crate::session::engine) fn translate(
     command: Command,
     payload: &mut Vec<u8>,
-    book: &mut Book,
+    settings: &mut SessionSettings,
 ) {
     match command {
-        Command::StmtExecute => book.translate_execute(payload),
+        Command::StmtExecute => settings.translate_execute(payload),
         Command::StmtBulkExecute
         | Command::StmtClose
         | Command::StmtFetch
         | Command::StmtReset
         | Command::StmtSendLongData => {
             if let Some(id) = statement_id(payload)
-                && let Some(statement) = book.statement(id)
+                && let Some(statement) = settings.statement(id)
             {
                 payload[1..5].copy_from_slice(&statement.link_id.to_le_bytes());
             }

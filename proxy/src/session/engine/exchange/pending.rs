@@ -5,30 +5,34 @@ use ido_proxy_protocol::command::Command;
 use super::{Exchange, Pending};
 use crate::session::engine::running::Running;
 use crate::session::plan::What;
-use crate::session::plan::blocker::Reason;
-use crate::session::state::carried::Carried;
+use crate::session::plan::blocker::Blocker;
 use crate::session::state::journal::record::Record;
+use crate::session::state::session_state::SessionState;
 
 impl Exchange {
     /// Keeps what the step in hand did in the transaction that is open after it.
-    pub(in crate::session::engine) fn record(&mut self, carried: &mut Carried, running: Running) {
+    pub(in crate::session::engine) fn record(
+        &mut self,
+        session: &mut SessionState,
+        running: Running,
+    ) {
         let Some(step) = self.script.step() else { return };
-        if !carried.transaction.is_open() || step.frame.is_some() || step.is_ours() {
+        if !session.transaction.is_open() || step.frame.is_some() || step.is_ours() {
             return;
         }
         if let Some(reason) = self.transaction.first() {
-            carried.cannot_replay(reason);
+            session.cannot_replay(reason);
         }
         let kept =
             [Command::Query, Command::StmtExecute, Command::StmtBulkExecute, Command::InitDb];
         if !self.keeps {
             // The session could not move meanwhile. If it can again, this part is missing.
-            carried.cannot_replay(Reason::Unkept);
+            session.cannot_replay(Blocker::Unkept);
         }
         if !kept.contains(&self.command) || running.told.is_empty() {
-            if carried.records == 0 && !self.has_pending(carried) {
+            if session.records == 0 && !self.has_pending(session) {
                 // The end of the transaction before began this one (AND CHAIN), and no statement of its own.
-                carried.cannot_replay(Reason::Unkept);
+                session.cannot_replay(Blocker::Unkept);
             }
             return;
         }
@@ -47,33 +51,33 @@ impl Exchange {
         };
         let Running { cut, mark, told, shared, .. } = running;
         let done = Pending { step: self.script.place(), cut, mark, bounds, told, shared, text };
-        if self.pending_in != carried.ended {
+        if self.pending_in != session.ended {
             self.pending.clear();
-            self.pending_in = carried.ended;
+            self.pending_in = session.ended;
         }
         self.pending.push(done);
         let waits = self.command == Command::Query
             && !self.reply.has_begun()
             && !self.script.behind(self.script.place()).is_empty();
         if !waits {
-            return self.keep(carried);
+            return self.keep(session);
         }
-        if carried.records == 0 {
-            carried.book.begin(self.state.clone());
+        if session.records == 0 {
+            session.settings.begin(self.state.clone());
         }
     }
 
     /// Keeps what is pending in the transaction that is still open: the client is told of it now.
-    pub(in crate::session::engine) fn keep(&mut self, carried: &mut Carried) {
+    pub(in crate::session::engine) fn keep(&mut self, session: &mut SessionState) {
         let pending = std::mem::take(&mut self.pending);
-        if self.pending_in != carried.ended {
+        if self.pending_in != session.ended {
             return;
         }
         for done in pending {
             if done.shared {
-                carried.cannot_replay(Reason::SharedInsert);
+                session.cannot_replay(Blocker::SharedInsert);
             }
-            carried.record(&self.as_record(done), &self.state);
+            session.record(&self.as_record(done), &self.state);
         }
     }
 
@@ -85,32 +89,32 @@ impl Exchange {
     }
 
     /// Whether anything is pending in the open transaction.
-    pub(in crate::session::engine) fn has_pending(&self, carried: &Carried) -> bool {
-        !self.pending.is_empty() && self.pending_in == carried.ended
+    pub(in crate::session::engine) fn has_pending(&self, session: &SessionState) -> bool {
+        !self.pending.is_empty() && self.pending_in == session.ended
     }
 
     /// The step at this `place` of those that are pending in the open transaction.
     pub(in crate::session::engine) fn pending(
         &self,
         place: usize,
-        carried: &Carried,
+        session: &SessionState,
     ) -> Option<Record<'_>> {
-        let done = self.pending.get(place).filter(|_| self.has_pending(carried));
+        let done = self.pending.get(place).filter(|_| self.has_pending(session));
         done.map(|done| self.as_record(done.clone()))
     }
 
     /// Goes back to before what is pending: its steps will be sent anew, and what they told is forgotten.
-    pub(super) fn rewind(&mut self, carried: &mut Carried) -> bool {
+    pub(super) fn rewind(&mut self, session: &mut SessionState) -> bool {
         let pending = std::mem::take(&mut self.pending);
-        let Some(first) = pending.into_iter().next().filter(|_| self.pending_in == carried.ended)
+        let Some(first) = pending.into_iter().next().filter(|_| self.pending_in == session.ended)
         else {
             return false;
         };
         self.script.go_back(first.step);
         self.reply.roll_back(first.mark);
         self.script.drop_pieces(first.cut);
-        if carried.records == 0 {
-            carried.transaction.gone();
+        if session.records == 0 {
+            session.transaction.gone();
         }
         true
     }

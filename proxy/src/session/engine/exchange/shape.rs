@@ -8,19 +8,19 @@ use ido_proxy_protocol::statement::{Kind, Statement};
 
 use super::{Exchange, Intake};
 use crate::session::engine::running::Running;
-use crate::session::plan::blocker::Reason;
+use crate::session::plan::blocker::Blocker;
 use crate::session::plan::{
     Piece, PieceKind, Step, UnderGuard, What, may_name, names_reports, reads_diagnostics,
     sets_untold, under_guard,
 };
-use crate::session::state::book::{Book, statement_id};
-use crate::session::state::carried::Carried;
+use crate::session::state::session_state::SessionState;
+use crate::session::state::settings::{SessionSettings, statement_id};
 
 impl Exchange {
     /// Where the client looks at what it is told of changes, or chooses that, it finds its own settings and not ours.
-    pub(in crate::session::engine) fn show_reports(&mut self, carried: &mut Carried) {
+    pub(in crate::session::engine) fn show_reports(&mut self, session: &mut SessionState) {
         let names = self.command == Command::Query
-            && carried.book.reports().is_some()
+            && session.settings.reports().is_some()
             && names_reports(self.request.get(1..).unwrap_or_default());
         if self.command == Command::Query && sets_untold(self.request.get(1..).unwrap_or_default())
         {
@@ -35,47 +35,47 @@ impl Exchange {
         let sql = self.request.get(1..).unwrap_or_default();
         if may_name(sql, *b"loc", b"LOCK") {
             // Nobody reports that tables are locked now, nor with a later state.
-            carried.book.reasons_mut().insert(Reason::Untracked);
+            session.settings.reasons_mut().insert(Blocker::Untracked);
         }
-        carried.book.show_reports(true);
+        session.settings.show_reports(true);
         self.script.put_first(Step::show_reports());
         self.script.extend(Step::hide_reports());
     }
 
     /// Whether its bytes may go to the link as they come.
-    pub(in crate::session::engine) fn may_pass(&self, carried: &mut Carried) -> bool {
+    pub(in crate::session::engine) fn may_pass(&self, session: &mut SessionState) -> bool {
         let [Step { what: What::Whole, .. }] = self.script.steps() else { return false };
         let translated = NUMBERED.contains(&self.command) && {
             let mut sent = self.request.clone();
-            translate(self.command, &mut sent, &mut carried.book);
+            translate(self.command, &mut sent, &mut session.settings);
             sent != self.request
         };
         !translated
-            && self.guard_turns(carried).is_none()
-            && self.under_guard(self.script.place(), carried).is_none()
-            && self.several_turns(carried).is_none()
-            && !(self.command == Command::SetOption && carried.several.is_usual())
-            && !self.lacks_row_count(carried)
+            && self.guard_turns(session).is_none()
+            && self.under_guard(self.script.place(), session).is_none()
+            && self.several_turns(session).is_none()
+            && !(self.command == Command::SetOption && session.several.is_usual())
+            && !self.lacks_row_count(session)
     }
 
     /// Form that the statement alone in the step at `at` has under the guard, if the link is under it.
     pub(in crate::session::engine) fn under_guard(
         &self,
         at: usize,
-        carried: &Carried,
+        session: &SessionState,
     ) -> Option<UnderGuard> {
         let step = self.script.get(at)?;
         let [piece] = step.pieces[..] else { return None };
-        let hidden = carried.guard.is_on() && carried.transaction.is_open();
+        let hidden = session.guard.is_on() && session.transaction.is_open();
         if !hidden || self.command != Command::Query || step.is_ours() {
             return None;
         }
-        let sql = sql_of(self.command, &self.request, piece, &carried.book);
-        under_guard(&Statement::single(sql, carried.book.dialect()))
+        let sql = sql_of(self.command, &self.request, piece, &session.settings);
+        under_guard(&Statement::single(sql, session.settings.dialect()))
     }
 
     /// Whether the statement in hand is to close the connection: the server does, without a reply.
-    pub(in crate::session::engine) fn releases(&self, carried: &Carried) -> bool {
+    pub(in crate::session::engine) fn releases(&self, session: &SessionState) -> bool {
         let place = self.running.as_ref().filter(|running| running.is_step()).map(Running::piece);
         let hidden = self.step().is_some_and(|step| step.pieces.is_empty() && !step.is_ours());
         if place.is_some() && hidden && self.command == Command::Query {
@@ -86,12 +86,13 @@ impl Exchange {
         let Some(piece) = piece.filter(|piece| piece.kind == PieceKind::End) else { return false };
         let sql = match (self.command, statement_id(&self.request)) {
             (Command::Query, _) => self.request.get(1 + piece.start..1 + piece.end),
-            (_, id) => id.and_then(|id| Some(&carried.book.statement(id)?.sql[..])),
+            (_, id) => id.and_then(|id| Some(&session.settings.statement(id)?.sql[..])),
         };
-        let single = Statement::single(sql.unwrap_or_default(), carried.book.dialect());
+        let single = Statement::single(sql.unwrap_or_default(), session.settings.dialect());
         match single.kind {
             Kind::Commit(completion) | Kind::Rollback(completion) => {
-                completion.release || (carried.book.releases() && !refuses(sql.unwrap_or_default()))
+                completion.release
+                    || (session.settings.releases() && !refuses(sql.unwrap_or_default()))
             }
             _ => false,
         }
@@ -99,11 +100,11 @@ impl Exchange {
 
     /// Whether the wrapped statement in hand writes to one table, as far as its text tells: then a write to a table
     /// without transactions is all that it did.
-    pub(in crate::session::engine) fn writes_one_table(&self, carried: &Carried) -> bool {
+    pub(in crate::session::engine) fn writes_one_table(&self, session: &SessionState) -> bool {
         let sql = match (self.command, statement_id(&self.request)) {
             (Command::Query, _) => self.request.get(1..).unwrap_or_default(),
             (_, id) => {
-                let statement = id.and_then(|id| carried.book.statement(id));
+                let statement = id.and_then(|id| session.settings.statement(id));
                 statement.map_or(&[][..], |statement| &statement.sql)
             }
         };
@@ -125,13 +126,13 @@ impl Exchange {
     }
 
     /// Fingerprint of what the wrapped statement in hand writes to.
-    pub(super) fn target(&self, carried: &Carried) -> Option<u64> {
+    pub(super) fn target(&self, session: &SessionState) -> Option<u64> {
         let piece = *self.script.statement_of(self.step()?.frame?)?.pieces.first()?;
-        Some(target_of(sql_of(self.command, &self.request, piece, &carried.book)))
+        Some(target_of(sql_of(self.command, &self.request, piece, &session.settings)))
     }
 
     /// Whether its first statement reads what the client's last one has left besides its reply.
-    fn reads_last_statement(&self, carried: &Carried, raises_error: bool) -> bool {
+    fn reads_last_statement(&self, session: &SessionState, raises_error: bool) -> bool {
         let sql = match (self.command, statement_id(&self.request)) {
             (Command::Query, _) => {
                 let first = self.script.steps().iter().find_map(|step| step.pieces.first());
@@ -144,7 +145,7 @@ impl Exchange {
                 sql.get(..end).unwrap_or(sql)
             }
             (Command::StmtExecute, Some(id)) => {
-                carried.book.statement(id).map_or(&[][..], |statement| &statement.sql)
+                session.settings.statement(id).map_or(&[][..], |statement| &statement.sql)
             }
             _ => &[],
         };
@@ -152,10 +153,10 @@ impl Exchange {
     }
 
     /// Whether ROW_COUNT() must be put back before the step in hand.
-    pub(in crate::session::engine) fn lacks_row_count(&self, carried: &mut Carried) -> bool {
-        let raises_error = carried.book.diagnostics().raises_error();
-        carried.book.diagnostics().is_row_count_lost()
-            && self.reads_last_statement(carried, raises_error)
+    pub(in crate::session::engine) fn lacks_row_count(&self, session: &mut SessionState) -> bool {
+        let raises_error = session.settings.diagnostics().raises_error();
+        session.settings.diagnostics().is_row_count_lost()
+            && self.reads_last_statement(session, raises_error)
     }
 }
 
@@ -164,11 +165,11 @@ pub(in crate::session::engine) fn sql_of<'a>(
     command: Command,
     request: &'a [u8],
     piece: Piece,
-    book: &'a Book,
+    settings: &'a SessionSettings,
 ) -> &'a [u8] {
     let sql = match command {
         Command::Query => request.get(1 + piece.start..1 + piece.end),
-        _ => statement_id(request).and_then(|id| Some(&book.statement(id)?.sql[..])),
+        _ => statement_id(request).and_then(|id| Some(&settings.statement(id)?.sql[..])),
     };
     sql.unwrap_or_default()
 }

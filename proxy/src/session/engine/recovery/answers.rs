@@ -18,10 +18,10 @@ use crate::session::engine::policy::{Effect, Facts, Position, Reaction, Why, rea
 use crate::session::engine::replies::Replies;
 use crate::session::engine::running::{Job, Running};
 use crate::session::plan::Doubt;
-use crate::session::state::book::{self, NO_STATEMENT, Setup, State};
 use crate::session::state::digest::PayloadDigest;
 use crate::session::state::fence::{KeptReply, Outcome};
 use crate::session::state::journal::record::Told;
+use crate::session::state::settings::{self, NO_STATEMENT, Setup, State};
 use crate::session::state::text_rows::text_rows;
 
 impl Replies<'_> {
@@ -63,7 +63,7 @@ impl Replies<'_> {
             }
             Task::Guard => match step {
                 ReplyStep::Err { .. } => self.task_failed(ErrPacket::decode(payload)?),
-                _ if ended => self.carried.guard.turned(true),
+                _ if ended => self.session.guard.turned(true),
                 _ => {}
             },
             Task::Prepare(id) => match step {
@@ -74,7 +74,7 @@ impl Replies<'_> {
                     {
                         running.told.push(Told::Other);
                         let link_id = PrepareOk::decode(payload, self.link)?.statement_id;
-                        self.carried.book.learn_link_id(id, link_id);
+                        self.session.settings.learn_link_id(id, link_id);
                     }
                 }
                 _ => {}
@@ -104,13 +104,13 @@ impl Replies<'_> {
                 let rows = std::mem::take(&mut recovery.rows);
                 if recovery.reads_fence {
                     let (number, kept) = fence_read(&rows);
-                    let kept = kept.and_then(|kept| self.carried.fence.kept_reply(&kept));
+                    let kept = kept.and_then(|kept| self.session.fence.kept_reply(&kept));
                     self.verdict(number, kept);
-                } else if self.carried.fence.is_in_doubt() {
-                    self.carried.tally.unknown += 1;
+                } else if self.session.fence.is_in_doubt() {
+                    self.session.tally.unknown += 1;
                     self.stuck(Stuck::Doubt(Doubt::Unfenced));
                 } else {
-                    self.exchange.was_undone(self.carried);
+                    self.exchange.was_undone(self.session);
                 }
             }
             _ => {}
@@ -120,51 +120,51 @@ impl Replies<'_> {
 
     /// Acts on the fence that the barrier read.
     fn verdict(&mut self, read: Option<u64>, kept: Option<KeptReply>) {
-        let Self { exchange, carried, .. } = self;
-        let in_doubt = carried.fence.is_in_doubt();
-        tracing::debug!(?read, in_doubt, fence = ?carried.fence, "the fence was read");
-        match (carried.fence.outcome(read), in_doubt) {
+        let Self { exchange, session, .. } = self;
+        let in_doubt = session.fence.is_in_doubt();
+        tracing::debug!(?read, in_doubt, fence = ?session.fence, "the fence was read");
+        match (session.fence.outcome(read), in_doubt) {
             (Outcome::Committed, true) => {
-                carried.tally.committed += 1;
-                if !exchange.was_committed(carried, kept) {
+                session.tally.committed += 1;
+                if !exchange.was_committed(session, kept) {
                     // The effects that the command had by itself are not known.
                     self.stuck(Stuck::Doubt(Doubt::Statement));
                 }
             }
             (Outcome::NotCommitted, true)
-                if carried.stuck().is_some() && exchange.attempt.refusal_of_commit().is_some() =>
+                if session.stuck().is_some() && exchange.attempt.refusal_of_commit().is_some() =>
             {
                 // The node that refused it says by the fence that it was not done, and no other link can do it.
                 let error = exchange.attempt.refusal_of_commit().cloned();
-                carried.tally.undone += 1;
-                carried.fence.rolled_back();
+                session.tally.undone += 1;
+                session.fence.rolled_back();
                 error.iter().for_each(|error| self.give_up(error));
             }
-            (Outcome::NotCommitted, true) if carried.stuck().is_some() => {
+            (Outcome::NotCommitted, true) if session.stuck().is_some() => {
                 // The transaction is not committed so far, and it cannot be made sure of by doing it again.
-                carried.tally.unknown += 1;
+                session.tally.unknown += 1;
                 self.stuck(Stuck::Doubt(Doubt::Statement));
             }
             (Outcome::NotCommitted, true)
                 if let Some(error) = exchange.attempt.lasting_refusal().cloned() =>
             {
                 // Tried again, it would be refused again.
-                carried.tally.undone += 1;
-                carried.fence.rolled_back();
+                session.tally.undone += 1;
+                session.fence.rolled_back();
                 self.give_up(&error);
             }
             (Outcome::NotCommitted, _) => {
-                carried.tally.undone += u64::from(in_doubt);
-                exchange.was_undone(carried);
+                session.tally.undone += u64::from(in_doubt);
+                exchange.was_undone(session);
             }
             (Outcome::Committed | Outcome::Unclear, false) => {
                 // No COMMIT is in doubt: somebody else's number is of no concern, with another row.
-                carried.fence.discard();
-                exchange.was_undone(carried);
+                session.fence.discard();
+                exchange.was_undone(session);
             }
             (Outcome::Unclear, true) => {
-                carried.tally.unknown += 1;
-                carried.fence.discard();
+                session.tally.unknown += 1;
+                session.fence.discard();
                 self.stuck(Stuck::Doubt(Doubt::Disturbed));
             }
         }
@@ -174,7 +174,7 @@ impl Replies<'_> {
         match self.recovery_reaction(Position::Barrier, &error, false) {
             Reaction::Unknown => self.stuck(Stuck::Doubt(Doubt::Unfenced)),
             Reaction::Unfenced => {
-                self.carried.fence.mark_missing();
+                self.session.fence.mark_missing();
                 // Asked again, it is a causal read of nothing.
                 if let Some(recovery) = &mut self.exchange.recovery {
                     recovery.phase = Phase::Barrier;
@@ -190,7 +190,7 @@ impl Replies<'_> {
         error: &ErrPacket,
         may_choose_anew: bool,
     ) -> Reaction {
-        let effect = match self.carried.fence.is_in_doubt() {
+        let effect = match self.session.fence.is_in_doubt() {
             true => Effect::Commit,
             false => Effect::Nothing,
         };
@@ -246,7 +246,7 @@ impl Replies<'_> {
             }
             Reaction::Retry(why) => {
                 self.exchange.attempt.anew |= why == Why::Anew;
-                self.again(Recovery::of(why, self.carried), error);
+                self.again(Recovery::of(why, self.session), error);
             }
             _ => {
                 // With 1062, an id that the client was told belongs to another row by now. But all is rolled
@@ -259,12 +259,12 @@ impl Replies<'_> {
 
     /// A replay cannot have the time that the client's statements had.
     fn retry_now(&mut self, error: ErrPacket) {
-        self.carried.book.forget_variable(b"timestamp");
-        self.again(Recovery::in_doubt_or_not(self.carried), error);
+        self.session.settings.forget_variable(b"timestamp");
+        self.again(Recovery::in_doubt_or_not(self.session), error);
     }
 
     fn mismatch(&mut self) {
-        if self.carried.fence.is_in_doubt() {
+        if self.session.fence.is_in_doubt() {
             // The ghost of this very transaction may be in the way. The fence is read anew, on another link, since
             // there may be more to come on this one.
             if self.exchange.attempt.tries >= MOST_TRIES {
@@ -274,7 +274,7 @@ impl Replies<'_> {
             self.lost = Some(ErrPacket::new(OURS, *b"HY000", "a replay came out differently"));
             return;
         }
-        self.carried.tally.mismatches += 1;
+        self.session.tally.mismatches += 1;
         if let Some(conflict) =
             self.exchange.attempt.conflict.clone().filter(|_| !self.exchange.attempt.lost)
         {
@@ -291,11 +291,11 @@ impl Replies<'_> {
         if self.exchange.reply.has_begun() {
             return self.stuck(Stuck::Told);
         }
-        if self.carried.fence.is_in_doubt() {
+        if self.session.fence.is_in_doubt() {
             return self.stuck(Stuck::Doubt(Doubt::Disturbed));
         }
-        self.carried.transaction.gone();
-        self.carried.rolled_back();
+        self.session.transaction.gone();
+        self.session.rolled_back();
         self.exchange.fail(error);
         // The rest of the reply in hand is still to come; then all is rolled back.
         self.exchange.recovery = Some(Box::new(Recovery::giving_up()));
@@ -307,7 +307,7 @@ impl Replies<'_> {
         match self.recovery_reaction(Position::Prepare, &error, false) {
             Reaction::LeaveOut => {
                 tracing::warn!(%error, "a prepared statement is not to be had on another node");
-                self.carried.book.learn_link_id(id, NO_STATEMENT);
+                self.session.settings.learn_link_id(id, NO_STATEMENT);
             }
             reaction => self.task_reaction(reaction, error),
         }
@@ -334,7 +334,7 @@ impl Replies<'_> {
                 let otherwise = match Fault::of(&error) {
                     // Servers of another version know it by another name.
                     Fault::UnknownVariable => Setup::alias(&name)
-                        .map(|alias| book::assignment(&alias, &value, self.backslashes)),
+                        .map(|alias| settings::assignment(&alias, &value, self.backslashes)),
                     // NULL is reported like an empty text.
                     _ if value.is_empty() => Some([b"SET ", &name[..], b"=NULL"].concat()),
                     _ => None,
@@ -347,7 +347,7 @@ impl Replies<'_> {
             Reaction::PassOver => {
                 let name_shown = String::from_utf8_lossy(&name);
                 tracing::debug!(name = %name_shown, "the server reports this variable and refuses to set it");
-                self.carried.book.forget_variable(&name);
+                self.session.settings.forget_variable(&name);
                 self.exchange.state.forget_variable(&name);
             }
             reaction => self.task_reaction(reaction, error),
@@ -364,7 +364,7 @@ impl Replies<'_> {
         match reaction {
             Reaction::NextLink => self.lost = Some(error),
             Reaction::RetryNow => self.retry_now(error),
-            Reaction::Retry(why) => self.again(Recovery::of(why, self.carried), error),
+            Reaction::Retry(why) => self.again(Recovery::of(why, self.session), error),
             _ => {
                 tracing::warn!(%error, "the session cannot be set up on another node");
                 self.stuck(Stuck::Refused(error));

@@ -9,10 +9,10 @@ use ido_proxy_protocol::command::Command;
 use super::{Phase, Recovery, Request};
 use crate::session::engine::exchange::Exchange;
 use crate::session::plan::LONG;
-use crate::session::plan::blocker::Reason;
-use crate::session::state::carried::Carried;
+use crate::session::plan::blocker::Blocker;
 use crate::session::state::journal::record::{Record, Told};
 use crate::session::state::journal::store::Fetch;
+use crate::session::state::session_state::SessionState;
 
 /// Statements of one request, and the results that they are to have.
 struct Batch {
@@ -22,53 +22,53 @@ struct Batch {
 
 impl Recovery {
     /// Puts the next part of the journal into the queue, or ends the replay.
-    pub(super) fn replay(&mut self, exchange: &Exchange, carried: &mut Carried) -> Sending {
-        if carried.records == 0 && !exchange.has_pending(carried) {
+    pub(super) fn replay(&mut self, exchange: &Exchange, session: &mut SessionState) -> Sending {
+        if session.records == 0 && !exchange.has_pending(session) {
             self.phase = Phase::Over;
             return Sending::Nothing;
         }
-        if let Some(reason) = carried.unreplayable() {
+        if let Some(reason) = session.unreplayable() {
             // The journal is not complete.
-            return Sending::Stuck(Stuck::Reason(reason));
+            return Sending::Stuck(Stuck::Blocker(reason));
         }
-        let fetched = match carried.records {
+        let fetched = match session.records {
             0 => Fetch::End,
-            _ => carried.journal.peek(&self.place.cursor),
+            _ => session.journal.peek(&self.place.cursor),
         };
         match fetched {
             Fetch::Record(bytes) => {
                 let Ok(record) = Record::decode(bytes) else {
-                    return Sending::Stuck(Stuck::Reason(Reason::JournalFull));
+                    return Sending::Stuck(Stuck::Blocker(Blocker::JournalFull));
                 };
                 let done = match record.command {
-                    Command::Query => self.replay_texts(&record, true, carried),
+                    Command::Query => self.replay_texts(&record, true, session),
                     command => {
                         let payload = record.payload.to_vec();
                         let (told, at) = (record.told, record.at);
-                        self.replay_command(command, &payload, &told, at, carried);
+                        self.replay_command(command, &payload, &told, at, session);
                         true
                     }
                 };
                 if done {
-                    carried.journal.advance(&mut self.place.cursor);
+                    session.journal.advance(&mut self.place.cursor);
                 }
             }
             Fetch::Load => return Sending::Journal(self.place.cursor),
             Fetch::Lost(overflow) => {
                 tracing::warn!(%overflow, "the journal is lost");
-                return Sending::Stuck(Stuck::Reason(Reason::JournalFull));
+                return Sending::Stuck(Stuck::Blocker(Blocker::JournalFull));
             }
-            Fetch::End => match exchange.pending(self.place.pending, carried) {
+            Fetch::End => match exchange.pending(self.place.pending, session) {
                 Some(record) => {
-                    let done = self.replay_texts(&record, false, carried);
+                    let done = self.replay_texts(&record, false, session);
                     self.place.pending += usize::from(done);
                 }
                 None => {
                     // A BEGIN that moves with its session is none.
-                    let empty = carried.transaction.is_clean() && self.place.pending == 0;
-                    carried.tally.replays += u64::from(!empty);
+                    let empty = session.transaction.is_clean() && self.place.pending == 0;
+                    session.tally.replays += u64::from(!empty);
                     self.push(Task::Must, query(NOW));
-                    self.set_multi(carried.takes_several(), carried);
+                    self.set_multi(session.takes_several(), session);
                     self.phase = Phase::Over;
                 }
             },
@@ -83,7 +83,7 @@ impl Recovery {
         payload: &[u8],
         told: &[Told],
         at: u64,
-        carried: &mut Carried,
+        session: &mut SessionState,
     ) {
         if told.first().is_some_and(|told| told.is_of_the_moment()) {
             return;
@@ -91,14 +91,14 @@ impl Recovery {
         // 0 is none.
         let id = told.first().and_then(|told| told.id()).unwrap_or_default();
         self.place.id_is_set = id != 0;
-        let time = match carried.book.sets_timestamp() {
+        let time = match session.settings.sets_timestamp() {
             true => format!("timestamp={}, ", seconds(at)),
             false => String::new(),
         };
         let byte = command.byte().unwrap_or_default();
         let mut payload = [&[byte], payload].concat();
         let expected = told.iter().copied().map(Some).collect();
-        translate(command, &mut payload, &mut carried.book);
+        translate(command, &mut payload, &mut session.settings);
         self.push(Task::Must, query(format!("SET {time}insert_id={id}")));
         self.push(Task::Replay { expected, known: true }, payload);
     }
@@ -106,9 +106,9 @@ impl Recovery {
     /// Puts the statements of a record from the next one on, up to a good size, into the queue, with their time and their
     /// ids. `known` says whether the client was told of them; each is a request of its own in a session whose guard
     /// would be seen. Returns whether the record is at its end.
-    fn replay_texts(&mut self, record: &Record<'_>, known: bool, carried: &Carried) -> bool {
-        let apart = carried.unguarded;
-        let time = match carried.book.sets_timestamp() {
+    fn replay_texts(&mut self, record: &Record<'_>, known: bool, session: &SessionState) -> bool {
+        let apart = session.unguarded;
+        let time = match session.settings.sets_timestamp() {
             true => format!("SET timestamp={}", seconds(record.at)),
             false => "DO 0".into(),
         };

@@ -13,16 +13,16 @@ use super::{Phase, Recovery, Request, Start};
 use crate::session::engine::exchange::Exchange;
 use crate::session::engine::running::{Job, Running};
 use crate::session::plan::Doubt;
-use crate::session::state::book::State;
-use crate::session::state::carried::Carried;
 use crate::session::state::link_facts::LinkFacts;
+use crate::session::state::session_state::SessionState;
+use crate::session::state::settings::State;
 
 impl Recovery {
     /// Appends the next request to `out`. [`Sending::Nothing`]: the way is at its end.
     pub(in crate::session::engine) fn next_request(
         &mut self,
         exchange: &mut Exchange,
-        carried: &mut Carried,
+        session: &mut SessionState,
         link: &LinkFacts,
         out: &mut Vec<u8>,
     ) -> Sending {
@@ -31,7 +31,7 @@ impl Recovery {
         }
         loop {
             if let Some(Request { task, mut payload }) = self.queue.pop_front() {
-                if payload.get(1..) == Some(NOW) && !carried.book.sets_timestamp() {
+                if payload.get(1..) == Some(NOW) && !session.settings.sets_timestamp() {
                     payload = query(NO_INSERT_ID);
                 }
                 let command = Command::from_byte(payload.first().copied().unwrap_or_default());
@@ -44,26 +44,26 @@ impl Recovery {
             match self.phase {
                 Phase::Barrier => {
                     self.phase = Phase::Setup;
-                    self.barrier(carried, link);
+                    self.barrier(session, link);
                     if self.start != Start::NewLink {
                         // Without autocommit, the client's or ours, it has opened a transaction with what it read.
                         self.push(Task::Attempt, query(ROLLBACK));
                     }
                     if !self.reads_barrier() {
-                        if carried.fence.is_in_doubt() {
+                        if session.fence.is_in_doubt() {
                             return Sending::Stuck(Stuck::Doubt(Doubt::Unfenced));
                         }
-                        exchange.was_undone(carried);
+                        exchange.was_undone(session);
                     }
                 }
                 Phase::Setup => {
                     if self.start == Start::RolledBack {
-                        exchange.was_undone(carried);
+                        exchange.was_undone(session);
                     }
                     self.phase = Phase::Replay;
-                    self.set_up(exchange, carried, link);
+                    self.set_up(exchange, session, link);
                 }
-                Phase::Replay => match self.replay(exchange, carried) {
+                Phase::Replay => match self.replay(exchange, session) {
                     Sending::Nothing => {}
                     sending => return sending,
                 },
@@ -72,8 +72,8 @@ impl Recovery {
         }
     }
 
-    fn barrier(&mut self, carried: &Carried, link: &LinkFacts) {
-        let read = carried.fence.query().filter(|_| carried.fence.is_available());
+    fn barrier(&mut self, session: &SessionState, link: &LinkFacts) {
+        let read = session.fence.query().filter(|_| session.fence.is_available());
         self.reads_fence = read.is_some();
         let sql = match (read, link.galera) {
             (Some(read), true) => format!("{CAUSALLY}{read}"),
@@ -88,48 +88,48 @@ impl Recovery {
         self.queue.iter().any(|request| matches!(request.task, Task::Barrier))
     }
 
-    fn set_up(&mut self, exchange: &Exchange, carried: &mut Carried, link: &LinkFacts) {
-        if carried.unguarded && carried.guard.is_on() {
+    fn set_up(&mut self, exchange: &Exchange, session: &mut SessionState, link: &LinkFacts) {
+        if session.unguarded && session.guard.is_on() {
             self.push(Task::Must, query(GUARD_OFF));
-            carried.guard.turned(false);
+            session.guard.turned(false);
         }
-        let pending = exchange.has_pending(carried);
-        let again = carried.records > 0 || pending;
-        let now = carried.book.now();
+        let pending = exchange.has_pending(session);
+        let again = session.records > 0 || pending;
+        let now = session.settings.now();
         // The transaction to be done again may have begun with other settings than those it has made since.
-        let begun = if exchange.failed { now.clone() } else { exchange.beginning(carried) };
+        let begun = if exchange.failed { now.clone() } else { exchange.beginning(session) };
         let moved = *begun != *now || begun.is_for_one_transaction();
         let fresh = self.start == Start::NewLink;
         let mut schema = link.schema.clone().filter(|_| fresh);
         if fresh {
-            self.prepare(&begun, carried, link, &mut schema);
+            self.prepare(&begun, session, link, &mut schema);
         }
         if fresh || self.unsettled || moved {
-            self.push_setup(&begun, carried, link, schema.as_deref());
+            self.push_setup(&begun, session, link, schema.as_deref());
         }
         if fresh {
             self.multi = Some(link.capabilities.contains(Capabilities::MULTI_STATEMENTS));
         } else if !self.unsettled {
-            self.multi = Some(carried.takes_several_now());
+            self.multi = Some(session.takes_several_now());
         }
         self.put_insert_id_back(exchange, &begun, &now);
         if !exchange.failed && !pending {
             // The command in hand will set its variables anew.
-            carried.book.go_back(exchange.state.clone());
+            session.settings.go_back(exchange.state.clone());
         }
         if again {
-            let guard = &carried.guard;
+            let guard = &session.guard;
             if guard.is_available() && !guard.is_on() {
-                if exchange.autocommits(carried) {
+                if exchange.autocommits(session) {
                     self.push(Task::Guard, query(GUARD_ON));
-                } else if !carried.book.autocommit() && !begun.turns_autocommit_off() {
+                } else if !session.settings.autocommit() && !begun.turns_autocommit_off() {
                     // The client turned it off in the course of what is done again, which leaves it so.
                     self.push(Task::Must, query(GUARD_ON));
                 }
             }
-            self.set_multi(true, carried);
+            self.set_multi(true, session);
         } else {
-            self.set_multi(carried.takes_several(), carried);
+            self.set_multi(session.takes_several(), session);
         }
     }
 
@@ -155,7 +155,7 @@ impl Recovery {
     fn push_setup(
         &mut self,
         setup: &State,
-        carried: &mut Carried,
+        session: &mut SessionState,
         link: &LinkFacts,
         schema: Option<&[u8]>,
     ) {
@@ -175,7 +175,7 @@ impl Recovery {
         }
         if setup.sets_autocommit() {
             // To the client's own, whatever it is now.
-            carried.guard.turned(false);
+            session.guard.turned(false);
         }
     }
 
@@ -184,13 +184,13 @@ impl Recovery {
     fn prepare(
         &mut self,
         begun: &State,
-        carried: &Carried,
+        session: &SessionState,
         link: &LinkFacts,
         schema: &mut Option<Vec<u8>>,
     ) {
         let statements = || {
-            let ids = carried.book.statement_ids().into_iter();
-            ids.filter_map(|id| Some((id, carried.book.statement(id)?)))
+            let ids = session.settings.statement_ids().into_iter();
+            ids.filter_map(|id| Some((id, session.settings.statement(id)?)))
         };
         let differs = statements().any(|(_, statement)| *statement.setup != **begun);
         let mut staged: Option<&State> = None;
@@ -238,10 +238,10 @@ impl Recovery {
         self.queue.retain(|request| !matches!(request.task, Task::Prepare(other) if other == id));
     }
 
-    pub(super) fn set_multi(&mut self, multi: bool, carried: &mut Carried) {
+    pub(super) fn set_multi(&mut self, multi: bool, session: &mut SessionState) {
         if self.multi != Some(multi) {
             self.multi = Some(multi);
-            carried.several.turned(multi);
+            session.several.turned(multi);
             self.push(Task::Must, vec![SET_OPTION, u8::from(!multi), 0]);
         }
     }

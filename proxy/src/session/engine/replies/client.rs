@@ -22,9 +22,9 @@ use crate::session::engine::running::Running;
 use crate::session::plan::{
     Piece, PieceKind, Risk, UnderGuard, What, chooses_insert_id, reads_autocommit,
 };
-use crate::session::state::book::Prepared;
 use crate::session::state::digest::PayloadDigest;
 use crate::session::state::journal::record::Told;
+use crate::session::state::settings::Prepared;
 use crate::session::state::transaction::Transaction;
 
 impl Replies<'_> {
@@ -93,18 +93,18 @@ impl Replies<'_> {
         state_changed: bool,
         last: bool,
     ) -> Result<(), Violation> {
-        let hidden = self.exchange.under_guard(self.exchange.script.place(), self.carried);
+        let hidden = self.exchange.under_guard(self.exchange.script.place(), self.session);
         if hidden == Some(UnderGuard::Off) {
             // The mode is the client's own from here on.
-            self.carried.guard.turned(false);
+            self.session.guard.turned(false);
         }
-        let owed = self.exchange.keeps && self.took_an_owed_id(payload)?;
+        let reserved = self.exchange.keeps && self.took_a_reserved_id(payload)?;
         self.settle(PieceEnd::Ok { status, state_changed }, payload)?;
         let in_flight = self.exchange.script.is_in_flight();
         if let Some(running) = &mut self.exchange.running {
             // A statement that has committed by itself keeps what it was given.
             let framed = running.framed().is_some() || in_flight;
-            running.owed |= owed && self.carried.transaction.is_open() && !framed;
+            running.reserved |= reserved && self.session.transaction.is_open() && !framed;
         }
         let wanted = self.shaped(status);
         let strip = state_changed && !self.client.contains(Capabilities::SESSION_TRACK);
@@ -147,7 +147,7 @@ impl Replies<'_> {
         state_changed: bool,
     ) -> Result<Option<Vec<u8>>, Violation> {
         let tells = state_changed && wanted.contains(REPORTS);
-        let Some(reports) = self.carried.book.reports().filter(|_| {
+        let Some(reports) = self.session.settings.reports().filter(|_| {
             // Meanwhile the link reports as the client has asked for.
             tells
                 && !self.exchange.shows_reports
@@ -163,11 +163,11 @@ impl Replies<'_> {
 
     /// Whether an INSERT was given an id that another session must have. After some tries it may keep it:
     /// the number may well be that of another table.
-    pub(super) fn took_an_owed_id(&self, payload: &[u8]) -> Result<bool, Violation> {
+    pub(super) fn took_a_reserved_id(&self, payload: &[u8]) -> Result<bool, Violation> {
         let packet = OkPacket::decode(payload, self.link)?;
         let id = packet.last_insert_id;
         Ok(id != 0
-            && self.carried.owed.has(id, packet.affected_rows)
+            && self.session.reserved.has(id, packet.affected_rows)
             && self.exchange.attempt.tries < MOST_TRIES
             && self.may_move())
     }
@@ -181,7 +181,7 @@ impl Replies<'_> {
 
     /// The flags as the client expects them: what we put around a statement does not show.
     pub(super) fn shaped(&self, status: StatusFlags) -> StatusFlags {
-        let mut status = self.carried.guard.unguarded(status);
+        let mut status = self.session.guard.unguarded(status);
         let Some(step) = self.exchange.step() else { return status };
         if matches!(step.what, What::Framed(_)) {
             // The results behind it are ours.
@@ -199,7 +199,7 @@ impl Replies<'_> {
 
     /// Applies the effect of a result without error on transaction and session.
     pub(super) fn settle(&mut self, end: PieceEnd, payload: &[u8]) -> Result<(), Violation> {
-        let Self { exchange, carried, .. } = self;
+        let Self { exchange, session, .. } = self;
         let (Some(running), Some(step)) = (&exchange.running, exchange.script.step()) else {
             return Ok(());
         };
@@ -213,17 +213,17 @@ impl Replies<'_> {
         if running.given_up {
             // All of it is done again.
             return match end {
-                PieceEnd::Ok { .. } => carried.learn_settings(payload, self.link),
+                PieceEnd::Ok { .. } => session.learn_settings(payload, self.link),
                 PieceEnd::Rows(_) => Ok(()),
             };
         }
-        let before = carried.transaction.clone();
+        let before = session.transaction.clone();
         if !before.is_open() {
-            carried.forget_untold();
+            session.forget_untold();
         }
         match kind {
-            Some(PieceKind::End) if rolls_back => carried.rolled_back(),
-            Some(PieceKind::End) => carried.committed(),
+            Some(PieceKind::End) if rolls_back => session.rolled_back(),
+            Some(PieceKind::End) => session.committed(),
             Some(PieceKind::Begin) => self.begins(place, before.is_open()),
             _ => {}
         }
@@ -238,15 +238,15 @@ impl Replies<'_> {
 
     /// A BEGIN of the client's was done, and has committed what `was_open`.
     fn begins(&mut self, place: usize, was_open: bool) {
-        let Self { exchange, carried, .. } = self;
+        let Self { exchange, session, .. } = self;
         if was_open {
-            carried.committed();
+            session.committed();
             if let Some(step) = exchange.script.step_mut() {
                 // The work that the step was to commit is committed, and no longer in doubt.
                 step.risk = Risk::Repeatable;
             }
         }
-        exchange.state = carried.book.now();
+        exchange.state = session.settings.now();
         let mark = exchange.reply.mark();
         if let Some(running) = &mut exchange.running {
             running.cut_at(place, mark);
@@ -261,30 +261,31 @@ impl Replies<'_> {
         end: PieceEnd,
         payload: &[u8],
     ) -> Result<(), Violation> {
-        let Self { exchange, carried, .. } = self;
+        let Self { exchange, session, .. } = self;
         match end {
             PieceEnd::Ok { status, state_changed } => {
                 let packet = OkPacket::decode(payload, self.link)?;
-                let sql = piece
-                    .map(|piece| sql_of(exchange.command, &exchange.request, piece, &carried.book));
+                let sql = piece.map(|piece| {
+                    sql_of(exchange.command, &exchange.request, piece, &session.settings)
+                });
                 let failed = packet.warnings > 0 && sql.is_some_and(reads_list);
                 let ends = [PieceKind::Begin, PieceKind::End, PieceKind::Savepoint];
                 let beside =
                     sql.is_some_and(leaves_list) || kind.is_some_and(|kind| ends.contains(&kind));
                 let (rows, warnings) = (packet.affected_rows, packet.warnings);
-                let diagnostics = carried.book.diagnostics();
+                let diagnostics = session.settings.diagnostics();
                 match (packet.ends_rows, beside) {
                     (true, _) => diagnostics.returned_rows(),
                     (false, _) if failed => diagnostics.failed(),
                     (false, true) => diagnostics.counted_beside(rows, warnings),
                     (false, false) => diagnostics.counted(rows, warnings),
                 }
-                let schema = carried.learn_ok(payload, status, state_changed, self.link)?;
+                let schema = session.learn_ok(payload, status, state_changed, self.link)?;
                 self.schema = schema.or_else(|| self.schema.take());
             }
             PieceEnd::Rows(status) => {
-                carried.book.diagnostics().returned_rows();
-                carried.learn_rows(status);
+                session.settings.diagnostics().returned_rows();
+                session.learn_rows(status);
             }
         }
         Ok(())
@@ -298,10 +299,10 @@ impl Replies<'_> {
         end: PieceEnd,
         payload: &[u8],
     ) -> Result<(), Violation> {
-        let Self { exchange, carried, .. } = self;
+        let Self { exchange, session, .. } = self;
         let has_rows = matches!(end, PieceEnd::Rows(_)) || payload.first() == Some(&OK_BEHIND_ROWS);
-        carried.telltale.rows |= has_rows;
-        let sql = |piece| sql_of(exchange.command, &exchange.request, piece, &carried.book);
+        session.telltale.rows |= has_rows;
+        let sql = |piece| sql_of(exchange.command, &exchange.request, piece, &session.settings);
         let hides_id = match (kind, piece) {
             // Writes that return rows are the only ones whose id the client is not told.
             (Some(PieceKind::Write), _) => has_rows,
@@ -310,28 +311,28 @@ impl Replies<'_> {
             _ => false,
         };
         if hides_id {
-            carried.hide_insert_id();
+            session.hide_insert_id();
         } else if let (Some(PieceKind::Write), Some(piece), PieceEnd::Ok { .. }) =
             (kind, piece, end)
             && ok::last_insert_id(payload)? != 0
         {
             let target = target_of(sql(piece));
-            carried.book.set_id_target(target);
+            session.settings.set_id_target(target);
         }
         Ok(())
     }
 
     /// Draws conclusions from the transaction `before` a result and behind it. `several` statements were sent together.
     fn settle_transaction(&mut self, kind: Option<PieceKind>, several: bool, before: Transaction) {
-        let Self { exchange, carried, .. } = self;
+        let Self { exchange, session, .. } = self;
         let was_open = before.is_open();
-        if kind == Some(PieceKind::Plain) && !before.is_dirty() && carried.transaction.is_dirty() {
+        if kind == Some(PieceKind::Plain) && !before.is_dirty() && session.transaction.is_dirty() {
             // A function has written, maybe to a table that gives ids.
-            carried.untold_id();
+            session.untold_id();
         }
-        let closed = was_open && !carried.transaction.is_open();
-        let opened = !was_open && carried.transaction.is_open();
-        if opened && carried.guard.is_on() && kind.is_none() && !carried.transaction.is_explicit() {
+        let closed = was_open && !session.transaction.is_open();
+        let opened = !was_open && session.transaction.is_open();
+        if opened && session.guard.is_on() && kind.is_none() && !session.transaction.is_explicit() {
             // The text has ended the client's transaction, and gone on: without the guard that would be committed.
             exchange.opens = Opens::ForUs;
         }
@@ -344,14 +345,14 @@ impl Replies<'_> {
                 if let Some(running) = &mut exchange.running {
                     running.given_up = true;
                 }
-                carried.transaction = before;
+                session.transaction = before;
             }
             Some(PieceKind::End) => {}
-            _ if exchange.command == Command::ResetConnection => carried.rolled_back(),
-            Some(PieceKind::Begin | PieceKind::Implicit) if closed => carried.committed(),
-            _ if closed => carried.ended_unseen(),
+            _ if exchange.command == Command::ResetConnection => session.rolled_back(),
+            Some(PieceKind::Begin | PieceKind::Implicit) if closed => session.committed(),
+            _ if closed => session.ended_unseen(),
             // SET ROLE commits nothing, and leaves the transaction open.
-            Some(PieceKind::Implicit) if was_open && !several => carried.outlived(),
+            Some(PieceKind::Implicit) if was_open && !several => session.outlived(),
             _ => {}
         }
         if !matches!(
@@ -359,11 +360,11 @@ impl Replies<'_> {
             Some(PieceKind::Begin | PieceKind::End | PieceKind::Plain | PieceKind::Write)
         ) {
             // The statement may have gone back to before the fence.
-            carried.fence.unsettle();
+            session.fence.unsettle();
         }
         let only_reads = [PieceKind::Begin, PieceKind::End, PieceKind::Plain, PieceKind::Savepoint];
         if kind.is_none_or(|kind| !only_reads.contains(&kind)) {
-            carried.transaction.may_have_written();
+            session.transaction.may_have_written();
         }
     }
 
@@ -396,12 +397,12 @@ impl Replies<'_> {
         let piece = script.step().and_then(|step| step.pieces.get(place));
         let ends = match piece.map(|piece| piece.kind) {
             Some(PieceKind::End) => true,
-            Some(PieceKind::Implicit) => !self.carried.transaction.is_open(),
+            Some(PieceKind::Implicit) => !self.session.transaction.is_open(),
             _ => false,
         };
         if ends {
             running.cut_at(place + 1, reply.mark());
-            *state = self.carried.book.now();
+            *state = self.session.settings.now();
             self.exchange.reply.settle();
         }
     }
@@ -419,15 +420,15 @@ impl Replies<'_> {
         }
         let mut ok = PrepareOk::decode(payload, self.link)?;
         let sql = self.exchange.request.get(1..).unwrap_or_default().to_vec();
-        let single = Statement::single(&sql, self.carried.book.dialect());
+        let single = Statement::single(&sql, self.session.settings.dialect());
         let link_id = ok.statement_id;
         let mut statement = Prepared::new(sql.clone(), single.kind, single.open_ended, link_id);
         statement.reads_autocommit = reads_autocommit(&single);
         statement.parameters = ok.parameters.into();
         statement.setup = self.exchange.state.clone();
         // After a change of the link its numbers may be those of older statements.
-        let id = self.carried.book.free_statement_id(link_id);
-        self.carried.book.prepared(id, statement);
+        let id = self.session.settings.free_statement_id(link_id);
+        self.session.settings.prepared(id, statement);
         if let Some(running) = &mut self.exchange.running {
             // Definitions follow.
             running.told.push(Told::Other);

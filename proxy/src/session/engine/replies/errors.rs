@@ -29,7 +29,7 @@ impl Replies<'_> {
         let error = ErrPacket::decode(payload)?;
         if self.framed().is_some() || self.exchange.script.is_in_flight() {
             // The check behind it stops in front of the COMMIT.
-            self.carried.fence.was_not_reached();
+            self.session.fence.was_not_reached();
         }
         if let Some(begin) = self.exchange.begin_failed.take() {
             // Neither was done.
@@ -69,7 +69,7 @@ impl Replies<'_> {
         let retried = matches!(reaction, Reaction::Retry(Why::Hearsay));
         if answer == Answer::Open && !retried && self.piece_kind() != Some(PieceKind::End) {
             // The statement has failed in front of its commit.
-            self.carried.outlived();
+            self.session.outlived();
         }
         match reaction {
             Reaction::Tell(transaction) => return self.tell_error(error, packet, transaction),
@@ -90,7 +90,7 @@ impl Replies<'_> {
                     }
                     Why::Anew | Why::Overtaken => {}
                 }
-                self.again(Recovery::of(why, self.carried), error);
+                self.again(Recovery::of(why, self.session), error);
             }
             Reaction::Drop => self.exchange.attempt.set_untold |= self.is_at_a_set(),
             _ => self.lost = Some(error),
@@ -99,7 +99,7 @@ impl Replies<'_> {
 
     /// The meaning of an error of the client's.
     pub(in crate::session::engine) fn fault_of(&self, error: &ErrPacket) -> Fault {
-        Fault::of_read(error, self.carried.book.reads_causally(), self.carried.may_lag)
+        Fault::of_read(error, self.session.settings.reads_causally(), self.session.may_lag)
     }
 
     /// Circumstances of an error of the client's.
@@ -113,7 +113,8 @@ impl Replies<'_> {
             _ => Effect::Passing,
         };
         let ours = exchange.step().is_some_and(|step| step.frame.is_some());
-        let within = match (self.carried.transaction.is_open(), self.carried.book.autocommit()) {
+        let within = match (self.session.transaction.is_open(), self.session.settings.autocommit())
+        {
             (true, _) if ours => Within::Ours,
             (true, _) => Within::Clients,
             (false, true) => Within::Nothing,
@@ -132,7 +133,7 @@ impl Replies<'_> {
             && !exchange.reply.has_begun()
             && exchange.attempt.tries < MOST_TRIES
             && !self.says_itself(&error.message)
-            && self.carried.owed.is_named_in(&error.message);
+            && self.session.reserved.is_named_in(&error.message);
         let exhausted = exchange.attempt.hearsay >= MOST_HEARSAY;
         Facts { effect, within, answer, redo, may_choose_anew, exhausted }
     }
@@ -146,7 +147,8 @@ impl Replies<'_> {
         else {
             return false;
         };
-        let sql = sql_of(self.exchange.command, &self.exchange.request, piece, &self.carried.book);
+        let sql =
+            sql_of(self.exchange.command, &self.exchange.request, piece, &self.session.settings);
         sql.split(|byte| !byte.is_ascii_alphanumeric()).any(|word| word == number)
     }
 
@@ -156,26 +158,26 @@ impl Replies<'_> {
         let commits = matches!(self.piece_kind(), Some(PieceKind::Implicit | PieceKind::Begin));
         if ends && commits && Fault::of(&error) != Fault::Conflict {
             // The statement committed the open transaction, and failed then.
-            self.carried.committed();
-            self.carried.transaction.gone();
+            self.session.committed();
+            self.session.transaction.gone();
         } else if ends {
-            self.carried.rolled_back();
-            self.carried.transaction.gone();
+            self.session.rolled_back();
+            self.session.transaction.gone();
         }
-        self.carried.book.diagnostics().failed();
+        self.session.settings.diagnostics().failed();
         if self.piece_kind() == Some(PieceKind::Write) {
             // A row that failed may have been given an id, which is used up.
-            self.carried.untold_id();
+            self.session.untold_id();
         }
         if self.exchange.script.is_in_flight() {
             // The check has failed behind it, and its error is in the list.
-            self.carried.book.diagnostics().lose_error(&error);
+            self.session.settings.diagnostics().lose_error(&error);
         }
         let words = self.own_words_of(&error);
         if let Some(words) = &words {
             // The list has the server's.
-            self.carried.book.diagnostics().lose_error(words);
-            self.carried.book.diagnostics().disturb();
+            self.session.settings.diagnostics().lose_error(words);
+            self.session.settings.diagnostics().disturb();
         }
         match (packet, words) {
             (Packet::Here(bytes), None) => self.tell(bytes),
@@ -214,7 +216,7 @@ impl Replies<'_> {
     /// Whether the error is that of a COMMIT, of which the fence tells whether it was done all the same.
     fn is_in_doubt(&self) -> bool {
         let first = self.exchange.running.as_ref().is_some_and(|running| running.piece() == 0);
-        matches!(self.risk(), Risk::Commit { .. }) && first && self.carried.fence.is_set()
+        matches!(self.risk(), Risk::Commit { .. }) && first && self.session.fence.is_set()
     }
 
     fn piece_kind(&self) -> Option<PieceKind> {
@@ -235,7 +237,7 @@ impl Replies<'_> {
             exchange.script.extend(Step::hide_reports());
         }
         // Under the guard, what came behind the transaction that was given up is open still.
-        let guarded = self.carried.guard.is_on() && aborted;
+        let guarded = self.session.guard.is_on() && aborted;
         if wrapped || guarded {
             exchange.script.extend([Step::rollback()]);
         }
@@ -243,13 +245,13 @@ impl Replies<'_> {
 
     pub(in crate::session::engine) fn may_move(&self) -> bool {
         let told = self.exchange.is_partly_told();
-        self.carried.stuck().is_none() && !self.exchange.request.is_empty() && !told
+        self.session.stuck().is_none() && !self.exchange.request.is_empty() && !told
     }
 
     /// How often it may be tried. A client that is told of a conflict does its transaction again by itself;
     /// one whose node was lost does not know of any, and while a COMMIT is in doubt it cannot be told.
     pub(super) fn most_tries(&self) -> u32 {
-        let patient = self.exchange.attempt.lost || self.carried.fence.is_in_doubt();
+        let patient = self.exchange.attempt.lost || self.session.fence.is_in_doubt();
         if patient { MOST_TRIES_AFTER_A_LOSS } else { MOST_TRIES }
     }
 
@@ -258,11 +260,11 @@ impl Replies<'_> {
         let exchange = &*self.exchange;
         let place = exchange.running.as_ref().map_or(0, Running::piece);
         let piece = exchange.step().and_then(|step| step.pieces.get(place));
-        let book = &self.carried.book;
+        let settings = &self.session.settings;
         exchange.command == Command::InitDb
             || piece.is_some_and(|piece| {
-                let sql = sql_of(exchange.command, &exchange.request, *piece, book);
-                let kind = Statement::single(sql, book.dialect()).kind;
+                let sql = sql_of(exchange.command, &exchange.request, *piece, settings);
+                let kind = Statement::single(sql, settings.dialect()).kind;
                 matches!(kind, Kind::Set(_) | Kind::Use)
             })
     }
@@ -275,10 +277,11 @@ impl Replies<'_> {
         }
         let exchange = &mut *self.exchange;
         exchange.attempt.tries += 1;
-        exchange.take_back(self.carried);
-        let begun = exchange.beginning(self.carried);
-        let can_follow = !exchange.attempt.set_untold && begun.can_follow(&self.carried.book.now());
-        if !can_follow && self.carried.stuck().is_none() {
+        exchange.take_back(self.session);
+        let begun = exchange.beginning(self.session);
+        let can_follow =
+            !exchange.attempt.set_untold && begun.can_follow(&self.session.settings.now());
+        if !can_follow && self.session.stuck().is_none() {
             tracing::debug!(%error, tries = exchange.attempt.tries, "rolled back by the server: once more, on another link");
             exchange.attempt.departure = Departure::Due;
             self.lost = Some(ErrPacket::new(OURS, *b"HY000", "what is set on it cannot be undone"));

@@ -12,7 +12,7 @@ use crate::session::engine::fault::Fault;
 use crate::session::engine::policy::{Facts, Position, Reaction, Redo, Within, react};
 use crate::session::engine::recovery::Recovery;
 use crate::session::engine::running::{Framed, Job, Owner, Running};
-use crate::session::plan::blocker::Reason;
+use crate::session::plan::blocker::Blocker;
 use crate::session::plan::{Risk, Step, What};
 use crate::session::state::reports::Reports;
 use crate::session::state::transaction::Transaction;
@@ -35,7 +35,7 @@ impl Replies<'_> {
         }
         let what = self.own_what();
         if ended {
-            let diagnostics = self.carried.book.diagnostics();
+            let diagnostics = self.session.settings.diagnostics();
             match what {
                 Some(What::PutRowCountBack) => diagnostics.restored(),
                 _ => diagnostics.disturb(),
@@ -45,13 +45,13 @@ impl Replies<'_> {
         if let (Some(What::Several(on)), true) = (&what, ended)
             && !matches!(step, ReplyStep::Err { .. })
         {
-            self.carried.several.turned(*on);
+            self.session.several.turned(*on);
             return Ok(());
         }
         let fails = match step {
             ReplyStep::Err { .. } => {
                 let conflict = Fault::of(&ErrPacket::decode(payload)?) == Fault::Conflict;
-                self.framed().is_some() || (conflict && self.carried.transaction.is_open())
+                self.framed().is_some() || (conflict && self.session.transaction.is_open())
             }
             _ => false,
         };
@@ -75,15 +75,15 @@ impl Replies<'_> {
     /// The fence was written, or not.
     fn fence_ok(&mut self, step: ReplyStep, payload: &[u8]) -> Result<(), Violation> {
         let packet = OkPacket::decode(payload, self.link)?;
-        let before = self.carried.transaction.clone();
+        let before = self.session.transaction.clone();
         if self.exchange.running.as_ref().is_none_or(|running| running.given_up) {
             return Ok(());
         }
         self.learn_own(payload, step)?;
-        if !self.carried.transaction.is_open() {
+        if !self.session.transaction.is_open() {
             self.give_up_silently(before);
-        } else if self.carried.fence.matches(packet.affected_rows) {
-            self.carried.fence.was_set();
+        } else if self.session.fence.matches(packet.affected_rows) {
+            self.session.fence.was_set();
         } else {
             self.fence_differs();
         }
@@ -103,24 +103,24 @@ impl Replies<'_> {
             // The row tells what became of it.
             return Ok(());
         }
-        let before = self.carried.transaction.clone();
+        let before = self.session.transaction.clone();
         if what == Some(What::Guard(true)) {
-            self.carried.guard.turned(true);
+            self.session.guard.turned(true);
         }
         self.learn_own(payload, step)?;
-        let closed = before.is_open() && !self.carried.transaction.is_open();
+        let closed = before.is_open() && !self.session.transaction.is_open();
         match what {
             Some(What::Guard(true)) if closed => self.give_up_silently(before),
-            Some(What::ShowReports | What::ReportAll) => self.carried.transaction.distrust(),
-            Some(What::Guard(false)) => self.carried.guard.turned(false),
+            Some(What::ShowReports | What::ReportAll) => self.session.transaction.distrust(),
+            Some(What::Guard(false)) => self.session.guard.turned(false),
             Some(What::Commit) => {
-                self.carried.committed();
+                self.session.committed();
                 self.exchange.reply.settle();
-                if self.framed().is_some() && self.carried.book.diagnostics().keeps_warnings() {
+                if self.framed().is_some() && self.session.settings.diagnostics().keeps_warnings() {
                     self.exchange.script.insert_behind(Step::put_warnings_back());
                 }
             }
-            Some(What::Rollback) => self.carried.rolled_back(),
+            Some(What::Rollback) => self.session.rolled_back(),
             _ => {}
         }
         Ok(())
@@ -130,7 +130,7 @@ impl Replies<'_> {
     fn give_up_silently(&mut self, before: Transaction) {
         if let Some(running) = &mut self.exchange.running {
             running.given_up = true;
-            self.carried.transaction = before;
+            self.session.transaction = before;
         }
     }
 
@@ -144,12 +144,12 @@ impl Replies<'_> {
                 let rows = std::mem::take(&mut self.exchange.rows);
                 match what {
                     Some(What::KeepWarnings) => {
-                        self.carried.book.diagnostics().keep_warnings(&rows);
+                        self.session.settings.diagnostics().keep_warnings(&rows);
                     }
-                    Some(What::AskState) => self.carried.book.learn_untold(&rows),
+                    Some(What::AskState) => self.session.settings.learn_untold(&rows),
                     _ => {
                         if let Some(reports) = Reports::read(&rows) {
-                            self.carried.book.choose_reports(reports);
+                            self.session.settings.choose_reports(reports);
                         }
                     }
                 }
@@ -165,18 +165,18 @@ impl Replies<'_> {
         step: ReplyStep,
     ) -> Result<(), Violation> {
         if let ReplyStep::Ok { status, state_changed, .. } = step {
-            self.carried.learn_ok(payload, status, state_changed, self.link)?;
+            self.session.learn_ok(payload, status, state_changed, self.link)?;
         }
         Ok(())
     }
 
     /// The fence is not as it was left.
     fn fence_differs(&mut self) {
-        if self.carried.fence.is_ours_alone()
+        if self.session.fence.is_ours_alone()
             && let Some(running) = &mut self.exchange.running
         {
             // Nobody else can have changed it in earnest: another row is as good a proof. The rest of the reply still comes.
-            self.carried.fence.discard();
+            self.session.fence.discard();
             running.given_up = true;
             return;
         }
@@ -192,7 +192,7 @@ impl Replies<'_> {
             self.exchange.step().is_some_and(|step| matches!(step.risk, Risk::Commit { .. }));
         let framed = self.framed();
         if (owner == Owner::Fence && commits) || framed.is_some_and(|at| at < Framed::Commit) {
-            self.carried.fence.was_not_reached();
+            self.session.fence.was_not_reached();
         }
         if self.exchange.begins_flight() {
             self.exchange.begin_failed = Some(error);
@@ -200,7 +200,7 @@ impl Replies<'_> {
         }
         let at = self.own_position(owner);
         let bound = match at {
-            Position::Fence | Position::ReplyFence => self.carried.stuck().is_some(),
+            Position::Fence | Position::ReplyFence => self.session.stuck().is_some(),
             Position::Commit | Position::UnsafeCommit => {
                 self.exchange.step().is_some_and(|step| step.frame.is_none())
             }
@@ -208,7 +208,7 @@ impl Replies<'_> {
         };
         let redo = if bound { Redo::Never } else { Redo::Here };
         let exhausted = self.exchange.attempt.tries > 1;
-        let open = self.carried.transaction.is_open();
+        let open = self.session.transaction.is_open();
         let within = if open { Within::Clients } else { Within::Nothing };
         self.own_reaction(at, error, Facts { redo, exhausted, within, ..Facts::PLAIN });
     }
@@ -226,8 +226,8 @@ impl Replies<'_> {
             _ if owner == Owner::Fence => Position::Fence,
             // A table that knows no transactions was written.
             (_, Some(What::Commit))
-                if self.carried.unreplayable() == Some(Reason::UnsafeWrite)
-                    && self.exchange.writes_one_table(self.carried) =>
+                if self.session.unreplayable() == Some(Blocker::UnsafeWrite)
+                    && self.exchange.writes_one_table(self.session) =>
             {
                 Position::UnsafeCommit
             }
@@ -256,19 +256,19 @@ impl Replies<'_> {
             Reaction::Unfenced => self.without_fence(&error),
             Reaction::GiveUp => self.give_up(&error),
             Reaction::Untracked => {
-                self.carried.book.reasons_mut().insert(Reason::Untracked);
+                self.session.settings.reasons_mut().insert(Blocker::Untracked);
             }
             Reaction::Gone => {
-                self.carried.rolled_back();
-                self.carried.transaction.gone();
+                self.session.rolled_back();
+                self.session.transaction.gone();
                 if at == Position::UnsafeCommit {
-                    self.carried.book.diagnostics().left_an_error();
+                    self.session.settings.diagnostics().left_an_error();
                     self.exchange.reply.settle();
                 }
             }
             Reaction::RetryParted => {
                 tracing::warn!(%error, "commits take longer than they could: run the SQL of ido-proxy setup again");
-                self.carried.fence.mark_replies_missing();
+                self.session.fence.mark_replies_missing();
                 self.again(Recovery::rolled_back(), error);
             }
             Reaction::Retry(why) => {
@@ -279,7 +279,7 @@ impl Replies<'_> {
                     }
                     _ => {}
                 }
-                self.again(Recovery::of(why, self.carried), error);
+                self.again(Recovery::of(why, self.session), error);
             }
             _ => self.lost = Some(error),
         }
@@ -288,7 +288,7 @@ impl Replies<'_> {
     /// The check of a frame has stopped its text: the transaction is gone. Where it is not, the write has left errors in
     /// the list, though it did not fail: without the check, the statement goes through.
     fn check_failed(&mut self) {
-        if self.carried.transaction.is_open()
+        if self.session.transaction.is_open()
             && let Some(frame) = self.exchange.step().and_then(|step| step.frame)
         {
             let script = &mut self.exchange.script;
@@ -316,7 +316,7 @@ impl Replies<'_> {
 
     /// The fence cannot be written: the transaction goes on without.
     pub(super) fn without_fence(&mut self, error: &ErrPacket) {
-        if Fault::of(error).is_missing() && self.carried.fence.mark_missing() {
+        if Fault::of(error).is_missing() && self.session.fence.mark_missing() {
             tracing::warn!(
                 %error,
                 "the account has no fence: a COMMIT whose reply is lost will end in an error \

@@ -162,8 +162,12 @@ fn of_a_transaction_that_is_not_kept_it_is_told_that_it_was_committed() {
             let mut run = Run::new(without_tracking(), cuts.clone());
             let journal = Store::new(Arc::new(Budget::new(0, 0, None)));
             let fence = Fence::new(Arc::new(FencePool::new("ido_proxy", 7)), b"icinga");
-            let carried = Carried::new(Book::new(without_tracking(), 8, None), journal, fence);
-            run.machine = Machine::new(without_tracking(), carried);
+            let session = SessionState::new(
+                SessionSettings::new(without_tracking(), 8, None),
+                journal,
+                fence,
+            );
+            run.machine = Machine::new(without_tracking(), session);
             assert_eq!(run.all(&program(&texts)), outcome, "{cuts:?}");
             if outcome.is_ok() {
                 let (told, tokens) = direct(&program(&texts), without_tracking());
@@ -413,8 +417,9 @@ fn a_conflict_under_a_transaction_that_is_not_kept_is_told() {
     let mut run = Run::new(without_tracking(), []);
     let journal = Store::new(Arc::new(Budget::new(0, 0, None)));
     let fence = Fence::new(Arc::new(FencePool::new("ido_proxy", 7)), b"icinga");
-    let carried = Carried::new(Book::new(without_tracking(), 8, None), journal, fence);
-    run.machine = Machine::new(without_tracking(), carried);
+    let session =
+        SessionState::new(SessionSettings::new(without_tracking(), 8, None), journal, fence);
+    run.machine = Machine::new(without_tracking(), session);
     run.all(&program(&["BEGIN", "INSERT INTO t VALUES ('a')"])).expect("no loss");
     run.cluster.refusals.push_back(("INSERT INTO `ido_proxy`.`fence`", deadlock()));
     run.command(&query("COMMIT")).expect("the session goes on");
@@ -566,9 +571,9 @@ fn an_id_that_another_session_must_have_is_given_back() {
     {
         let mut run = Run::new(without_tracking(), []);
         run.cluster.counts_on = true;
-        let debt = run.machine.carried.owed.owe(vec![id]);
+        let reservation = run.machine.session.reserved.reserve(vec![id]);
         run.all(&program(texts)).expect("it gets another one");
-        drop(debt);
+        drop(reservation);
         let ids: Vec<_> = run.cluster.tokens().into_iter().map(|(id, _)| id).collect();
         assert!(!ids.contains(&id), "{ids:?}");
         assert!(!ids.is_empty());
@@ -582,7 +587,7 @@ fn a_row_in_the_way_of_an_id_that_the_server_chose_is_gone_around() {
     let taken = || ErrPacket::new(1062, *b"23000", "Duplicate entry '1' for key 'PRIMARY'");
     for texts in [&["BEGIN", "INSERT INTO t VALUES ('a')", "COMMIT"][..], &[BATCH]] {
         let mut run = Run::new(without_tracking(), []);
-        drop(run.machine.carried.owed.owe(vec![1]));
+        drop(run.machine.session.reserved.reserve(vec![1]));
         run.cluster.refusals.push_back(("INSERT INTO t", taken()));
         run.all(&program(texts)).expect("it is done again");
         let (told, tokens) = direct(&program(texts), without_tracking());
@@ -594,7 +599,7 @@ fn a_row_in_the_way_of_an_id_that_the_server_chose_is_gone_around() {
 #[test]
 fn a_duplicate_of_an_id_that_the_client_has_chosen_is_told_at_once() {
     let mut run = Run::new(without_tracking(), []);
-    drop(run.machine.carried.owed.owe(vec![7]));
+    drop(run.machine.session.reserved.reserve(vec![7]));
     let taken = ErrPacket::new(1062, *b"23000", "Duplicate entry '7' for key 'PRIMARY'");
     run.cluster.refusals.push_back(("INSERT INTO t", taken));
     run.all(&program(&["BEGIN", "INSERT INTO t VALUES ('7')"])).expect("nothing is lost");
@@ -605,9 +610,9 @@ fn a_duplicate_of_an_id_that_the_client_has_chosen_is_told_at_once() {
 /// A client that counts on the error would be told that its row is there.
 #[test]
 fn a_duplicate_that_stays_one_is_told() {
-    for owed in [vec![], vec![1]] {
+    for reserved in [vec![], vec![1]] {
         let mut run = Run::new(without_tracking(), []);
-        drop(run.machine.carried.owed.owe(owed));
+        drop(run.machine.session.reserved.reserve(reserved));
         for _ in 0..20 {
             let taken = ErrPacket::new(1062, *b"23000", "Duplicate entry '1' for key 'PRIMARY'");
             run.cluster.refusals.push_back(("INSERT INTO t", taken));
@@ -631,7 +636,7 @@ fn what_commits_by_itself_is_not_done_again_for_a_duplicate() {
         (&["BEGIN", "INSERT INTO t VALUES ('a')", "CALL p()"], "CALL"),
     ] {
         let mut run = Run::new(without_tracking(), []);
-        drop(run.machine.carried.owed.owe(vec![7]));
+        drop(run.machine.session.reserved.reserve(vec![7]));
         let taken = ErrPacket::new(1062, *b"23000", "Duplicate entry '7' for key 'a'");
         run.cluster.refusals.push_back((start, taken));
         run.all(&program(texts)).expect("it is told");
@@ -645,11 +650,12 @@ fn what_commits_by_itself_is_not_done_again_for_a_duplicate() {
 fn a_transaction_of_which_the_most_is_on_disk_is_done_again_too() {
     let folder = tempfile::tempdir().expect("a folder");
     let budget = Arc::new(Budget::new(256 << 10, 16 << 20, Some(folder.path().join("journal"))));
-    let (book, journal) = (Book::new(without_tracking(), 8, None), Arc::clone(&budget));
+    let (settings, journal) =
+        (SessionSettings::new(without_tracking(), 8, None), Arc::clone(&budget));
     let fence = Fence::new(Arc::new(FencePool::new("ido_proxy", 7)), b"icinga");
     let mut run = Run::new(without_tracking(), []);
-    let carried = Carried::new(book, Store::new(journal), fence);
-    run.machine = Machine::new(without_tracking(), carried);
+    let session = SessionState::new(settings, Store::new(journal), fence);
+    run.machine = Machine::new(without_tracking(), session);
     let mut number = 1_u64;
     let mut insert = || {
         // Text that does not become much shorter when it is packed.
@@ -666,7 +672,7 @@ fn a_transaction_of_which_the_most_is_on_disk_is_done_again_too() {
     program.extend((0..60).map(|_| insert()));
     for command in &program {
         run.command(command).expect("nothing is lost");
-        wait(run.machine.carried.journal.settle()).expect("there is room");
+        wait(run.machine.session.journal.settle()).expect("there is room");
     }
     assert!(budget.disk_used() > 0, "all of it is in memory");
     assert_eq!(run.cut(), Ok(()));

@@ -187,7 +187,7 @@ fn a_transaction_that_is_rolled_back_unseen_leaves_its_fence_as_it_was() {
     for end in [framed(b"\x1F", 0), query("CALL undo()")] {
         let mut run = Run::new(without_tracking(), []);
         run.all(&[first, "BEGIN", failing].map(query)).expect("nothing is lost");
-        run.machine.carried.cannot_replay(Reason::SharedInsert);
+        run.machine.session.cannot_replay(Blocker::SharedInsert);
         run.all(&[end, query(INSERT)]).expect("nothing is lost");
         let inserts = run.cluster.log.iter().filter(|sql| *sql == INSERT).count();
         // One was rolled back.

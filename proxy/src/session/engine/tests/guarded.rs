@@ -75,7 +75,7 @@ fn the_guard_is_off_before_anything_is_done_outside_of_a_transaction() {
 #[test]
 fn autocommit_cannot_be_set_in_a_guarded_transaction_that_cannot_be_done_again() {
     let mut play = guarded();
-    play.machine.carried.cannot_replay(Reason::Call);
+    play.machine.session.cannot_replay(Blocker::Call);
     play.client_sends(&query("SET autocommit=1-@@autocommit"));
     assert_eq!(last_error(&play), 1192);
     assert_eq!(play.requests(), [""; 0]);
@@ -147,7 +147,7 @@ fn a_client_that_sets_its_mode_under_the_guard_is_told_that_mode() {
 #[test]
 fn what_cannot_be_done_again_is_rolled_back_before_the_client_is_told_more() {
     let mut play = guarded();
-    play.machine.carried.cannot_replay(Reason::Call);
+    play.machine.session.cannot_replay(Blocker::Call);
     play.client_sends(&query(INSERTS));
     let deadlock = framed(&ErrPacket::new(1213, *b"40001", "Deadlock").encode(), 2);
     play.node_sends(&[ok(1, StatusFlags::MORE_RESULTS, NONE), deadlock].concat());
@@ -158,7 +158,7 @@ fn what_cannot_be_done_again_is_rolled_back_before_the_client_is_told_more() {
 #[test]
 fn flags_alone_tell_that_a_transaction_was_given_up() {
     let mut play = guarded();
-    play.machine.carried.cannot_replay(Reason::Call);
+    play.machine.session.cannot_replay(Blocker::Call);
     play.client_sends(&query(INSERTS));
     play.node_sends(&both(StatusFlags::empty(), b""));
     assert_rolled_back(&mut play);
@@ -169,7 +169,7 @@ fn flags_alone_tell_that_a_transaction_was_given_up() {
 fn what_a_procedure_does_behind_a_commit_of_its_own_is_committed() {
     let mut play = guarded();
     // A client whose transaction cannot be done again without the guard, as this is another way out.
-    play.machine.carried.cannot_replay(Reason::SharedInsert);
+    play.machine.session.cannot_replay(Blocker::SharedInsert);
     play.client_sends(&query("CALL p()"));
     play.node_sends(&ok(1, StatusFlags::IN_TRANS, IMPLICIT));
     assert_eq!(play.requests(), ["CALL p()", "COMMIT"]);
@@ -182,7 +182,7 @@ fn what_a_procedure_does_behind_a_commit_of_its_own_is_committed() {
 fn a_server_that_stands_alone_needs_no_guard() {
     let mut play = Play::new(icinga());
     play.machine.link_up(LinkFacts { galera: false, ..facts(icinga()) });
-    play.machine.carried.transaction.learn_status(in_transaction());
+    play.machine.session.transaction.learn_status(in_transaction());
     play.client_sends(&query(INSERTS));
     assert!(!play.requests().contains(&"SET autocommit=0".to_owned()));
 }
@@ -214,7 +214,7 @@ fn a_link_that_is_set_up_again_is_guarded_again() {
     play.client_sends(&query("SET autocommit=1")).node_sends(&ok(1, StatusFlags::AUTOCOMMIT, on));
     play.requests();
     let mut play = guarded_after(play);
-    play.machine.carried.cannot_replay(Reason::Call);
+    play.machine.session.cannot_replay(Blocker::Call);
     play.client_sends(&query(INSERTS)).node_sends(&both(StatusFlags::empty(), b""));
     assert_rolled_back(&mut play);
     guarded_after(play);

@@ -6,7 +6,7 @@ use super::fake_node::deadlock;
 use super::losses::packets;
 use super::run::{Cut, Run};
 use super::*;
-use crate::session::state::book::LAST_STATEMENT;
+use crate::session::state::settings::LAST_STATEMENT;
 
 fn refusal(code: u16, message: &str) -> ErrPacket {
     ErrPacket::new(code, *b"HY000", message)
@@ -116,11 +116,11 @@ fn no_commit_follows_a_fence_that_failed() {
 fn a_session_whose_statements_are_listed_has_none_of_ours() {
     let mut run = Run::new(icinga(), []);
     let listed = |on: &'static [u8]| Change::SystemVariable(b"profiling", on);
-    run.machine.carried.book.learn(listed(b"ON"));
+    run.machine.session.settings.learn(listed(b"ON"));
     let program = ["INSERT INTO t VALUES ('a')", "BEGIN", "INSERT INTO t VALUES ('b')", "COMMIT"];
     run.all(&program.map(query)).expect("nothing is lost");
     assert_eq!(run.cluster.log, program);
-    run.machine.carried.book.learn(listed(b"OFF"));
+    run.machine.session.settings.learn(listed(b"OFF"));
     run.all(&[query("INSERT INTO t VALUES ('c')")]).expect("nothing is lost");
     let log = &run.cluster.log[program.len()..];
     assert!(log.iter().any(|sql| sql.contains("`fence`")), "{log:?}");
@@ -132,7 +132,7 @@ fn a_commit_whose_fence_went_missing_meanwhile_is_not_replayed() {
     let mut run = Run::new(icinga(), []);
     run.all(&["BEGIN", "INSERT INTO t VALUES ('a')"].map(query)).expect("nothing is lost");
     // Found out by another command of the same account, between the plan and the request.
-    run.machine.carried.fence.mark_missing();
+    run.machine.session.fence.mark_missing();
     let commit = query("INSERT INTO t VALUES ('b');COMMIT");
     run.cluster.fenceless = true;
     run.lose_reply_to("COMMIT");

@@ -4,10 +4,10 @@ use super::*;
 
 fn reader() -> Play {
     let mut play = Play::new(icinga());
-    let book = Book::new(icinga(), 8, None);
+    let settings = SessionSettings::new(icinga(), 8, None);
     let journal = Store::new(Arc::new(Budget::new(1 << 30, 0, None)));
     let fence = Fence::new(Arc::new(FencePool::new("ido_proxy", 7)), b"icinga");
-    play.machine = Machine::new(icinga(), Carried::new(book, journal, fence).reading());
+    play.machine = Machine::new(icinga(), SessionState::new(settings, journal, fence).reading());
     play.machine.link_up(facts_of_a_reader());
     play
 }

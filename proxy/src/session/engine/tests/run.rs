@@ -202,7 +202,7 @@ impl Run {
             Sending::Finished(told, _) => self.to_client.extend(told),
             Sending::Journal(cursor) => {
                 self.loads += 1;
-                wait(self.machine.carried.journal.load(&cursor)).expect("it is on disk");
+                wait(self.machine.session.journal.load(&cursor)).expect("it is on disk");
             }
             Sending::Replayed => {}
             Sending::Pause(tries) => assert!(tries > 0),
@@ -279,7 +279,7 @@ impl Run {
 
     /// Counts of events on ways back.
     pub(super) fn tally(&self) -> Tally {
-        self.machine.carried.tally
+        self.machine.session.tally
     }
 
     /// Every frozen node goes on.

@@ -20,9 +20,9 @@ fn in_a_transaction() -> Play {
 
 /// The session does not get past the loss of its link, and says why.
 #[track_caller]
-fn assert_stuck(play: &mut Play, reason: Reason) {
+fn assert_stuck(play: &mut Play, reason: Blocker) {
     let stuck = play.machine.link_lost().expect_err("it cannot move");
-    assert_eq!(stuck, Stuck::Reason(reason));
+    assert_eq!(stuck, Stuck::Blocker(reason));
     assert_eq!(stuck.to_string(), format!("the session cannot move: {reason}"));
 }
 
@@ -83,12 +83,12 @@ fn a_statement_that_fails_behind_its_own_commit_is_told_its_error() {
 #[test]
 fn what_a_statement_leaves_in_the_session_keeps_it_where_it_is() {
     for (sql, reason) in [
-        ("CREATE TEMPORARY TABLE x (a INT)", Reason::TemporaryTable),
-        ("SET @a = 1", Reason::UserVariable),
-        ("PREPARE p FROM 'SELECT 1'", Reason::SqlPrepare),
-        ("DO GET_LOCK('a', 1)", Reason::NamedLock),
-        ("HANDLER t OPEN", Reason::Exotic),
-        ("XA START 'x'", Reason::Exotic),
+        ("CREATE TEMPORARY TABLE x (a INT)", Blocker::TemporaryTable),
+        ("SET @a = 1", Blocker::UserVariable),
+        ("PREPARE p FROM 'SELECT 1'", Blocker::SqlPrepare),
+        ("DO GET_LOCK('a', 1)", Blocker::NamedLock),
+        ("HANDLER t OPEN", Blocker::Exotic),
+        ("XA START 'x'", Blocker::Exotic),
     ] {
         let mut play = Play::new(icinga());
         play.client_sends(&query(sql)).node_sends(&ok(1, StatusFlags::AUTOCOMMIT, b""));
@@ -101,7 +101,7 @@ fn what_a_statement_leaves_in_the_session_keeps_it_where_it_is() {
 fn a_statement_under_way_counts_already() {
     let mut play = Play::new(icinga());
     play.client_sends(&query("SET @a = 1"));
-    assert_stuck(&mut play, Reason::UserVariable);
+    assert_stuck(&mut play, Blocker::UserVariable);
 }
 
 #[test]
@@ -113,9 +113,9 @@ fn what_the_server_reports_keeps_the_session_where_it_is() {
         [&[0, inner.len() as u8], &inner[..]].concat()
     };
     for (state, reason) in [
-        (b"\x05\x09\x08_______L".to_vec(), Reason::LockedTables),
-        (variable("session_track_schema", "OFF"), Reason::Untracked),
-        (variable("timestamp", "1700000000"), Reason::Timestamp),
+        (b"\x05\x09\x08_______L".to_vec(), Blocker::LockedTables),
+        (variable("session_track_schema", "OFF"), Blocker::Untracked),
+        (variable("timestamp", "1700000000"), Blocker::Timestamp),
     ] {
         let mut play = Play::new(icinga());
         play.client_sends(&query("SELECT 1")).node_sends(&rows(1, false));
@@ -131,7 +131,7 @@ fn a_server_that_reports_nothing_has_sessions_that_stay() {
     let mut play = Play::new(without_tracking());
     let untracked = LinkFacts { capabilities: without_tracking(), ..facts(without_tracking()) };
     play.machine.link_up(untracked);
-    assert_stuck(&mut play, Reason::Untracked);
+    assert_stuck(&mut play, Blocker::Untracked);
 }
 
 #[test]
@@ -148,9 +148,9 @@ fn tables_that_are_unlocked_let_the_session_go() {
 #[test]
 fn what_cannot_be_done_again_keeps_the_session_until_its_transaction_ends() {
     for (sql, reply, reason) in [
-        ("CALL p()", reports(b""), Reason::Call),
-        ("IF 1 THEN DO 1; END IF", reports(b""), Reason::Compound),
-        ("INSERT INTO m VALUES (1)", reports(b"\x05\x09\x08T__wW___"), Reason::UnsafeWrite),
+        ("CALL p()", reports(b""), Blocker::Call),
+        ("IF 1 THEN DO 1; END IF", reports(b""), Blocker::Compound),
+        ("INSERT INTO m VALUES (1)", reports(b"\x05\x09\x08T__wW___"), Blocker::UnsafeWrite),
     ] {
         let mut play = in_a_transaction();
         play.client_sends(&query(sql)).node_sends(&reply);
@@ -172,7 +172,7 @@ fn a_file_of_the_client_keeps_the_session_until_its_transaction_ends() {
     };
     let mut play = in_a_transaction();
     load(&mut play);
-    assert_stuck(&mut play, Reason::File);
+    assert_stuck(&mut play, Blocker::File);
     let mut play = in_a_transaction();
     load(&mut play);
     assert_free_after_rollback(&mut play);
@@ -189,7 +189,7 @@ fn a_command_too_long_to_keep_keeps_the_session_until_its_transaction_ends() {
     };
     let mut play = in_a_transaction();
     long(&mut play);
-    assert_stuck(&mut play, Reason::LongCommand);
+    assert_stuck(&mut play, Blocker::LongCommand);
     let mut play = in_a_transaction();
     long(&mut play);
     assert_free_after_rollback(&mut play);
@@ -199,17 +199,17 @@ fn a_command_too_long_to_keep_keeps_the_session_until_its_transaction_ends() {
 #[test]
 fn a_journal_that_is_full_keeps_the_session_until_its_transaction_ends() {
     let full = || {
-        let book = Book::new(icinga(), 8, None);
+        let settings = SessionSettings::new(icinga(), 8, None);
         let journal = Store::new(Arc::new(Budget::new(0, 0, None)));
         let fence = Fence::new(Arc::new(FencePool::new("ido_proxy", 7)), b"icinga");
         let mut play = Play::new(icinga());
-        play.machine = Machine::new(icinga(), Carried::new(book, journal, fence));
+        play.machine = Machine::new(icinga(), SessionState::new(settings, journal, fence));
         play.machine.link_up(facts(icinga()));
         play.client_sends(&query("BEGIN")).node_sends(&reports(EMPTY));
         play.client_sends(&query("INSERT INTO t VALUES (1)")).node_sends(&reports(WROTE));
         play
     };
-    assert_stuck(&mut full(), Reason::JournalFull);
+    assert_stuck(&mut full(), Blocker::JournalFull);
     assert_free_after_rollback(&mut full());
 }
 
@@ -240,7 +240,7 @@ fn an_open_cursor_keeps_the_session_until_it_is_closed() {
     };
     let mut play = Play::new(icinga());
     open(&mut play);
-    assert_stuck(&mut play, Reason::OpenCursor);
+    assert_stuck(&mut play, Blocker::OpenCursor);
     let mut play = Play::new(icinga());
     open(&mut play);
     play.client_sends(&framed(b"\x19\x01\0\0\0", 0));
@@ -256,7 +256,7 @@ fn a_long_parameter_keeps_the_session_until_its_statement_has_run() {
     };
     let mut play = Play::new(icinga());
     send(&mut play);
-    assert_stuck(&mut play, Reason::LongData);
+    assert_stuck(&mut play, Blocker::LongData);
     let mut play = Play::new(icinga());
     send(&mut play);
     play.client_sends(&framed(b"\x17\x01\0\0\0\0\x01\0\0\0", 0));

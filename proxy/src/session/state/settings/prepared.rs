@@ -3,7 +3,7 @@
 use ido_proxy_protocol::command::Command;
 use ido_proxy_protocol::statement::Kind;
 
-use super::{Book, State};
+use super::{SessionSettings, State};
 
 /// A prepared statement.
 #[derive(Clone, Debug)]
@@ -27,7 +27,7 @@ pub(crate) struct Prepared {
     pub(crate) setup: State,
 }
 
-impl Book {
+impl SessionSettings {
     /// The client prepared a statement and was told its number on the link.
     pub(crate) fn prepared(&mut self, id: u32, statement: Prepared) {
         self.statements.insert(id, statement);

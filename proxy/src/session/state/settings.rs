@@ -15,7 +15,7 @@ use ido_proxy_protocol::status::StatusFlags;
 
 pub(crate) use self::prepared::{LAST_STATEMENT, NO_STATEMENT, Prepared, statement_id};
 pub(crate) use self::setup::{Setup, State, assignment};
-use crate::session::plan::blocker::{Reason, Reasons};
+use crate::session::plan::blocker::{Blocker, Blockers};
 use crate::session::state::diagnostics::Diagnostics;
 use crate::session::state::reports::Reports;
 use crate::session::state::text_rows::text_rows;
@@ -25,7 +25,7 @@ mod setup;
 
 /// The state of one session.
 #[derive(Debug)]
-pub(crate) struct Book {
+pub(crate) struct SessionSettings {
     /// The state as of the last report.
     now: State,
     /// The state as of the beginning of the open transaction.
@@ -34,7 +34,7 @@ pub(crate) struct Book {
     statements: BTreeMap<u32, Prepared>,
     /// Closed by the client within the open transaction, which may have used them.
     closed: BTreeMap<u32, Prepared>,
-    reasons: Reasons,
+    reasons: Blockers,
     /// The flags of the last reply that had any.
     status: StatusFlags,
     login_charset: Charset,
@@ -73,7 +73,7 @@ impl Readings {
     }
 }
 
-impl Book {
+impl SessionSettings {
     /// The book of a client that has just logged in.
     pub(crate) fn new(capabilities: Capabilities, collation: u8, schema: Option<Vec<u8>>) -> Self {
         Self {
@@ -81,7 +81,7 @@ impl Book {
             begun: None,
             statements: BTreeMap::new(),
             closed: BTreeMap::new(),
-            reasons: Reasons::default(),
+            reasons: Blockers::default(),
             status: StatusFlags::AUTOCOMMIT,
             login_charset: Charset::from_collation(collation.into()),
             server: ServerVersion::default(),
@@ -97,7 +97,7 @@ impl Book {
         }
     }
 
-    /// Gives the book the variables that servers report and refuse to have set.
+    /// Gives the session the variables that servers report and refuse to have set.
     pub(crate) fn knowing(self, readings: Arc<Readings>) -> Self {
         Self { readings, ..self }
     }
@@ -107,9 +107,9 @@ impl Book {
     pub(crate) fn meet(&mut self, version: &[u8], tracks: bool) {
         self.server = ServerVersion::from_greeting(version);
         if tracks {
-            self.reasons.remove(Reason::Untracked);
+            self.reasons.remove(Blocker::Untracked);
         } else {
-            self.reasons.insert(Reason::Untracked);
+            self.reasons.insert(Blocker::Untracked);
         }
     }
 
@@ -190,7 +190,7 @@ impl Book {
         }
         if name.starts_with(b"session_track_") {
             // Ours were turned over: from here on nothing is sure to be told.
-            return self.reasons.insert(Reason::Untracked);
+            return self.reasons.insert(Blocker::Untracked);
         }
         if matches!(name, b"last_insert_id" | b"identity") {
             let id = std::str::from_utf8(value).ok().and_then(|id| id.parse().ok());
@@ -198,7 +198,7 @@ impl Book {
             self.now.insert_id_is_hidden = false;
         }
         if name == b"timestamp" {
-            return self.reasons.insert(Reason::Timestamp);
+            return self.reasons.insert(Blocker::Timestamp);
         }
         if !MOMENTARY.contains(&name) && !self.readings.contains(name) {
             self.now.setup_mut().variables.insert(name.to_vec(), value.to_vec());
@@ -314,12 +314,12 @@ impl Book {
     }
 
     /// The reasons that were seen why the session cannot be set up elsewhere.
-    pub(crate) fn reasons_mut(&mut self) -> &mut Reasons {
+    pub(crate) fn reasons_mut(&mut self) -> &mut Blockers {
         &mut self.reasons
     }
 
     /// Why the session cannot move, if so.
-    pub(crate) fn unmovable(&self) -> Option<Reason> {
+    pub(crate) fn unmovable(&self) -> Option<Blocker> {
         self.reasons.first()
     }
 
@@ -363,7 +363,7 @@ impl Book {
             begun: None,
             statements: BTreeMap::new(),
             closed: BTreeMap::new(),
-            reasons: Reasons::default(),
+            reasons: Blockers::default(),
             status,
             login_charset: self.login_charset,
             server: self.server,
@@ -377,8 +377,8 @@ impl Book {
             restored: false,
             readings: Arc::clone(&self.readings),
         };
-        if untracked.first() == Some(Reason::Untracked) {
-            self.reasons.insert(Reason::Untracked);
+        if untracked.first() == Some(Blocker::Untracked) {
+            self.reasons.insert(Blocker::Untracked);
         }
     }
 }

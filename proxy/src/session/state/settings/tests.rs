@@ -3,18 +3,18 @@ use ido_proxy_protocol::statement::Kind;
 
 use super::*;
 
-fn book() -> Book {
-    Book::new(Capabilities::MULTI_STATEMENTS, 8, Some(b"icinga".to_vec()))
+fn settings() -> SessionSettings {
+    SessionSettings::new(Capabilities::MULTI_STATEMENTS, 8, Some(b"icinga".to_vec()))
 }
 
-fn set(book: &Book, again: bool) -> Vec<String> {
-    let state = state(book, again);
+fn set(settings: &SessionSettings, again: bool) -> Vec<String> {
+    let state = state(settings, again);
     let characteristics = state.set_characteristics().map(<[u8]>::to_vec);
     texts(state.set_variables(true).into_iter().chain(characteristics).collect())
 }
 
-fn state(book: &Book, again: bool) -> State {
-    book.begun().filter(|_| again).cloned().unwrap_or_else(|| book.now())
+fn state(settings: &SessionSettings, again: bool) -> State {
+    settings.begun().filter(|_| again).cloned().unwrap_or_else(|| settings.now())
 }
 
 fn texts(statements: Vec<Vec<u8>>) -> Vec<String> {
@@ -24,7 +24,7 @@ fn texts(statements: Vec<Vec<u8>>) -> Vec<String> {
 /// Icinga's own settings; otherwise its times would be wrong by hours after a failover.
 #[test]
 fn variables_are_set_again_as_they_were_reported() {
-    let mut book = book();
+    let mut settings = settings();
     for (name, value) in [
         ("time_zone", "+00:00"),
         ("sql_mode", "NO_AUTO_VALUE_ON_ZERO"),
@@ -34,27 +34,27 @@ fn variables_are_set_again_as_they_were_reported() {
         ("init_connect", "it's a \\"),
         ("insert_id", "5"),
     ] {
-        book.learn(Change::SystemVariable(name.as_bytes(), value.as_bytes()));
+        settings.learn(Change::SystemVariable(name.as_bytes(), value.as_bytes()));
     }
     let expected = "SET character_set_results=NULL, init_connect='it''s a \\\\', \
         max_statement_time=5.000000, sql_mode='NO_AUTO_VALUE_ON_ZERO', time_zone='+00:00', \
         wait_timeout=100";
-    assert_eq!(set(&book, false), [expected]);
-    assert_eq!(book.unmovable(), None);
+    assert_eq!(set(&settings, false), [expected]);
+    assert_eq!(settings.unmovable(), None);
 }
 
 /// Otherwise a replay would run under settings that the transaction changed later.
 #[test]
 fn a_link_on_which_a_transaction_has_set_something_first_cannot_be_brought_back() {
-    let mut book = book();
-    book.learn(Change::SystemVariable(b"sql_mode", b"ANSI"));
-    let begun = book.now();
-    book.learn(Change::SystemVariable(b"sql_mode", b""));
-    book.learn(Change::Schema(b"other"));
-    assert!(begun.can_follow(&book.now()), "both had a value, set again");
-    book.learn(Change::SystemVariable(b"time_zone", b"+00:00"));
-    assert!(!begun.can_follow(&book.now()));
-    let mut homeless = Book::new(Capabilities::MULTI_STATEMENTS, 8, None);
+    let mut settings = settings();
+    settings.learn(Change::SystemVariable(b"sql_mode", b"ANSI"));
+    let begun = settings.now();
+    settings.learn(Change::SystemVariable(b"sql_mode", b""));
+    settings.learn(Change::Schema(b"other"));
+    assert!(begun.can_follow(&settings.now()), "both had a value, set again");
+    settings.learn(Change::SystemVariable(b"time_zone", b"+00:00"));
+    assert!(!begun.can_follow(&settings.now()));
+    let mut homeless = SessionSettings::new(Capabilities::MULTI_STATEMENTS, 8, None);
     let begun = homeless.now();
     homeless.learn(Change::Schema(b"other"));
     assert!(!begun.can_follow(&homeless.now()), "no statement leaves a database");
@@ -63,70 +63,70 @@ fn a_link_on_which_a_transaction_has_set_something_first_cannot_be_brought_back(
 /// The first statements of the transaction would be done again under what its last ones set.
 #[test]
 fn a_transaction_begins_again_in_the_state_it_began_in() {
-    let mut book = book();
-    book.learn(Change::SystemVariable(b"sql_mode", b"ANSI"));
-    book.begin(book.now());
-    book.learn(Change::SystemVariable(b"sql_mode", b""));
-    book.learn(Change::Schema(b"other"));
-    assert_eq!(set(&book, true), ["SET sql_mode='ANSI'"]);
-    assert_eq!(state(&book, true).schema.as_deref(), Some(&b"icinga"[..]));
-    assert_eq!(set(&book, false), ["SET sql_mode=''"]);
-    book.end();
-    assert_eq!(state(&book, true).schema.as_deref(), Some(&b"other"[..]));
+    let mut settings = settings();
+    settings.learn(Change::SystemVariable(b"sql_mode", b"ANSI"));
+    settings.begin(settings.now());
+    settings.learn(Change::SystemVariable(b"sql_mode", b""));
+    settings.learn(Change::Schema(b"other"));
+    assert_eq!(set(&settings, true), ["SET sql_mode='ANSI'"]);
+    assert_eq!(state(&settings, true).schema.as_deref(), Some(&b"icinga"[..]));
+    assert_eq!(set(&settings, false), ["SET sql_mode=''"]);
+    settings.end();
+    assert_eq!(state(&settings, true).schema.as_deref(), Some(&b"other"[..]));
 }
 
 #[test]
 fn what_holds_for_the_next_transaction_is_set_again_until_it_has_begun() {
-    let mut book = book();
+    let mut settings = settings();
     let sql = b"SET TRANSACTION ISOLATION LEVEL SERIALIZABLE;";
-    book.learn(Change::TransactionCharacteristics(sql));
-    assert_eq!(set(&book, false), ["SET TRANSACTION ISOLATION LEVEL SERIALIZABLE"]);
-    book.learn(Change::TransactionCharacteristics(b"START TRANSACTION;"));
-    assert_eq!(set(&book, false), [""; 0]);
+    settings.learn(Change::TransactionCharacteristics(sql));
+    assert_eq!(set(&settings, false), ["SET TRANSACTION ISOLATION LEVEL SERIALIZABLE"]);
+    settings.learn(Change::TransactionCharacteristics(b"START TRANSACTION;"));
+    assert_eq!(set(&settings, false), [""; 0]);
 }
 
 /// A client that only sends its parameters' types once would be misread by a new link.
 #[test]
 fn an_execute_is_told_the_number_and_the_types_that_the_link_lacks() {
-    let mut book = book();
+    let mut settings = settings();
     let mut statement = Prepared::new(b"SELECT ?".to_vec(), Kind::Select, false, 3);
     statement.parameters = 1;
-    book.prepared(3, statement);
+    settings.prepared(3, statement);
     let first = b"\x17\x03\0\0\0\0\x01\0\0\0\0\x01\x08\0value".to_vec();
     let later = b"\x17\x03\0\0\0\0\x01\0\0\0\0\0value".to_vec();
     for unchanged in [&first, &later] {
         let mut payload = unchanged.clone();
-        book.translate_execute(&mut payload);
+        settings.translate_execute(&mut payload);
         assert_eq!(&payload, unchanged);
     }
-    book.learn_link_id(3, 1);
+    settings.learn_link_id(3, 1);
     let mut payload = later.clone();
-    book.translate_execute(&mut payload);
+    settings.translate_execute(&mut payload);
     assert_eq!(payload, b"\x17\x01\0\0\0\0\x01\0\0\0\0\x01\x08\0value");
     let mut payload = later;
-    book.translate_execute(&mut payload);
+    settings.translate_execute(&mut payload);
     assert_eq!(payload, b"\x17\x01\0\0\0\0\x01\0\0\0\0\0value", "told once");
 }
 
 /// Otherwise the client would get a row that a server refuses it.
 #[test]
 fn an_execute_of_the_last_statement_without_types_is_one_for_the_server_to_refuse() {
-    let mut book = book();
+    let mut settings = settings();
     let mut statement = Prepared::new(b"SELECT ?".to_vec(), Kind::Select, false, 3);
     statement.parameters = 1;
-    book.prepared(3, statement);
+    settings.prepared(3, statement);
     let execute = |flag| [&b"\x17\xFF\xFF\xFF\xFF\0\x01\0\0\0\0"[..], &[flag]].concat();
-    assert!(book.lacks_types(Command::StmtExecute, &execute(0)));
-    assert!(!book.lacks_types(Command::StmtExecute, &execute(1)));
-    assert!(!book.lacks_types(Command::StmtReset, &execute(0)));
+    assert!(settings.lacks_types(Command::StmtExecute, &execute(0)));
+    assert!(!settings.lacks_types(Command::StmtExecute, &execute(1)));
+    assert!(!settings.lacks_types(Command::StmtReset, &execute(0)));
 }
 
 #[test]
 fn a_statement_closed_in_a_transaction_is_kept_for_its_replay() {
-    let mut book = book();
-    book.prepared(1, Prepared::new(b"SELECT 1".to_vec(), Kind::Select, false, 1));
-    book.close(1, true);
-    assert_eq!(book.statement_ids(), [1]);
-    book.end();
-    assert_eq!(book.statement_ids(), [0; 0]);
+    let mut settings = settings();
+    settings.prepared(1, Prepared::new(b"SELECT 1".to_vec(), Kind::Select, false, 1));
+    settings.close(1, true);
+    assert_eq!(settings.statement_ids(), [1]);
+    settings.end();
+    assert_eq!(settings.statement_ids(), [0; 0]);
 }

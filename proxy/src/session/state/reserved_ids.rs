@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 /// Those of all sessions. Of which table an id is nobody knows here: a number that another table gives
 /// is given up for nothing, which costs that table a number.
 #[derive(Debug, Default)]
-pub(crate) struct OwedIds {
+pub(crate) struct ReservedIds {
     /// How many there are, for those who must not wait.
     count: AtomicUsize,
     ids: Mutex<Ids>,
@@ -26,29 +26,29 @@ pub(crate) struct OwedIds {
 #[derive(Debug, Default)]
 struct Ids {
     /// Each with how many sessions owe it.
-    owed: BTreeMap<u64, usize>,
+    reserved: BTreeMap<u64, usize>,
     /// Those of which nobody does any more, each with when that was.
     paid: BTreeMap<u64, Instant>,
 }
 
 /// Ids that one session owes, while it lives.
 #[derive(Debug)]
-pub(in crate::session) struct Debt {
-    owed: Arc<OwedIds>,
+pub(in crate::session) struct Reservation {
+    reserved: Arc<ReservedIds>,
     ids: Vec<u64>,
 }
 
-impl OwedIds {
+impl ReservedIds {
     /// Writes `ids` down, until the debt is dropped.
-    pub(in crate::session) fn owe(self: &Arc<Self>, ids: Vec<u64>) -> Debt {
+    pub(in crate::session) fn reserve(self: &Arc<Self>, ids: Vec<u64>) -> Reservation {
         let mut all = self.lock();
         all.forget();
         for id in &ids {
-            *all.owed.entry(*id).or_default() += 1;
+            *all.reserved.entry(*id).or_default() += 1;
         }
-        self.count.store(all.owed.len(), Ordering::Release);
+        self.count.store(all.reserved.len(), Ordering::Release);
         drop(all);
-        Debt { owed: Arc::clone(self), ids }
+        Reservation { reserved: Arc::clone(self), ids }
     }
 
     /// Whether no session owes any.
@@ -63,7 +63,7 @@ impl OwedIds {
             return false;
         }
         let last = id.saturating_add(rows.saturating_sub(1).saturating_mul(MOST_NODES));
-        self.lock().owed.range(id..=last).next().is_some()
+        self.lock().reserved.range(id..=last).next().is_some()
     }
 
     /// Whether the message of an error 1062 names an id that is owed, or was until a moment ago: the row
@@ -79,7 +79,7 @@ impl OwedIds {
         let Some(id) = entry.and_then(|entry| entry.parse::<u64>().ok()) else { return false };
         let mut all = self.lock();
         all.forget();
-        all.owed.contains_key(&id) || all.paid.contains_key(&id)
+        all.reserved.contains_key(&id) || all.paid.contains_key(&id)
     }
 
     fn lock(&self) -> MutexGuard<'_, Ids> {
@@ -94,20 +94,20 @@ impl Ids {
     }
 }
 
-impl Drop for Debt {
+impl Drop for Reservation {
     fn drop(&mut self) {
-        let mut all = self.owed.lock();
+        let mut all = self.reserved.lock();
         all.forget();
         for id in &self.ids {
-            match all.owed.get_mut(id) {
+            match all.reserved.get_mut(id) {
                 Some(count) if *count > 1 => *count -= 1,
                 _ => {
-                    all.owed.remove(id);
+                    all.reserved.remove(id);
                     all.paid.insert(*id, Instant::now());
                 }
             }
         }
-        self.owed.count.store(all.owed.len(), Ordering::Release);
+        self.reserved.count.store(all.reserved.len(), Ordering::Release);
     }
 }
 
@@ -124,32 +124,32 @@ mod tests {
     /// An id that one client was told would be another one's row.
     #[test]
     fn an_id_is_owed_until_the_last_who_owes_it_has_paid() {
-        let owed = Arc::new(OwedIds::default());
-        assert!(!owed.has(7, 1));
-        let (one, other) = (owed.owe(vec![7, 10]), owed.owe(vec![7]));
-        assert!(owed.has(7, 1) && owed.has(10, 1) && !owed.has(8, 1));
-        assert!(owed.has(4, 2), "the second row may have it");
+        let reserved = Arc::new(ReservedIds::default());
+        assert!(!reserved.has(7, 1));
+        let (one, other) = (reserved.reserve(vec![7, 10]), reserved.reserve(vec![7]));
+        assert!(reserved.has(7, 1) && reserved.has(10, 1) && !reserved.has(8, 1));
+        assert!(reserved.has(4, 2), "the second row may have it");
         drop(one);
-        assert!(owed.has(7, 1) && !owed.has(10, 1));
+        assert!(reserved.has(7, 1) && !reserved.has(10, 1));
         drop(other);
-        assert!(!owed.has(7, 1));
-        assert_eq!(owed.count.load(Ordering::Acquire), 0);
+        assert!(!reserved.has(7, 1));
+        assert_eq!(reserved.count.load(Ordering::Acquire), 0);
     }
 
     /// A client would be told of a duplicate of an id that the server chose.
     #[test]
     fn a_row_that_is_in_the_way_may_have_been_put_there_a_moment_ago() {
-        let owed = Arc::new(OwedIds::default());
+        let reserved = Arc::new(ReservedIds::default());
         let message = b"Duplicate entry '15690' for key 'PRIMARY'";
-        assert!(!owed.is_named_in(message));
-        let debt = owed.owe(vec![15690]);
-        assert!(owed.is_named_in(message));
-        drop(debt);
-        assert!(owed.is_named_in(message));
-        assert!(owed.is_named_in("Doppelter Eintrag '15690' für Schlüssel".as_bytes()));
-        assert!(!owed.is_named_in(b"Duplicate entry 'host-15690' for key 'name'"));
-        assert!(!owed.is_named_in(b"Duplicate entry '7' for key 'index_15690'"));
-        assert!(!owed.is_named_in(b"Duplicate entry '5690' for key 'PRIMARY'"));
-        assert!(!owed.is_named_in(b"Duplicate entry '99999999999999999999' for key 'x'"));
+        assert!(!reserved.is_named_in(message));
+        let reservation = reserved.reserve(vec![15690]);
+        assert!(reserved.is_named_in(message));
+        drop(reservation);
+        assert!(reserved.is_named_in(message));
+        assert!(reserved.is_named_in("Doppelter Eintrag '15690' für Schlüssel".as_bytes()));
+        assert!(!reserved.is_named_in(b"Duplicate entry 'host-15690' for key 'name'"));
+        assert!(!reserved.is_named_in(b"Duplicate entry '7' for key 'index_15690'"));
+        assert!(!reserved.is_named_in(b"Duplicate entry '5690' for key 'PRIMARY'"));
+        assert!(!reserved.is_named_in(b"Duplicate entry '99999999999999999999' for key 'x'"));
     }
 }

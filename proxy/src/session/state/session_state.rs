@@ -8,22 +8,22 @@ use ido_proxy_protocol::ok::{self, OkPacket};
 use ido_proxy_protocol::session_state::{self, Change};
 use ido_proxy_protocol::status::StatusFlags;
 
-use crate::session::plan::blocker::Reason;
+use crate::session::plan::blocker::Blocker;
 use crate::session::plan::{Current, FenceUse, GuardUse, Scene, Texts};
-use crate::session::state::book::{Book, State};
 use crate::session::state::fence::Fence;
 use crate::session::state::guard::Guard;
 use crate::session::state::journal::record::Record;
 use crate::session::state::journal::store::Store;
-use crate::session::state::owed::OwedIds;
+use crate::session::state::reserved_ids::ReservedIds;
+use crate::session::state::settings::{SessionSettings, State};
 use crate::session::state::several::Several;
 use crate::session::state::transaction::Transaction;
 
 /// All of it.
 #[derive(Debug)]
-pub(crate) struct Carried {
+pub(crate) struct SessionState {
     /// Variables, default database, prepared statements.
-    pub(crate) book: Book,
+    pub(crate) settings: SessionSettings,
     /// The open transaction, as the client knows it.
     pub(crate) transaction: Transaction,
     /// Records of the statements done in the open transaction.
@@ -35,7 +35,7 @@ pub(crate) struct Carried {
     /// The ids that were generated in it, and told.
     told_ids: Vec<u64>,
     /// Ids that are not to be had now.
-    pub(crate) owed: Arc<OwedIds>,
+    pub(crate) reserved: Arc<ReservedIds>,
     /// The proof of its COMMIT.
     pub(crate) fence: Fence,
     /// Guard against a transaction that is done in part.
@@ -53,7 +53,7 @@ pub(crate) struct Carried {
     /// Effects of the open transaction that would show a replay.
     pub(crate) telltale: Telltale,
     /// Why the transaction cannot be done again, if so.
-    unreplayable: Option<Reason>,
+    unreplayable: Option<Blocker>,
 }
 
 /// Effects of a transaction that would show a replay which nobody has asked for.
@@ -82,17 +82,17 @@ pub(crate) struct Tally {
     pub(crate) unreplayable: u64,
 }
 
-impl Carried {
+impl SessionState {
     /// State of a client that has just logged in.
-    pub(crate) fn new(book: Book, journal: Store, fence: Fence) -> Self {
+    pub(crate) fn new(settings: SessionSettings, journal: Store, fence: Fence) -> Self {
         Self {
-            book,
+            settings,
             transaction: Transaction::default(),
             journal,
             records: 0,
             ended: 0,
             told_ids: Vec::new(),
-            owed: Arc::default(),
+            reserved: Arc::default(),
             fence,
             guard: Guard::default(),
             several: Several::default(),
@@ -113,14 +113,14 @@ impl Carried {
     /// State that the plan of the next command depends on.
     pub(crate) fn scene(&self) -> Scene {
         Scene {
-            dialect: self.book.dialect(),
+            dialect: self.settings.dialect(),
             texts: match self.takes_several() {
-                _ if self.book.multi() => Texts::Several,
+                _ if self.settings.multi() => Texts::Several,
                 true => Texts::Joined,
                 false => Texts::Single,
             },
-            autocommit: self.book.autocommit(),
-            chains: self.book.chains(),
+            autocommit: self.settings.autocommit(),
+            chains: self.settings.chains(),
             transaction: match self.transaction.is_open() {
                 false => Current::Nothing,
                 true if self.transaction.is_dirty() && !self.reads => Current::Written,
@@ -129,12 +129,12 @@ impl Carried {
             fence: match self.fence.is_available() {
                 false => FenceUse::Missing,
                 // Statements of ours would be in the list.
-                true if self.book.lists_statements() => FenceUse::InTheWay,
-                true if self.book.unmovable().is_some() => FenceUse::InTheWay,
-                true if self.book.next_is_read_only() => FenceUse::InTheWay,
+                true if self.settings.lists_statements() => FenceUse::InTheWay,
+                true if self.settings.unmovable().is_some() => FenceUse::InTheWay,
+                true if self.settings.next_is_read_only() => FenceUse::InTheWay,
                 true => FenceUse::Usable,
             },
-            guard: match self.guard.is_available() && self.book.autocommit() {
+            guard: match self.guard.is_available() && self.settings.autocommit() {
                 false => GuardUse::Never,
                 true if self.unguarded => GuardUse::Seen,
                 true => GuardUse::Free,
@@ -144,12 +144,12 @@ impl Carried {
 
     /// Whether the link takes several statements in one text now.
     pub(crate) fn takes_several_now(&self) -> bool {
-        self.several.is_on_for(self.book.multi())
+        self.several.is_on_for(self.settings.multi())
     }
 
     /// Whether the link takes several statements in one text, unless it was told otherwise for a while.
     pub(crate) fn takes_several(&self) -> bool {
-        self.several.is_usual() || self.book.multi()
+        self.several.is_usual() || self.settings.multi()
     }
 
     /// Takes in the flags of an OK packet, and its report, if it has one. Returns the default database
@@ -165,8 +165,8 @@ impl Carried {
         link: Capabilities,
     ) -> Result<Option<Vec<u8>>, Violation> {
         self.transaction.learn_status(status);
-        self.book.learn_status(self.guard.unguarded(status));
-        self.book.learn_insert_id(ok::last_insert_id(payload)?);
+        self.settings.learn_status(self.guard.unguarded(status));
+        self.settings.learn_insert_id(ok::last_insert_id(payload)?);
         let mut schema = None;
         if reports {
             let packet = OkPacket::decode(payload, link)?;
@@ -175,14 +175,14 @@ impl Carried {
                 match change {
                     Change::TransactionState(state) => {
                         self.transaction.learn_state(state);
-                        let reasons = self.book.reasons_mut();
+                        let reasons = self.settings.reasons_mut();
                         if state.locked_tables() {
-                            reasons.insert(Reason::LockedTables);
+                            reasons.insert(Blocker::LockedTables);
                         } else {
-                            reasons.remove(Reason::LockedTables);
+                            reasons.remove(Blocker::LockedTables);
                         }
                         if state.is_open() && state.wrote_unsafe() {
-                            self.cannot_replay(Reason::UnsafeWrite);
+                            self.cannot_replay(Blocker::UnsafeWrite);
                         }
                     }
                     Change::Schema(name) => schema = Some(name.to_vec()),
@@ -205,7 +205,7 @@ impl Carried {
         link: Capabilities,
     ) -> Result<(), Violation> {
         let packet = OkPacket::decode(payload, link)?;
-        self.book.learn_insert_id(packet.last_insert_id);
+        self.settings.learn_insert_id(packet.last_insert_id);
         for change in session_state::changes(packet.session_state) {
             if let change @ (Change::SystemVariable(..) | Change::Schema(_)) = change? {
                 self.learn_change(change);
@@ -221,25 +221,25 @@ impl Carried {
             }
             // The guard changed autocommit: the client sets its own only where the link is not guarded.
             Change::SystemVariable(b"autocommit", _) if self.guard.is_on() => {}
-            change => self.book.learn(change),
+            change => self.settings.learn(change),
         }
     }
 
     /// Takes in the flags at the end of rows.
     pub(crate) fn learn_rows(&mut self, status: StatusFlags) {
         self.transaction.learn_rows(status);
-        self.book.learn_status(self.guard.unguarded(status));
+        self.settings.learn_status(self.guard.unguarded(status));
         if status.contains(StatusFlags::CURSOR_EXISTS) {
-            self.book.reasons_mut().insert(Reason::OpenCursor);
+            self.settings.reasons_mut().insert(Blocker::OpenCursor);
         }
         if status.contains(StatusFlags::LAST_ROW_SENT) {
-            self.book.reasons_mut().remove(Reason::OpenCursor);
+            self.settings.reasons_mut().remove(Blocker::OpenCursor);
         }
     }
 
     /// The open transaction cannot be done again. The first reason is kept.
     /// Returns whether this is the first.
-    pub(crate) fn cannot_replay(&mut self, reason: Reason) -> bool {
+    pub(crate) fn cannot_replay(&mut self, reason: Blocker) -> bool {
         let first = self.unreplayable.is_none();
         if first {
             tracing::info!(%reason, "the open transaction is not replayable, should its node fail");
@@ -255,13 +255,13 @@ impl Carried {
     }
 
     /// Why the session cannot go on at another node, if so.
-    pub(crate) fn stuck(&self) -> Option<Reason> {
-        self.book.unmovable().or_else(|| self.unreplayable())
+    pub(crate) fn stuck(&self) -> Option<Blocker> {
+        self.settings.unmovable().or_else(|| self.unreplayable())
     }
 
     /// `LAST_INSERT_ID()` may have been changed, and no reply tells to what.
     pub(crate) fn hide_insert_id(&mut self) {
-        self.book.hide_insert_id();
+        self.settings.hide_insert_id();
         self.untold_id();
     }
 
@@ -280,21 +280,21 @@ impl Carried {
     ///
     /// Rows may be others by now. Only who `looks` at the mode would surely see the guard, and not who calls a procedure.
     pub(crate) fn may_unguard(&self, looks: bool) -> bool {
-        let now = self.book.now();
-        let begun = self.book.begun().unwrap_or(&now);
+        let now = self.settings.now();
+        let begun = self.settings.begun().unwrap_or(&now);
         let alike = looks || !self.telltale.rows;
         self.stuck().is_none() && alike && !self.telltale.untold_id && begun.can_follow(&now)
     }
 
     /// Why the open transaction cannot be done again, if so.
-    pub(crate) fn unreplayable(&self) -> Option<Reason> {
+    pub(crate) fn unreplayable(&self) -> Option<Blocker> {
         self.unreplayable.filter(|_| self.transaction.is_open())
     }
 
     /// Keeps a command of the open transaction, which began in `state` if this is its first.
     pub(crate) fn record(&mut self, record: &Record<'_>, state: &State) {
         if self.records == 0 {
-            self.book.begin(state.clone());
+            self.settings.begin(state.clone());
         }
         self.records += 1;
         self.told_ids.extend(record.told.iter().filter_map(|told| told.id()));
@@ -303,7 +303,7 @@ impl Carried {
         }
         if let Err(overflow) = self.journal.append(&[&record.encode_head(), record.payload]) {
             tracing::warn!(%overflow, "the journal cannot take more of a transaction");
-            self.cannot_replay(Reason::JournalFull);
+            self.cannot_replay(Blocker::JournalFull);
         }
     }
 
@@ -318,8 +318,8 @@ impl Carried {
     }
 
     /// Sets the ids that sessions of this daemon owe.
-    pub(crate) fn beside(self, owed: Arc<OwedIds>) -> Self {
-        Self { owed, ..self }
+    pub(crate) fn beside(self, reserved: Arc<ReservedIds>) -> Self {
+        Self { reserved, ..self }
     }
 
     /// The transaction was committed.
@@ -331,7 +331,7 @@ impl Carried {
     /// A transaction is open behind a statement that might have committed it. Without autocommit, that may be the next
     /// one already, as behind LOCK TABLES.
     pub(crate) fn outlived(&mut self) {
-        if self.book.autocommit() {
+        if self.settings.autocommit() {
             self.fence.was_not_reached();
         } else {
             self.fence.renew();
@@ -361,6 +361,6 @@ impl Carried {
         self.unguarded = false;
         self.forget_untold();
         self.transaction.end();
-        self.book.end();
+        self.settings.end();
     }
 }
