@@ -332,7 +332,11 @@ impl Node {
         let log = fs::read_to_string(process.log())
             .context(|| format!("reading {}", process.log().display()))?;
         let line = log.lines().rev().find_map(|line| line.split("Recovered position: ").nth(1));
-        let position = line.and_then(|line| line.trim().rsplit(':').next()?.parse().ok());
+        // `UUID:SEQNO`, and with a binary log also `,GTID`.
+        let position = line.and_then(|line| {
+            let (_, seqno) = line.trim().split(',').next()?.split_once(':')?;
+            seqno.parse().ok()
+        });
         position
             .ok_or_else(|| LabError::Refused(format!("no position in {}", process.log().display())))
     }
