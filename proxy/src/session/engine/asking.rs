@@ -4,8 +4,6 @@
 //! transaction is still open; and after an error that would condemn the node, whether that is so. The questions leave
 //! the warnings of a client's last statement as they find them.
 
-use crate::session::engine::question::{Asked, Question};
-use crate::session::engine::words::{READ_ONLY, READY, SET_OPTION, query};
 use ido_proxy_protocol::Violation;
 use ido_proxy_protocol::capabilities::Capabilities;
 use ido_proxy_protocol::command::Command;
@@ -17,8 +15,10 @@ use ido_proxy_protocol::status::StatusFlags;
 use super::exchange::Exchange;
 use super::fault::Fault;
 use super::policy::{Answer, Facts, Position};
+use super::question::{Asked, Question};
 use super::replies::Replies;
 use super::running::{Job, Running};
+use super::words::{READ_ONLY, READY, SET_OPTION, query};
 
 impl Exchange {
     /// Appends the question that is due, if one is.

@@ -1,10 +1,10 @@
 //! How often a command was tried, and why it had to be tried again.
 
-use crate::session::engine::words::OURS;
 use ido_proxy_protocol::err::ErrPacket;
 use ido_proxy_protocol::error_code::DEADLOCK;
 
 use super::fault::Fault;
+use super::words::OURS;
 
 /// Tries of the command in hand, the first one among them.
 #[derive(Debug, Default)]

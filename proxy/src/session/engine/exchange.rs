@@ -1,20 +1,20 @@
 //! One command of the client, from its first byte to the last byte of its reply.
 
-use crate::session::engine::question::Asked;
-use crate::session::engine::reply_buffer::Mark;
-use crate::session::state::journal::record::Told;
+use std::ops::Range;
+
 use ido_proxy_protocol::capabilities::Capabilities;
 use ido_proxy_protocol::command::Command;
 use ido_proxy_protocol::err::ErrPacket;
-use std::ops::Range;
 
 use super::attempt::Attempt;
+use super::question::Asked;
 use super::recovery::Recovery;
-use super::reply_buffer::{ReplyBuffer, Tail};
+use super::reply_buffer::{Mark, ReplyBuffer, Tail};
 use super::running::{Behind, Framed, Job, Layout, Running};
 use super::script::Script;
 use crate::session::plan::blocker::Blockers;
 use crate::session::plan::{Doubt, PieceKind, Plan, Risk, Step, What};
+use crate::session::state::journal::record::Told;
 use crate::session::state::session_state::SessionState;
 use crate::session::state::settings::State;
 

@@ -1,12 +1,12 @@
 //! A link comes, or goes: whether the session goes on, and from where.
 
-use crate::session::engine::verdict::Stuck;
 use ido_proxy_protocol::capabilities::Capabilities;
 
 use super::attempt::Departure;
 use super::exchange::{Exchange, Origin};
 use super::recovery::Recovery;
 use super::running::Behind;
+use super::verdict::Stuck;
 use super::{Machine, State};
 use crate::session::plan::blocker::Blocker;
 use crate::session::plan::{Doubt, Risk};

@@ -19,12 +19,12 @@
 //!
 //! A loss on the way begins it anew on the next link; nothing of the journal is used up.
 
-use crate::session::engine::task::Task;
-use crate::session::engine::words::{NOW, ROLLBACK, query};
-use crate::session::state::journal::store::Cursor;
 use std::collections::VecDeque;
 
 use super::policy::Why;
+use super::task::Task;
+use super::words::{NOW, ROLLBACK, query};
+use crate::session::state::journal::store::Cursor;
 use crate::session::state::session_state::SessionState;
 
 mod answers;

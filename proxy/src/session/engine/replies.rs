@@ -1,18 +1,18 @@
 //! Handles the reply to a request: tells it as it comes, holds it until the rest is there, or takes out what is ours.
 //! Also learns the state of the transaction.
 
-use crate::session::engine::attempt::{given_up, reserved};
-use crate::session::engine::verdict::Stuck;
 use ido_proxy_protocol::Violation;
 use ido_proxy_protocol::capabilities::Capabilities;
 use ido_proxy_protocol::command::Command;
 use ido_proxy_protocol::err::ErrPacket;
 use ido_proxy_protocol::reply::{ReplyStep, ReplyTracker};
 
+use super::attempt::{given_up, reserved};
 use super::edits::Edits;
 use super::exchange::{Exchange, Opens};
 use super::recovery::Recovery;
 use super::running::{Behind, Job, Owner};
+use super::verdict::Stuck;
 use crate::session::plan::Step;
 use crate::session::state::session_state::SessionState;
 

@@ -1,11 +1,11 @@
 //! One request on the link whose reply is being followed.
 
-use crate::session::engine::task::Task;
 use ido_proxy_protocol::capabilities::Capabilities;
 use ido_proxy_protocol::command::Command;
 use ido_proxy_protocol::reply::ReplyTracker;
 
 use super::reply_buffer::Mark;
+use super::task::Task;
 use crate::session::plan::{Step, What};
 use crate::session::state::digest::{PacketWalk, PayloadDigest};
 use crate::session::state::journal::record::Told;

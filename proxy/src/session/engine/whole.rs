@@ -1,9 +1,9 @@
 //! Commands that are there as a whole, and those that are sent with other words.
 
-use crate::session::engine::words::COM_QUERY;
 use ido_proxy_protocol::packet::{HEADER_LEN, Header};
 
 use super::MOST_KEPT;
+use super::words::COM_QUERY;
 
 /// Whether a command can be begun: it is there as a whole, or is so long that it is not kept.
 pub(super) fn is_ready(input: &[u8]) -> bool {

@@ -1,14 +1,14 @@
 //! The bytes of a request: the client's, with ours around them.
 
-use crate::session::engine::words::{
-    ASK_STATE, BEGIN, COM_QUERY, COMMIT, GUARD_OFF, GUARD_ON, ROLLBACK, SET_OPTION,
-};
 use std::ops::Range;
 
 use ido_proxy_protocol::command::Command;
 use ido_proxy_protocol::packet::{self, HEADER_LEN};
 
 use super::Exchange;
+use crate::session::engine::words::{
+    ASK_STATE, BEGIN, COM_QUERY, COMMIT, GUARD_OFF, GUARD_ON, ROLLBACK, SET_OPTION,
+};
 use crate::session::plan::{Risk, UnderGuard, What};
 use crate::session::state::fence::Fence;
 use crate::session::state::reports::{self, Reports};

@@ -1,9 +1,5 @@
 //! Replies to the requests of the way back.
 
-use crate::session::engine::attempt::MOST_TRIES;
-use crate::session::engine::task::Task;
-use crate::session::engine::verdict::Stuck;
-use crate::session::engine::words::OURS;
 use ido_proxy_protocol::Violation;
 use ido_proxy_protocol::err::ErrPacket;
 use ido_proxy_protocol::error_code::DEADLOCK;
@@ -13,10 +9,14 @@ use ido_proxy_protocol::prepare::PrepareOk;
 use ido_proxy_protocol::reply::ReplyStep;
 
 use super::{Phase, Recovery};
+use crate::session::engine::attempt::MOST_TRIES;
 use crate::session::engine::fault::Fault;
 use crate::session::engine::policy::{Effect, Facts, Position, Reaction, Why, react};
 use crate::session::engine::replies::Replies;
 use crate::session::engine::running::{Job, Running};
+use crate::session::engine::task::Task;
+use crate::session::engine::verdict::Stuck;
+use crate::session::engine::words::OURS;
 use crate::session::plan::Doubt;
 use crate::session::state::digest::PayloadDigest;
 use crate::session::state::fence::{KeptReply, Outcome};

@@ -1,13 +1,13 @@
 //! The replay: what was done in the open transaction is done again, and its answers are compared.
 
-use crate::session::engine::exchange::payload::translate;
-use crate::session::engine::task::Task;
-use crate::session::engine::verdict::{Sending, Stuck};
-use crate::session::engine::words::{COM_QUERY, NOW, query};
 use ido_proxy_protocol::command::Command;
 
 use super::{Phase, Recovery, Request};
 use crate::session::engine::exchange::Exchange;
+use crate::session::engine::exchange::payload::translate;
+use crate::session::engine::task::Task;
+use crate::session::engine::verdict::{Sending, Stuck};
+use crate::session::engine::words::{COM_QUERY, NOW, query};
 use crate::session::plan::LONG;
 use crate::session::plan::blocker::Blocker;
 use crate::session::state::journal::record::{Record, Told};

@@ -1,10 +1,5 @@
 //! The requests of a recovery, in their order.
 
-use crate::session::engine::task::Task;
-use crate::session::engine::verdict::{Sending, Stuck};
-use crate::session::engine::words::{
-    CAUSALLY, GUARD_OFF, GUARD_ON, NO_INSERT_ID, NOW, ROLLBACK, SET_OPTION, query,
-};
 use ido_proxy_protocol::capabilities::Capabilities;
 use ido_proxy_protocol::command::Command;
 use ido_proxy_protocol::packet;
@@ -12,6 +7,11 @@ use ido_proxy_protocol::packet;
 use super::{Phase, Recovery, Request, Start};
 use crate::session::engine::exchange::Exchange;
 use crate::session::engine::running::{Job, Running};
+use crate::session::engine::task::Task;
+use crate::session::engine::verdict::{Sending, Stuck};
+use crate::session::engine::words::{
+    CAUSALLY, GUARD_OFF, GUARD_ON, NO_INSERT_ID, NOW, ROLLBACK, SET_OPTION, query,
+};
 use crate::session::plan::Doubt;
 use crate::session::state::link_facts::LinkFacts;
 use crate::session::state::session_state::SessionState;

@@ -1,8 +1,5 @@
 //! Errors: which of them a client is told, and which mean that something is done again.
 
-use crate::session::engine::attempt::{MOST_TRIES, MOST_TRIES_AFTER_A_LOSS};
-use crate::session::engine::exchange::shape::sql_of;
-use crate::session::engine::words::OURS;
 use std::ops::Range;
 
 use ido_proxy_protocol::Violation;
@@ -12,13 +9,15 @@ use ido_proxy_protocol::packet::HEADER_LEN;
 use ido_proxy_protocol::statement::{Kind, Statement};
 
 use super::Replies;
-use crate::session::engine::attempt::Departure;
+use crate::session::engine::attempt::{Departure, MOST_TRIES, MOST_TRIES_AFTER_A_LOSS};
+use crate::session::engine::exchange::shape::sql_of;
 use crate::session::engine::fault::Fault;
 use crate::session::engine::policy::{
     Answer, Effect, Facts, Position, Reaction, Redo, Transaction, Why, Within, react,
 };
 use crate::session::engine::recovery::Recovery;
 use crate::session::engine::running::Running;
+use crate::session::engine::words::OURS;
 use crate::session::plan::{PieceKind, Risk, Step, What};
 use crate::session::state::fence::Fence;
 use crate::session::state::journal::record::Told;

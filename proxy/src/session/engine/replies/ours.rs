@@ -1,6 +1,5 @@
 //! Results of what is ours: the fence, COMMIT and BEGIN around a statement. No client sees them.
 
-use crate::session::engine::words::OURS;
 use ido_proxy_protocol::Violation;
 use ido_proxy_protocol::err::ErrPacket;
 use ido_proxy_protocol::ok::OkPacket;
@@ -12,6 +11,7 @@ use crate::session::engine::fault::Fault;
 use crate::session::engine::policy::{Facts, Position, Reaction, Redo, Within, react};
 use crate::session::engine::recovery::Recovery;
 use crate::session::engine::running::{Framed, Job, Owner, Running};
+use crate::session::engine::words::OURS;
 use crate::session::plan::blocker::Blocker;
 use crate::session::plan::{Risk, Step, What};
 use crate::session::state::reports::Reports;
