@@ -29,9 +29,6 @@
 //! - [`policy`] — the reaction to an error, as one table; [`fault`] — its meaning.
 //! - [`verdict`] — what is decided; [`words`] — what we say to nodes; [`edits`] — bytes replaced.
 
-use self::attempt::given_up;
-use self::exchange::payload::NUMBERED;
-use self::task::Task;
 use ido_proxy_protocol::Violation;
 use ido_proxy_protocol::capabilities::Capabilities;
 use ido_proxy_protocol::command::{Command, CommandStep, CommandStream};
@@ -40,17 +37,18 @@ use ido_proxy_protocol::error_code::ACTIVE_TRANSACTION;
 use ido_proxy_protocol::packet::{self, HEADER_LEN};
 use ido_proxy_protocol::statement::Kind;
 
-use self::attempt::Departure;
+use self::attempt::{Departure, given_up};
 use self::edits::Edits;
+use self::exchange::payload::NUMBERED;
 use self::exchange::{Exchange, Intake, Origin};
 use self::recovery::Recovery;
 use self::replies::Replies;
 use self::running::Job;
+use self::task::Task;
 pub(crate) use self::verdict::{Downward, Sending, Stuck, Upward};
 use self::whole::{is_ready, limited, renamed, whole_payload};
 use crate::session::plan::blocker::Blocker;
-use crate::session::plan::read_only;
-use crate::session::plan::{Plan, Scene, reads_counters};
+use crate::session::plan::{Plan, Scene, read_only, reads_counters, works_unseen};
 use crate::session::state::link_facts::LinkFacts;
 use crate::session::state::session_state::{SessionState, Tally};
 use crate::session::state::settings::{LAST_STATEMENT, SessionSettings, statement_id};
@@ -568,8 +566,7 @@ fn plan_of(
                 plan.transaction.insert(Blocker::Call);
             }
             plan.reads_autocommit = scene.guards() && statement.reads_autocommit;
-            let unseen = statement.open_ended
-                || matches!(statement.kind, Kind::Call | Kind::Execute | Kind::LockTables);
+            let unseen = works_unseen(statement.kind, statement.open_ended);
             let sets = plan.sets_autocommit || plan.reads_autocommit;
             plan.unguards = scene.guards() && scene.is_open() && (unseen || sets);
             plan

@@ -20,11 +20,11 @@ pub(crate) use self::scene::{Current, FenceUse, GuardUse, Scene, Texts};
 pub(crate) use self::step::{Doubt, Frame, Piece, PieceKind, Risk, Step, What};
 pub(crate) use self::text::{
     UnderGuard, chooses_insert_id, may_name, names_reports, reads_autocommit, reads_counters,
-    reads_diagnostics, sets_untold, under_guard,
+    reads_diagnostics, sets_untold, under_guard, works_unseen,
 };
 use self::text::{
     autocommit_set_to, has_counts_alone, is_exotic, kind_of, loads_file, may_hide_statement,
-    sets_autocommit, works_unseen,
+    sets_autocommit,
 };
 use crate::session::plan::blocker::{Blocker, Blockers};
 
@@ -136,7 +136,7 @@ impl Plan {
             let shows = reads
                 || scene.guard == GuardUse::Seen
                 || sets_autocommit(statement.kind)
-                || works_unseen(&statement);
+                || works_unseen(statement.kind, statement.open_ended);
             if scene.guards() && layout == Layout::Joined && shows {
                 // The link of such a text is not guarded: a statement that goes alone is told its error.
                 return Self::of_several(
@@ -282,8 +282,9 @@ fn goes_on_behind_end(sql: &[u8], scene: Scene) -> bool {
 
 /// Whether a statement of a transaction, if one is `open`, is not to be done under the guard, in whatever words.
 fn shows_guard(statement: &Statement<'_>, open: bool, scene: Scene) -> bool {
-    let shows =
-        works_unseen(statement) || reads_autocommit(statement) || sets_autocommit(statement.kind);
+    let shows = works_unseen(statement.kind, statement.open_ended)
+        || reads_autocommit(statement)
+        || sets_autocommit(statement.kind);
     scene.guards() && open && shows && under_guard(statement).is_none()
 }
 

@@ -16,7 +16,7 @@ pub(crate) struct Distrusted {
 }
 
 /// Why TLS did not come about, if `error` says that: TLS errors come as I/O errors, around one of rustls.
-/// The same flaw has the same words each time.
+/// A flaw has the same words each time.
 pub(crate) fn distrust(error: &io::Error) -> Option<String> {
     let error = error.get_ref()?;
     if let Some(Distrusted { flaw }) = error.downcast_ref() {

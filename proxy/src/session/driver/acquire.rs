@@ -11,7 +11,6 @@ use crate::session::driver::end::End;
 use crate::session::driver::{MOST_HELD, Session};
 use crate::session::link::Link;
 use crate::session::link::dial::LinkError;
-use crate::session::link::early;
 use crate::session::shared::directives::Phase;
 use crate::session::shared::registry::SessionPhase;
 use crate::session::state::link_facts::{Freshness, LinkFacts};
@@ -47,7 +46,7 @@ impl Session {
             }
             let idle =
                 !self.machine.wants_link() && self.waiting.is_none() && !self.has_long_command();
-            self.note_wait();
+            self.begin_wait_unless(self.client_waits());
             let wanted =
                 |node: &NodeAddr| !idle || self.loss.is_some_and(|loss| loss.node == *node);
             let destination = self.destination(&directives.topology);
@@ -100,9 +99,8 @@ impl Session {
         }
     }
 
-    /// Notes when a client that was silent begins to wait.
-    fn note_wait(&mut self) {
-        let client_waits = self.client_waits();
+    /// Counts the wait of a client that was silent so far from now on.
+    fn begin_wait_unless(&mut self, client_waits: bool) {
         if let Some(loss) = &mut self.loss
             && !client_waits
         {
@@ -169,13 +167,7 @@ impl Session {
             }
             read = self.client.fill(), if may_read => match read {
                 Ok(0) => return Err(End::ClientGone),
-                Ok(_) => {
-                    if let Some(loss) = &mut self.loss
-                        && !client_waits
-                    {
-                        loss.begins_to_wait();
-                    }
-                }
+                Ok(_) => self.begin_wait_unless(client_waits),
                 Err(error) => return Err(End::ClientFailed(error)),
             },
         }
@@ -257,7 +249,7 @@ impl Session {
                 let dial = self.context.dial();
                 let mut greeted = self.greeted.take();
                 if let Some(other) = greeted.take_if(|greeted| greeted.node != node) {
-                    early::leave(other, &self.context.accounts, self.context.dial());
+                    self.context.leave(other);
                 }
                 let opened = async {
                     let mut link = Link::open(node, &self.profile, &dial, greeted).await?;
@@ -305,8 +297,7 @@ impl Session {
         self.link = Some(link);
         // A reader that loses its node takes any other: there is none to keep a link ready at.
         if self.reader.is_none() && self.standby_slot.is_none() {
-            let standby_slot =
-                self.context.standby.standby_slot(self.entry.entry(), self.profile.clone());
+            let standby_slot = self.context.standby.claim(self.entry.entry(), self.profile.clone());
             self.standby_slot = Some(standby_slot);
         }
         Ok(())

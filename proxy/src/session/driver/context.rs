@@ -9,6 +9,8 @@ use tokio::sync::{Semaphore, watch};
 use crate::cluster::ClusterHandle;
 use crate::cluster::tls::NodeTls;
 use crate::session::link::dial::Dial;
+use crate::session::link::early;
+use crate::session::link::greeted::Greeted;
 use crate::session::link::own_kills::OwnKills;
 use crate::session::link::standby::StandbyPool;
 use crate::session::shared::accounts::Accounts;
@@ -74,6 +76,11 @@ pub(crate) struct SessionContext {
 }
 
 impl SessionContext {
+    /// Ends a connection that was made for a client that did not come to log in, or goes elsewhere.
+    pub(in crate::session) fn leave(&self, unused: Greeted) {
+        early::leave(unused, &self.accounts, self.dial());
+    }
+
     /// How this worker opens links.
     pub(in crate::session) fn dial(&self) -> Dial {
         Dial {

@@ -5,7 +5,6 @@ use ido_proxy_protocol::ok;
 
 use crate::session::driver::Session;
 use crate::session::driver::end::End;
-use crate::session::link::early;
 use crate::session::plan::route::pong;
 use crate::session::shared::directives::Phase;
 use crate::session::shared::registry::SessionPhase;
@@ -31,7 +30,7 @@ impl Session {
             self.asks_another(node, &error);
         }
         if let Some(unused) = self.greeted.take() {
-            early::leave(unused, &self.context.accounts, self.context.dial());
+            self.context.leave(unused);
         }
         let payload = match &self.link {
             Some(link) if self.profile.capabilities.contains(Capabilities::SESSION_TRACK) => {

@@ -108,7 +108,7 @@ async fn log_in(
     context.metrics.logins.of(result).increment(1);
     let Some(LoggedIn { profile, sequence }) = logged_in else {
         if let Some(unused) = greeted {
-            early::leave(unused, &context.accounts, context.dial());
+            context.leave(unused);
         }
         return None;
     };

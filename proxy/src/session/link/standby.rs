@@ -95,7 +95,7 @@ impl Drop for StandbySlot {
 
 impl StandbyPool {
     /// Gives the session of `entry`, which logs in as `profile` says, a seat.
-    pub(in crate::session) fn standby_slot(
+    pub(in crate::session) fn claim(
         self: &Arc<Self>,
         entry: Arc<SessionEntry>,
         profile: Profile,

@@ -9,7 +9,9 @@ use super::LONG;
 ///
 /// Source: MariaDB documentation, "SHOW STATUS", "Information Schema SESSION_STATUS Table".
 pub(crate) fn reads_counters(sql: &[u8], dialect: Dialect) -> bool {
-    if sql.len() >= LONG || !may_name(sql, *b"tat", b"STATUS") {
+    // Tables of Icinga's have "status" in their names, and few texts have "show" in them.
+    let shows = |sql| may_name(sql, *b"how", b"SHOW") && may_name(sql, *b"tat", b"STATUS");
+    if sql.len() >= LONG || !(shows(sql) || may_name(sql, *b"n_s", b"SESSION_STATUS")) {
         return false;
     }
     let within = |sql: &[u8], name: &[u8]| {
@@ -63,13 +65,7 @@ pub(crate) fn names_reports(sql: &[u8]) -> bool {
 
 /// Whether a text reads what a statement before it has left besides its reply: its count of rows, or its warnings.
 pub(crate) fn reads_diagnostics(sql: &[u8]) -> bool {
-    let names: [([u8; 3], &[u8]); 4] = [
-        (*b"w_c", b"ROW_COUNT"),
-        (*b"gno", b"DIAGNOSTICS"),
-        (*b"rni", b"WARNING"),
-        (*b"rro", b"ERROR"),
-    ];
-    names.into_iter().any(|(three, name)| may_name(sql, three, name))
+    may_name(sql, *b"w_c", b"ROW_COUNT") || reads_warnings(sql)
 }
 
 /// Whether a statement reads the list of warnings.
@@ -111,8 +107,8 @@ pub(crate) fn reads_autocommit(statement: &Statement<'_>) -> bool {
 
 /// Whether a statement does what no words tell, and may find the guard by it: it sets `autocommit`, or goes on behind the
 /// end of the transaction.
-pub(super) fn works_unseen(statement: &Statement<'_>) -> bool {
-    statement.open_ended || matches!(statement.kind, Kind::Call | Kind::Execute | Kind::LockTables)
+pub(crate) fn works_unseen(kind: Kind, open_ended: bool) -> bool {
+    open_ended || matches!(kind, Kind::Call | Kind::Execute | Kind::LockTables)
 }
 
 /// Form of a statement under the guard, where other words, or none, keep that from being seen.

@@ -1,12 +1,12 @@
 //! Questions about the command in hand that its text answers.
 
-use crate::session::engine::exchange::payload::{NUMBERED, translate};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use ido_proxy_protocol::command::Command;
 use ido_proxy_protocol::statement::{Kind, Statement};
 
 use super::{Exchange, Intake};
+use crate::session::engine::exchange::payload::{NUMBERED, translate};
 use crate::session::engine::running::Running;
 use crate::session::plan::blocker::Blocker;
 use crate::session::plan::{
@@ -71,6 +71,9 @@ impl Exchange {
             return None;
         }
         let sql = sql_of(self.command, &self.request, piece, &session.settings);
+        if !may_name(sql, *b"oco", b"AUTOCOMMIT") {
+            return None;
+        }
         under_guard(&Statement::single(sql, session.settings.dialect()))
     }
 

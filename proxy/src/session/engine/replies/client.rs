@@ -1,8 +1,5 @@
 //! The client's results: what they tell it, and what they say of the transaction.
 
-use crate::session::engine::attempt::MOST_TRIES;
-use crate::session::engine::exchange::shape::{sql_of, target_of};
-use ido_proxy_protocol::Violation;
 use ido_proxy_protocol::capabilities::Capabilities;
 use ido_proxy_protocol::command::Command;
 use ido_proxy_protocol::eof::EofPacket;
@@ -10,13 +7,15 @@ use ido_proxy_protocol::ok::{self, OkPacket};
 use ido_proxy_protocol::packet::HEADER_LEN;
 use ido_proxy_protocol::prepare::PrepareOk;
 use ido_proxy_protocol::reply::ReplyStep;
-use ido_proxy_protocol::session_state;
 use ido_proxy_protocol::statement::Statement;
 use ido_proxy_protocol::status::StatusFlags;
+use ido_proxy_protocol::{Violation, session_state};
 use smallvec::SmallVec;
 
 use super::Replies;
 use super::telling::put_status;
+use crate::session::engine::attempt::MOST_TRIES;
+use crate::session::engine::exchange::shape::{sql_of, target_of};
 use crate::session::engine::exchange::{Exchange, Opens};
 use crate::session::engine::running::Running;
 use crate::session::plan::{
@@ -227,8 +226,8 @@ impl Replies<'_> {
             Some(PieceKind::Begin) => self.begins(place, before.is_open()),
             _ => {}
         }
-        self.learn_result(kind, piece, end, payload)?;
-        self.learn_id(kind, piece, end, payload)?;
+        self.learn_result(piece, end, payload)?;
+        self.learn_id(piece, end, payload)?;
         self.settle_transaction(kind, several, before);
         if self.exchange.keeps {
             self.keep_result(end, payload)?;
@@ -256,7 +255,6 @@ impl Replies<'_> {
     /// Takes in counts, flags and reports of a result.
     fn learn_result(
         &mut self,
-        kind: Option<PieceKind>,
         piece: Option<Piece>,
         end: PieceEnd,
         payload: &[u8],
@@ -270,8 +268,8 @@ impl Replies<'_> {
                 });
                 let failed = packet.warnings > 0 && sql.is_some_and(reads_list);
                 let ends = [PieceKind::Begin, PieceKind::End, PieceKind::Savepoint];
-                let beside =
-                    sql.is_some_and(leaves_list) || kind.is_some_and(|kind| ends.contains(&kind));
+                let beside = sql.is_some_and(leaves_list)
+                    || piece.is_some_and(|piece| ends.contains(&piece.kind));
                 let (rows, warnings) = (packet.affected_rows, packet.warnings);
                 let diagnostics = session.settings.diagnostics();
                 match (packet.ends_rows, beside) {
@@ -294,12 +292,12 @@ impl Replies<'_> {
     /// Takes in which LAST_INSERT_ID() a result has left.
     fn learn_id(
         &mut self,
-        kind: Option<PieceKind>,
         piece: Option<Piece>,
         end: PieceEnd,
         payload: &[u8],
     ) -> Result<(), Violation> {
         let Self { exchange, session, .. } = self;
+        let kind = piece.map(|piece| piece.kind);
         let has_rows = matches!(end, PieceEnd::Rows(_)) || payload.first() == Some(&OK_BEHIND_ROWS);
         session.telltale.rows |= has_rows;
         let sql = |piece| sql_of(exchange.command, &exchange.request, piece, &session.settings);
