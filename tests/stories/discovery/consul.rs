@@ -173,12 +173,16 @@ async fn a_node_registered_anew_at_another_address_takes_over() -> Result<()> {
     let new = lab.galera.node(4).address();
     assert!(shown(proxy, new).await?.is_null(), "nobody knows it yet");
 
-    let old = lab.galera.nodes().iter().rfind(|node| node.address() != first && node.index() != 4);
-    let old = old.expect("there are two");
+    let mut others = lab.galera.nodes()[..3].iter().filter(|node| node.address() != first);
+    let (Some(other), Some(old)) = (others.next(), others.next()) else {
+        unreachable!("two of three")
+    };
     old.term().await?;
     consul_of(&lab).register(old.index(), OWN_INSTANCE, new).await?;
     let name = format!("--wsrep-node-name={}", old.name());
-    lab.galera.node(4).part().launch_with(&[&name])?;
+    // The primary would be left if it had to give its state.
+    let donor = format!("--wsrep-sst-donor={}", other.name());
+    lab.galera.node(4).part().launch_with(&[&name, &donor])?;
     lab.galera.size(3, RECOVERY).await?;
     shown_as(proxy, new, "synced").await?;
     assert_eq!(shown(proxy, new).await?["name"], old.name());
@@ -186,8 +190,6 @@ async fn a_node_registered_anew_at_another_address_takes_over() -> Result<()> {
     let mut conn = proxy.connect().await?;
     write(&mut conn).await?;
     // So that it is the best there is.
-    let others = lab.galera.nodes().iter().filter(|node| ![first, new].contains(&node.address()));
-    let other = others.into_iter().find(|node| node.index() != old.index()).expect("a third");
     other.hold("SET GLOBAL wsrep_desync = ON").await?;
     shown_as(proxy, other.address(), "donor").await?;
     lab.galera.node(index_of(&lab, first)).kill().await?;

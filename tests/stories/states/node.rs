@@ -165,9 +165,10 @@ async fn a_primary_whose_disk_is_slow_is_waited_for() -> Story {
     let pair = Pair::with_clients_of(&[1]).await?;
     let first = pair.moved(1).await?;
     let slow = first.slow_disk(SLOW).await?;
-    // Each may wait for four flushes: two that are under way, and two of its own.
-    pair.goes_on(1).await?;
-    pair.goes_on(1).await?;
+    // The second one begins on the slow disk. Each has two flushes of its own, and waits for those of the
+    // commits before it: 56 s were seen.
+    pair.goes_on_within(1, 4 * RECOVERY).await?;
+    pair.goes_on_within(1, 4 * RECOVERY).await?;
     drop(slow);
     pair.go_on().await?;
     pair.must(pair.moved(1).await?.index() == first.index(), "there was no reason to move")?;

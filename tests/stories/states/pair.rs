@@ -53,8 +53,13 @@ impl Pair {
 
     /// Waits until every client has written so many transactions more.
     pub(crate) async fn goes_on(&self, transactions: u64) -> Result<()> {
+        self.goes_on_within(transactions, RECOVERY).await
+    }
+
+    /// Waits until every client has written so many transactions more, each client within `deadline`.
+    pub(crate) async fn goes_on_within(&self, transactions: u64, deadline: Duration) -> Result<()> {
         for writer in &self.writers {
-            writer.writes(transactions, RECOVERY).await?;
+            writer.writes(transactions, deadline).await?;
         }
         Ok(())
     }
