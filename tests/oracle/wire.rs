@@ -441,7 +441,20 @@ impl Neutral {
                 at += 1;
             }
         }
+        self.apply_to_cut_name(&mut payload);
         payload
+    }
+
+    /// A message may quote the beginning of the name alone.
+    fn apply_to_cut_name(&self, payload: &mut [u8]) {
+        let same =
+            self.own.iter().zip(&self.shared).take_while(|(own, shared)| own == shared).count();
+        for len in same + 1..self.own.len() {
+            let cut = [&self.own[..len], b"..."].concat();
+            if let Some(at) = payload.windows(cut.len()).position(|window| window == cut) {
+                payload[at..at + len].copy_from_slice(&self.shared[..len]);
+            }
+        }
     }
 }
 

@@ -440,6 +440,8 @@ impl Session {
                     if link.deaf {
                         self.client.consume(len);
                     } else {
+                        let bytes = self.client.input.get_mut(..len).unwrap_or_default();
+                        self.machine.renumber_file(bytes);
                         self.client.hand_over(len, &mut link.wire);
                     }
                     if self.machine.is_idle() {

@@ -48,7 +48,8 @@ use self::task::Task;
 pub(crate) use self::verdict::{Downward, Sending, Stuck, Upward};
 use self::whole::{is_ready, limited, renamed, whole_payload};
 use crate::session::plan::blocker::Blocker;
-use crate::session::plan::{Plan, Scene, read_only, reads_counters, works_unseen};
+use crate::session::plan::{Plan, Scene, Unguarding, read_only, reads_counters, works_unseen};
+use crate::session::state::digest::PacketWalk;
 use crate::session::state::link_facts::LinkFacts;
 use crate::session::state::session_state::{SessionState, Tally};
 use crate::session::state::settings::{LAST_STATEMENT, SessionSettings, statement_id};
@@ -180,10 +181,9 @@ impl Machine {
         }
         let scene = session.scene();
         let plan = plan_of(command, request.as_deref(), &session.settings, scene);
-        let unguards = plan.unguards && session.guard.is_on() && scene.is_open();
-        let looks = plan.reads_autocommit || plan.sets_autocommit;
-        let may_unguard = unguards && session.may_unguard(looks);
-        if unguards && plan.sets_autocommit && !may_unguard {
+        let unguards = plan.unguards.filter(|_| session.guard.is_on() && scene.is_open());
+        let may_unguard = unguards.is_some_and(|why| session.may_unguard(why));
+        if unguards.is_some() && plan.sets_autocommit && !may_unguard {
             let refusal = ErrPacket::new(ACTIVE_TRANSACTION, *b"HY000", NO_AUTOCOMMIT);
             return self.answer(refusal.encode());
         }
@@ -310,6 +310,9 @@ impl Machine {
                 return Err(Violation::Unexpected { expected, got: LOCAL_INFILE });
             }
             self.commands.expect_file();
+            let renumber = exchange.running.as_ref().and_then(|running| running.renumber.as_ref());
+            let offset = renumber.map_or(0, |(_, offset)| *offset);
+            exchange.file = Some((PacketWalk::default(), offset.wrapping_neg()));
             exchange.intake = Intake::Passes;
             exchange.request.clear();
             self.session.cannot_replay(Blocker::File);
@@ -331,6 +334,16 @@ impl Machine {
             self.finish();
         }
         Ok(Downward { taken, edited, done, continues, lost, stuck })
+    }
+
+    /// Gives the next `bytes` of a file, which the client sends, the numbers that the node expects: for the client, results of
+    /// other requests came before.
+    pub(crate) fn renumber_file(&mut self, bytes: &mut [u8]) {
+        if let State::Busy(exchange) = &mut self.state
+            && let Some((walk, offset)) = &mut exchange.file
+        {
+            walk.renumber(bytes, *offset);
+        }
     }
 
     /// Whether no command is in hand.
@@ -425,7 +438,12 @@ impl Machine {
                 let behind = exchange.reply.keep_settled();
                 (exchange.reply.take(), behind.or(sequence))
             }
-            _ => (Vec::new(), sequence),
+            State::Busy(exchange) => {
+                // Behind what the client has, it gets what was committed since.
+                exchange.reply.keep_settled();
+                (exchange.reply.take(), None)
+            }
+            State::Idle | State::Answering { .. } => (Vec::new(), sequence),
         }
     }
 
@@ -568,7 +586,11 @@ fn plan_of(
             plan.reads_autocommit = scene.guards() && statement.reads_autocommit;
             let unseen = works_unseen(statement.kind, statement.open_ended);
             let sets = plan.sets_autocommit || plan.reads_autocommit;
-            plan.unguards = scene.guards() && scene.is_open() && (unseen || sets);
+            plan.unguards = match scene.guards() && scene.is_open() {
+                true if sets => Some(Unguarding::Looks),
+                true if unseen => Some(Unguarding::Works),
+                _ => None,
+            };
             plan
         }
         _ => Plan::of_command(command),

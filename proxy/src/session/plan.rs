@@ -16,11 +16,12 @@ use ido_proxy_protocol::statement::{Kind, SetTargets, Statement, Statements};
 use smallvec::{SmallVec, smallvec};
 
 use self::planner::{Layout, Planner};
-pub(crate) use self::scene::{Current, FenceUse, GuardUse, Scene, Texts};
+pub(crate) use self::scene::{Current, FenceUse, GuardUse, Scene, Texts, Unguarding};
 pub(crate) use self::step::{Doubt, Frame, Piece, PieceKind, Risk, Step, What};
 pub(crate) use self::text::{
     UnderGuard, chooses_insert_id, may_name, names_reports, reads_autocommit, reads_counters,
-    reads_diagnostics, sets_untold, under_guard, works_unseen,
+    reads_diagnostics, reads_last_statement, reads_no_table, sets_untold, under_guard, wastes_ids,
+    works_unseen,
 };
 use self::text::{
     autocommit_set_to, has_counts_alone, is_exotic, kind_of, loads_file, may_hide_statement,
@@ -52,14 +53,14 @@ pub(crate) struct Plan {
     pub(crate) sets_autocommit: bool,
     /// Whether the client may read `autocommit` in it.
     pub(crate) reads_autocommit: bool,
-    /// Whether the guard must be gone for it, should a transaction be open under it now: no other words would hide it.
-    pub(crate) unguards: bool,
+    /// Why the guard must be gone for it, should a transaction be open under it now: no other words would hide it.
+    pub(crate) unguards: Option<Unguarding>,
 }
 
 impl Plan {
     /// Whether the guard would be seen.
     pub(crate) fn shows_guard(&self) -> bool {
-        self.sets_autocommit || self.reads_autocommit || self.unguards
+        self.sets_autocommit || self.reads_autocommit || self.unguards.is_some()
     }
 
     /// One step that is sent as it came.
@@ -129,7 +130,8 @@ impl Plan {
         for statement in statements {
             if loads_file(&statement) {
                 // Otherwise what comes behind the end of the transaction would not be committed.
-                let unguards = scene.guards() && scene.is_open() && goes_on_behind_end(sql, scene);
+                let loses = scene.guards() && scene.is_open() && goes_on_behind_end(sql, scene);
+                let unguards = loses.then_some(Unguarding::LosesRows);
                 return Self { unguards, ..Self::of_load(sql.len()) };
             }
             let reads = scene.guards() && reads_autocommit(&statement);
@@ -280,12 +282,12 @@ fn goes_on_behind_end(sql: &[u8], scene: Scene) -> bool {
     })
 }
 
-/// Whether a statement of a transaction, if one is `open`, is not to be done under the guard, in whatever words.
-fn shows_guard(statement: &Statement<'_>, open: bool, scene: Scene) -> bool {
-    let shows = works_unseen(statement.kind, statement.open_ended)
-        || reads_autocommit(statement)
-        || sets_autocommit(statement.kind);
-    scene.guards() && open && shows && under_guard(statement).is_none()
+/// Why a statement of a transaction, if one is `open`, is not to be done under the guard, in whatever words.
+fn shows_guard(statement: &Statement<'_>, open: bool, scene: Scene) -> Option<Unguarding> {
+    let works = works_unseen(statement.kind, statement.open_ended);
+    let looks = reads_autocommit(statement) || sets_autocommit(statement.kind);
+    let seen = scene.guards() && open && (works || looks) && under_guard(statement).is_none();
+    seen.then_some(if looks { Unguarding::Looks } else { Unguarding::Works })
 }
 
 fn wants_wrap(statement: &Statement<'_>, scene: Scene) -> bool {

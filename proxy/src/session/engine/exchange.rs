@@ -14,6 +14,7 @@ use super::running::{Behind, Framed, Job, Layout, Running};
 use super::script::Script;
 use crate::session::plan::blocker::Blockers;
 use crate::session::plan::{Doubt, PieceKind, Plan, Risk, Step, What};
+use crate::session::state::digest::PacketWalk;
 use crate::session::state::journal::record::Told;
 use crate::session::state::session_state::SessionState;
 use crate::session::state::settings::State;
@@ -69,6 +70,8 @@ pub(super) struct Exchange {
     /// Transaction of `pending`, by the number of transactions that had ended before.
     pending_in: u64,
     pub(super) opens: Opens,
+    /// Gives the packets of the client's file the numbers that the node expects.
+    pub(super) file: Option<(PacketWalk, u8)>,
 }
 
 /// Why there is something to do.
@@ -186,6 +189,7 @@ impl Exchange {
             ),
             keeps,
             opens: if outside { Opens::ForUs } else { Opens::ForClient },
+            file: None,
             id_before_frame: 0,
             recovery: None,
             origin: Origin::Command,
@@ -451,6 +455,20 @@ impl Exchange {
         }
         self.script.clear();
         self.reply.fail(&error.encode());
+    }
+
+    /// The step in hand was refused: the client gets this error in place of its reply, or of that to the statement that it
+    /// was to commit.
+    pub(super) fn refuse(&mut self, error: &ErrPacket) {
+        if matches!(self.origin, Origin::Restore { .. }) {
+            return self.fail(error);
+        }
+        if self.step().is_some_and(|step| step.frame.is_some()) {
+            self.reply.roll_back_frame();
+        }
+        self.failed = true;
+        self.script.clear();
+        self.reply.push(&error.encode());
     }
 
     /// The link is lost under the request in hand. If that is a COMMIT of ours, done anew, and it was

@@ -68,7 +68,10 @@ impl Play {
                     other => panic!("nothing was lost: {other:?}"),
                 },
                 Upward::Begin { command, .. } => self.machine.begin(command, &self.client, 0),
-                Upward::Forward(len) => self.to_node.extend(self.client.drain(..len)),
+                Upward::Forward(len) => {
+                    self.machine.renumber_file(&mut self.client[..len]);
+                    self.to_node.extend(self.client.drain(..len));
+                }
                 Upward::Drop { len, answer } => {
                     drop(self.client.drain(..len));
                     self.to_client.extend(answer.unwrap_or_default());
@@ -186,7 +189,11 @@ fn error(sequence: u8) -> Vec<u8> {
 /// One column, two rows, with EOF packets.
 fn rows(sequence: u8, more: bool) -> Vec<u8> {
     let more = if more { StatusFlags::MORE_RESULTS } else { StatusFlags::default() };
-    let status = StatusFlags::AUTOCOMMIT | more;
+    rows_with(sequence, StatusFlags::AUTOCOMMIT | more)
+}
+
+/// These rows, with these flags.
+fn rows_with(sequence: u8, status: StatusFlags) -> Vec<u8> {
     let eof = EofPacket { warnings: 0, status }.encode();
     let payloads: [&[u8]; 6] = [b"\x01", COLUMN, &eof, b"\x011", b"\x0212", &eof];
     payloads.iter().zip(sequence..).flat_map(|(payload, id)| framed(payload, id)).collect()
@@ -358,6 +365,25 @@ fn a_file_that_the_node_asks_for_goes_through_and_its_reply_comes_after() {
     }
     assert_eq!(play.to_node, [query("LOAD DATA LOCAL …"), file].concat());
     play.node_sends(&ok(4, StatusFlags::AUTOCOMMIT, b""));
+    assert_eq!(play.done, [Command::Query]);
+}
+
+/// The node would take the file's packets for out of order, and end the connection.
+#[test]
+fn a_file_behind_results_of_another_request_has_the_numbers_that_the_node_expects() {
+    let mut play = Play::new(icinga());
+    let compound = "FOR i IN 1..2 DO DO i; END FOR;LOAD DATA LOCAL …";
+    play.client_sends(&query(&format!("SELECT 1;{compound}")));
+    play.node_sends(&rows(1, false));
+    assert_eq!(play.requests().last().map(String::as_str), Some(compound));
+    let more = StatusFlags::AUTOCOMMIT | StatusFlags::MORE_RESULTS;
+    play.node_sends(&ok(1, more, b"")).node_sends(&framed(b"\xfbfile.csv", 2));
+    assert!(play.to_client.ends_with(&framed(b"\xfbfile.csv", 8)), "six packets came before");
+    let file = |sequence| [framed(b"1\n", sequence), framed(b"", sequence + 1)].concat();
+    play.client_sends(&file(9));
+    assert!(play.to_node.ends_with(&file(3)));
+    play.node_sends(&ok(5, StatusFlags::AUTOCOMMIT, b""));
+    assert!(play.to_client.ends_with(&ok(11, StatusFlags::AUTOCOMMIT, b"")));
     assert_eq!(play.done, [Command::Query]);
 }
 

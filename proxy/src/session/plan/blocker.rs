@@ -88,6 +88,11 @@ impl Blockers {
         self.0 &= !(1 << reason as u32);
     }
 
+    /// Whether it is among them.
+    pub(crate) fn contains(self, reason: Blocker) -> bool {
+        self.0 & 1 << reason as u32 != 0
+    }
+
     /// Adds all of `other`.
     pub(crate) fn extend(&mut self, other: Self) {
         self.0 |= other.0;
@@ -95,7 +100,7 @@ impl Blockers {
 
     /// Any one of them.
     pub(crate) fn first(self) -> Option<Blocker> {
-        Blocker::ALL.into_iter().find(|reason| self.0 & 1 << *reason as u32 != 0)
+        Blocker::ALL.into_iter().find(|reason| self.contains(*reason))
     }
 }
 

@@ -88,7 +88,7 @@ impl<'a> Planner<'a> {
         let class = Class::of_statement(statement, self.autocommit);
         let was_open = self.open;
         self.plan.reads_autocommit |= reads && self.open;
-        self.plan.unguards |= shows_guard(statement, self.open, self.scene);
+        self.plan.unguards = self.plan.unguards.max(shows_guard(statement, self.open, self.scene));
         self.plan.sets_autocommit |= self.open && sets_autocommit(statement.kind);
         if self.scene.guards() && self.must_part_from(class) {
             self.flush();

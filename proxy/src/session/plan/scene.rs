@@ -72,6 +72,17 @@ pub(crate) enum GuardUse {
     Seen,
 }
 
+/// Why the guard is not to be seen, the least reason first.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Unguarding {
+    /// A statement does what nobody knows, and may find the guard by it.
+    Works,
+    /// The client looks at the mode, or sets it.
+    Looks,
+    /// Rows would be rolled back that the client takes for committed.
+    LosesRows,
+}
+
 impl Scene {
     /// Whether the client may send several statements in one text.
     pub(crate) fn takes_several(&self) -> bool {

@@ -267,8 +267,9 @@ fn a_file_that_is_loaded_is_no_reason_to_drop_the_guard_but_for_what_is_behind_t
     let scene = Scene { guard: GuardUse::Free, ..icinga(true) };
     let drops = |sql: &str| Plan::of_query(sql.as_bytes(), scene).unguards;
     let load = "LOAD DATA LOCAL INFILE 'f' INTO TABLE t";
-    assert!(!drops(&format!("{load};COMMIT;BEGIN;{load}")));
-    assert!(drops(&format!("{load};COMMIT;INSERT INTO t VALUES (1)")));
+    assert_eq!(drops(&format!("{load};COMMIT;BEGIN;{load}")), None);
+    let rows = Some(Unguarding::LosesRows);
+    assert_eq!(drops(&format!("{load};COMMIT;INSERT INTO t VALUES (1)")), rows);
 }
 
 /// Otherwise the client would wait for a result that never comes.
@@ -291,4 +292,24 @@ fn warnings_are_put_back_behind_a_commit_for_who_reads_them_at_once() {
         let puts = plan.steps.iter().any(|step| step.what == What::PutWarningsBack);
         assert_eq!(puts, back, "{rest}: {:?}", plan.steps);
     }
+}
+
+/// Otherwise a list of warnings that is still there would be taken for lost, and the other way round.
+#[test]
+fn what_touches_no_table_leaves_the_list_of_warnings() {
+    for sql in ["SELECT 1", "select @@warning_count", "SHOW WARNINGS", "SHOW ERRORS LIMIT 1"] {
+        assert!(reads_no_table(sql.as_bytes()), "{sql}");
+    }
+    for sql in ["SELECT a FROM t", "SHOW TABLES", "INSERT INTO t VALUES (1)", "TABLE t"] {
+        assert!(!reads_no_table(sql.as_bytes()), "{sql}");
+    }
+}
+
+/// Otherwise a transaction would use up other ids where it is done again for nothing but to hide the guard.
+#[test]
+fn writes_that_waste_ids_are_known_by_their_words() {
+    assert!(wastes_ids(b"INSERT INTO t VALUES (1) ON DUPLICATE KEY UPDATE a = 1", 7));
+    assert!(wastes_ids(b"insert ignore into t values (1)", 0));
+    assert!(!wastes_ids(b"INSERT IGNORE INTO t VALUES (1)", 7), "its id is known");
+    assert!(!wastes_ids(b"INSERT INTO t VALUES (1)", 0));
 }

@@ -1,5 +1,7 @@
 //! Questions that the words of a statement answer, beyond its kind.
 
+use std::ops::Range;
+
 use ido_proxy_protocol::statement::{Dialect, Kind, SetTargets, Statement, Statements};
 
 use super::LONG;
@@ -68,6 +70,28 @@ pub(crate) fn reads_diagnostics(sql: &[u8]) -> bool {
     may_name(sql, *b"w_c", b"ROW_COUNT") || reads_warnings(sql)
 }
 
+/// Whether a statement reads what the one before it has left besides its reply, of whichever kind.
+pub(crate) fn reads_last_statement(sql: &[u8]) -> bool {
+    reads_diagnostics(sql) || may_name(sql, *b"d_r", b"FOUND_ROWS")
+}
+
+/// Whether a statement that returns rows leaves the list of warnings as it finds it: it touches no table.
+///
+/// Source: MariaDB documentation, "SHOW WARNINGS".
+pub(crate) fn reads_no_table(sql: &[u8]) -> bool {
+    let begins =
+        |word: &[u8]| sql.get(..word.len()).is_some_and(|is| is.eq_ignore_ascii_case(word));
+    (begins(b"SELECT") && !may_name(sql, *b"fro", b"FROM"))
+        || (begins(b"SHOW") && reads_warnings(sql))
+}
+
+/// Whether a write may have used up an id that its reply does not tell: that of a row that was there already.
+///
+/// Source: MariaDB documentation, "INSERT IGNORE", "INSERT ON DUPLICATE KEY UPDATE".
+pub(crate) fn wastes_ids(sql: &[u8], told: u64) -> bool {
+    may_name(sql, *b"upl", b"DUPLICATE") || (told == 0 && may_name(sql, *b"gno", b"IGNORE"))
+}
+
 /// Whether a statement reads the list of warnings.
 pub(super) fn reads_warnings(sql: &[u8]) -> bool {
     let names: [([u8; 3], &[u8]); 3] =
@@ -114,8 +138,8 @@ pub(crate) fn works_unseen(kind: Kind, open_ended: bool) -> bool {
 /// Form of a statement under the guard, where other words, or none, keep that from being seen.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum UnderGuard {
-    /// Turns on what is on for the client.
-    On,
+    /// Turns on what is on for the client: in these words it stays off for the server.
+    On(Vec<u8>),
     /// Turns `autocommit` off: the mode that the guard has made is the client's own from here on.
     Off,
     /// Reads `autocommit`: in these words the server says what it is for the client.
@@ -128,8 +152,11 @@ pub(crate) fn under_guard(statement: &Statement<'_>) -> Option<UnderGuard> {
     if !may_name(sql, *b"oco", b"AUTOCOMMIT") {
         return None;
     }
-    if let Some(on) = autocommit_set_to(statement).filter(|_| !sql.contains(&b',')) {
-        return Some(if on { UnderGuard::On } else { UnderGuard::Off });
+    if let Some((on, value)) = autocommit_value(statement) {
+        let digit = sql.get(value.start).is_some_and(u8::is_ascii_digit);
+        let off: &[u8] = if digit { b"0" } else { b"OFF" };
+        let stays_off = || [&sql[..value.start], off, &sql[value.end..]].concat();
+        return Some(if on { UnderGuard::On(stays_off()) } else { UnderGuard::Off });
     }
     let (select, name) = sql.split_at_checked(b"SELECT ".len())?;
     let name = name.trim_ascii();
@@ -146,6 +173,11 @@ pub(super) fn sets_autocommit(kind: Kind) -> bool {
 
 /// The value that a SET gives to `autocommit`, as far as its words tell.
 pub(super) fn autocommit_set_to(statement: &Statement<'_>) -> Option<bool> {
+    autocommit_value(statement).map(|(on, _)| on)
+}
+
+/// That value, and its place in the text.
+fn autocommit_value(statement: &Statement<'_>) -> Option<(bool, Range<usize>)> {
     let Kind::Set(targets) = statement.kind else { return None };
     let [other, global] = [SetTargets::OTHER, SetTargets::GLOBAL].map(|set| targets.contains(set));
     if !targets.contains(SetTargets::AUTOCOMMIT) || other || global {
@@ -164,11 +196,12 @@ pub(super) fn autocommit_set_to(statement: &Statement<'_>) -> Option<bool> {
         |byte: &u8| matches!(byte, b'=' | b':' | b'`' | b'\'' | b'"') || byte.is_ascii_whitespace();
     let plain =
         between.iter().all(quotes) && matches!(behind.first(), None | Some(b',' | b'\'' | b'"'));
+    let range = place(value)..place(value) + value.len();
     let value = value.to_ascii_lowercase();
     match &value[..] {
         _ if !plain => None,
-        b"1" | b"on" | b"true" => Some(true),
-        b"0" | b"off" | b"false" => Some(false),
+        b"1" | b"on" | b"true" => Some((true, range)),
+        b"0" | b"off" | b"false" => Some((false, range)),
         _ => None,
     }
 }

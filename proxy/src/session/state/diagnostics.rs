@@ -43,8 +43,12 @@ impl Diagnostics {
 
     /// A statement of the client's that touches no table was done: it leaves the list of warnings as that was.
     pub(crate) fn counted_beside(&mut self, rows: u64, warnings: u16) {
-        let before = self.warnings;
-        self.counted(rows, warnings.max(before));
+        self.learn_beside(rows.try_into().unwrap_or(i64::MAX), warnings);
+    }
+
+    /// A statement of the client's that touches no table returned rows: it leaves the list of warnings as that was.
+    pub(crate) fn returned_rows_beside(&mut self) {
+        self.learn_beside(-1, 0);
     }
 
     /// A statement of the client's returned rows.
@@ -60,6 +64,13 @@ impl Diagnostics {
     fn learn(&mut self, rows: i64, warnings: u16) {
         (self.rows, self.warnings, self.disturbed) = (rows, warnings, false);
         (self.lost_error, self.foreign) = (None, false);
+    }
+
+    fn learn_beside(&mut self, rows: i64, warnings: u16) {
+        let (before, lost_error, foreign) = (self.warnings, self.lost_error.take(), self.foreign);
+        self.learn(rows, warnings.max(before));
+        self.disturbed = lost_error.is_some() || foreign;
+        (self.lost_error, self.foreign) = (lost_error, foreign);
     }
 
     /// The client's last statement is done, and a statement of ours behind it has left an error that is not the client's.
@@ -111,6 +122,7 @@ impl Diagnostics {
             return signal("SIGNAL", &String::from_utf8_lossy(sql_state), *code, message);
         }
         match self.rows {
+            ..0 if self.foreign => b"SELECT 1 FROM (SELECT 1) x".to_vec(),
             ..0 => b"SELECT 1".to_vec(),
             0 if self.foreign => CLEAR.into(),
             0 => b"DO 0".to_vec(),
@@ -266,6 +278,8 @@ mod tests {
         assert_eq!(diagnostics.count_rows(), CLEAR.as_bytes());
         diagnostics.failed();
         assert_eq!(diagnostics.count_rows(), b"SELECT 1");
+        diagnostics.left_an_error();
+        assert_eq!(diagnostics.count_rows(), b"SELECT 1 FROM (SELECT 1) x");
         diagnostics.counted(1 << 40, 0);
         diagnostics.disturb();
         assert!(!diagnostics.is_row_count_lost(), "it would take the server minutes");

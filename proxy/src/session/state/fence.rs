@@ -272,9 +272,6 @@ impl Fence {
         }
     }
 
-    /// Begin of what stands behind a client's write in one text with it, as a syntax error quotes it.
-    pub(crate) const BEHIND_A_WRITE: &[u8] = b";SET @ido_proxy";
-
     /// The statements between the client's write and [`Self::framed_statement`]. The first one fails where the
     /// transaction is gone, or where the write has failed and was sent in one flight with this. The second one reads the list of warnings, which the first has left, since it touches no
     /// table, and the fence will clear.

@@ -9,7 +9,7 @@ use ido_proxy_protocol::session_state::{self, Change};
 use ido_proxy_protocol::status::StatusFlags;
 
 use crate::session::plan::blocker::Blocker;
-use crate::session::plan::{Current, FenceUse, GuardUse, Scene, Texts};
+use crate::session::plan::{Current, FenceUse, GuardUse, Scene, Texts, Unguarding};
 use crate::session::state::fence::Fence;
 use crate::session::state::guard::Guard;
 use crate::session::state::journal::record::Record;
@@ -63,6 +63,8 @@ pub(crate) struct Telltale {
     untold_id: bool,
     /// Rows were told: a replay may find others.
     pub(crate) rows: bool,
+    /// Rows were told of what passes: counts and warnings of the last statement, counters and reports of the session.
+    pub(crate) passing: bool,
 }
 
 /// Counts of events on ways back.
@@ -278,12 +280,17 @@ impl SessionState {
     /// Whether the open transaction can be done again without the guard, on the same link, for nothing but to hide that: an
     /// id that no reply has told would be another one, and what was set for the first time stays set.
     ///
-    /// Rows may be others by now. Only who `looks` at the mode would surely see the guard, and not who calls a procedure.
-    pub(crate) fn may_unguard(&self, looks: bool) -> bool {
+    /// Rows may be others by now. Only who looks at the mode would surely see the guard, and not who calls a procedure.
+    pub(crate) fn may_unguard(&self, why: Unguarding) -> bool {
         let now = self.settings.now();
         let begun = self.settings.begun().unwrap_or(&now);
-        let alike = looks || !self.telltale.rows;
-        self.stuck().is_none() && alike && !self.telltale.untold_id && begun.can_follow(&now)
+        let Telltale { untold_id, rows, passing } = self.telltale;
+        let alike = match why {
+            Unguarding::LosesRows => true,
+            Unguarding::Looks => !untold_id && !passing,
+            Unguarding::Works => !untold_id && !rows,
+        };
+        self.stuck().is_none() && alike && begun.can_follow(&now)
     }
 
     /// Why the open transaction cannot be done again, if so.

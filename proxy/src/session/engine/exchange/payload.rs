@@ -26,8 +26,9 @@ impl Exchange {
 
     fn put_payload(&mut self, at: usize, session: &mut SessionState, out: &mut Vec<u8>) {
         match self.under_guard(at, session) {
-            Some(UnderGuard::On) => return out.extend([&[COM_QUERY], GUARD_ON].concat()),
-            Some(UnderGuard::Reads(sql)) => return out.extend([&[COM_QUERY], &sql[..]].concat()),
+            Some(UnderGuard::On(sql) | UnderGuard::Reads(sql)) => {
+                return out.extend([&[COM_QUERY], &sql[..]].concat());
+            }
             Some(UnderGuard::Off) | None => {}
         }
         let Some(step) = self.script.get(at) else { return };

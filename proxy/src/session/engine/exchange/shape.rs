@@ -33,7 +33,8 @@ impl Exchange {
         self.intake = Intake::Keeps;
         self.shows_reports = true;
         let sql = self.request.get(1..).unwrap_or_default();
-        if may_name(sql, *b"loc", b"LOCK") {
+        let locked = session.settings.reasons_mut().contains(Blocker::LockedTables);
+        if locked || may_name(sql, *b"loc", b"LOCK") {
             // Nobody reports that tables are locked now, nor with a later state.
             session.settings.reasons_mut().insert(Blocker::Untracked);
         }
@@ -86,6 +87,12 @@ impl Exchange {
             return may_release(self.request.get(1..).unwrap_or_default());
         }
         let piece = place.and_then(|place| self.step()?.pieces.get(place));
+        if piece.is_some_and(|piece| piece.kind == PieceKind::Unknown)
+            && session.settings.releases()
+        {
+            // A procedure may have ended a transaction.
+            return true;
+        }
         let Some(piece) = piece.filter(|piece| piece.kind == PieceKind::End) else { return false };
         let sql = match (self.command, statement_id(&self.request)) {
             (Command::Query, _) => self.request.get(1 + piece.start..1 + piece.end),

@@ -137,8 +137,7 @@ impl Replies<'_> {
                 // The node that refused it says by the fence that it was not done, and no other link can do it.
                 let error = exchange.attempt.refusal_of_commit().cloned();
                 session.tally.undone += 1;
-                session.fence.rolled_back();
-                error.iter().for_each(|error| self.give_up(error));
+                error.iter().for_each(|error| self.refuse_commit(error));
             }
             (Outcome::NotCommitted, true) if session.stuck().is_some() => {
                 // The transaction is not committed so far, and it cannot be made sure of by doing it again.
@@ -150,8 +149,7 @@ impl Replies<'_> {
             {
                 // Tried again, it would be refused again.
                 session.tally.undone += 1;
-                session.fence.rolled_back();
-                self.give_up(&error);
+                self.refuse_commit(&error);
             }
             (Outcome::NotCommitted, _) => {
                 session.tally.undone += u64::from(in_doubt);
@@ -298,6 +296,16 @@ impl Replies<'_> {
         self.session.rolled_back();
         self.exchange.fail(error);
         // The rest of the reply in hand is still to come; then all is rolled back.
+        self.exchange.recovery = Some(Box::new(Recovery::giving_up()));
+    }
+
+    /// A COMMIT was not done, and is answered with the error of the node. What was before it in the same command is
+    /// answered as it was.
+    fn refuse_commit(&mut self, error: &ErrPacket) {
+        self.session.fence.rolled_back();
+        self.session.transaction.gone();
+        self.session.rolled_back();
+        self.exchange.refuse(error);
         self.exchange.recovery = Some(Box::new(Recovery::giving_up()));
     }
 

@@ -7,16 +7,18 @@ use crate::session::engine::exchange::Exchange;
 use crate::session::engine::exchange::payload::translate;
 use crate::session::engine::task::Task;
 use crate::session::engine::verdict::{Sending, Stuck};
-use crate::session::engine::words::{COM_QUERY, NOW, query};
-use crate::session::plan::LONG;
+use crate::session::engine::words::{NOW, query};
 use crate::session::plan::blocker::Blocker;
+use crate::session::plan::{LONG, reads_last_statement};
 use crate::session::state::journal::record::{Record, Told};
 use crate::session::state::journal::store::Fetch;
 use crate::session::state::session_state::SessionState;
+use crate::session::state::settings::statement_id;
 
 /// Statements of one request, and the results that they are to have.
+#[derive(Default)]
 struct Batch {
-    payload: Vec<u8>,
+    sql: Vec<u8>,
     expected: Vec<Option<Told>>,
 }
 
@@ -98,8 +100,14 @@ impl Recovery {
         let byte = command.byte().unwrap_or_default();
         let mut payload = [&[byte], payload].concat();
         let expected = told.iter().copied().map(Some).collect();
+        // A statement of ours in between would be the last one.
+        let alone = statement_id(&payload)
+            .and_then(|id| session.settings.statement(id))
+            .is_some_and(|statement| reads_last_statement(&statement.sql));
         translate(command, &mut payload, &mut session.settings);
-        self.push(Task::Must, query(format!("SET {time}insert_id={id}")));
+        if !alone {
+            self.push(Task::Must, query(format!("SET {time}insert_id={id}")));
+        }
         self.push(Task::Replay { expected, known: true }, payload);
     }
 
@@ -108,13 +116,17 @@ impl Recovery {
     /// would be seen. Returns whether the record is at its end.
     fn replay_texts(&mut self, record: &Record<'_>, known: bool, session: &SessionState) -> bool {
         let apart = session.unguarded;
-        let time = match session.settings.sets_timestamp() {
-            true => format!("SET timestamp={}", seconds(record.at)),
-            false => "DO 0".into(),
-        };
-        let mut batch = Batch { payload: query(time), expected: vec![None] };
         let whole = [(0, record.payload.len() as u32)];
         let bounds = if record.bounds.is_empty() { &whole[..] } else { &record.bounds };
+        let text = |bound: &(u32, u32)| record.payload.get(bound.0 as usize..bound.1 as usize);
+        let mut batch = Batch::default();
+        let first = bounds.get(self.place.statement).and_then(text);
+        if session.settings.sets_timestamp()
+            && self.place.statement == 0
+            && !first.is_some_and(reads_last_statement)
+        {
+            batch.add(&format!("SET timestamp={}", seconds(record.at)));
+        }
         while let (Some(told), bound) =
             (record.told.get(self.place.statement), bounds.get(self.place.statement))
         {
@@ -122,8 +134,7 @@ impl Recovery {
             if told.is_of_the_moment() {
                 continue;
             }
-            let sql = bound.map(|&(start, end)| start as usize..end as usize);
-            let sql = sql.and_then(|range| record.payload.get(range));
+            let sql = bound.and_then(text);
             match told.id() {
                 Some(id) => {
                     batch.add(&format!("SET insert_id={id}"));
@@ -137,23 +148,22 @@ impl Recovery {
                 None => {}
             }
             if let Some(sql) = sql {
-                if apart || sql.len() >= LONG {
+                if (apart || sql.len() >= LONG) && !batch.expected.is_empty() {
                     // With anything beside it, it might be longer than the server takes; or, without the guard, be done
                     // though what is beside it was aborted.
-                    let alone = Batch { payload: vec![COM_QUERY], expected: Vec::new() };
-                    let ours = std::mem::replace(&mut batch, alone);
+                    let ours = std::mem::take(&mut batch);
                     self.queue.push_back(ours.request(known));
-                } else {
-                    batch.payload.push(b';');
                 }
-                batch.payload.extend_from_slice(sql);
+                batch.put(sql);
             }
             batch.expected.push(Some(*told));
-            if apart || batch.payload.len() >= GOOD_SIZE {
+            if apart || batch.sql.len() >= GOOD_SIZE {
                 break;
             }
         }
-        self.queue.push_back(batch.request(known));
+        if !batch.expected.is_empty() {
+            self.queue.push_back(batch.request(known));
+        }
         let done = self.place.statement >= record.told.len();
         if done {
             self.place.statement = 0;
@@ -165,21 +175,29 @@ impl Recovery {
 impl Batch {
     /// Adds a statement of ours.
     fn add(&mut self, sql: &str) {
-        self.payload.push(b';');
-        self.payload.extend_from_slice(sql.as_bytes());
+        self.put(sql.as_bytes());
         self.expected.push(None);
     }
 
+    /// Adds words.
+    fn put(&mut self, sql: &[u8]) {
+        if !self.expected.is_empty() {
+            self.sql.push(b';');
+        }
+        self.sql.extend_from_slice(sql);
+    }
+
     fn request(self, known: bool) -> Request {
-        let Self { payload, expected } = self;
-        Request { task: Task::Replay { expected, known }, payload }
+        let Self { sql, expected } = self;
+        Request { task: Task::Replay { expected, known }, payload: query(sql) }
     }
 }
 
 /// Whether a statement may add a row: most of Icinga's do not, by their first word.
 fn may_insert(sql: &[u8]) -> bool {
     let word = sql.trim_ascii_start().get(..6).unwrap_or_default();
-    ![b"UPDATE", b"DELETE", b"SELECT"].iter().any(|other| word.eq_ignore_ascii_case(*other))
+    let others = [b"UPDATE", b"DELETE", b"SELECT"];
+    !others.iter().any(|other| word.eq_ignore_ascii_case(*other)) && !reads_last_statement(sql)
 }
 
 fn seconds(micros: u64) -> String {

@@ -19,7 +19,6 @@ use crate::session::engine::recovery::Recovery;
 use crate::session::engine::running::Running;
 use crate::session::engine::words::OURS;
 use crate::session::plan::{PieceKind, Risk, Step, What};
-use crate::session::state::fence::Fence;
 use crate::session::state::journal::record::Told;
 
 impl Replies<'_> {
@@ -180,10 +179,7 @@ impl Replies<'_> {
         }
         match (packet, words) {
             (Packet::Here(bytes), None) => self.tell(bytes),
-            (Packet::Here(bytes), Some(error)) => {
-                self.hold_if_wrapped();
-                self.tell_payload(bytes, &error.encode());
-            }
+            (Packet::Here(bytes), Some(error)) => self.tell_payload(bytes, &error.encode()),
             (Packet::Kept(packet), None) => self.tell_kept(packet),
             (Packet::Kept(packet), Some(mut error)) => {
                 let head = packet.get(..HEADER_LEN).unwrap_or_default();
@@ -271,12 +267,18 @@ impl Replies<'_> {
     /// Tries the same once more, on the same link; or, after many times, tells the error for which it failed. A reply to
     /// several steps of which the client has a part is not told anew.
     pub(in crate::session::engine) fn again(&mut self, mut recovery: Recovery, error: ErrPacket) {
-        if self.exchange.attempt.tries >= self.most_tries() || self.exchange.is_partly_told() {
+        let told = self.exchange.is_partly_told();
+        // Nothing is told anew where the fence is only asked.
+        let asks = self.session.stuck().is_some() && self.session.fence.is_in_doubt();
+        if self.exchange.attempt.tries >= self.most_tries() || (told && !asks) {
             return self.give_up(&error);
         }
         let exchange = &mut *self.exchange;
         exchange.attempt.tries += 1;
-        exchange.take_back(self.session);
+        match told {
+            true => exchange.running = None,
+            false => exchange.take_back(self.session),
+        }
         let begun = exchange.beginning(self.session);
         let can_follow =
             !exchange.attempt.set_untold && begun.can_follow(&self.session.settings.now());
@@ -302,17 +304,22 @@ fn quote_again(message: &[u8], sql: &[u8], part: Range<usize>) -> Option<Vec<u8>
     let quoted = message.get(start..end)?;
     let quoted_text = quoted.strip_suffix(b"...").unwrap_or(quoted);
     let text = sql.get(part.clone())?;
+    // The server reads no further.
+    let end_of_text = |byte: &u8| *byte == b';' || byte.is_ascii_whitespace();
+    let sql = sql.get(..=sql.iter().rposition(|byte| !end_of_text(byte))?)?;
     // The first place from which on the quotation is that of the text, as far as both go.
     let fits = |at: &usize| {
         let rest = &text[*at..];
         quoted_text.starts_with(rest) || rest.starts_with(quoted_text)
     };
-    let at = match quoted.is_empty() || quoted_text.starts_with(Fence::BEHIND_A_WRITE) {
+    let within = (0..text.len()).find(fits).filter(|_| !quoted.is_empty());
+    let at = match within {
+        Some(at) => part.start + at,
         // The error is at the end of the statement, which for the server is what stands there.
-        true => part.end,
-        false => part.start + (0..text.len()).find(fits)?,
+        None if quoted.is_empty() || quoted.starts_with(b";") => part.end,
+        None => return None,
     };
-    let whole = sql.get(at..)?.trim_ascii_start();
+    let whole = sql.get(at..).unwrap_or_default().trim_ascii_start();
     let whole = match whole.get(..MOST_QUOTED) {
         Some(_) if whole.len() > MOST_QUOTED => [&whole[..MOST_QUOTED - 3], b"..."].concat(),
         _ => whole.to_vec(),
@@ -368,5 +375,10 @@ mod tests {
         let quoted = String::from_utf8(long[9..86].to_vec()).unwrap() + "...";
         assert_eq!(told(&quoted, &long, 9..long.len()), None);
         assert_eq!(told("no such thing", sql, 0..5), None);
+        let oracle = b"BEGIN; SELECT 1; COMMIT ; ";
+        let whole = Some("right syntax to use near '; SELECT 1; COMMIT' at line 1".to_owned());
+        assert_eq!(told("; UPDATE `ido_proxy`.`fence` SET", oracle, 0..5), whole);
+        let nothing = Some("right syntax to use near '' at line 1".to_owned());
+        assert_eq!(told("; ", b"SELECT 1; BEGIN; ", 10..15), nothing);
     }
 }

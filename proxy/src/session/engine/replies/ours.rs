@@ -38,6 +38,9 @@ impl Replies<'_> {
             let diagnostics = self.session.settings.diagnostics();
             match what {
                 Some(What::PutRowCountBack) => diagnostics.restored(),
+                // An error that is raised again is the client's.
+                Some(What::PutWarningsBack) => diagnostics.disturb(),
+                _ if matches!(step, ReplyStep::Err { .. }) => diagnostics.left_an_error(),
                 _ => diagnostics.disturb(),
             }
             self.leave_out_packet();

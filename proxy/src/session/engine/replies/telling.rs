@@ -103,6 +103,7 @@ impl Replies<'_> {
 
     /// Tells the packet `bytes` with another payload.
     pub(super) fn tell_payload(&mut self, bytes: &[u8], payload: &[u8]) {
+        self.hold_if_wrapped();
         let got = bytes.get(HEADER_LEN - 1).copied().unwrap_or_default();
         let sequence = got.wrapping_add(self.offset());
         let range = self.taken..self.taken + bytes.len();

@@ -104,6 +104,40 @@ fn the_mode_is_set_and_read_under_the_guard_without_doing_anything_again() {
     }
 }
 
+/// Otherwise a driver that sets the mode among other things would be refused, or commit a transaction that goes on.
+#[test]
+fn the_mode_is_set_in_a_list_under_the_guard() {
+    for (said, sent) in [
+        ("SET sql_mode='', autocommit=1", "SET sql_mode='', autocommit=0"),
+        (
+            "SET SESSION autocommit = ON, time_zone='SYSTEM'",
+            "SET SESSION autocommit = OFF, time_zone='SYSTEM'",
+        ),
+        ("SET @@autocommit='on', sql_mode=''", "SET @@autocommit='OFF', sql_mode=''"),
+        ("SET sql_mode='', autocommit=0", "SET sql_mode='', autocommit=0"),
+    ] {
+        let mut play = guarded();
+        play.client_sends(&query(said));
+        assert_eq!(play.requests(), [sent]);
+    }
+}
+
+/// Otherwise a transaction that has read its counts would end in an error for a statement that looks at the mode: done again,
+/// it has others.
+#[test]
+fn a_transaction_that_has_read_what_passes_is_not_done_again_for_a_look() {
+    for read in ["SELECT ROW_COUNT()", "SELECT FOUND_ROWS()", "SHOW WARNINGS"] {
+        let mut play = guarded();
+        play.client_sends(&query(read)).node_sends(&rows_with(1, StatusFlags::IN_TRANS));
+        play.requests();
+        play.client_sends(&query("SHOW VARIABLES LIKE 'autocommit'"));
+        assert_eq!(play.requests(), ["SHOW VARIABLES LIKE 'autocommit'"], "{read}");
+    }
+    let mut play = guarded();
+    play.client_sends(&query("SHOW VARIABLES LIKE 'autocommit'"));
+    assert_ne!(play.requests(), ["SHOW VARIABLES LIKE 'autocommit'"]);
+}
+
 /// Otherwise a procedure that sets the mode would commit a transaction that its client rolls back later.
 #[test]
 fn a_procedure_in_a_transaction_is_called_without_the_guard() {

@@ -62,6 +62,22 @@ fn a_connection_that_is_released_behind_a_compound_statement_is_closed_behind_it
     assert_eq!(play.machine.link_lost(), Err(Stuck::Doubt(Doubt::Statement)));
 }
 
+/// Otherwise a client whose session cannot move would be told of a write that is rolled back behind that, or lose its
+/// connection for an error that a server just tells.
+#[test]
+fn a_write_that_its_commit_refuses_is_told_as_refused_where_a_part_of_the_text_was_told() {
+    let mut run = Run::new(icinga(), []);
+    let refused = ErrPacket::new(1180, *b"HY000", "not now");
+    run.cluster.refusals = [("COMMIT", refused)].into();
+    let texts = ["SET @x=1;INSERT INTO t VALUES ('a')", "INSERT INTO t VALUES ('b')"];
+    run.all(&texts.map(query)).expect("the session goes on");
+    let told = packets(&run.to_client);
+    assert!(told[0].starts_with("1 \\x00") && told[1].starts_with("2 \\xff"), "{told:#?}");
+    assert!(told[2].starts_with("1 \\x00"), "{told:#?}");
+    let tokens = run.cluster.tokens();
+    assert_eq!(tokens.iter().map(|(_, token)| &token[..]).collect::<Vec<_>>(), ["b"]);
+}
+
 /// Otherwise the connection of a client, of whose text no part waits for the rest, would be closed for a slip in its text.
 #[test]
 fn a_statement_that_fails_behind_its_own_commit_is_told_its_error() {
