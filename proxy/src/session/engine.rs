@@ -48,7 +48,9 @@ use self::task::Task;
 pub(crate) use self::verdict::{Downward, Sending, Stuck, Upward};
 use self::whole::{is_ready, limited, renamed, whole_payload};
 use crate::session::plan::blocker::Blocker;
-use crate::session::plan::{Plan, Scene, Unguarding, read_only, reads_counters, works_unseen};
+use crate::session::plan::{
+    FenceUse, Plan, Scene, Unguarding, names_reports, read_only, reads_counters, works_unseen,
+};
 use crate::session::state::digest::PacketWalk;
 use crate::session::state::link_facts::LinkFacts;
 use crate::session::state::session_state::{SessionState, Tally};
@@ -179,7 +181,16 @@ impl Machine {
         if request.as_ref().is_some_and(counts) {
             session.settings.diagnostics().counts_statements();
         }
-        let scene = session.scene();
+        let mut scene = session.scene();
+        let looks = |payload: &Vec<u8>| {
+            command == Command::Query
+                && session.settings.reports().is_some()
+                && names_reports(payload.get(1..).unwrap_or_default())
+        };
+        if scene.fences() && request.as_ref().is_some_and(looks) {
+            // The link reports as the client asks for, and not that a table without transactions was written.
+            scene.fence = FenceUse::InTheWay;
+        }
         let plan = plan_of(command, request.as_deref(), &session.settings, scene);
         let unguards = plan.unguards.filter(|_| session.guard.is_on() && scene.is_open());
         let may_unguard = unguards.is_some_and(|why| session.may_unguard(why));
@@ -314,7 +325,9 @@ impl Machine {
             let offset = renumber.map_or(0, |(_, offset)| *offset);
             exchange.file = Some((PacketWalk::default(), offset.wrapping_neg()));
             exchange.intake = Intake::Passes;
-            exchange.request.clear();
+            if !exchange.script.comes_more_behind(exchange.script.place()) {
+                exchange.request.clear();
+            }
             self.session.cannot_replay(Blocker::File);
         }
         let told = edited.as_deref().unwrap_or(unedited);

@@ -128,12 +128,6 @@ impl Plan {
         let mut planner = Planner::new(scene, layout);
         planner.sql = sql;
         for statement in statements {
-            if loads_file(&statement) {
-                // Otherwise what comes behind the end of the transaction would not be committed.
-                let loses = scene.guards() && scene.is_open() && goes_on_behind_end(sql, scene);
-                let unguards = loses.then_some(Unguarding::LosesRows);
-                return Self { unguards, ..Self::of_load(sql.len()) };
-            }
             let reads = scene.guards() && reads_autocommit(&statement);
             let shows = reads
                 || scene.guard == GuardUse::Seen
@@ -153,8 +147,7 @@ impl Plan {
         planner.finish()
     }
 
-    /// The plan of a text that has a LOAD DATA LOCAL: the packets of the file go on counting where the
-    /// command's ended, so it goes as it came.
+    /// The plan of a lone LOAD DATA LOCAL, which goes as it came.
     fn of_load(len: usize) -> Self {
         let mut plan = Self::whole(Risk::Doubtful(Doubt::Statement), PieceKind::Write, len);
         plan.steps[0].pieces.clear();
@@ -267,19 +260,6 @@ impl Plan {
 fn step_of(plan: &mut Plan) -> &mut Step {
     let place = plan.steps.iter().position(|step| step.what == What::Whole);
     &mut plan.steps[place.unwrap_or_default()]
-}
-
-/// Whether anything is done in a text behind the end of a transaction, and in front of the next BEGIN.
-fn goes_on_behind_end(sql: &[u8], scene: Scene) -> bool {
-    let mut open = true;
-    Statements::new(sql, scene.dialect).any(|statement| {
-        match statement.kind {
-            Kind::Commit(_) | Kind::Rollback(_) => open = false,
-            Kind::Begin => open = true,
-            _ => return !open,
-        }
-        false
-    })
 }
 
 /// Why a statement of a transaction, if one is `open`, is not to be done under the guard, in whatever words.

@@ -19,6 +19,7 @@ use super::question::{Asked, Question};
 use super::replies::Replies;
 use super::running::{Job, Running};
 use super::words::{READ_ONLY, READY, SET_OPTION, query};
+use crate::session::plan::blocker::Blocker;
 
 impl Exchange {
     /// Appends the question that is due, if one is.
@@ -96,6 +97,13 @@ impl Replies<'_> {
             true => Answer::Open,
             false => Answer::Closed,
         };
+        let session = &mut *self.session;
+        if answer == Answer::Open && !session.transaction.is_open() && session.settings.autocommit()
+        {
+            session.transaction.learn_status(status);
+            session.transaction.may_have_written();
+            session.cannot_replay(Blocker::Call);
+        }
         self.answered(error, &packet, answer);
         if question == Question::Ready {
             // ROW_COUNT() is 0 now.

@@ -6,8 +6,8 @@ use ido_proxy_protocol::statement::{Kind, Statement};
 use smallvec::smallvec;
 
 use super::text::{
-    autocommit_set_to, has_counts_alone, may_change_frames, reads_diagnostics, reads_warnings,
-    sets_autocommit,
+    autocommit_set_to, has_counts_alone, loads_file, may_change_frames, reads_diagnostics,
+    reads_warnings, sets_autocommit,
 };
 use super::{
     Class, Doubt, Frame, LONG, Piece, PieceKind, Plan, Risk, Scene, Step, What, commit_risk,
@@ -59,6 +59,8 @@ pub(super) enum Layout {
 struct Filling {
     /// A statement may do anything, and have any number of replies.
     has_unknown: bool,
+    /// A statement sets a mode that is not known: the next one may commit by itself, or not.
+    mode_unknown: bool,
     /// The first statement that may write.
     first_write: Option<usize>,
 }
@@ -90,11 +92,17 @@ impl<'a> Planner<'a> {
         self.plan.reads_autocommit |= reads && self.open;
         self.plan.unguards = self.plan.unguards.max(shows_guard(statement, self.open, self.scene));
         self.plan.sets_autocommit |= self.open && sets_autocommit(statement.kind);
-        if self.scene.guards() && self.must_part_from(class) {
+        let part = self.scene.guards() && self.must_part_from(class);
+        if part || (self.filling.mode_unknown && matches!(class, Class::Unknown | Class::Write)) {
             self.flush();
         }
         self.put_warnings_back(statement, class);
-        self.place(statement, class);
+        match loads_file(statement) {
+            true => self.load(statement, class),
+            false => self.place(statement, class),
+        }
+        // Whatever the mode is, a transaction is open from here on.
+        self.filling.mode_unknown &= class != Class::Begin;
         if matches!(class, Class::Commit | Class::Rollback) && self.chains(statement.kind) {
             self.open = true;
         }
@@ -110,7 +118,11 @@ impl<'a> Planner<'a> {
             Some(true) if self.autocommit => {}
             Some(on) => (self.autocommit, self.open) = (on, !on),
             // To take it for off costs the wrap of what comes next.
-            None => self.open |= sets_autocommit(statement.kind),
+            None => {
+                let unknown = sets_autocommit(statement.kind);
+                self.open |= unknown;
+                self.filling.mode_unknown |= unknown;
+            }
         }
         if self.layout == Layout::Apart {
             self.flush();
@@ -175,6 +187,17 @@ impl<'a> Planner<'a> {
                 self.filling.has_unknown |= class == Class::Unknown;
             }
         }
+    }
+
+    /// A LOAD DATA LOCAL is a step of its own: what the node asks the client for in its course is not sent again.
+    fn load(&mut self, statement: &Statement<'_>, class: Class) {
+        if !self.open {
+            return self.alone(statement, class, Risk::Doubtful(Doubt::Statement));
+        }
+        self.flush();
+        self.push(statement, class);
+        self.flush();
+        self.dirty = true;
     }
 
     /// Whether the guard may have to be turned on or off between the statement before and this one.

@@ -79,8 +79,6 @@ pub(crate) enum Unguarding {
     Works,
     /// The client looks at the mode, or sets it.
     Looks,
-    /// Rows would be rolled back that the client takes for committed.
-    LosesRows,
 }
 
 impl Scene {

@@ -145,8 +145,9 @@ fn what_a_text_sets_autocommit_to_holds_for_what_comes_behind_it() {
     let begun = "SET `sql_mode`='';BEGIN;#DELETE FROM t";
     let steps = [begun, "!COMMIT", "?INSERT INTO t VALUES (1)"];
     assert_eq!(shown(quoted, icinga(false)), steps);
+    // A write behind a mode that is not known is a step of its own, which commits by itself or does not.
     let global = "SET GLOBAL autocommit=1;INSERT INTO t VALUES (1)";
-    assert_eq!(shown(global, off), [global]);
+    assert_eq!(shown(global, off), ["SET GLOBAL autocommit=1", "INSERT INTO t VALUES (1)"]);
 }
 
 /// Else a connection that breaks in the middle of an INSERT leaves one row or two.
@@ -261,15 +262,21 @@ fn what_reads_autocommit_is_told_from_what_only_has_the_word_in_it() {
     }
 }
 
-/// Otherwise the transaction would be done again for a file that is loaded within it.
+/// Otherwise what comes behind the end of a transaction would be done under the guard, and be lost with a ROLLBACK.
 #[test]
-fn a_file_that_is_loaded_is_no_reason_to_drop_the_guard_but_for_what_is_behind_the_end() {
-    let scene = Scene { guard: GuardUse::Free, ..icinga(true) };
-    let drops = |sql: &str| Plan::of_query(sql.as_bytes(), scene).unguards;
+fn a_file_that_is_loaded_is_a_step_of_its_own() {
     let load = "LOAD DATA LOCAL INFILE 'f' INTO TABLE t";
-    assert_eq!(drops(&format!("{load};COMMIT;BEGIN;{load}")), None);
-    let rows = Some(Unguarding::LosesRows);
-    assert_eq!(drops(&format!("{load};COMMIT;INSERT INTO t VALUES (1)")), rows);
+    let text = format!("COMMIT;{load};DELETE FROM t;ROLLBACK");
+    let scene = Scene { guard: GuardUse::Free, ..icinga(true) };
+    let plan = Plan::of_query(text.as_bytes(), scene);
+    let step = plan.steps.iter().find(|step| step.what == What::Part(7..7 + load.len()));
+    assert_eq!(step.map(|step| step.risk), Some(Risk::Doubtful(Doubt::Statement)), "{plan:?}");
+    assert_eq!(plan.unguards, None);
+    let text = format!("BEGIN;{load};COMMIT");
+    let plan = Plan::of_query(text.as_bytes(), icinga(false));
+    let step = plan.steps.iter().find(|step| step.what == What::Part(6..6 + load.len()));
+    assert_eq!(step.map(|step| step.risk), Some(Risk::Repeatable), "{plan:?}");
+    assert!(plan.steps.iter().any(|step| step.what == What::Fence), "{plan:?}");
 }
 
 /// Otherwise the client would wait for a result that never comes.
@@ -312,4 +319,16 @@ fn writes_that_waste_ids_are_known_by_their_words() {
     assert!(wastes_ids(b"insert ignore into t values (1)", 0));
     assert!(!wastes_ids(b"INSERT IGNORE INTO t VALUES (1)", 7), "its id is known");
     assert!(!wastes_ids(b"INSERT INTO t VALUES (1)", 0));
+}
+
+/// Otherwise a write would be done twice: nobody knows whether it commits by itself.
+#[test]
+fn a_write_behind_an_unknown_mode_is_a_step_of_its_own() {
+    let text = "SET autocommit = 1 - @@autocommit;INSERT INTO t VALUES (1);BEGIN";
+    let scene = Scene { autocommit: false, ..icinga(false) };
+    let plan = Plan::of_query(text.as_bytes(), scene);
+    let insert = plan.steps.iter().position(|step| step.what == What::Part(34..58));
+    let insert = insert.unwrap_or_else(|| panic!("{plan:?}"));
+    assert_eq!(plan.steps[insert].fence_at, Some(0), "{plan:?}");
+    assert_eq!(plan.steps[insert - 1].what, What::Part(0..33), "{plan:?}");
 }

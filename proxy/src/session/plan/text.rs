@@ -176,7 +176,7 @@ pub(super) fn autocommit_set_to(statement: &Statement<'_>) -> Option<bool> {
     autocommit_value(statement).map(|(on, _)| on)
 }
 
-/// That value, and its place in the text.
+/// The value that a SET gives to `autocommit`, and its place in the text.
 fn autocommit_value(statement: &Statement<'_>) -> Option<(bool, Range<usize>)> {
     let Kind::Set(targets) = statement.kind else { return None };
     let [other, global] = [SetTargets::OTHER, SetTargets::GLOBAL].map(|set| targets.contains(set));

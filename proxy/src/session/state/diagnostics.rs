@@ -108,9 +108,9 @@ impl Diagnostics {
         self.disturbed && self.rows <= MOST_ROWS
     }
 
-    /// Whether the client's last statement failed with an error that the list has otherwise.
-    pub(crate) fn raises_error(&self) -> bool {
-        self.lost_error.is_some()
+    /// Whether the list has an error that is not the client's, or has the client's otherwise.
+    pub(crate) fn list_differs(&self) -> bool {
+        self.lost_error.is_some() || self.foreign
     }
 
     /// The statement that makes ROW_COUNT() what the client expects.

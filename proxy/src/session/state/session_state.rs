@@ -286,7 +286,6 @@ impl SessionState {
         let begun = self.settings.begun().unwrap_or(&now);
         let Telltale { untold_id, rows, passing } = self.telltale;
         let alike = match why {
-            Unguarding::LosesRows => true,
             Unguarding::Looks => !untold_id && !passing,
             Unguarding::Works => !untold_id && !rows,
         };

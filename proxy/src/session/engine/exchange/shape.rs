@@ -142,12 +142,12 @@ impl Exchange {
     }
 
     /// Whether its first statement reads what the client's last one has left besides its reply.
-    fn reads_last_statement(&self, session: &SessionState, raises_error: bool) -> bool {
+    fn reads_last_statement(&self, session: &SessionState, list_differs: bool) -> bool {
         let sql = match (self.command, statement_id(&self.request)) {
             (Command::Query, _) => {
                 let first = self.script.steps().iter().find_map(|step| step.pieces.first());
                 // An error stays in the list behind a COMMIT, too.
-                let end = match raises_error {
+                let end = match list_differs {
                     true => usize::MAX,
                     false => first.map_or(usize::MAX, |piece| piece.end),
                 };
@@ -164,9 +164,9 @@ impl Exchange {
 
     /// Whether ROW_COUNT() must be put back before the step in hand.
     pub(in crate::session::engine) fn lacks_row_count(&self, session: &mut SessionState) -> bool {
-        let raises_error = session.settings.diagnostics().raises_error();
+        let list_differs = session.settings.diagnostics().list_differs();
         session.settings.diagnostics().is_row_count_lost()
-            && self.reads_last_statement(session, raises_error)
+            && self.reads_last_statement(session, list_differs)
     }
 }
 

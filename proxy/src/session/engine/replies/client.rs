@@ -327,8 +327,9 @@ impl Replies<'_> {
         session.telltale.rows |= has_rows;
         let sql = |piece| sql_of(exchange.command, &exchange.request, piece, &session.settings);
         let hides_id = match (kind, piece) {
-            // Writes that return rows are the only ones whose id the client is not told.
-            (Some(PieceKind::Write), _) => has_rows,
+            // The ids of rows that are returned, or loaded from a file, the client is not told.
+            (Some(PieceKind::Write), Some(piece)) => has_rows || loads_file_by_word(sql(piece)),
+            (Some(PieceKind::Write), None) => has_rows,
             (Some(PieceKind::Plain), Some(piece)) => chooses_insert_id(sql(piece)),
             (None | Some(PieceKind::Unknown), _) => has_rows || ok::last_insert_id(payload)? == 0,
             _ => false,
@@ -501,6 +502,11 @@ fn told_as_on(reports: &[u8]) -> Vec<u8> {
         Some(at) => [&reports[..at], ON, &reports[at + OFF.len()..]].concat(),
         None => reports.to_vec(),
     }
+}
+
+/// Whether a write loads a file, by its first word.
+fn loads_file_by_word(sql: &[u8]) -> bool {
+    sql.get(..5).is_some_and(|word| word.eq_ignore_ascii_case(b"LOAD "))
 }
 
 /// Whether a statement leaves the list of warnings as it finds it, by its first word.

@@ -115,6 +115,14 @@ impl Replies<'_> {
         {
             (true, _) if ours => Within::Ours,
             (true, _) => Within::Clients,
+            // A procedure may have begun one before it failed.
+            (false, true)
+                if kind.is_none_or(|kind| kind == PieceKind::Unknown)
+                    && fault != Fault::Syntax
+                    && exchange.is_complete() =>
+            {
+                Within::Maybe
+            }
             (false, true) => Within::Nothing,
             (false, false) => Within::Maybe,
         };

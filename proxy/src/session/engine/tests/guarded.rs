@@ -4,6 +4,7 @@
 use super::losses::packets;
 use super::run::{Cut, Run, direct};
 use super::*;
+use crate::session::state::reports::Reports;
 
 const INSERTS: &str = "INSERT INTO t VALUES (1);INSERT INTO t VALUES (2)";
 
@@ -290,4 +291,31 @@ fn a_client_that_looks_finds_its_own_mode_and_its_transaction_as_it_was() {
             assert_eq!(run.cluster.tokens(), tokens, "{cut:?}: {:#?}", run.cluster.log);
         }
     }
+}
+
+/// The link reports as the client asks for meanwhile, and not that a table without transactions was written: refused by Galera,
+/// the COMMIT of a frame would be tried again and again, and the write with it.
+#[test]
+fn a_write_beside_what_is_tracked_is_not_framed() {
+    let text = "UPDATE t SET a=a+1;SET session_track_system_variables=''";
+    let mut play = Play::new(icinga());
+    play.client_sends(&query(text));
+    let requests = play.requests();
+    let frames = |requests: &[String]| requests.iter().any(|sql| sql.contains("`fence`"));
+    assert!(frames(&requests), "the client hears of nothing: {requests:?}");
+    let mut machine = machine(icinga());
+    let columns: [&[u8]; 4] = [b"*", b"1", b"1", b"OFF"];
+    let row: Vec<u8> =
+        columns.iter().flat_map(|column| [&[column.len() as u8], *column].concat()).collect();
+    let packets: Vec<u8> = [&b"\x04"[..], b"d", b"d", b"d", b"d", b"\xfe", &row]
+        .iter()
+        .zip(1..)
+        .flat_map(|(payload, sequence)| framed(payload, sequence))
+        .collect();
+    let reports = Reports::read(&packets).expect("it is a row");
+    machine.link_up(LinkFacts { reports: Some(reports.into()), ..facts(icinga()) });
+    let mut play = Play { machine, ..Play::new(icinga()) };
+    play.client_sends(&query(text));
+    let requests = play.requests();
+    assert!(!frames(&requests), "{requests:?}");
 }

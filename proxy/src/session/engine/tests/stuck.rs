@@ -514,3 +514,23 @@ fn a_batch_that_reads_a_few_rows_is_done_again() {
     assert_eq!(play.to_client, [0; 0]);
     assert_eq!(play.machine.link_lost(), Ok(()));
 }
+
+/// Otherwise the next statement would commit what a procedure has begun before it failed, and the client rolls back later.
+#[test]
+fn a_transaction_that_a_procedure_has_begun_before_it_failed_is_known() {
+    let mut play = Play::new(icinga());
+    play.client_sends(&query("CALL begins_and_fails()"));
+    let failed = ErrPacket::new(1205, *b"HY000", "Lock wait timeout exceeded").encode();
+    play.requests();
+    play.node_sends(&framed(&failed, 1));
+    assert!(play.to_client.is_empty(), "the server is asked first");
+    let eof = EofPacket { warnings: 0, status: in_transaction() }.encode();
+    play.node_sends(&framed(&eof, 1));
+    assert_eq!(play.to_client, framed(&failed, 1));
+    assert!(play.machine.in_transaction());
+    play.to_node.clear();
+    play.client_sends(&query("INSERT INTO t VALUES (1)"));
+    assert_eq!(play.requests(), ["INSERT INTO t VALUES (1)"]);
+    play.node_sends(&reports(WROTE));
+    assert_stuck(&mut play, Blocker::Call);
+}
