@@ -22,7 +22,7 @@ pub(crate) struct Known {
 pub(crate) struct Entry {
     /// A pattern of signatures.
     differs: String,
-    /// Patterns of tags; each must be in the program.
+    /// Patterns of tags, or of flags of a login ("flag NoSchema"); each must be in the program.
     #[serde(default)]
     needs: Vec<String>,
     /// Whether what comes behind it in the same program is compared.
@@ -48,7 +48,9 @@ impl Known {
     /// The entry that a difference is.
     pub(crate) fn entry(&self, program: &Program, found: &Difference) -> Option<&Entry> {
         let signature = found.signature();
-        let tags = program.tags();
+        let flags = program.logins.iter().flat_map(|login| &login.flags);
+        let mut tags = program.tags();
+        tags.extend(flags.map(|flag| format!("flag {flag:?}")));
         self.known.iter().find(|entry| {
             let needed = |pattern: &String| tags.iter().any(|tag| matches(pattern, tag));
             matches(&entry.differs, &signature) && entry.needs.iter().all(needed)

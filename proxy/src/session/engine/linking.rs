@@ -42,7 +42,10 @@ impl Machine {
         self.session.several = Several::of_link(multi);
         self.fresh =
             (self.met || facts.freshness == Freshness::Behind || differs) && !self.is_busy();
-        self.met = true;
+        if std::mem::replace(&mut self.met, true) {
+            // The new link knows nothing of the client's last statement.
+            self.session.settings.diagnostics().disturb();
+        }
         self.session.may_lag = facts.freshness == Freshness::Waits;
         self.session.guard = Guard::of_link(facts.galera);
         self.link = Some(facts);
@@ -125,6 +128,7 @@ impl Machine {
         }
         exchange.forget_ghost();
         exchange.take_back(&self.session);
+        exchange.name_last_statement(&self.session);
         Ok(())
     }
 }

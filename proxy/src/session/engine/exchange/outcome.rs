@@ -36,6 +36,8 @@ impl Exchange {
         }
         session.committed();
         session.transaction.gone();
+        // The link that is there knows nothing of it.
+        session.settings.diagnostics().disturb();
         let (framed, first) = (step.frame.is_some(), step.pieces.first().copied());
         self.state = session.settings.now();
         if framed {
@@ -63,6 +65,8 @@ impl Exchange {
         }
         let later = self.script.comes_more_behind(self.script.place());
         let next = self.script.commit_done();
+        session.settings.diagnostics().counted_beside(0, 0);
+        session.settings.diagnostics().disturb();
         let status = committed_status(session, next.is_some() || later);
         let ok = OkPacket { status, ..OkPacket::default() }.encode(Capabilities::PROTOCOL_41);
         self.reply.push(&ok);
@@ -92,6 +96,7 @@ impl Exchange {
         };
         session.settings.put_insert_id_back(last_insert_id);
         session.settings.diagnostics().counted(affected_rows, warnings);
+        session.settings.diagnostics().disturb();
         self.state = session.settings.now();
         self.reply.roll_back_frame();
         self.reply.push(&ok.encode(Capabilities::PROTOCOL_41));

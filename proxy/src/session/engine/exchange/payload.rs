@@ -13,7 +13,9 @@ use crate::session::plan::{Risk, UnderGuard, What};
 use crate::session::state::fence::Fence;
 use crate::session::state::reports::{self, Reports};
 use crate::session::state::session_state::SessionState;
-use crate::session::state::settings::{SessionSettings, statement_id};
+use crate::session::state::settings::{
+    LAST_STATEMENT, NO_STATEMENT, SessionSettings, statement_id,
+};
 
 impl Exchange {
     /// Appends the request of the step at `at`.
@@ -22,6 +24,17 @@ impl Exchange {
         out.extend_from_slice(&[0; HEADER_LEN]);
         self.put_payload(at, session, out);
         packet::frame_in_place(out, start, 0);
+    }
+
+    /// Names no statement where the client means its last one, and there is none: on the next link the last one is one that we
+    /// prepare there.
+    pub(in crate::session::engine) fn name_last_statement(&mut self, session: &SessionState) {
+        if NUMBERED.contains(&self.command)
+            && statement_id(&self.request) == Some(LAST_STATEMENT)
+            && session.settings.last_statement().is_none()
+        {
+            self.request[1..5].copy_from_slice(&NO_STATEMENT.to_le_bytes());
+        }
     }
 
     fn put_payload(&mut self, at: usize, session: &mut SessionState, out: &mut Vec<u8>) {

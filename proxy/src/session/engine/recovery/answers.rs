@@ -229,7 +229,7 @@ impl Replies<'_> {
             }
             (wanted, got) => {
                 tracing::warn!(?wanted, ?got, "a replay was answered otherwise than before");
-                self.mismatch();
+                self.mismatch(known);
             }
         }
         Ok(())
@@ -250,7 +250,7 @@ impl Replies<'_> {
                 // With 1062, an id that the client was told belongs to another row by now. But all is rolled
                 // back, and who is told of a duplicate takes the transaction for still open.
                 tracing::warn!(%error, "a replay failed where the first time it did not");
-                self.mismatch();
+                self.mismatch(known);
             }
         }
     }
@@ -261,7 +261,8 @@ impl Replies<'_> {
         self.again(Recovery::in_doubt_or_not(self.session), error);
     }
 
-    fn mismatch(&mut self) {
+    /// The replay of what the client was told, if that is `known` to it, came out otherwise.
+    fn mismatch(&mut self, known: bool) {
         if self.session.fence.is_in_doubt() {
             // The ghost of this very transaction may be in the way. The fence is read anew, on another link, since
             // there may be more to come on this one.
@@ -269,6 +270,8 @@ impl Replies<'_> {
                 return self.stuck(Stuck::Doubt(Doubt::Disturbed));
             }
             self.exchange.attempt.tries += 1;
+            // Results that the client has not heard may be otherwise, such as the ids that RETURNING tells.
+            self.exchange.attempt.anew |= !known;
             self.lost = Some(ErrPacket::new(OURS, *b"HY000", "a replay came out differently"));
             return;
         }

@@ -87,7 +87,7 @@ impl Recovery {
         at: u64,
         session: &mut SessionState,
     ) {
-        if told.first().is_some_and(|told| told.is_of_the_moment()) {
+        if told.first().is_some_and(|told| told.says_nothing()) {
             return;
         }
         // 0 is none.
@@ -131,7 +131,7 @@ impl Recovery {
             (record.told.get(self.place.statement), bounds.get(self.place.statement))
         {
             self.place.statement += 1;
-            if told.is_of_the_moment() {
+            if told.says_nothing() {
                 continue;
             }
             let sql = bound.and_then(text);

@@ -2,6 +2,7 @@
 
 use ido_proxy_protocol::Violation;
 use ido_proxy_protocol::command::Command;
+use ido_proxy_protocol::error_code::PARSE_ERROR;
 use ido_proxy_protocol::ok::OkPacket;
 
 /// One command.
@@ -49,10 +50,11 @@ impl Told {
         Self::Ok { affected: packet.affected_rows, id: packet.last_insert_id }
     }
 
-    /// Whether it is an error that says nothing of the data, and that left nothing behind: the statement
-    /// waited too long for a lock, or was interrupted.
-    pub(crate) fn is_of_the_moment(self) -> bool {
-        matches!(self, Self::Error { code } if MOMENTARY.contains(&code))
+    /// Whether it is an error that says nothing of the data, and that left nothing behind: the statement waited too long for
+    /// a lock, was interrupted, or was never understood. A text of several statements, of a client that may send one, would
+    /// be understood in a replay.
+    pub(crate) fn says_nothing(self) -> bool {
+        matches!(self, Self::Error { code } if code == PARSE_ERROR || MOMENTARY.contains(&code))
     }
 
     /// The id that a replay has to bring about again.
@@ -184,6 +186,16 @@ mod tests {
             Just(Told::Other),
             any::<u64>().prop_map(|digest| Told::Rows { digest }),
         ]
+    }
+
+    /// Otherwise a replay would commit in the middle of a transaction: it understands a text of several statements that the
+    /// client was refused.
+    #[test]
+    fn what_was_never_understood_says_nothing() {
+        assert!(
+            Told::Error { code: 1064 }.says_nothing() && Told::Error { code: 1205 }.says_nothing()
+        );
+        assert!(!Told::Error { code: 1062 }.says_nothing() && !Told::Other.says_nothing());
     }
 
     proptest! {
