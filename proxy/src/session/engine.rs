@@ -20,7 +20,7 @@
 //! the reply to this one is complete, so that every byte of a reply is known to belong to a command.
 //!
 //! Layout, each line knows only those below it:
-//! - [`linking`] — a link comes or goes; [`whole`] — commands as they are kept.
+//! - [`linking`] — a link comes or goes; [`whole`] — commands as they are kept; [`statements`] — what they do to prepared ones.
 //! - [`replies`] — what becomes of what the link sends; [`asking`] — a question about an error; recovery's `answers`.
 //! - [`recovery`] — the way back after a loss: its state, its requests, the replay.
 //! - [`exchange`] — the command in hand: [`script`] — its steps, [`reply_buffer`] — bytes owed to the client,
@@ -70,6 +70,7 @@ mod replies;
 mod reply_buffer;
 mod running;
 mod script;
+mod statements;
 mod task;
 mod verdict;
 mod whole;
@@ -100,6 +101,8 @@ pub(crate) struct Machine {
     restore_tries: u32,
     /// The open transaction was rolled back while the client was silent: to be told with its next command.
     refusal: Option<ErrPacket>,
+    /// The prepared statements of which long parameters were sent in parts, and which were not executed since.
+    long_data: Vec<u32>,
 }
 
 #[derive(Debug)]
@@ -129,6 +132,7 @@ impl Machine {
             packet_limit: None,
             restore_tries: 0,
             refusal: None,
+            long_data: Vec::new(),
         }
     }
 
@@ -500,47 +504,6 @@ impl Machine {
         self.session.settings.show_reports(false);
         if let State::Busy(exchange) = std::mem::replace(&mut self.state, State::Idle) {
             self.settle_finished(&exchange);
-        }
-    }
-
-    /// Applies the effect that a command without a reply has on prepared statements.
-    fn settle_statement(&mut self, exchange: &Exchange) {
-        let Some(id) = statement_id(&exchange.request) else { return };
-        let (settings, transaction) = (&mut self.session.settings, &self.session.transaction);
-        match exchange.command {
-            Command::StmtClose => {
-                settings.close(id, transaction.is_open());
-                settings.reasons_mut().remove(Blocker::OpenCursor);
-                settings.reasons_mut().remove(Blocker::LongData);
-            }
-            Command::StmtReset => {
-                settings.reasons_mut().remove(Blocker::OpenCursor);
-                settings.reasons_mut().remove(Blocker::LongData);
-            }
-            Command::StmtSendLongData => {
-                settings.reasons_mut().insert(Blocker::LongData);
-                if transaction.is_open() {
-                    self.session.cannot_replay(Blocker::LongData);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn settle_finished(&mut self, exchange: &Exchange) {
-        match exchange.command {
-            Command::StmtExecute => self.session.settings.reasons_mut().remove(Blocker::LongData),
-            Command::SetOption if !exchange.failed => {
-                // 0 is on, 1 is off.
-                self.session.settings.set_multi(exchange.request.get(1) == Some(&0));
-                // Whatever the client has asked for, the link was told so.
-                self.session.several.turned(true);
-            }
-            Command::ResetConnection => {
-                self.session.settings.reset();
-                self.session.guard.turned(false);
-            }
-            _ => {}
         }
     }
 

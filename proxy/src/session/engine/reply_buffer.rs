@@ -189,6 +189,8 @@ impl ReplyBuffer {
 
     /// Takes out what waits.
     pub(super) fn take(&mut self) -> Vec<u8> {
+        // The mark is a place in these bytes.
+        self.settled = None;
         std::mem::take(&mut self.held)
     }
 
@@ -235,5 +237,23 @@ impl ReplyBuffer {
             delivered.add(new.unwrap_or_default());
         }
         new
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Otherwise a client would be told of a write that is rolled back: it waits where one that was committed has waited.
+    #[test]
+    fn what_tells_of_something_committed_is_forgotten_when_it_is_passed_on() {
+        let mut reply = ReplyBuffer::new(1, true, false);
+        reply.push(b"committed");
+        reply.settle();
+        assert_eq!(reply.release().len(), 13);
+        reply.hold();
+        reply.push(b"in a frame");
+        assert_eq!(reply.keep_settled(), None);
+        assert!(reply.take().is_empty());
     }
 }

@@ -89,7 +89,10 @@ pub(crate) fn reads_no_table(sql: &[u8]) -> bool {
 ///
 /// Source: MariaDB documentation, "INSERT IGNORE", "INSERT ON DUPLICATE KEY UPDATE".
 pub(crate) fn wastes_ids(sql: &[u8], told: u64) -> bool {
-    may_name(sql, *b"upl", b"DUPLICATE") || (told == 0 && may_name(sql, *b"gno", b"IGNORE"))
+    let inserts = sql.get(..4).is_some_and(|word| word.eq_ignore_ascii_case(b"INSE"));
+    inserts
+        && (may_name(sql, *b"upl", b"DUPLICATE")
+            || (told == 0 && may_name(sql, *b"gno", b"IGNORE")))
 }
 
 /// Whether a statement reads the list of warnings.

@@ -273,6 +273,11 @@ fn a_long_parameter_keeps_the_session_until_its_statement_has_run() {
     let mut play = Play::new(icinga());
     send(&mut play);
     assert_stuck(&mut play, Blocker::LongData);
+    // Another statement runs, which the server does not know.
+    let mut play = Play::new(icinga());
+    send(&mut play);
+    play.client_sends(&framed(b"\x17\x07\0\0\0\0\x01\0\0\0", 0)).node_sends(&error(1));
+    assert_stuck(&mut play, Blocker::LongData);
     let mut play = Play::new(icinga());
     send(&mut play);
     play.client_sends(&framed(b"\x17\x01\0\0\0\0\x01\0\0\0", 0));

@@ -1,0 +1,66 @@
+//! Effects of commands on prepared statements, besides those that replies tell.
+
+use ido_proxy_protocol::command::Command;
+
+use super::Machine;
+use super::exchange::Exchange;
+use crate::session::plan::blocker::Blocker;
+use crate::session::state::settings::statement_id;
+
+impl Machine {
+    /// Applies the effect that a command without a reply has on prepared statements.
+    pub(super) fn settle_statement(&mut self, exchange: &Exchange) {
+        let Some(id) = statement_id(&exchange.request) else { return };
+        let (settings, transaction) = (&mut self.session.settings, &self.session.transaction);
+        match exchange.command {
+            Command::StmtClose => {
+                settings.close(id, transaction.is_open());
+                settings.reasons_mut().remove(Blocker::OpenCursor);
+                self.forget_long_data(id);
+            }
+            Command::StmtReset => {
+                settings.reasons_mut().remove(Blocker::OpenCursor);
+                self.forget_long_data(id);
+            }
+            Command::StmtSendLongData if settings.statement(id).is_some() => {
+                settings.reasons_mut().insert(Blocker::LongData);
+                if transaction.is_open() {
+                    self.session.cannot_replay(Blocker::LongData);
+                }
+                if !self.long_data.contains(&id) {
+                    self.long_data.push(id);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Applies the effect of a command whose reply is over.
+    pub(super) fn settle_finished(&mut self, exchange: &Exchange) {
+        match exchange.command {
+            Command::StmtExecute => {
+                statement_id(&exchange.request).iter().for_each(|id| self.forget_long_data(*id));
+            }
+            Command::SetOption if !exchange.failed => {
+                // 0 is on, 1 is off.
+                self.session.settings.set_multi(exchange.request.get(1) == Some(&0));
+                // Whatever the client has asked for, the link was told so.
+                self.session.several.turned(true);
+            }
+            Command::ResetConnection => {
+                self.session.settings.reset();
+                self.session.guard.turned(false);
+                self.long_data.clear();
+            }
+            _ => {}
+        }
+    }
+
+    /// The long parameters of this statement are used up, or gone.
+    fn forget_long_data(&mut self, id: u32) {
+        self.long_data.retain(|other| *other != id);
+        if self.long_data.is_empty() {
+            self.session.settings.reasons_mut().remove(Blocker::LongData);
+        }
+    }
+}
