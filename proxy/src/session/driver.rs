@@ -136,7 +136,7 @@ impl Session {
         loop {
             match self.apply()? {
                 Next::Wait => {
-                    if self.half_closed && self.machine.is_idle() {
+                    if self.half_closed && self.machine.awaits_client() {
                         return Err(End::ClientGone);
                     }
                     if self.leaving {

@@ -368,6 +368,14 @@ impl Machine {
         matches!(self.state, State::Idle)
     }
 
+    /// Whether nothing goes on before the client sends more: the next command, or the rest of one, or of a file.
+    pub(crate) fn awaits_client(&self) -> bool {
+        match &self.state {
+            State::Idle | State::Answering { .. } => true,
+            State::Busy(exchange) => !exchange.is_complete(),
+        }
+    }
+
     /// Whether a command is in hand that needs a link.
     pub(crate) fn is_busy(&self) -> bool {
         matches!(self.state, State::Busy(_))

@@ -368,6 +368,20 @@ fn a_file_that_the_node_asks_for_goes_through_and_its_reply_comes_after() {
     assert_eq!(play.done, [Command::Query]);
 }
 
+/// Otherwise the session of a client that is gone in the middle of a file would keep its locks for ever.
+#[test]
+fn nothing_is_waited_for_in_the_middle_of_a_file_but_the_client() {
+    let mut play = Play::new(icinga());
+    assert!(play.machine.awaits_client());
+    play.client_sends(&query("LOAD DATA LOCAL …"));
+    assert!(!play.machine.awaits_client(), "the node is to answer");
+    play.node_sends(&framed(b"\xfbfile.csv", 1));
+    play.client_sends(&framed(b"1\n", 2));
+    assert!(play.machine.awaits_client());
+    play.client_sends(&framed(b"", 3));
+    assert!(!play.machine.awaits_client());
+}
+
 /// The node would take the file's packets for out of order, and end the connection.
 #[test]
 fn a_file_behind_results_of_another_request_has_the_numbers_that_the_node_expects() {
