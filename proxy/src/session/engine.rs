@@ -186,12 +186,12 @@ impl Machine {
             session.settings.diagnostics().counts_statements();
         }
         let mut scene = session.scene();
-        let looks = |payload: &Vec<u8>| {
+        let names_reports = request.as_ref().is_some_and(|payload| {
             command == Command::Query
                 && session.settings.reports().is_some()
                 && names_reports(payload.get(1..).unwrap_or_default())
-        };
-        if scene.fences() && request.as_ref().is_some_and(looks) {
+        });
+        if names_reports && scene.fences() {
             // The link reports as the client asks for, and not that a table without transactions was written.
             scene.fence = FenceUse::InTheWay;
         }
@@ -219,7 +219,10 @@ impl Machine {
         } else if !changed && exchange.may_pass(session) {
             exchange.intake = Intake::Passes;
         }
-        exchange.show_reports(session);
+        exchange.ask_untold();
+        if names_reports {
+            exchange.show_reports(session);
+        }
         self.settle_statement(&exchange);
         if exchange.intake == Intake::Passes {
             exchange.run(&mut self.session, capabilities);

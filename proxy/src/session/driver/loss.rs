@@ -158,10 +158,7 @@ impl Session {
     }
 
     pub(super) fn stuck(&self, stuck: Stuck, cause: &'static str) -> End {
-        match stuck {
-            Stuck::Released => End::ClientQuit,
-            stuck => End::Stuck { node: self.last_node(), cause, stuck },
-        }
+        End::Stuck { node: self.last_node(), cause, stuck }
     }
 
     /// The node that the session has lost and not recovered from, or else its own.

@@ -20,9 +20,7 @@ pub(crate) fn reads_counters(sql: &[u8], dialect: Dialect) -> bool {
         sql.windows(name.len()).any(|word| word.eq_ignore_ascii_case(name))
     };
     Statements::new(sql, dialect).any(|statement| {
-        let begins_with_show =
-            statement.sql.get(..4).is_some_and(|word| word.eq_ignore_ascii_case(b"SHOW"));
-        let lists = match begins_with_show {
+        let lists = match begins_with(statement.sql, b"SHOW") {
             true => statement.mentions(b"STATUS") && !statement.mentions(b"GLOBAL"),
             false => statement.mentions(b"SESSION_STATUS"),
         };
@@ -33,7 +31,7 @@ pub(crate) fn reads_counters(sql: &[u8], dialect: Dialect) -> bool {
 
 /// Whether a SET changes what transactions are: `SET TRANSACTION`, `tx_read_only` and its like.
 pub(super) fn may_change_frames(statement: &Statement<'_>) -> bool {
-    let locks = statement.sql.get(..6).is_some_and(|word| word.eq_ignore_ascii_case(b"BACKUP"));
+    let locks = begins_with(statement.sql, b"BACKUP");
     let Kind::Set(targets) = statement.kind else {
         return locks || statement.kind == Kind::LockTables;
     };
@@ -47,7 +45,7 @@ pub(super) fn may_change_frames(statement: &Statement<'_>) -> bool {
 /// Whether a text sets what no report tells: a collation by SET NAMES, or a role.
 pub(crate) fn sets_untold(sql: &[u8]) -> bool {
     let names = |name: &[u8]| sql.windows(name.len()).any(|word| word.eq_ignore_ascii_case(name));
-    let is_set = sql.get(..3).is_some_and(|word| word.eq_ignore_ascii_case(b"SET"));
+    let is_set = begins_with(sql, b"SET");
     match is_set && sql.len() < SHORT_TEXT {
         true => names(b"COLLAT") || names(b"ROLE"),
         false => {
@@ -79,18 +77,15 @@ pub(crate) fn reads_last_statement(sql: &[u8]) -> bool {
 ///
 /// Source: MariaDB documentation, "SHOW WARNINGS".
 pub(crate) fn reads_no_table(sql: &[u8]) -> bool {
-    let begins =
-        |word: &[u8]| sql.get(..word.len()).is_some_and(|is| is.eq_ignore_ascii_case(word));
-    (begins(b"SELECT") && !may_name(sql, *b"fro", b"FROM"))
-        || (begins(b"SHOW") && reads_warnings(sql))
+    (begins_with(sql, b"SELECT") && !may_name(sql, *b"fro", b"FROM"))
+        || (begins_with(sql, b"SHOW") && reads_warnings(sql))
 }
 
 /// Whether a write may have used up an id that its reply does not tell: that of a row that was there already.
 ///
 /// Source: MariaDB documentation, "INSERT IGNORE", "INSERT ON DUPLICATE KEY UPDATE".
 pub(crate) fn wastes_ids(sql: &[u8], told: u64) -> bool {
-    let inserts = sql.get(..4).is_some_and(|word| word.eq_ignore_ascii_case(b"INSE"));
-    inserts
+    begins_with(sql, b"INSERT")
         && (may_name(sql, *b"upl", b"DUPLICATE")
             || (told == 0 && may_name(sql, *b"gno", b"IGNORE")))
 }
@@ -158,8 +153,10 @@ pub(crate) fn under_guard(statement: &Statement<'_>) -> Option<UnderGuard> {
     if let Some((on, value)) = autocommit_value(statement) {
         let digit = sql.get(value.start).is_some_and(u8::is_ascii_digit);
         let off: &[u8] = if digit { b"0" } else { b"OFF" };
-        let stays_off = || [&sql[..value.start], off, &sql[value.end..]].concat();
-        return Some(if on { UnderGuard::On(stays_off()) } else { UnderGuard::Off });
+        return Some(match on {
+            true => UnderGuard::On([&sql[..value.start], off, &sql[value.end..]].concat()),
+            false => UnderGuard::Off,
+        });
     }
     let (select, name) = sql.split_at_checked(b"SELECT ".len())?;
     let name = name.trim_ascii();
@@ -212,9 +209,7 @@ fn autocommit_value(statement: &Statement<'_>) -> Option<(bool, Range<usize>)> {
 /// The kind of a statement. A DO without a function does nothing: clients ask with it whether the server lives.
 pub(super) fn kind_of(statement: &Statement<'_>) -> Kind {
     let sql = statement.sql;
-    let is_do = sql.len() < SHORT
-        && sql.get(..3).is_some_and(|word| word.eq_ignore_ascii_case(b"DO "))
-        && !sql.contains(&b'(');
+    let is_do = sql.len() < SHORT && begins_with(sql, b"DO ") && !sql.contains(&b'(');
     if is_do && statement.kind == Kind::Other { Kind::Select } else { statement.kind }
 }
 
@@ -250,6 +245,11 @@ pub(crate) fn chooses_insert_id(sql: &[u8]) -> bool {
             && behind.next() != Some(&b')')
     };
     may_name(sql, *b"nse", NAME) && sql.windows(NAME.len()).enumerate().any(takes_argument)
+}
+
+/// Whether a text begins with these letters.
+pub(crate) fn begins_with(sql: &[u8], word: &[u8]) -> bool {
+    sql.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word))
 }
 
 /// A quick look for a name that has these three bytes, in lower case, in it: so that the tokens of a batch are not

@@ -286,10 +286,10 @@ impl SessionState {
         let begun = self.settings.begun().unwrap_or(&now);
         let Telltale { untold_id, rows, passing } = self.telltale;
         let alike = match why {
-            Unguarding::Looks => !untold_id && !passing,
-            Unguarding::Works => !untold_id && !rows,
+            Unguarding::Looks => !passing,
+            Unguarding::Works => !rows,
         };
-        self.stuck().is_none() && alike && begun.can_follow(&now)
+        self.stuck().is_none() && alike && !untold_id && begun.can_follow(&now)
     }
 
     /// Why the open transaction cannot be done again, if so.

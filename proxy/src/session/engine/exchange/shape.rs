@@ -10,26 +10,24 @@ use crate::session::engine::exchange::payload::{NUMBERED, translate};
 use crate::session::engine::running::Running;
 use crate::session::plan::blocker::Blocker;
 use crate::session::plan::{
-    Piece, PieceKind, Step, UnderGuard, What, may_name, names_reports, reads_diagnostics,
+    Piece, PieceKind, Step, UnderGuard, What, begins_with, may_name, reads_diagnostics,
     sets_untold, under_guard,
 };
 use crate::session::state::session_state::SessionState;
 use crate::session::state::settings::{SessionSettings, statement_id};
 
 impl Exchange {
-    /// Where the client looks at what it is told of changes, or chooses that, it finds its own settings and not ours.
-    pub(in crate::session::engine) fn show_reports(&mut self, session: &mut SessionState) {
-        let names = self.command == Command::Query
-            && session.settings.reports().is_some()
-            && names_reports(self.request.get(1..).unwrap_or_default());
+    /// Where the client sets what no report tells, the server is asked for it.
+    pub(in crate::session::engine) fn ask_untold(&mut self) {
         if self.command == Command::Query && sets_untold(self.request.get(1..).unwrap_or_default())
         {
             self.intake = Intake::Keeps;
             self.script.extend([Step::ask_state()]);
         }
-        if !names {
-            return;
-        }
+    }
+
+    /// The client looks at what it is told of changes, or chooses that: it finds its own settings and not ours.
+    pub(in crate::session::engine) fn show_reports(&mut self, session: &mut SessionState) {
         self.intake = Intake::Keeps;
         self.shows_reports = true;
         let sql = self.request.get(1..).unwrap_or_default();
@@ -126,12 +124,9 @@ impl Exchange {
             .unwrap_or(sql);
         let words =
             |word: &[u8]| sql.windows(word.len()).any(|other| other.eq_ignore_ascii_case(word));
-        let begins = |word: &[u8]| {
-            sql.get(..word.len()).is_some_and(|other| other.eq_ignore_ascii_case(word))
-        };
         let head = sql.split(|byte| matches!(byte, b'(' | b'=')).next().unwrap_or_default();
-        begins(b"INSERT")
-            || begins(b"REPLACE")
+        begins_with(sql, b"INSERT")
+            || begins_with(sql, b"REPLACE")
             || !(head.contains(&b',') || words(b"JOIN") || words(b"USING"))
     }
 

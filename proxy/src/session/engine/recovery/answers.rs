@@ -295,20 +295,21 @@ impl Replies<'_> {
         if self.session.fence.is_in_doubt() {
             return self.stuck(Stuck::Doubt(Doubt::Disturbed));
         }
-        self.session.transaction.gone();
-        self.session.rolled_back();
         self.exchange.fail(error);
-        // The rest of the reply in hand is still to come; then all is rolled back.
-        self.exchange.recovery = Some(Box::new(Recovery::giving_up()));
+        self.roll_back();
     }
 
     /// A COMMIT was not done, and is answered with the error of the node. What was before it in the same command is
     /// answered as it was.
     fn refuse_commit(&mut self, error: &ErrPacket) {
-        self.session.fence.rolled_back();
+        self.exchange.refuse(error);
+        self.roll_back();
+    }
+
+    /// The rest of the reply in hand is still to come; then all is rolled back.
+    fn roll_back(&mut self) {
         self.session.transaction.gone();
         self.session.rolled_back();
-        self.exchange.refuse(error);
         self.exchange.recovery = Some(Box::new(Recovery::giving_up()));
     }
 

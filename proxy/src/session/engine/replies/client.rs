@@ -19,8 +19,8 @@ use crate::session::engine::exchange::shape::{sql_of, target_of};
 use crate::session::engine::exchange::{Exchange, Opens};
 use crate::session::engine::running::Running;
 use crate::session::plan::{
-    Piece, PieceKind, Risk, UnderGuard, What, chooses_insert_id, names_reports, reads_autocommit,
-    reads_counters, reads_last_statement, reads_no_table, wastes_ids,
+    Piece, PieceKind, Risk, UnderGuard, What, begins_with, chooses_insert_id, names_reports,
+    reads_autocommit, reads_counters, reads_last_statement, reads_no_table, wastes_ids,
 };
 use crate::session::state::digest::PayloadDigest;
 use crate::session::state::journal::record::Told;
@@ -303,9 +303,11 @@ impl Replies<'_> {
             sql_of(exchange.command, &exchange.request, piece, &session.settings)
         });
         let sql = sql.get(..MOST_READ).unwrap_or(sql);
-        let passing = reads_last_statement(sql)
-            || names_reports(sql)
-            || reads_counters(sql, session.settings.dialect());
+        // Outside of a transaction nothing is done again for it.
+        let passing = session.transaction.is_open()
+            && (reads_last_statement(sql)
+                || names_reports(sql)
+                || reads_counters(sql, session.settings.dialect()));
         let beside = reads_no_table(sql);
         session.telltale.passing |= passing;
         match beside {
@@ -328,7 +330,7 @@ impl Replies<'_> {
         let sql = |piece| sql_of(exchange.command, &exchange.request, piece, &session.settings);
         let hides_id = match (kind, piece) {
             // The ids of rows that are returned, or loaded from a file, the client is not told.
-            (Some(PieceKind::Write), Some(piece)) => has_rows || loads_file_by_word(sql(piece)),
+            (Some(PieceKind::Write), Some(piece)) => has_rows || begins_with(sql(piece), b"LOAD "),
             (Some(PieceKind::Write), None) => has_rows,
             (Some(PieceKind::Plain), Some(piece)) => chooses_insert_id(sql(piece)),
             (None | Some(PieceKind::Unknown), _) => has_rows || ok::last_insert_id(payload)? == 0,
@@ -504,21 +506,15 @@ fn told_as_on(reports: &[u8]) -> Vec<u8> {
     }
 }
 
-/// Whether a write loads a file, by its first word.
-fn loads_file_by_word(sql: &[u8]) -> bool {
-    sql.get(..5).is_some_and(|word| word.eq_ignore_ascii_case(b"LOAD "))
-}
-
 /// Whether a statement leaves the list of warnings as it finds it, by its first word.
 fn leaves_list(sql: &[u8]) -> bool {
-    let set = sql.get(..4).is_some_and(|word| word.eq_ignore_ascii_case(b"SET "));
-    set || reads_list(sql)
+    begins_with(sql, b"SET ") || reads_list(sql)
 }
 
 /// Whether a statement is GET DIAGNOSTICS. Where it fails it is answered with OK and a warning, and with a ROW_COUNT() of -1.
 /// Seen on MariaDB 10.11.
 fn reads_list(sql: &[u8]) -> bool {
-    sql.get(..4).is_some_and(|word| word.eq_ignore_ascii_case(b"GET "))
+    begins_with(sql, b"GET ")
 }
 
 /// Bytes of a statement with rows that are searched for what it reads.
