@@ -74,6 +74,8 @@ pub const RECORD_CHANGED: u16 = 1020;
 pub const DATA_OUT_OF_RANGE: u16 = 1690;
 /// ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION: a write in a read-only transaction.
 pub const READ_ONLY_TRANSACTION: u16 = 1792;
+/// ER_NET_PACKETS_OUT_OF_ORDER: a packet does not have the number that follows.
+pub const PACKETS_OUT_OF_ORDER: u16 = 1156;
 /// ER_MALFORMED_PACKET: a packet that does not keep to the protocol.
 pub const MALFORMED_PACKET: u16 = 1835;
 /// ER_READ_ONLY_MODE: the server is read-only.

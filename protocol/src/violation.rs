@@ -41,6 +41,15 @@ pub enum Violation {
         expected: &'static str,
     },
 
+    /// A packet has another number than the one behind the packet before. Reaction on the client's side: error 1156.
+    #[error("packet number {got}, {expected} was expected")]
+    OutOfOrder {
+        /// The number that was expected.
+        expected: u8,
+        /// The number of the packet.
+        got: u8,
+    },
+
     /// A server speaks another version of the protocol.
     #[error("protocol version {got}, {expected} was expected")]
     ProtocolVersion {

@@ -119,6 +119,11 @@ impl Client {
         told
     }
 
+    /// The number that the server greeted with, where the client is logged in.
+    pub(crate) fn id(&self) -> Option<u32> {
+        self.wire.as_ref().map(|wire| wire.id)
+    }
+
     /// Says goodbye.
     pub(crate) async fn quit(self) {
         if let Some(wire) = self.wire {
@@ -193,7 +198,7 @@ impl Client {
         Some(Command { payload, awaited })
     }
 
-    fn id(&self, slot: Slot) -> u32 {
+    fn statement_id(&self, slot: Slot) -> u32 {
         match self.slots.get(&slot) {
             _ if slot == LAST => u32::MAX,
             Some(statement) => statement.id,
@@ -203,7 +208,7 @@ impl Client {
 
     fn statement_command(&self, command: u8, slot: Slot) -> Vec<u8> {
         let mut out = vec![command];
-        out.extend_from_slice(&self.id(slot).to_le_bytes());
+        out.extend_from_slice(&self.statement_id(slot).to_le_bytes());
         out
     }
 

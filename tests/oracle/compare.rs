@@ -28,9 +28,10 @@ impl Difference {
         format!("{} | {}", self.at, self.what)
     }
 
-    /// Whether rows are lost, doubled or others.
+    /// Whether rows are lost, doubled or others, or a session is left over.
     pub(crate) fn is_grave(&self) -> bool {
-        self.step.is_some() && !self.after.is_empty() || self.at.starts_with("table ")
+        let is_of_state = self.at.starts_with("table ") || self.at == "session";
+        self.step.is_some() && !self.after.is_empty() || is_of_state
     }
 }
 
@@ -53,6 +54,9 @@ pub(crate) fn difference(
 ) -> Option<Difference> {
     let mut is_new = |found: &Difference| !passed(found);
     let tables = of_tables(direct, proxy);
+    if let Some(found) = of_left_over(direct, proxy).filter(&mut is_new) {
+        return Some(found);
+    }
     let logins = direct.logins.iter().zip(&proxy.logins);
     for (direct, proxy) in logins {
         let found = of_packets(direct, proxy, None, |_| "login".into());
@@ -133,6 +137,19 @@ fn of_packets(
         });
     }
     found
+}
+
+/// A session that outlives its client keeps its locks, and nobody ends it.
+fn of_left_over(direct: &Transcript, proxy: &Transcript) -> Option<Difference> {
+    let [one, other] = [direct, proxy].map(|side| side.left_over.as_slice());
+    (one.len() < other.len()).then(|| Difference {
+        at: "session".into(),
+        what: "left over".into(),
+        step: None,
+        direct: clipped(&one.join(" / ")),
+        proxy: clipped(&other.join(" / ")),
+        after: Vec::new(),
+    })
 }
 
 fn of_tables(direct: &Transcript, proxy: &Transcript) -> Vec<Difference> {

@@ -22,7 +22,7 @@ pub(crate) struct Known {
 pub(crate) struct Entry {
     /// A pattern of signatures.
     differs: String,
-    /// Patterns of tags, or of flags of a login ("flag NoSchema"); each must be in the program.
+    /// Patterns of tags, of flags of a login ("flag NoSchema"), or of its collation ("collation 63"); each must be in the program.
     #[serde(default)]
     needs: Vec<String>,
     /// Whether what comes behind it in the same program is compared.
@@ -51,6 +51,7 @@ impl Known {
         let flags = program.logins.iter().flat_map(|login| &login.flags);
         let mut tags = program.tags();
         tags.extend(flags.map(|flag| format!("flag {flag:?}")));
+        tags.extend(program.logins.iter().map(|login| format!("collation {}", login.collation)));
         self.known.iter().find(|entry| {
             let needed = |pattern: &String| tags.iter().any(|tag| matches(pattern, tag));
             matches(&entry.differs, &signature) && entry.needs.iter().all(needed)

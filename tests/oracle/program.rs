@@ -98,6 +98,13 @@ pub(crate) struct Statement {
     pub(crate) sql: String,
 }
 
+impl Statement {
+    /// How many answers it has, if it does not call a procedure: one entry of the grammar is two statements.
+    fn answers(&self) -> usize {
+        if self.tag == "commit begin" { 2 } else { 1 }
+    }
+}
+
 /// One command, or several in one flight.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -160,7 +167,9 @@ impl Action {
     pub(crate) fn tag(&self, index: usize) -> String {
         match self {
             Self::Query(text) => {
-                let one = text.get(index.min(text.len().saturating_sub(1)));
+                let each = text.iter().flat_map(|one| std::iter::repeat_n(one, one.answers()));
+                let each: Vec<_> = each.collect();
+                let one = each.get(index.min(each.len().saturating_sub(1)));
                 one.map_or_else(String::new, |one| family(&one.tag).to_owned())
             }
             Self::Flight(all) => format!("flight {}", all.get(index).map_or("", Self::name)),

@@ -32,7 +32,7 @@ impl Pair {
     ) -> Result<Self> {
         let side = async |account: &Account, letter| -> Result<Side> {
             let scratch = Scratch::make(root, worker, letter).await?;
-            Ok(Side { account: account.clone(), scratch, settles: false })
+            Ok(Side { account: account.clone(), scratch })
         };
         let (direct, proxy) = (side(direct, 'd').await?, side(proxy, 'p').await?);
         Ok(Self { direct, proxy, serial: 0 })
@@ -45,12 +45,6 @@ impl Pair {
     pub(crate) async fn remove(mut self) -> Result<()> {
         self.direct.scratch.remove().await?;
         self.proxy.scratch.remove().await
-    }
-
-    /// Links may break.
-    pub(crate) fn expect_faults(&mut self) {
-        self.direct.settles = true;
-        self.proxy.settles = true;
     }
 
     /// Runs the program on both, and makes both scratch databases as they were: the next ids too, if that
@@ -67,7 +61,8 @@ impl Pair {
         let (one, other) = match (one, other) {
             (Ok(one), Ok(other)) => (one, other),
             (Err(error), _) | (_, Err(error)) => {
-                tokio::try_join!(self.direct.scratch.rebuild(), self.proxy.scratch.rebuild())?;
+                let (direct, proxy) = (&mut self.direct.scratch, &mut self.proxy.scratch);
+                both(direct.rebuild(), proxy.rebuild()).await?;
                 return Err(error);
             }
         };
@@ -77,8 +72,8 @@ impl Pair {
         let exact = exact || one.contents != other.contents;
         let (serial, direct, proxy) =
             (self.serial, &mut self.direct.scratch, &mut self.proxy.scratch);
-        tokio::try_join!(direct.next(serial, xa), proxy.next(serial, xa))?;
-        tokio::try_join!(direct.reset(&one.contents, exact), proxy.reset(&other.contents, exact))?;
+        both(direct.next(serial, xa), proxy.next(serial, xa)).await?;
+        both(direct.reset(&one.contents, exact), proxy.reset(&other.contents, exact)).await?;
         Ok((one, other))
     }
 
@@ -119,13 +114,20 @@ impl Pair {
     }
 }
 
+/// Waits for both, also where one fails: root must read the whole answer to each of its questions.
+async fn both(
+    one: impl Future<Output = Result<()>>,
+    other: impl Future<Output = Result<()>>,
+) -> Result<()> {
+    let (one, other) = tokio::join!(one, other);
+    one.and(other)
+}
+
 /// One side: where its clients log in, and where they work.
 #[derive(Debug)]
 pub(crate) struct Side {
     pub(crate) account: Account,
     pub(crate) scratch: Scratch,
-    /// Whether links may break, so that a node may be at work when its client is gone.
-    settles: bool,
 }
 
 /// Packets and tables seen on one side.
@@ -137,6 +139,8 @@ pub(crate) struct Transcript {
     pub(crate) steps: Vec<Vec<Packet>>,
     /// Tables at the end.
     pub(crate) contents: Contents,
+    /// Sessions that were still there long after their clients, as the process list showed them.
+    pub(crate) left_over: Vec<String>,
 }
 
 impl Side {
@@ -184,12 +188,11 @@ impl Side {
         for client in &mut clients {
             transcript.add(client.drain().await);
         }
+        let ids: Vec<_> = clients.iter().filter_map(Client::id).collect();
         for client in clients {
             client.quit().await;
         }
-        if self.settles {
-            self.scratch.settle(&self.account.user).await?;
-        }
+        transcript.left_over = self.scratch.settle(&ids).await?;
         transcript.contents = self.scratch.contents().await?;
         Ok((transcript, stopped))
     }
@@ -205,6 +208,7 @@ impl Transcript {
             logins: all(&self.logins),
             steps: all(&self.steps),
             contents: self.contents.masked(),
+            left_over: self.left_over.clone(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Where programs work: one database for each side, equal in everything but its name.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lab::error::{LabError, Result};
 use tokio::time::timeout;
@@ -108,23 +108,41 @@ impl Scratch {
         Ok(())
     }
 
-    /// Waits until nobody of `user` is at work in the database: a node may still do what it was asked for on a
-    /// link that is gone.
+    /// Waits until nobody is at work in the database, nor in the sessions that were greeted with `ids`: a node may still
+    /// do what it was asked for when the client is gone. Sessions that stay longer than any lock may be waited for are
+    /// ended, and returned as the process list showed them.
     ///
     /// # Errors
     /// When the server does not answer.
-    pub(crate) async fn settle(&mut self, user: &str) -> Result<()> {
-        let mine = format!(", {user}, ");
-        let database = format!(", {}, ", self.names.shared);
-        for _ in 0..SETTLE_TRIES {
-            let seen = self.ask("SHOW PROCESSLIST").await?;
-            let mut rows = seen.iter().filter_map(|packet| packet.field("values"));
-            if !rows.any(|row| row.contains(&mine) && row.contains(&database)) {
-                return Ok(());
+    pub(crate) async fn settle(&mut self, ids: &[u32]) -> Result<Vec<String>> {
+        let until = Instant::now() + SETTLE;
+        loop {
+            let left = self.others(ids).await?;
+            if left.is_empty() {
+                return Ok(Vec::new());
+            }
+            if Instant::now() >= until {
+                for (id, _) in &left {
+                    self.ask_anyhow(&format!("KILL {id}")).await?;
+                }
+                return Ok(left.into_iter().map(|(_, row)| row).collect());
             }
             tokio::time::sleep(SETTLE_STEP).await;
         }
-        Ok(())
+    }
+
+    /// Sessions of others in the database, and those of `ids`: each its id, and its row of the process list.
+    async fn others(&mut self, ids: &[u32]) -> Result<Vec<(u32, String)>> {
+        let own = self.wire.as_ref().map(|wire| wire.id);
+        let database = format!(", {}, ", self.names.shared);
+        let seen = self.ask("SHOW PROCESSLIST").await?;
+        let rows = seen.iter().filter_map(|packet| packet.field("values"));
+        let others = rows.filter_map(|row| {
+            let id = row.split(", ").next()?.parse().ok()?;
+            let is_one = Some(id) != own && (ids.contains(&id) || row.contains(&database));
+            is_one.then(|| (id, row.to_owned()))
+        });
+        Ok(others.collect())
     }
 
     /// Everything that is in the database now, one answer for each table, and what was created behind them.
@@ -493,7 +511,8 @@ const HEX: &str = "{hex:";
 /// Beyond, the next program would run out of ids.
 const FAR: u64 = 4000;
 
-const SETTLE_TRIES: usize = 200;
+/// Longer than the node waits for a lock, of either kind.
+const SETTLE: Duration = Duration::from_secs(6);
 
 const SETTLE_STEP: Duration = Duration::from_millis(10);
 

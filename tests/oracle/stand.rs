@@ -51,6 +51,7 @@ impl Stand {
             .node_argument("--lock-wait-timeout=2")
             .node_argument("--local-infile=ON")
             .node_argument("--max-connections=2000")
+            .node_argument("--innodb-print-all-deadlocks=ON")
             .proxy_setting("users", users)
             .start()
             .await?;

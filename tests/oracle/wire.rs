@@ -33,6 +33,8 @@ pub(crate) struct Wire {
     account: Account,
     scramble: [u8; 20],
     pub(crate) capabilities: Capabilities,
+    /// The connection's number, as the server greeted.
+    pub(crate) id: u32,
     /// The sequence id that the next packet must have.
     expected: u8,
     neutral: Neutral,
@@ -98,6 +100,7 @@ impl Wire {
             account: account.clone(),
             scramble: [0; 20],
             capabilities: Capabilities::empty(),
+            id: 0,
             expected: 0,
             neutral: neutral.clone(),
         };
@@ -122,6 +125,7 @@ impl Wire {
             let step = handshake.on_packet(sequence, &payload);
             if let (true, Some(greeting)) = (seen.is_empty(), handshake.greeting()) {
                 wire.scramble = greeting.scramble;
+                wire.id = greeting.connection_id;
                 wire.capabilities = handshake.capabilities();
                 seen.push(Packet {
                     kind: "greeting",

@@ -441,7 +441,7 @@ impl Session {
                         self.client.consume(len);
                     } else {
                         let bytes = self.client.input.get_mut(..len).unwrap_or_default();
-                        self.machine.renumber_file(bytes);
+                        self.machine.renumber_file(bytes).map_err(End::ClientViolation)?;
                         self.client.hand_over(len, &mut link.wire);
                     }
                     if self.machine.is_idle() {

@@ -38,6 +38,7 @@ use ido_proxy_protocol::packet::{self, HEADER_LEN};
 use ido_proxy_protocol::statement::Kind;
 
 use self::attempt::{Departure, given_up};
+use self::client_file::ClientFile;
 use self::edits::Edits;
 use self::exchange::payload::NUMBERED;
 use self::exchange::{Exchange, Intake, Origin};
@@ -51,7 +52,6 @@ use crate::session::plan::blocker::Blocker;
 use crate::session::plan::{
     FenceUse, Plan, Scene, Unguarding, names_reports, read_only, reads_counters, works_unseen,
 };
-use crate::session::state::digest::PacketWalk;
 use crate::session::state::link_facts::LinkFacts;
 use crate::session::state::session_state::{SessionState, Tally};
 use crate::session::state::settings::{LAST_STATEMENT, SessionSettings, statement_id};
@@ -59,6 +59,7 @@ use crate::telemetry::metrics::RecoveryPhase;
 
 mod asking;
 mod attempt;
+mod client_file;
 mod edits;
 mod exchange;
 pub(crate) mod fault;
@@ -186,11 +187,12 @@ impl Machine {
             session.settings.diagnostics().counts_statements();
         }
         let mut scene = session.scene();
-        let names_reports = request.as_ref().is_some_and(|payload| {
-            command == Command::Query
-                && session.settings.reports().is_some()
-                && names_reports(payload.get(1..).unwrap_or_default())
+        let text = request.as_ref().and_then(|payload| match command {
+            Command::Query => payload.get(1..),
+            Command::StmtExecute => session.settings.statement_text(payload),
+            _ => None,
         });
+        let names_reports = session.settings.reports().is_some() && text.is_some_and(names_reports);
         if names_reports && scene.fences() {
             // The link reports as the client asks for, and not that a table without transactions was written.
             scene.fence = FenceUse::InTheWay;
@@ -314,7 +316,7 @@ impl Machine {
             schema: None,
             continues: false,
             lost: None,
-            wants_file: false,
+            wants_file: None,
             stuck: None,
         };
         replies.take_in()?;
@@ -322,7 +324,7 @@ impl Machine {
         self.new_schema = schema.or_else(|| self.new_schema.take());
         let mut edited = edits.finish(input, taken);
         let unedited = input.get(..taken).unwrap_or_default();
-        if wants_file {
+        if let Some(number) = wants_file {
             if !exchange.is_complete() {
                 let expected = "a reply to a command that is not yet there";
                 return Err(Violation::Unexpected { expected, got: LOCAL_INFILE });
@@ -330,7 +332,7 @@ impl Machine {
             self.commands.expect_file();
             let renumber = exchange.running.as_ref().and_then(|running| running.renumber.as_ref());
             let offset = renumber.map_or(0, |(_, offset)| *offset);
-            exchange.file = Some((PacketWalk::default(), offset.wrapping_neg()));
+            exchange.file = Some(ClientFile::new(number, offset));
             exchange.intake = Intake::Passes;
             if !exchange.script.comes_more_behind(exchange.script.place()) {
                 exchange.request.clear();
@@ -356,14 +358,13 @@ impl Machine {
         Ok(Downward { taken, edited, done, continues, lost, stuck })
     }
 
-    /// Gives the next `bytes` of a file, which the client sends, the numbers that the node expects: for the client, results of
-    /// other requests came before.
-    pub(crate) fn renumber_file(&mut self, bytes: &mut [u8]) {
-        if let State::Busy(exchange) = &mut self.state
-            && let Some((walk, offset)) = &mut exchange.file
-        {
-            walk.renumber(bytes, *offset);
-        }
+    /// Gives the next `bytes` of a file, which the client sends, the numbers that the node expects.
+    ///
+    /// # Errors
+    /// A packet does not have the number that follows, as that of a command which was sent before the node asked.
+    pub(crate) fn renumber_file(&mut self, bytes: &mut [u8]) -> Result<(), Violation> {
+        let State::Busy(exchange) = &mut self.state else { return Ok(()) };
+        exchange.file.as_mut().map_or(Ok(()), |file| file.renumber(bytes))
     }
 
     /// Whether no command is in hand.

@@ -6,8 +6,8 @@ use std::time::Duration;
 use ido_proxy_protocol::Violation;
 use ido_proxy_protocol::err::ErrPacket;
 use ido_proxy_protocol::error_code::{
-    CONNECTION_KILLED, ERROR_DURING_COMMIT, MALFORMED_PACKET, PACKET_TOO_LARGE, SERVER_SHUTDOWN,
-    UNKNOWN_COMMAND,
+    CONNECTION_KILLED, ERROR_DURING_COMMIT, MALFORMED_PACKET, PACKET_TOO_LARGE,
+    PACKETS_OUT_OF_ORDER, SERVER_SHUTDOWN, UNKNOWN_COMMAND,
 };
 use thiserror::Error;
 
@@ -117,6 +117,9 @@ impl End {
             Self::LinkRefused(LinkError::Refused { error, .. })
             | Self::Killed { said: Some(error), .. } => return Some(error.clone()),
             Self::ClientViolation(Violation::TooLong { .. }) => (PACKET_TOO_LARGE, *b"08S01"),
+            Self::ClientViolation(Violation::OutOfOrder { .. }) => {
+                (PACKETS_OUT_OF_ORDER, *b"08S01")
+            }
             Self::ClientViolation(_) => (MALFORMED_PACKET, *b"HY000"),
             Self::Drained | Self::DrainTimedOut => (SERVER_SHUTDOWN, *b"08S01"),
             Self::HoldExpired { .. } => (UNKNOWN_COMMAND, *b"08S01"),

@@ -7,6 +7,7 @@ use ido_proxy_protocol::command::Command;
 use ido_proxy_protocol::err::ErrPacket;
 
 use super::attempt::Attempt;
+use super::client_file::ClientFile;
 use super::question::Asked;
 use super::recovery::Recovery;
 use super::reply_buffer::{Mark, ReplyBuffer, Tail};
@@ -14,7 +15,7 @@ use super::running::{Behind, Framed, Job, Layout, Running};
 use super::script::Script;
 use crate::session::plan::blocker::Blockers;
 use crate::session::plan::{Doubt, PieceKind, Plan, Risk, Step, What};
-use crate::session::state::digest::PacketWalk;
+
 use crate::session::state::journal::record::Told;
 use crate::session::state::session_state::SessionState;
 use crate::session::state::settings::State;
@@ -70,8 +71,7 @@ pub(super) struct Exchange {
     /// Transaction of `pending`, by the number of transactions that had ended before.
     pending_in: u64,
     pub(super) opens: Opens,
-    /// Gives the packets of the client's file the numbers that the node expects.
-    pub(super) file: Option<(PacketWalk, u8)>,
+    pub(super) file: Option<ClientFile>,
 }
 
 /// Why there is something to do.

@@ -38,8 +38,8 @@ pub(super) struct Replies<'a> {
     pub(super) continues: bool,
     /// The node said, by this error, that it cannot be worked with any more.
     pub(super) lost: Option<ErrPacket>,
-    /// The server asks the client for a file.
-    pub(super) wants_file: bool,
+    /// The number of the packet in which the server asks the client for a file.
+    pub(super) wants_file: Option<u8>,
     /// The session cannot go on.
     pub(super) stuck: Option<Stuck>,
 }

@@ -69,7 +69,7 @@ impl Play {
                 },
                 Upward::Begin { command, .. } => self.machine.begin(command, &self.client, 0),
                 Upward::Forward(len) => {
-                    self.machine.renumber_file(&mut self.client[..len]);
+                    self.machine.renumber_file(&mut self.client[..len]).expect("in order");
                     self.to_node.extend(self.client.drain(..len));
                 }
                 Upward::Drop { len, answer } => {
@@ -380,6 +380,17 @@ fn nothing_is_waited_for_in_the_middle_of_a_file_but_the_client() {
     assert!(play.machine.awaits_client());
     play.client_sends(&framed(b"", 3));
     assert!(!play.machine.awaits_client());
+}
+
+/// The node would take the packet for a part of the file, and wait for the rest.
+#[test]
+fn a_command_in_place_of_a_file_is_out_of_order() {
+    let mut play = Play::new(icinga());
+    play.client_sends(&query("LOAD DATA LOCAL …"));
+    play.node_sends(&framed(b"\xfbfile.csv", 1));
+    let mut bytes = query("BEGIN");
+    let refused = play.machine.renumber_file(&mut bytes);
+    assert_eq!(refused, Err(Violation::OutOfOrder { expected: 2, got: 0 }));
 }
 
 /// The node would take the file's packets for out of order, and end the connection.

@@ -6,12 +6,12 @@ use ido_proxy_protocol::statement::{Kind, Statement};
 use smallvec::smallvec;
 
 use super::text::{
-    autocommit_set_to, has_counts_alone, loads_file, may_change_frames, reads_diagnostics,
-    reads_warnings, sets_autocommit,
+    autocommit_set_to, begins_with, has_counts_alone, loads_file, may_change_frames,
+    reads_diagnostics, reads_warnings, sets_autocommit,
 };
 use super::{
-    Class, Doubt, Frame, LONG, Piece, PieceKind, Plan, Risk, Scene, Step, What, commit_risk,
-    reasons, shows_guard,
+    Class, Doubt, FenceUse, Frame, LONG, Piece, PieceKind, Plan, Risk, Scene, Step, What,
+    commit_risk, reasons, shows_guard,
 };
 
 /// Puts the steps of a batch together.
@@ -113,6 +113,10 @@ impl<'a> Planner<'a> {
         if may_change_frames(statement) || class == Class::Unknown {
             // From here on a frame might commit what is open: a procedure may have begun a transaction, for one.
             self.frames_show = Some(true);
+        }
+        if begins_with(statement.sql, b"BACKUP") && self.scene.fences() {
+            // BACKUP LOCK refuses each write of its own session, a fence among them.
+            self.scene.fence = FenceUse::InTheWay;
         }
         match autocommit_set_to(statement) {
             Some(true) if self.autocommit => {}

@@ -132,7 +132,12 @@ impl PacketWalk {
     }
 
     /// Adds `offset` to the sequence id of every packet in the next `bytes`.
-    pub(crate) fn renumber(&mut self, mut bytes: &mut [u8], offset: u8) {
+    pub(crate) fn renumber(&mut self, bytes: &mut [u8], offset: u8) {
+        self.each_number(bytes, |sequence| *sequence = sequence.wrapping_add(offset));
+    }
+
+    /// Shows the sequence id of every packet in the next `bytes`.
+    pub(crate) fn each_number(&mut self, mut bytes: &mut [u8], mut on: impl FnMut(&mut u8)) {
         while !bytes.is_empty() {
             let before = self.header_len;
             let (part, len) = self.next(bytes);
@@ -140,7 +145,7 @@ impl PacketWalk {
             if part == PacketPart::Header
                 && let Some(sequence) = taken.get_mut(HEADER_LEN - 1 - before)
             {
-                *sequence = sequence.wrapping_add(offset);
+                on(sequence);
             }
             bytes = rest;
         }

@@ -32,8 +32,8 @@ impl Exchange {
         self.shows_reports = true;
         let sql = self.request.get(1..).unwrap_or_default();
         let locked = session.settings.reasons_mut().contains(Blocker::LockedTables);
-        if locked || may_name(sql, *b"loc", b"LOCK") {
-            // Nobody reports that tables are locked now, nor with a later state.
+        if locked || may_name(sql, *b"loc", b"LOCK") || may_name(sql, *b"rea", b"READ") {
+            // Nobody reports that tables are locked now, or that the next transaction is READ ONLY, nor with a later state.
             session.settings.reasons_mut().insert(Blocker::Untracked);
         }
         session.settings.show_reports(true);

@@ -77,7 +77,7 @@ impl Replies<'_> {
             ReplyStep::Progress { .. } if self.exchange.reply.holds() => self.swallow(bytes.len()),
             ReplyStep::AuthExchange { .. } | ReplyStep::Progress { .. } => self.stream(bytes),
             ReplyStep::LocalInfile { .. } => {
-                self.wants_file = true;
+                self.wants_file = bytes.get(HEADER_LEN - 1).copied();
                 self.stream(bytes);
             }
             ReplyStep::Incomplete => {}

@@ -161,13 +161,14 @@ impl Replies<'_> {
     /// Tells an error of the client's.
     fn tell_error(&mut self, error: ErrPacket, packet: Packet<'_>, transaction: Transaction) {
         let ends = transaction == Transaction::Ends;
-        let commits = matches!(self.piece_kind(), Some(PieceKind::Implicit | PieceKind::Begin));
-        if ends && commits && Fault::of(&error) != Fault::Conflict {
-            // The statement committed the open transaction, and failed then.
-            self.session.committed();
-            self.session.transaction.gone();
-        } else if ends {
-            self.session.rolled_back();
+        if ends {
+            match self.piece_kind() {
+                _ if Fault::of(&error) == Fault::Conflict => self.session.rolled_back(),
+                // The statement committed the open transaction, and failed then.
+                Some(PieceKind::Implicit | PieceKind::Begin) => self.session.committed(),
+                // KILL commits as well, for one.
+                _ => self.session.ended_unseen(),
+            }
             self.session.transaction.gone();
         }
         self.session.settings.diagnostics().failed();

@@ -767,6 +767,22 @@ fn the_ghost_on_the_same_node_is_killed_first() {
     assert_eq!(run.cluster.tokens(), [(1, "a".to_owned())]);
 }
 
+/// Otherwise the fence's row would be further than the next session to have it believes, and a COMMIT of that one that was
+/// not done would be told as done.
+#[test]
+fn a_statement_that_commits_before_it_fails_has_set_the_fence() {
+    let mut run = after(&["BEGIN", "INSERT INTO t VALUES ('a');INSERT INTO absent;COMMIT;BEGIN"]);
+    run.command(&query("KILL QUERY 9")).expect("nothing is lost");
+    assert_eq!(run.cluster.tokens(), [(1, "a".to_owned())]);
+    let before = run.cluster.log.len();
+    run.command(&query("INSERT INTO t VALUES ('b')")).expect("nothing is lost");
+    let done = &run.cluster.log[before..];
+    assert!(
+        !done.iter().any(|sql| sql.contains("SELECT seq")),
+        "in doubt, and done again: {done:?}"
+    );
+}
+
 /// Numbers of prepared statements differ from link to link; the client keeps its own.
 #[test]
 fn a_statement_prepared_anew_keeps_the_number_that_the_client_knows() {

@@ -557,6 +557,10 @@ impl Connection {
                 self.set(cluster, name, value.trim_matches('\''))?;
             }
             Ok(DONE)
+        } else if sql.starts_with("KILL QUERY ") {
+            // As MariaDB does, before it looks for the thread.
+            self.commit(cluster)?;
+            Err(ErrPacket::new(1094, *b"HY000", "Unknown thread id"))
         } else if sql.starts_with("KILL ") {
             cluster.killed = true;
             Ok(DONE)

@@ -2,7 +2,7 @@
 
 use ido_proxy_protocol::Violation;
 use ido_proxy_protocol::command::Command;
-use ido_proxy_protocol::error_code::PARSE_ERROR;
+use ido_proxy_protocol::error_code::{PARSE_ERROR, UNKNOWN_STATEMENT};
 use ido_proxy_protocol::ok::OkPacket;
 
 /// One command.
@@ -52,9 +52,10 @@ impl Told {
 
     /// Whether it is an error that says nothing of the data, and that left nothing behind: the statement waited too long for
     /// a lock, was interrupted, or was never understood. A text of several statements, of a client that may send one, would
-    /// be understood in a replay.
+    /// be understood in a replay. "The last statement", where there was none, would be one that was prepared since.
     pub(crate) fn says_nothing(self) -> bool {
-        matches!(self, Self::Error { code } if code == PARSE_ERROR || MOMENTARY.contains(&code))
+        let never_done = [PARSE_ERROR, UNKNOWN_STATEMENT];
+        matches!(self, Self::Error { code } if never_done.contains(&code) || MOMENTARY.contains(&code))
     }
 
     /// The id that a replay has to bring about again.
@@ -193,7 +194,9 @@ mod tests {
     #[test]
     fn what_was_never_understood_says_nothing() {
         assert!(
-            Told::Error { code: 1064 }.says_nothing() && Told::Error { code: 1205 }.says_nothing()
+            Told::Error { code: 1064 }.says_nothing()
+                && Told::Error { code: 1243 }.says_nothing()
+                && Told::Error { code: 1205 }.says_nothing()
         );
         assert!(!Told::Error { code: 1062 }.says_nothing() && !Told::Other.says_nothing());
     }

@@ -58,6 +58,11 @@ impl SessionSettings {
         self.statements.get(&id).or_else(|| self.closed.get(&id))
     }
 
+    /// The text of the statement that a COM_STMT_EXECUTE is about.
+    pub(crate) fn statement_text(&self, payload: &[u8]) -> Option<&[u8]> {
+        self.statement(statement_id(payload)?).map(|statement| statement.sql.as_slice())
+    }
+
     /// The client closed it; `keep` it, if the open transaction may have used it.
     pub(crate) fn close(&mut self, id: u32, keep: bool) {
         if self.last_statement == Some(id) {
