@@ -48,7 +48,7 @@ pub(crate) struct Cli {
     /// Programs at the same time
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=99))]
     jobs: u8,
-    /// Run one program from a file of JSON
+    /// Run one program from a file of JSON; with --faults as often as --programs says, with others each time
     #[arg(long, value_name = "FILE")]
     program: Option<PathBuf>,
     /// Show all answers of both sides; takes --program, or --programs 1
@@ -115,7 +115,14 @@ impl Cli {
     /// Whether no unknown difference was found.
     async fn done(self) -> Result<bool> {
         let known = Known::read(&self.known)?;
-        let plan = self.plan();
+        let mut plan = self.plan();
+        if let Some(path) = &self.program {
+            let text = std::fs::read_to_string(path);
+            let text = text.context(|| format!("reading {}", path.display()))?;
+            let program = serde_json::from_str(&text)
+                .map_err(|error| LabError::Refused(format!("{}: {error}", path.display())))?;
+            plan.program = Some(program);
+        }
         if self.print {
             for seed in plan.first_seed..plan.first_seed + plan.programs.unwrap_or(1) {
                 println!("{seed}:\n{}", generate::program(seed, &plan.limits));
@@ -140,19 +147,13 @@ impl Cli {
             stand.break_links().await?;
         }
         eprintln!("oracle: {}, first seed {}", stand.name(), plan.first_seed);
-        let well = match &self.program {
-            Some(path) => {
-                let text = std::fs::read_to_string(path);
-                let text = text.context(|| format!("reading {}", path.display()))?;
-                let program = serde_json::from_str(&text)
-                    .map_err(|error| LabError::Refused(format!("{}: {error}", path.display())))?;
-                self.single(&stand, &program, &known).await?
-            }
-            None if self.show => {
+        let well = match &plan.program {
+            Some(program) if self.faults == 0 => self.single(&stand, program, &known).await?,
+            _ if self.show => {
                 let program = generate::program(plan.first_seed, &plan.limits);
                 self.single(&stand, &program, &known).await?
             }
-            None => {
+            _ => {
                 let ledger = campaign::run(&stand, plan, known).await?;
                 println!("{}", ledger.report());
                 if let Some(path) = &self.report {
@@ -197,6 +198,7 @@ impl Cli {
         let time = minutes.map(|minutes| Duration::from_secs_f64(minutes * 60.0));
         let without = self.without.iter().cloned().collect();
         Plan {
+            program: None,
             first_seed: self.seed.unwrap_or(clock.as_secs() * 1000),
             programs: self.programs.or_else(|| time.is_none().then_some(1000)),
             time,

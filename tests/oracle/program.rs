@@ -183,6 +183,7 @@ impl Action {
         match self {
             Self::Query(text) => text.iter().map(|one| one.tag.clone()).collect(),
             Self::Flight(all) => all.iter().flat_map(Self::tags).collect(),
+            Self::Prepare { statement, .. } => vec![self.tag(0), statement.tag.clone()],
             other => vec![other.tag(0)],
         }
     }

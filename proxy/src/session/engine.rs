@@ -564,7 +564,8 @@ fn plan_of(
         Command::StmtExecute | Command::StmtBulkExecute => {
             let statement = statement_id(payload).and_then(|id| settings.statement(id));
             let Some(statement) = statement else { return Plan::of_command(command) };
-            let mut plan = Plan::of_kind(statement.kind, statement.open_ended, 0, scene);
+            let len = statement.sql.len();
+            let mut plan = Plan::of_kind(statement.kind, statement.open_ended, len, scene);
             if command == Command::StmtExecute {
                 plan = plan.in_one_flight(&statement.sql, scene);
             }

@@ -25,7 +25,7 @@ pub(crate) use self::text::{
 };
 use self::text::{
     autocommit_set_to, has_counts_alone, is_exotic, kind_of, loads_file, may_hide_statement,
-    sets_autocommit,
+    may_set_autocommit, sets_autocommit,
 };
 use crate::session::plan::blocker::{Blocker, Blockers};
 
@@ -167,6 +167,7 @@ impl Plan {
             Self::of_class(class, statement.kind, statement.open_ended, statement.sql.len(), scene);
         plan.reads_autocommit = scene.guards() && reads_autocommit(statement);
         plan.unguards = shows_guard(statement, scene.is_open(), scene);
+        plan.sets_autocommit |= scene.is_within() && may_set_autocommit(statement);
         if class == Class::Commit && scene.joins() {
             plan.join_fence(statement);
         }

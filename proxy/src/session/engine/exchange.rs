@@ -273,8 +273,7 @@ impl Exchange {
                 self.script.part_frame(place);
                 continue;
             }
-            let first = self.reply.is_untouched() && self.pending.is_empty();
-            if first && !step.is_ours() && self.lacks_row_count(session) {
+            if !step.is_ours() && self.lacks_row_count(session) {
                 self.script.insert_before(Step::put_row_count_back());
                 continue;
             }

@@ -7,7 +7,7 @@ use smallvec::smallvec;
 
 use super::text::{
     autocommit_set_to, begins_with, has_counts_alone, loads_file, may_change_frames,
-    reads_diagnostics, reads_warnings, sets_autocommit,
+    may_set_autocommit, reads_diagnostics, reads_warnings, sets_autocommit,
 };
 use super::{
     Class, Doubt, FenceUse, Frame, LONG, Piece, PieceKind, Plan, Risk, Scene, Step, What,
@@ -91,7 +91,7 @@ impl<'a> Planner<'a> {
         let was_open = self.open;
         self.plan.reads_autocommit |= reads && self.open;
         self.plan.unguards = self.plan.unguards.max(shows_guard(statement, self.open, self.scene));
-        self.plan.sets_autocommit |= self.open && sets_autocommit(statement.kind);
+        self.plan.sets_autocommit |= self.open && may_set_autocommit(statement);
         let part = self.scene.guards() && self.must_part_from(class);
         if part || (self.filling.mode_unknown && matches!(class, Class::Unknown | Class::Write)) {
             self.flush();

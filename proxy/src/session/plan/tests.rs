@@ -124,6 +124,17 @@ fn what_commits_in_passing_is_fenced_too() {
     assert_eq!(shown("SET @@session.autocommit = OFF", dirty), ["SET @@session.autocommit = OFF"]);
 }
 
+/// Otherwise a block that is sent under the guard could turn autocommit off, and the guard's end would turn it on.
+#[test]
+fn a_block_that_names_autocommit_may_set_it() {
+    for sql in
+        ["IF 1 THEN DO 1; END IF; SET autocommit = 0", "DO 1; IF 1 THEN SET autocommit = 0; END IF"]
+    {
+        assert!(Plan::of_query(sql.as_bytes(), icinga(true)).sets_autocommit, "{sql}");
+    }
+    assert!(!Plan::of_query(b"IF 1 THEN DO 1; END IF", icinga(true)).sets_autocommit);
+}
+
 /// Else a connection that breaks in the middle of it leaves one row or two, or one is committed that was to be rolled
 /// back.
 #[test]

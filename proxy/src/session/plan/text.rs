@@ -167,6 +167,14 @@ pub(crate) fn under_guard(statement: &Statement<'_>) -> Option<UnderGuard> {
     reads.then(|| UnderGuard::Reads([b"SELECT @@global.wsrep_on AS `", name, b"`"].concat()))
 }
 
+/// Whether a statement sets `autocommit`, or may do so unseen.
+pub(super) fn may_set_autocommit(statement: &Statement<'_>) -> bool {
+    // Nobody looks into a block, nor into what comes behind it.
+    let hidden = statement.open_ended && may_name(statement.sql, *b"oco", b"AUTOCOMMIT");
+    hidden || sets_autocommit(statement.kind)
+}
+
+/// Whether it is a SET of `autocommit`.
 pub(super) fn sets_autocommit(kind: Kind) -> bool {
     matches!(kind, Kind::Set(targets) if targets.contains(SetTargets::AUTOCOMMIT))
 }

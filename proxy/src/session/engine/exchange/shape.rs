@@ -44,13 +44,15 @@ impl Exchange {
     /// Whether its bytes may go to the link as they come.
     pub(in crate::session::engine) fn may_pass(&self, session: &mut SessionState) -> bool {
         let [Step { what: What::Whole, .. }] = self.script.steps() else { return false };
-        let translated = NUMBERED.contains(&self.command) && {
-            let mut sent = self.request.clone();
-            translate(self.command, &mut sent, &mut session.settings);
-            sent != self.request
-        };
-        !translated
-            && self.guard_turns(session).is_none()
+        let numbered = NUMBERED.contains(&self.command);
+        if numbered && session.settings.is_other_on_link(self.command, &self.request) {
+            return false;
+        }
+        if numbered {
+            // The types that are told in passing are kept for the next link.
+            translate(self.command, &mut self.request.clone(), &mut session.settings);
+        }
+        self.guard_turns(session).is_none()
             && self.under_guard(self.script.place(), session).is_none()
             && self.several_turns(session).is_none()
             && !(self.command == Command::SetOption && session.several.is_usual())
@@ -140,14 +142,15 @@ impl Exchange {
     fn reads_last_statement(&self, session: &SessionState, list_differs: bool) -> bool {
         let sql = match (self.command, statement_id(&self.request)) {
             (Command::Query, _) => {
-                let first = self.script.steps().iter().find_map(|step| step.pieces.first());
-                // An error stays in the list behind a COMMIT, too.
-                let end = match list_differs {
-                    true => usize::MAX,
-                    false => first.map_or(usize::MAX, |piece| piece.end),
-                };
+                let next = self.script.step().and_then(|step| step.pieces.first());
                 let sql = self.request.get(1..).unwrap_or_default();
-                sql.get(..end).unwrap_or(sql)
+                match next {
+                    // An error stays in the list behind a COMMIT, too.
+                    Some(piece) if list_differs => sql.get(piece.start..),
+                    Some(piece) => sql.get(piece.start..piece.end),
+                    None => None,
+                }
+                .unwrap_or(sql)
             }
             (Command::StmtExecute, Some(id)) => {
                 session.settings.statement(id).map_or(&[][..], |statement| &statement.sql)

@@ -265,7 +265,10 @@ impl Replies<'_> {
             PieceEnd::Ok { status, state_changed } => {
                 let packet = OkPacket::decode(payload, self.link)?;
                 match packet.ends_rows {
-                    true => self.learn_rows_read(piece),
+                    true => {
+                        self.learn_rows_read(piece);
+                        self.session.learn_cursor(status);
+                    }
                     false => self.learn_counts(piece, packet.affected_rows, packet.warnings),
                 }
                 let schema = self.session.learn_ok(payload, status, state_changed, self.link)?;

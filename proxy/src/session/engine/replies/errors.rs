@@ -329,6 +329,8 @@ fn quote_again(message: &[u8], sql: &[u8], part: Range<usize>) -> Option<Vec<u8>
         None => return None,
     };
     let whole = sql.get(at..).unwrap_or_default().trim_ascii_start();
+    // Nor does it quote further than to a zero byte.
+    let whole = whole.split(|byte| *byte == 0).next().unwrap_or_default();
     let whole = match whole.get(..MOST_QUOTED) {
         Some(_) if whole.len() > MOST_QUOTED => [&whole[..MOST_QUOTED - 3], b"..."].concat(),
         _ => whole.to_vec(),

@@ -49,6 +49,23 @@ fn prepared() -> Vec<Vec<u8>> {
     ]
 }
 
+/// A prepared BEGIN commits, and begins the next transaction.
+fn prepared_begin() -> Vec<Vec<u8>> {
+    let begin = framed(b"\x17\x0b\0\0\0\0\x01\0\0\0", 0);
+    vec![
+        framed(b"\x16BEGIN", 0),
+        begin.clone(),
+        query("INSERT INTO t VALUES ('r')"),
+        query("SELECT token FROM t"),
+        begin.clone(),
+        query("INSERT INTO t VALUES ('s')"),
+        query("INSERT INTO t VALUES ('t')"),
+        begin,
+        query("INSERT INTO t VALUES ('u')"),
+        query("ROLLBACK"),
+    ]
+}
+
 /// Program in which each setting holds for what comes after it, and for that alone.
 fn settings() -> Vec<Vec<u8>> {
     [
@@ -107,6 +124,7 @@ fn clients() -> Vec<(Vec<Vec<u8>>, Capabilities)> {
         (program(), plain | Capabilities::DEPRECATE_EOF),
         (program(), icinga()),
         (prepared(), plain),
+        (prepared_begin(), plain),
         (settings(), plain),
         (without_autocommit(), plain),
         (single, Capabilities::PROTOCOL_41),

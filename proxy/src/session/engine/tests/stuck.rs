@@ -257,6 +257,16 @@ fn an_open_cursor_keeps_the_session_until_it_is_closed() {
     let mut play = Play::new(icinga());
     open(&mut play);
     assert_stuck(&mut play, Blocker::OpenCursor);
+    // Without EOF packets, an OK packet says so.
+    let mut play = Play::new(icinga() | Capabilities::DEPRECATE_EOF);
+    prepare(&mut play);
+    play.client_sends(&framed(b"\x17\x01\0\0\0\x01\x01\0\0\0", 0));
+    let status = (StatusFlags::AUTOCOMMIT | StatusFlags::CURSOR_EXISTS).bits().to_le_bytes();
+    let end = [&[0xFE, 0, 0][..], &status, &[0, 0]].concat();
+    for (payload, sequence) in [b"\x01", COLUMN, &end].into_iter().zip(1..) {
+        play.node_sends(&framed(payload, sequence));
+    }
+    assert_stuck(&mut play, Blocker::OpenCursor);
     let mut play = Play::new(icinga());
     open(&mut play);
     play.client_sends(&framed(b"\x19\x01\0\0\0", 0));

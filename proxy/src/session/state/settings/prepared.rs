@@ -102,6 +102,22 @@ impl SessionSettings {
             && payload.get(10 + count.div_ceil(8)) == Some(&0)
     }
 
+    /// Whether the link must get other bytes than the client sent: another number of the statement, or types besides.
+    pub(crate) fn is_other_on_link(&self, command: Command, payload: &[u8]) -> bool {
+        let Some((id, statement)) =
+            statement_id(payload).and_then(|id| Some((id, self.statement(id)?)))
+        else {
+            return false;
+        };
+        let untold = !statement.types_known_to_link && !statement.types.is_empty();
+        let flag = payload.get(10 + statement.parameters.div_ceil(8));
+        statement.link_id != id
+            || (command == Command::StmtExecute
+                && statement.parameters > 0
+                && untold
+                && flag == Some(&0))
+    }
+
     /// A COM_STMT_EXECUTE as the link must get it: with its own number of the statement, and with the
     /// types of the parameters if it was not told them yet. `payload` is the whole of it.
     pub(crate) fn translate_execute(&mut self, payload: &mut Vec<u8>) {

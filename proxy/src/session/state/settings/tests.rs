@@ -98,8 +98,11 @@ fn an_execute_is_told_the_number_and_the_types_that_the_link_lacks() {
         let mut payload = unchanged.clone();
         settings.translate_execute(&mut payload);
         assert_eq!(&payload, unchanged);
+        assert!(!settings.is_other_on_link(Command::StmtExecute, unchanged));
     }
     settings.learn_link_id(3, 1);
+    // To ask is not to tell: the link still lacks the types.
+    assert!(settings.is_other_on_link(Command::StmtExecute, &later));
     let mut payload = later.clone();
     settings.translate_execute(&mut payload);
     assert_eq!(payload, b"\x17\x01\0\0\0\0\x01\0\0\0\0\x01\x08\0value");
