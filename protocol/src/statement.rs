@@ -225,6 +225,37 @@ impl<'a> Statement<'a> {
         })
     }
 
+    /// Whether it calls a function that the server may not have built in: one that somebody has stored, and that may write.
+    ///
+    /// A name before a parenthesis counts, if no server has it among its words and functions. One that is missing in the
+    /// list counts as well, and so does what cannot be read. The names are those of `information_schema.KEYWORDS` and
+    /// `SQL_FUNCTIONS` on MariaDB 10.11 and 11.8.
+    pub fn may_call_stored(&self) -> bool {
+        if self.open_ended {
+            return true;
+        }
+        let mut scanner = Scanner::new(self.sql, self.dialect);
+        let mut name: Option<&[u8]> = None;
+        let mut qualified = false;
+        while let Some(token) = scanner.next() {
+            let text = scanner.text(&token);
+            match (token.kind, name) {
+                (TokenKind::Unclear, _) => return true,
+                (TokenKind::Symbol(b'('), Some(name)) if qualified || !is_built_in(name) => {
+                    return true;
+                }
+                _ => {}
+            }
+            qualified = match token.kind {
+                TokenKind::Symbol(b'.') => true,
+                TokenKind::Word | TokenKind::Name => qualified && name.is_none(),
+                _ => false,
+            };
+            name = matches!(token.kind, TokenKind::Word | TokenKind::Name).then_some(text);
+        }
+        false
+    }
+
     fn any_token(&self, wanted: impl Fn(TokenKind, &[u8]) -> bool) -> bool {
         let mut scanner = Scanner::new(self.sql, self.dialect);
         while let Some(token) = scanner.next() {
@@ -235,6 +266,14 @@ impl<'a> Statement<'a> {
         false
     }
 }
+
+/// Whether the servers have a word or a function of this name, in any case.
+fn is_built_in(name: &[u8]) -> bool {
+    FUNCTIONS.lines().any(|one| one.as_bytes().eq_ignore_ascii_case(name))
+}
+
+/// Names of [`Statement::may_call_stored`], one a line, in the order of their bytes.
+const FUNCTIONS: &str = include_str!("statement/functions.txt");
 
 fn is_user_variable(kind: TokenKind, text: &[u8]) -> bool {
     kind == TokenKind::Variable && !text.starts_with(b"@@")

@@ -143,7 +143,7 @@ fn is_honest(packet: &Packet) -> bool {
 }
 
 /// Tells what a fault may change: ids are used up by statements done in vain.
-fn is_id(found: &Difference) -> bool {
+pub(crate) fn is_id(found: &Difference) -> bool {
     found.what == "next id" || found.what == "ok.id" || found.what.ends_with("row.bytes")
 }
 

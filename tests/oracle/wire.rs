@@ -1,7 +1,8 @@
 //! A connection of a client that sees every packet.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ido_proxy_protocol::auth::client::{ClientLoginStep, Login as Handshake, Request};
 use ido_proxy_protocol::auth::native;
@@ -13,7 +14,7 @@ use ido_proxy_protocol::packet::{self, HEADER_LEN, Header};
 use ido_proxy_protocol::status::StatusFlags;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::packet::{Packet, take_lenenc};
 use crate::program::{Flag, Login};
@@ -47,6 +48,22 @@ pub(crate) struct Neutral {
     pub(crate) shared: Vec<u8>,
     /// The number of the run, which becomes zeros where it follows the name.
     pub(crate) run: Vec<u8>,
+}
+
+/// A new connection. The ports of many short connections are all in use at times, and free again a moment later.
+async fn connected(server: SocketAddr) -> Option<TcpStream> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match timeout(PATIENCE, TcpStream::connect(server)).await {
+            Ok(Ok(stream)) => return Some(stream),
+            Ok(Err(error)) if error.kind() == ErrorKind::AddrNotAvailable => {}
+            _ => return None,
+        }
+        if Instant::now() > until {
+            return None;
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
 }
 
 /// Why nothing more comes.
@@ -91,7 +108,7 @@ impl Wire {
         database: &str,
         neutral: &Neutral,
     ) -> (Option<Self>, Vec<Packet>) {
-        let Ok(Ok(stream)) = timeout(PATIENCE, TcpStream::connect(account.server)).await else {
+        let Some(stream) = connected(account.server).await else {
             return (None, vec![Packet::bare("unreachable")]);
         };
         let _ = stream.set_nodelay(true);
@@ -419,7 +436,7 @@ impl Wire {
         loop {
             let mut header = [0; HEADER_LEN];
             self.stream.read_exact(&mut header).await?;
-            let header = Header::parse(&header).ok_or(std::io::ErrorKind::InvalidData)?;
+            let header = Header::parse(&header).ok_or(ErrorKind::InvalidData)?;
             let start = whole.len();
             whole.resize(start + header.payload_len, 0);
             self.stream.read_exact(&mut whole[start..]).await?;

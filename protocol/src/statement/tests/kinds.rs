@@ -192,3 +192,25 @@ fn first(sql: &str) -> Statement<'_> {
     let mut statements = Statements::new(sql.as_bytes(), Dialect::default());
     statements.next().expect("a text is one statement at least")
 }
+
+/// A statement that only reads is done again where its reply is lost; one that writes must not be.
+#[test]
+fn a_function_that_no_server_has_built_in_may_write() {
+    for (sql, may_write) in [
+        ("SELECT f_write(1)", true),
+        ("SELECT COUNT(*), f_write (1) FROM t", true),
+        ("SELECT 1 + a.b.count(1)", true),
+        ("SELECT `f`(1)", true),
+        ("DO f(1)", true),
+        ("SET @x = f(1)", true),
+        (
+            "SELECT COUNT(*), MAX(a), IF(a IN (1, 2), NOW(), CAST('1' AS INT)) FROM t WHERE (a = 1)",
+            false,
+        ),
+        ("SELECT UNIX_TIMESTAMP(a.b) FROM a JOIN (SELECT 1) b ON (a.id = b.id)", false),
+        ("SELECT 'f(1)', \"g (1)\" /* h(1) */ -- i(1)\n", false),
+        ("SHOW VARIABLES LIKE 'f(%'", false),
+    ] {
+        assert_eq!(first(sql).may_call_stored(), may_write, "{sql}");
+    }
+}

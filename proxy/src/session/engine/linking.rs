@@ -89,6 +89,14 @@ impl Machine {
         {
             return Err(Stuck::Doubt(doubt));
         }
+        if risk == Some(Risk::Repeatable)
+            && cut == 0
+            && exchange.is_complete()
+            && !self.session.transaction.is_open()
+            && exchange.may_call_stored(&self.session)
+        {
+            return Err(Stuck::Doubt(Doubt::Statement));
+        }
         let whole = exchange.is_complete() && !exchange.request.is_empty();
         // The statement cannot be done again, but the fence tells whether it was done.
         let asks = whole

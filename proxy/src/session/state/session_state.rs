@@ -308,7 +308,7 @@ impl SessionState {
             self.settings.begin(state.clone());
         }
         self.records += 1;
-        self.told_ids.extend(record.told.iter().filter_map(|told| told.id()));
+        self.told_ids.extend(record.told.iter().filter_map(|told| told.generated_id()));
         if self.unreplayable.is_some() {
             return;
         }

@@ -160,6 +160,15 @@ impl Exchange {
         reads_diagnostics(sql.get(..MOST_READ).unwrap_or(sql))
     }
 
+    /// Whether a statement of the step in hand may write by a stored function, though it looks as if it only read.
+    pub(in crate::session::engine) fn may_call_stored(&self, session: &SessionState) -> bool {
+        let pieces = self.script.step().map_or(&[][..], |step| &step.pieces);
+        pieces.iter().filter(|piece| piece.kind == PieceKind::Plain).any(|piece| {
+            let sql = sql_of(self.command, &self.request, *piece, &session.settings);
+            Statement::single(sql, session.settings.dialect()).may_call_stored()
+        })
+    }
+
     /// Whether ROW_COUNT() must be put back before the step in hand.
     pub(in crate::session::engine) fn lacks_row_count(&self, session: &mut SessionState) -> bool {
         let list_differs = session.settings.diagnostics().list_differs();

@@ -167,7 +167,9 @@ impl Replies<'_> {
     pub(super) fn took_a_reserved_id(&self, payload: &[u8]) -> Result<bool, Violation> {
         let packet = OkPacket::decode(payload, self.link)?;
         let id = packet.last_insert_id;
+        // Where no row was inserted, the id is that of a row which was there.
         Ok(id != 0
+            && packet.affected_rows > 0
             && self.session.reserved.has(id, packet.affected_rows)
             && self.exchange.attempt.tries < MOST_TRIES
             && self.may_move())

@@ -558,7 +558,7 @@ impl Connection {
             }
             Ok(DONE)
         } else if sql.starts_with("KILL QUERY ") {
-            // As MariaDB does, before it looks for the thread.
+            // MariaDB commits before it looks for the thread.
             self.commit(cluster)?;
             Err(ErrPacket::new(1094, *b"HY000", "Unknown thread id"))
         } else if sql.starts_with("KILL ") {

@@ -241,6 +241,18 @@ fn prepare(play: &mut Play) {
     play.client_sends(&framed(b"\x16SELECT a FROM t", 0)).node_sends(&framed(&ok.encode(), 1));
 }
 
+/// A stored function may write, which would be done twice.
+#[test]
+fn a_read_that_may_write_is_not_done_again() {
+    let lost = |sql| {
+        let mut play = Play::new(icinga());
+        play.client_sends(&query(sql));
+        play.machine.link_lost()
+    };
+    assert_eq!(lost("SELECT COUNT(*) FROM t"), Ok(()));
+    assert_eq!(lost("SELECT f_write(1)"), Err(Stuck::Doubt(Doubt::Statement)));
+}
+
 /// The rows that were not fetched are at the old node.
 #[test]
 fn an_open_cursor_keeps_the_session_until_it_is_closed() {

@@ -58,6 +58,11 @@ impl Told {
         matches!(self, Self::Error { code } if never_done.contains(&code) || MOMENTARY.contains(&code))
     }
 
+    /// The id of a row that the statement has inserted. An upsert may tell that of a row which was there.
+    pub(crate) fn generated_id(self) -> Option<u64> {
+        self.id().filter(|_| matches!(self, Self::Ok { affected: 1.., .. }))
+    }
+
     /// The id that a replay has to bring about again.
     pub(crate) fn id(self) -> Option<u64> {
         match self {
