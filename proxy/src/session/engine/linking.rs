@@ -83,19 +83,11 @@ impl Machine {
         let cut = step.map_or(0, |running| running.cut);
         let risk = exchange.step().map(|step| step.risk).filter(|_| step.is_some());
         // A possible commit is reported first. Otherwise a client that took it for rolled back would do it again.
-        if let Some(Risk::Doubtful(doubt)) = risk
+        if let Some(doubt) = risk.and_then(|risk| exchange.doubt(risk, &self.session))
             && cut == 0
             && exchange.is_complete()
         {
             return Err(Stuck::Doubt(doubt));
-        }
-        if risk == Some(Risk::Repeatable)
-            && cut == 0
-            && exchange.is_complete()
-            && !self.session.transaction.is_open()
-            && exchange.may_call_stored(&self.session)
-        {
-            return Err(Stuck::Doubt(Doubt::Statement));
         }
         let whole = exchange.is_complete() && !exchange.request.is_empty();
         // The statement cannot be done again, but the fence tells whether it was done.

@@ -10,8 +10,8 @@ use crate::session::engine::exchange::payload::{NUMBERED, translate};
 use crate::session::engine::running::Running;
 use crate::session::plan::blocker::Blocker;
 use crate::session::plan::{
-    Piece, PieceKind, Step, UnderGuard, What, begins_with, may_name, reads_diagnostics,
-    sets_untold, under_guard,
+    Doubt, Piece, PieceKind, Risk, Step, UnderGuard, What, begins_with, may_name,
+    reads_diagnostics, sets_untold, under_guard,
 };
 use crate::session::state::session_state::SessionState;
 use crate::session::state::settings::{SessionSettings, statement_id};
@@ -160,8 +160,23 @@ impl Exchange {
         reads_diagnostics(sql.get(..MOST_READ).unwrap_or(sql))
     }
 
+    /// The doubt about the step in hand, of such a `risk`, where its reply is lost.
+    pub(in crate::session::engine) fn doubt(
+        &self,
+        risk: Risk,
+        session: &SessionState,
+    ) -> Option<Doubt> {
+        match risk {
+            Risk::Doubtful(doubt) => Some(doubt),
+            Risk::Repeatable if !session.transaction.is_open() && self.may_call_stored(session) => {
+                Some(Doubt::Statement)
+            }
+            _ => None,
+        }
+    }
+
     /// Whether a statement of the step in hand may write by a stored function, though it looks as if it only read.
-    pub(in crate::session::engine) fn may_call_stored(&self, session: &SessionState) -> bool {
+    fn may_call_stored(&self, session: &SessionState) -> bool {
         let pieces = self.script.step().map_or(&[][..], |step| &step.pieces);
         pieces.iter().filter(|piece| piece.kind == PieceKind::Plain).any(|piece| {
             let sql = sql_of(self.command, &self.request, *piece, &session.settings);

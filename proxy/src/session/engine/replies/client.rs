@@ -290,12 +290,15 @@ impl Replies<'_> {
         let sql = piece
             .map(|piece| sql_of(exchange.command, &exchange.request, piece, &session.settings));
         let failed = warnings > 0 && sql.is_some_and(reads_list);
+        // GET DIAGNOSTICS leaves what it reads.
+        let leaves_all = sql.is_some_and(|sql| begins_with(sql, b"GET"));
         let ends = [PieceKind::Begin, PieceKind::End, PieceKind::Savepoint];
         let beside =
             sql.is_some_and(leaves_list) || piece.is_some_and(|piece| ends.contains(&piece.kind));
         let diagnostics = session.settings.diagnostics();
         match beside {
             _ if failed => diagnostics.failed(),
+            _ if leaves_all => {}
             true => diagnostics.counted_beside(rows, warnings),
             false => diagnostics.counted(rows, warnings),
         }
