@@ -246,9 +246,13 @@ async fn examine(
         shared.ledger.borrow_mut().know(&entry.reason);
         return Ok(());
     }
-    if steady.0 == 0 && found.what.contains("error 1205") {
-        // A lock was waited for by both, and one of them had it in time. Alone, each has.
-        shared.ledger.borrow_mut().know("a lock that came in time on one side, and not again");
+    let of_locks = ["error 1205", "error 1213"].iter().any(|error| found.what.contains(error));
+    if steady.0 == 0 && of_locks && program.logins.len() > 1 {
+        // Two sessions waited for each other, and time decided. Alone, each side ends as the other.
+        shared
+            .ledger
+            .borrow_mut()
+            .know("a lock of two sessions that came in time on one side, and not again");
         return Ok(());
     }
     let mut ledger = shared.ledger.borrow_mut();

@@ -6,6 +6,7 @@ use lab::error::{LabError, Result};
 use serde::Deserialize;
 
 use crate::compare::Difference;
+use crate::grammar::family;
 use crate::program::Program;
 
 /// The list.
@@ -22,7 +23,7 @@ pub(crate) struct Known {
 pub(crate) struct Entry {
     /// A pattern of signatures.
     differs: String,
-    /// Patterns of tags, of flags of a login ("flag NoSchema"), or of its collation ("collation 63"); each must be in the program.
+    /// Patterns of tags or their families, of flags of a login ("flag NoSchema"), or of its collation ("collation 63"); each must be in the program.
     #[serde(default)]
     needs: Vec<String>,
     /// Whether what comes behind it in the same program is compared.
@@ -50,6 +51,8 @@ impl Known {
         let signature = found.signature();
         let flags = program.logins.iter().flat_map(|login| &login.flags);
         let mut tags = program.tags();
+        let families: Vec<_> = tags.iter().map(|tag| family(tag).to_owned()).collect();
+        tags.extend(families);
         tags.extend(flags.map(|flag| format!("flag {flag:?}")));
         tags.extend(program.logins.iter().map(|login| format!("collation {}", login.collation)));
         self.known.iter().find(|entry| {

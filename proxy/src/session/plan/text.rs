@@ -91,7 +91,7 @@ pub(crate) fn wastes_ids(sql: &[u8], told: u64) -> bool {
 }
 
 /// Whether a statement reads the list of warnings.
-pub(super) fn reads_warnings(sql: &[u8]) -> bool {
+pub(crate) fn reads_warnings(sql: &[u8]) -> bool {
     let names: [([u8; 3], &[u8]); 3] =
         [(*b"gno", b"DIAGNOSTICS"), (*b"rni", b"WARNING"), (*b"rro", b"ERROR")];
     names.into_iter().any(|(three, name)| may_name(sql, three, name))

@@ -27,6 +27,17 @@ pub(crate) struct Diagnostics {
     foreign: bool,
 }
 
+/// Grammar of a block of statements that is no routine.
+///
+/// Source: MariaDB documentation, "BEGIN END", "SQL_MODE=ORACLE".
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum BlockGrammar {
+    /// `BEGIN NOT ATOMIC … END`
+    MariaDb,
+    /// `DECLARE … BEGIN … END`
+    Oracle,
+}
+
 /// An entry of the list of warnings.
 #[derive(Clone, Debug, Eq, PartialEq)]
 struct Warning {
@@ -113,12 +124,14 @@ impl Diagnostics {
         self.lost_error.is_some() || self.foreign
     }
 
-    /// The statement that makes ROW_COUNT() what the client expects.
+    /// The statement that makes ROW_COUNT() what the client expects, or the list, if it is the list that is read.
     ///
     /// A block counts the rows of all statements in it. What reads from a table, be it a derived one, clears the list of
     /// warnings. Seen on MariaDB 10.11.
-    pub(crate) fn count_rows(&self) -> Vec<u8> {
-        if let Some(ErrPacket { code, sql_state, message }) = &self.lost_error {
+    pub(crate) fn count_rows(&self, grammar: BlockGrammar, lists: bool) -> Vec<u8> {
+        if let Some(ErrPacket { code, sql_state, message }) = &self.lost_error
+            && (lists || self.rows < 0)
+        {
             return signal("SIGNAL", &String::from_utf8_lossy(sql_state), *code, message);
         }
         match self.rows {
@@ -126,12 +139,20 @@ impl Diagnostics {
             ..0 => b"SELECT 1".to_vec(),
             0 if self.foreign => CLEAR.into(),
             0 => b"DO 0".to_vec(),
-            rows => format!(
-                "BEGIN NOT ATOMIC DECLARE i INT DEFAULT {rows}; DECLARE x INT; {}WHILE i > 0 DO \
-                 SELECT 1 INTO x; SET i = i - 1; END WHILE; END",
-                if self.foreign { format!("{CLEAR}; ") } else { String::new() }
-            )
-            .into_bytes(),
+            rows => {
+                let clear = if self.foreign { format!("{CLEAR}; ") } else { String::new() };
+                match grammar {
+                    BlockGrammar::MariaDb => format!(
+                        "BEGIN NOT ATOMIC DECLARE i INT DEFAULT {rows}; DECLARE x INT; {clear}WHILE i > 0 DO \
+                         SELECT 1 INTO x; SET i = i - 1; END WHILE; END"
+                    ),
+                    BlockGrammar::Oracle => format!(
+                        "DECLARE i INT := {rows}; x INT; BEGIN {clear}WHILE i > 0 LOOP \
+                         SELECT 1 INTO x; i := i - 1; END LOOP; END"
+                    ),
+                }
+                .into_bytes()
+            }
         }
     }
 
@@ -158,7 +179,7 @@ impl Diagnostics {
     /// The statement that raises the kept warnings again, once. SIGNAL clears the list, and RESIGNAL adds to it.
     ///
     /// Source: MariaDB documentation, "RESIGNAL".
-    pub(crate) fn raise_warnings(&mut self) -> Vec<u8> {
+    pub(crate) fn raise_warnings(&mut self, grammar: BlockGrammar) -> Vec<u8> {
         if let [Warning { code, message, is_error: true }] = &self.kept[..] {
             let sql = signal("SIGNAL", "HY000", *code, message);
             self.kept.clear();
@@ -166,11 +187,18 @@ impl Diagnostics {
         }
         let mut warnings = std::mem::take(&mut self.kept).into_iter();
         let Some(first) = warnings.next() else { return b"DO 0".to_vec() };
-        let mut sql = b"BEGIN NOT ATOMIC ".to_vec();
+        // In either grammar, what is declared stands at the place of its own.
+        let mut sql = match grammar {
+            BlockGrammar::MariaDb => b"BEGIN NOT ATOMIC ".to_vec(),
+            BlockGrammar::Oracle => Vec::new(),
+        };
         if warnings.len() > 0 {
             sql.extend_from_slice(b"DECLARE EXIT HANDLER FOR SQLWARNING BEGIN ");
             warnings.for_each(|warning| sql.extend(warning.raised("RESIGNAL")));
             sql.extend_from_slice(b"END; ");
+        }
+        if grammar == BlockGrammar::Oracle {
+            sql.extend_from_slice(b"BEGIN ");
         }
         sql.extend(first.raised("SIGNAL"));
         sql.extend_from_slice(b"END");
@@ -230,18 +258,34 @@ mod tests {
         assert!(diagnostics.keeps_warnings());
         let raised = "BEGIN NOT ATOMIC SIGNAL SQLSTATE '01000' SET MYSQL_ERRNO=1264, \
             MESSAGE_TEXT=0x69742773206125; END";
-        assert_eq!(String::from_utf8(diagnostics.raise_warnings()).unwrap(), raised);
+        assert_eq!(
+            String::from_utf8(diagnostics.raise_warnings(BlockGrammar::MariaDb)).unwrap(),
+            raised
+        );
         assert!(!diagnostics.keeps_warnings());
         let other: &[u8] = b"\x07Warning\x041265\x01b";
         [row, other].into_iter().for_each(|row| {
             packet::frame(row, 6, &mut packets);
         });
         diagnostics.keep_warnings(&packets);
-        let raised = String::from_utf8(diagnostics.raise_warnings()).unwrap();
+        let raised = String::from_utf8(diagnostics.raise_warnings(BlockGrammar::MariaDb)).unwrap();
         let handler = "BEGIN NOT ATOMIC DECLARE EXIT HANDLER FOR SQLWARNING BEGIN \
             RESIGNAL SQLSTATE '01000' SET MYSQL_ERRNO=1264, MESSAGE_TEXT=0x69742773206125; \
             RESIGNAL SQLSTATE '01000' SET MYSQL_ERRNO=1265, MESSAGE_TEXT=0x62; END; SIGNAL ";
         assert!(raised.starts_with(handler), "{raised}");
+    }
+
+    /// Otherwise the list would have a syntax error that is not the client's. Tried on MariaDB 10.11.
+    #[test]
+    fn a_block_is_written_in_the_grammar_of_the_mode() {
+        let mut diagnostics = Diagnostics::default();
+        diagnostics.counted(2, 0);
+        let counted = diagnostics.count_rows(BlockGrammar::Oracle, false);
+        assert!(counted.starts_with(b"DECLARE i INT := 2; x INT; BEGIN WHILE i > 0 LOOP "));
+        diagnostics.kept = vec![Warning { code: 1264, message: b"b".to_vec(), is_error: false }];
+        let raised = diagnostics.raise_warnings(BlockGrammar::Oracle);
+        let one = b"BEGIN SIGNAL SQLSTATE '01000' SET MYSQL_ERRNO=1264, MESSAGE_TEXT=0x62; END";
+        assert_eq!(raised, one);
     }
 
     /// Otherwise a client that reads the errors of its transaction behind the COMMIT would find a warning.
@@ -258,7 +302,10 @@ mod tests {
         assert!(diagnostics.has_warnings());
         diagnostics.keep_warnings(&packets);
         let raised = "SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO=1062, MESSAGE_TEXT=0x62";
-        assert_eq!(String::from_utf8(diagnostics.raise_warnings()).unwrap(), raised);
+        assert_eq!(
+            String::from_utf8(diagnostics.raise_warnings(BlockGrammar::MariaDb)).unwrap(),
+            raised
+        );
         assert!(!diagnostics.keeps_warnings());
     }
 
@@ -270,16 +317,28 @@ mod tests {
         assert!(!diagnostics.is_row_count_lost());
         diagnostics.disturb();
         assert!(diagnostics.is_row_count_lost());
-        assert!(diagnostics.count_rows().starts_with(b"BEGIN NOT ATOMIC DECLARE i INT DEFAULT 3;"));
+        assert!(
+            diagnostics
+                .count_rows(BlockGrammar::MariaDb, false)
+                .starts_with(b"BEGIN NOT ATOMIC DECLARE i INT DEFAULT 3;")
+        );
         diagnostics.left_an_error();
-        assert!(diagnostics.count_rows().windows(CLEAR.len()).any(|sql| sql == CLEAR.as_bytes()));
+        assert!(
+            diagnostics
+                .count_rows(BlockGrammar::MariaDb, false)
+                .windows(CLEAR.len())
+                .any(|sql| sql == CLEAR.as_bytes())
+        );
         diagnostics.counted(0, 0);
         diagnostics.left_an_error();
-        assert_eq!(diagnostics.count_rows(), CLEAR.as_bytes());
+        assert_eq!(diagnostics.count_rows(BlockGrammar::MariaDb, false), CLEAR.as_bytes());
         diagnostics.failed();
-        assert_eq!(diagnostics.count_rows(), b"SELECT 1");
+        assert_eq!(diagnostics.count_rows(BlockGrammar::MariaDb, false), b"SELECT 1");
         diagnostics.left_an_error();
-        assert_eq!(diagnostics.count_rows(), b"SELECT 1 FROM (SELECT 1) x");
+        assert_eq!(
+            diagnostics.count_rows(BlockGrammar::MariaDb, false),
+            b"SELECT 1 FROM (SELECT 1) x"
+        );
         diagnostics.counted(1 << 40, 0);
         diagnostics.disturb();
         assert!(!diagnostics.is_row_count_lost(), "it would take the server minutes");

@@ -16,7 +16,7 @@ use ido_proxy_protocol::status::StatusFlags;
 pub(crate) use self::prepared::{LAST_STATEMENT, NO_STATEMENT, Prepared, statement_id};
 pub(crate) use self::setup::{Setup, State, assignment};
 use crate::session::plan::blocker::{Blocker, Blockers};
-use crate::session::state::diagnostics::Diagnostics;
+use crate::session::state::diagnostics::{BlockGrammar, Diagnostics};
 use crate::session::state::reports::Reports;
 use crate::session::state::text_rows::text_rows;
 
@@ -269,6 +269,14 @@ impl SessionSettings {
             None => self.login_charset,
         };
         Dialect { charset, mode, server: self.server }
+    }
+
+    /// How the server wants a block of statements to begin: `sql_mode=ORACLE` has a grammar of its own.
+    pub(crate) fn block_grammar(&self) -> BlockGrammar {
+        let mode = self.now.variables.get(&b"sql_mode"[..]);
+        let is_oracle =
+            |mode: &Vec<u8>| mode.split(|byte| *byte == b',').any(|one| one == b"ORACLE");
+        if mode.is_some_and(is_oracle) { BlockGrammar::Oracle } else { BlockGrammar::MariaDb }
     }
 
     /// Whether each statement is a transaction of its own.

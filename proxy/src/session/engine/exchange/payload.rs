@@ -64,10 +64,13 @@ impl Exchange {
                 out.extend(reports.map_or_else(|| b"DO 0".to_vec(), Reports::statement));
             }
             What::PutWarningsBack => {
-                out.extend_from_slice(&session.settings.diagnostics().raise_warnings())
+                let grammar = session.settings.block_grammar();
+                out.extend_from_slice(&session.settings.diagnostics().raise_warnings(grammar));
             }
             What::PutRowCountBack => {
-                out.extend_from_slice(&session.settings.diagnostics().count_rows())
+                let grammar = session.settings.block_grammar();
+                let lists = self.reads_list_at(at + 1, session);
+                out.extend_from_slice(&session.settings.diagnostics().count_rows(grammar, lists));
             }
             What::Wrapped(range) => {
                 out.extend_from_slice(BEGIN);

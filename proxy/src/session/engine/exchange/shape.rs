@@ -11,7 +11,7 @@ use crate::session::engine::running::Running;
 use crate::session::plan::blocker::Blocker;
 use crate::session::plan::{
     Doubt, Piece, PieceKind, Risk, Step, UnderGuard, What, begins_with, may_name,
-    reads_diagnostics, sets_untold, under_guard,
+    reads_diagnostics, reads_warnings, sets_untold, under_guard,
 };
 use crate::session::state::session_state::SessionState;
 use crate::session::state::settings::{SessionSettings, statement_id};
@@ -138,11 +138,11 @@ impl Exchange {
         Some(target_of(sql_of(self.command, &self.request, piece, &session.settings)))
     }
 
-    /// Whether its first statement reads what the client's last one has left besides its reply.
-    fn reads_last_statement(&self, session: &SessionState, list_differs: bool) -> bool {
-        let sql = match (self.command, statement_id(&self.request)) {
+    /// The text of the step at `at` that may read what the statement before it has left.
+    fn text_at<'a>(&'a self, at: usize, session: &'a SessionState, list_differs: bool) -> &'a [u8] {
+        let text = match (self.command, statement_id(&self.request)) {
             (Command::Query, _) => {
-                let next = self.script.step().and_then(|step| step.pieces.first());
+                let next = self.script.get(at).and_then(|step| step.pieces.first());
                 let sql = self.request.get(1..).unwrap_or_default();
                 match next {
                     // An error stays in the list behind a COMMIT, too.
@@ -157,7 +157,16 @@ impl Exchange {
             }
             _ => &[],
         };
-        reads_diagnostics(sql.get(..MOST_READ).unwrap_or(sql))
+        text.get(..MOST_READ).unwrap_or(text)
+    }
+
+    /// Whether the step at `at` reads the list of warnings and errors.
+    pub(in crate::session::engine) fn reads_list_at(
+        &self,
+        at: usize,
+        session: &SessionState,
+    ) -> bool {
+        reads_warnings(self.text_at(at, session, true))
     }
 
     /// The doubt about the step in hand, of such a `risk`, where its reply is lost.
@@ -188,7 +197,7 @@ impl Exchange {
     pub(in crate::session::engine) fn lacks_row_count(&self, session: &mut SessionState) -> bool {
         let list_differs = session.settings.diagnostics().list_differs();
         session.settings.diagnostics().is_row_count_lost()
-            && self.reads_last_statement(session, list_differs)
+            && reads_diagnostics(self.text_at(self.script.place(), session, list_differs))
     }
 }
 
