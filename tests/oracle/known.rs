@@ -23,7 +23,7 @@ pub(crate) struct Known {
 pub(crate) struct Entry {
     /// A pattern of signatures.
     differs: String,
-    /// Patterns of tags or their families, of flags of a login ("flag NoSchema"), or of its collation ("collation 63"); each must be in the program.
+    /// Patterns of tags or their families, of flags of a login ("flag NoSchema"), of its collation ("collation 63"), or the lab's server ("server 11.8"); each must be in the program.
     #[serde(default)]
     needs: Vec<String>,
     /// Whether what comes behind it in the same program is compared.
@@ -54,6 +54,7 @@ impl Known {
         let families: Vec<_> = tags.iter().map(|tag| family(tag).to_owned()).collect();
         tags.extend(families);
         tags.extend(flags.map(|flag| format!("flag {flag:?}")));
+        tags.extend(std::env::var("IDO_PROXY_LAB_SERVER").map(|server| format!("server {server}")));
         tags.extend(program.logins.iter().map(|login| format!("collation {}", login.collation)));
         self.known.iter().find(|entry| {
             let needed = |pattern: &String| tags.iter().any(|tag| matches(pattern, tag));

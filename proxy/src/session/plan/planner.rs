@@ -114,8 +114,9 @@ impl<'a> Planner<'a> {
             // From here on a frame might commit what is open: a procedure may have begun a transaction, for one.
             self.frames_show = Some(true);
         }
-        if begins_with(statement.sql, b"BACKUP") && self.scene.fences() {
-            // BACKUP LOCK refuses each write of its own session, a fence among them.
+        let locks = begins_with(statement.sql, b"BACKUP") || statement.kind == Kind::LockTables;
+        if locks && self.scene.fences() {
+            // BACKUP LOCK refuses each write of its own session, and LOCK TABLES each to another table.
             self.scene.fence = FenceUse::InTheWay;
         }
         match autocommit_set_to(statement) {

@@ -89,6 +89,11 @@ impl Diagnostics {
         (self.foreign, self.disturbed) = (true, true);
     }
 
+    /// The server has cleared the list, as it does for COM_STMT_PREPARE. Seen on MariaDB 11.8.
+    pub(crate) fn list_cleared(&mut self) {
+        (self.warnings, self.lost_error, self.foreign) = (0, None, false);
+    }
+
     /// A statement of ours failed behind the client's, which had failed with `error`.
     pub(crate) fn lose_error(&mut self, error: &ErrPacket) {
         self.lost_error = Some(error.clone());

@@ -6,9 +6,11 @@
 //! yet. In the second case it is done again, with the same change of the same row, so that Galera's
 //! certification lets one of the two commit and never both.
 //!
-//! A session borrows its row, a [`Slot`], from the [`FencePool`] of the daemon. A slot goes back only
-//! when the outcome of all that was sent with it is known: else a ghost could commit in another
-//! session's name. Rows are named anew at each start of the daemon, for the same reason.
+//! A session borrows its row, a [`Slot`], from the [`FencePool`] of the daemon, and has it from its
+//! beginning: a row that another session changed after the snapshot of a transaction is refused to it
+//! (error 1020, where `innodb_snapshot_isolation` is on). One that is needed in place of it is new. A
+//! slot goes back only when the outcome of all that was sent with it is known: else a ghost could commit
+//! in another session's name. Rows are named anew at each start of the daemon, for the same reason.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -82,10 +84,13 @@ impl FencePool {
 
     fn take(&self) -> Slot {
         let free = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        free.unwrap_or_else(|| {
-            let number = self.next.fetch_add(1, Ordering::Relaxed);
-            Slot { name: format!("{}-{number}", self.instance), seq: 0 }
-        })
+        free.unwrap_or_else(|| self.new_slot())
+    }
+
+    /// A slot that nobody has had.
+    fn new_slot(&self) -> Slot {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        Slot { name: format!("{}-{number}", self.instance), seq: 0 }
     }
 
     fn give(&self, slot: Slot) {
@@ -110,6 +115,8 @@ pub(crate) struct Fence {
     /// Whose session it is; none of one that never writes.
     account: Option<Arc<Account>>,
     slot: Option<Slot>,
+    /// Whether a statement has named the row: none has to be read before.
+    named: bool,
     state: FenceState,
     /// Whether a COMMIT was sent whose outcome is not known yet.
     commit: CommitState,
@@ -168,13 +175,16 @@ impl Fence {
     pub(crate) fn new(pool: Arc<FencePool>, account: &[u8]) -> Self {
         let account = Some(pool.account(account));
         let (state, commit, haunted) = (FenceState::Unset, CommitState::NotSent, false);
-        Self { pool, account, slot: None, state, commit, haunted }
+        // Taken now, the row is not changed by others once a transaction of the session has a snapshot.
+        let slot = Some(pool.take());
+        Self { pool, account, slot, named: false, state, commit, haunted }
     }
 
     /// The fence of a session that never writes: it cannot be used.
     pub(crate) fn none() -> Self {
         let mut fence = Self::new(Arc::new(FencePool::new("", 0)), b"");
         fence.account = None;
+        fence.slot = None;
         fence
     }
 
@@ -213,7 +223,8 @@ impl Fence {
     pub(crate) fn statement(&mut self) -> String {
         let sets_again = self.sets_again();
         let table = &self.pool.table;
-        let Slot { name, seq } = self.slot.get_or_insert_with(|| self.pool.take());
+        self.named = true;
+        let Slot { name, seq } = self.slot.get_or_insert_with(|| self.pool.new_slot());
         let next = *seq + 1;
         if sets_again {
             // Whether the row has the old number or the new one, this transaction made it so. Any other is an error.
@@ -233,7 +244,8 @@ impl Fence {
     pub(crate) fn checked_statement(&mut self) -> String {
         let sets_again = self.sets_again();
         let table = &self.pool.table;
-        let Slot { name, seq } = self.slot.get_or_insert_with(|| self.pool.take());
+        self.named = true;
+        let Slot { name, seq } = self.slot.get_or_insert_with(|| self.pool.new_slot());
         let next = *seq + 1;
         let insert = format!(
             "INSERT INTO {table} (session, seq) VALUES ('{name}', IF(@@in_transaction, {next}, {FAILS}))"
@@ -257,7 +269,8 @@ impl Fence {
     /// and so stops the text, where [`Self::checked_statement`] does.
     pub(crate) fn framed_statement(&mut self) -> String {
         let table = &self.pool.table;
-        let Slot { name, seq } = self.slot.get_or_insert_with(|| self.pool.take());
+        self.named = true;
+        let Slot { name, seq } = self.slot.get_or_insert_with(|| self.pool.new_slot());
         let next = *seq + 1;
         let insert = format!(
             "INSERT INTO {table} (session, seq, reply) VALUES ('{name}', IF(@@in_transaction, {next}, {FAILS}), \
@@ -318,9 +331,14 @@ impl Fence {
         !self.haunted && !self.is_in_doubt()
     }
 
+    /// The row, if a statement has named it.
+    fn row(&self) -> Option<&Slot> {
+        self.slot.as_ref().filter(|_| self.named)
+    }
+
     /// The statement that reads it, if there is anything to be read.
     pub(crate) fn query(&self) -> Option<String> {
-        let Slot { name, .. } = self.slot.as_ref()?;
+        let Slot { name, .. } = self.row()?;
         let columns = match self.commit {
             CommitState::SentWithReply => "seq, reply",
             CommitState::NotSent | CommitState::Sent => "seq",
@@ -388,7 +406,7 @@ impl Fence {
 
     /// Outcome of the transaction in doubt, by the number that was read; `None`: there is no row.
     pub(crate) fn outcome(&self, read: Option<u64>) -> Outcome {
-        let Some(Slot { seq, .. }) = &self.slot else { return Outcome::NotCommitted };
+        let Some(Slot { seq, .. }) = self.row() else { return Outcome::NotCommitted };
         match read.unwrap_or_default() {
             read if read == *seq => Outcome::NotCommitted,
             read if read == *seq + 1 => Outcome::Committed,
@@ -398,7 +416,7 @@ impl Fence {
 
     /// The reply that the row has kept of the transaction in doubt, if it is that transaction's.
     pub(crate) fn kept_reply(&self, kept: &[u8]) -> Option<KeptReply> {
-        let next = self.slot.as_ref()?.seq + 1;
+        let next = self.row()?.seq + 1;
         let mut numbers = std::str::from_utf8(kept).ok()?.split(' ').map(str::parse::<u64>);
         let mut number = || numbers.next()?.ok();
         (number()? == next).then_some(())?;
@@ -409,6 +427,7 @@ impl Fence {
     /// Gives its row up: somebody else has changed it.
     pub(crate) fn discard(&mut self) {
         self.slot = None;
+        self.named = false;
         self.state = FenceState::Unset;
     }
 
@@ -496,6 +515,22 @@ mod tests {
         fence.committing();
         fence.committed();
         assert!(fence.statement().starts_with("INSERT"));
+    }
+
+    /// Another session's change would be one since the snapshot of an open transaction: error 1020.
+    #[test]
+    fn a_session_changes_no_row_that_was_free_when_it_had_begun() {
+        let pool = pool();
+        let mut early = Fence::new(Arc::clone(&pool), b"icinga");
+        let mut other = Fence::new(Arc::clone(&pool), b"icinga");
+        other.statement();
+        other.was_set();
+        other.committing();
+        other.committed();
+        drop(other);
+        assert!(early.statement().contains("-1', 1)"), "its own from the start");
+        early.discard();
+        assert!(early.statement().contains("-3', 1)"), "a new one, not the free one");
     }
 
     /// A ghost would commit in another session's name, and that session would lose what it wrote.

@@ -472,6 +472,7 @@ impl Replies<'_> {
         // After a change of the link its numbers may be those of older statements.
         let id = self.session.settings.free_statement_id(link_id);
         self.session.settings.prepared(id, statement);
+        self.session.settings.diagnostics().list_cleared();
         if let Some(running) = &mut self.exchange.running {
             // Definitions follow.
             running.told.push(Told::Other);
