@@ -221,7 +221,7 @@ impl Machine {
         } else if !changed && exchange.may_pass(session) {
             exchange.intake = Intake::Passes;
         }
-        exchange.ask_untold();
+        exchange.ask_untold(session);
         if names_reports {
             exchange.show_reports(session);
         }

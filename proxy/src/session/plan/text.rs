@@ -55,6 +55,23 @@ pub(crate) fn sets_untold(sql: &[u8]) -> bool {
     }
 }
 
+/// Whether a text has a SET, and the name of one of these variables.
+pub(crate) fn sets_one_of(sql: &[u8], names: &[&[u8]]) -> bool {
+    let has = |word: &[u8]| sql.windows(word.len()).any(|here| here.eq_ignore_ascii_case(word));
+    // Each name has one of these in it, which is found faster.
+    let parts: [([u8; 3], &[u8]); 4] = [
+        (*b"_ch", b"_CHECKS"),
+        (*b"ql_", b"SQL_"),
+        (*b"_ve", b"_VERSIONING_"),
+        (*b"_de", b"_DEFAULTS_"),
+    ];
+    !names.is_empty()
+        && sql.len() < LONG
+        && parts.into_iter().any(|(three, part)| may_name(sql, three, part))
+        && has(b"SET")
+        && names.iter().any(|name| has(name))
+}
+
 /// Bytes of a text that is searched byte by byte.
 const SHORT_TEXT: usize = 1024;
 

@@ -168,16 +168,28 @@ impl SessionSettings {
 
     /// Takes in the answer to what no report tells: the collation, and the role.
     pub(crate) fn learn_untold(&mut self, packets: &[u8]) {
-        let Some([collation, role]) =
-            text_rows(packets, 2).next().and_then(|row| <[_; 2]>::try_from(row).ok())
-        else {
-            return;
-        };
+        let bits = self.confused();
+        let row = text_rows(packets, 2 + bits.len()).next().unwrap_or_default();
+        let [collation, role, values @ ..] = &row[..] else { return };
+        let (collation, role) = (*collation, *role);
+        let told = bits.iter().zip(values).filter_map(|(name, value)| Some((*name, (*value)?)));
+        for (name, value) in told {
+            self.now.setup_mut().variables.insert(name.to_vec(), value.to_vec());
+        }
         let setup = self.now.setup_mut();
         if let Some(collation) = collation {
             setup.variables.insert(b"collation_connection".to_vec(), collation.to_vec());
         }
         setup.role = Some(role.unwrap_or_default().to_vec());
+    }
+
+    /// The variables of which the server reports one for another.
+    ///
+    /// MariaDB 11.8 keeps them in one word, and reports whichever of them it finds there first. Tried with each variable
+    /// that is a truth value; 10.11 reports each by its name. Those that take a privilege to be set are left out.
+    pub(crate) fn confused(&self) -> &'static [&'static [u8]] {
+        let honest = self.server < ServerVersion::from_greeting(b"11.0.0-MariaDB");
+        if honest { &[] } else { &BITS }
     }
 
     fn learn_variable(&mut self, name: &[u8], value: &[u8]) {
@@ -400,6 +412,23 @@ const MOMENTARY: [&[u8]; 7] = [
     b"pseudo_thread_id",
     b"rand_seed1",
     b"rand_seed2",
+];
+
+/// See [`SessionSettings::confused`]. Not `autocommit`, which each reply tells by a flag.
+const BITS: [&[u8]; 13] = [
+    b"check_constraint_checks",
+    b"explicit_defaults_for_timestamp",
+    b"foreign_key_checks",
+    b"sql_auto_is_null",
+    b"sql_big_selects",
+    b"sql_buffer_result",
+    b"sql_if_exists",
+    b"sql_notes",
+    b"sql_quote_show_create",
+    b"sql_safe_updates",
+    b"sql_warnings",
+    b"system_versioning_insert_history",
+    b"unique_checks",
 ];
 
 #[cfg(test)]

@@ -51,7 +51,12 @@ impl Exchange {
             _ => out.push(COM_QUERY),
         }
         if let Some(words) = words_of(&step.what) {
-            return out.extend_from_slice(words);
+            out.extend_from_slice(words);
+            if step.what == What::AskState {
+                let names = session.settings.confused().iter();
+                names.for_each(|name| out.extend([b", @@", *name].concat()));
+            }
+            return;
         }
         match &step.what {
             What::Fence => out.extend_from_slice(session.fence.statement().as_bytes()),

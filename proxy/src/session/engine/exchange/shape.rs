@@ -11,16 +11,17 @@ use crate::session::engine::running::Running;
 use crate::session::plan::blocker::Blocker;
 use crate::session::plan::{
     Doubt, Piece, PieceKind, Risk, Step, UnderGuard, What, begins_with, may_name,
-    reads_diagnostics, reads_warnings, sets_untold, under_guard,
+    reads_diagnostics, reads_warnings, sets_one_of, sets_untold, under_guard,
 };
 use crate::session::state::session_state::SessionState;
 use crate::session::state::settings::{SessionSettings, statement_id};
 
 impl Exchange {
     /// Where the client sets what no report tells, the server is asked for it.
-    pub(in crate::session::engine) fn ask_untold(&mut self) {
-        if self.command == Command::Query && sets_untold(self.request.get(1..).unwrap_or_default())
-        {
+    pub(in crate::session::engine) fn ask_untold(&mut self, session: &SessionState) {
+        let sql = self.request.get(1..).unwrap_or_default();
+        let confused = session.settings.confused();
+        if self.command == Command::Query && (sets_untold(sql) || sets_one_of(sql, confused)) {
             self.intake = Intake::Keeps;
             self.script.extend([Step::ask_state()]);
         }

@@ -1,4 +1,5 @@
 use ido_proxy_protocol::command::Command;
+use ido_proxy_protocol::packet;
 use ido_proxy_protocol::statement::Kind;
 
 use super::*;
@@ -132,4 +133,23 @@ fn a_statement_closed_in_a_transaction_is_kept_for_its_replay() {
     assert_eq!(settings.statement_ids(), [1]);
     settings.end();
     assert_eq!(settings.statement_ids(), [0; 0]);
+}
+
+/// Otherwise the next node would check what an import has turned off. MariaDB 11.8 reports another name.
+#[test]
+fn what_is_reported_by_another_name_is_asked_for_and_set_again() {
+    let mut settings = settings();
+    settings.meet(b"5.5.5-10.11.19-MariaDB", true);
+    assert!(settings.confused().is_empty());
+    settings.meet(b"11.8.9-MariaDB", true);
+    let names = settings.confused();
+    let columns = 2 + names.len();
+    let row = [&b"\x07utf8mb4\x00"[..], &b"\x010".repeat(names.len())].concat();
+    let mut packets = Vec::new();
+    packet::frame(&[columns as u8], 1, &mut packets);
+    (0..columns).for_each(|_| _ = packet::frame(b"\x03def", 2, &mut packets));
+    packet::frame(&row, 3, &mut packets);
+    settings.learn_untold(&packets);
+    let set = set(&settings, false).concat();
+    assert!(set.contains("unique_checks=0") && set.contains("sql_notes=0"), "{set}");
 }
