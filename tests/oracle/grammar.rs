@@ -332,7 +332,7 @@ const ENGINE: &[Template] = &[
     (3, "update engine", "UPDATE <nt> SET v = v + 1"),
     (2, "delete engine", "DELETE FROM <nt> WHERE id = 1"),
     (2, "engine duplicate", "INSERT INTO <nt> (id, v) VALUES (50, 1), (1, 2)"),
-    (2, "insert from engine", "INSERT INTO t (v) SELECT v + 500 FROM <nt>"),
+    (2, "insert from engine", "INSERT INTO t (v) SELECT v + 500 FROM <nt> ORDER BY id"),
     (1, "insert into engine", "INSERT INTO <nt> SELECT id + 20, v FROM t"),
     (1, "update both", "UPDATE u JOIN <nt> AS o ON o.id = u.id SET u.n = 1, o.v = 9"),
     (2, "select engine", "SELECT * FROM <nt> ORDER BY id"),
