@@ -242,6 +242,11 @@ impl Replies<'_> {
                 self.exchange.attempt.hearsay += 1;
                 self.lost = Some(ErrPacket::new(OURS, *b"HY000", error.to_string()));
             }
+            Reaction::Retry(_)
+                if Fault::of(&error) == Fault::Duplicate && self.refused_here().is_some() =>
+            {
+                self.mismatch(known);
+            }
             Reaction::Retry(why) => {
                 self.exchange.attempt.anew |= why == Why::Anew;
                 self.again(Recovery::of(why, self.session), error);
@@ -255,6 +260,13 @@ impl Replies<'_> {
         }
     }
 
+    /// The error with which the node that is there has refused the COMMIT. The fence says so, too: there is no ghost, and what
+    /// is in the way of a replay is what could not be rolled back.
+    fn refused_here(&self) -> Option<ErrPacket> {
+        let refusal = self.exchange.attempt.refusal_of_commit();
+        refusal.filter(|_| self.session.fence.is_in_doubt()).cloned()
+    }
+
     /// A replay cannot have the time that the client's statements had.
     fn retry_now(&mut self, error: ErrPacket) {
         self.session.settings.forget_variable(b"timestamp");
@@ -263,6 +275,9 @@ impl Replies<'_> {
 
     /// The replay of what the client was told, if that is `known` to it, came out otherwise.
     fn mismatch(&mut self, known: bool) {
+        if let Some(error) = self.refused_here() {
+            return self.refuse_commit(&error);
+        }
         if self.session.fence.is_in_doubt() {
             // The ghost of this very transaction may be in the way. The fence is read anew, on another link, since
             // there may be more to come on this one.
