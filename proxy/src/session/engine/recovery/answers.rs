@@ -242,7 +242,8 @@ impl Replies<'_> {
                 self.exchange.attempt.hearsay += 1;
                 self.lost = Some(ErrPacket::new(OURS, *b"HY000", error.to_string()));
             }
-            Reaction::Retry(_)
+            // An id that the client was not told may become another one (`Why::Anew`).
+            Reaction::Retry(Why::InDoubt)
                 if Fault::of(&error) == Fault::Duplicate && self.refused_here().is_some() =>
             {
                 self.mismatch(known);
