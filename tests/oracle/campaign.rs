@@ -116,12 +116,12 @@ async fn one(shared: &Shared, pair: &mut Pair, program: &Program) -> Result<()> 
         plans.begin(&database, None);
     }
     let (mut direct, mut proxy) = pair.run(program, false).await?;
-    if shared.plans.is_some() {
+    let links_break = shared.plans.is_some();
+    if links_break {
         // An id that another program's session owes is given up by whoever gets it, in whatever table.
         (direct, proxy) = (direct.masked(), proxy.masked());
     }
     let mut passed = Vec::new();
-    let links_break = shared.plans.is_some();
     let found = difference(program, &direct, &proxy, |found| {
         if links_break && faulty::is_id(found) {
             return true;

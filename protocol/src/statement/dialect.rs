@@ -76,6 +76,12 @@ impl ServerVersion {
         self.0 >= 100_000
     }
 
+    /// Whether it reports the settings that it keeps in one word by the name of one of them. Seen on MariaDB 11.8, and not on
+    /// 10.11.
+    pub const fn confuses_settings(self) -> bool {
+        self.0 >= 110_000
+    }
+
     /// Whether it reads the content of `/*!version … */` as code; `own` for MariaDB's own form
     /// `/*M!version … */`. MariaDB leaves out what is for MySQL 5.7 and later.
     ///

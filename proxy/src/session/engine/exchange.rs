@@ -15,7 +15,6 @@ use super::running::{Behind, Framed, Job, Layout, Running};
 use super::script::Script;
 use crate::session::plan::blocker::Blockers;
 use crate::session::plan::{Doubt, PieceKind, Plan, Risk, Step, What};
-
 use crate::session::state::journal::record::Told;
 use crate::session::state::session_state::SessionState;
 use crate::session::state::settings::State;

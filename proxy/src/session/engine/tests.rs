@@ -140,6 +140,14 @@ fn texts(mut packets: &[u8]) -> Vec<String> {
     texts
 }
 
+fn prepare(sql: &str) -> Vec<u8> {
+    framed(&[b"\x16", sql.as_bytes()].concat(), 0)
+}
+
+fn execute(id: u32) -> Vec<u8> {
+    framed(&[&b"\x17"[..], &id.to_le_bytes(), b"\0\x01\0\0\0"].concat(), 0)
+}
+
 fn query(text: &str) -> Vec<u8> {
     framed(&[b"\x03", text.as_bytes()].concat(), 0)
 }

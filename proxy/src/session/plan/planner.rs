@@ -6,7 +6,7 @@ use ido_proxy_protocol::statement::{Kind, Statement};
 use smallvec::smallvec;
 
 use super::text::{
-    autocommit_set_to, begins_with, has_counts_alone, loads_file, may_change_frames,
+    autocommit_set_to, has_counts_alone, loads_file, locks_tables, may_change_frames,
     may_set_autocommit, reads_diagnostics, reads_warnings, sets_autocommit,
 };
 use super::{
@@ -114,8 +114,7 @@ impl<'a> Planner<'a> {
             // From here on a frame might commit what is open: a procedure may have begun a transaction, for one.
             self.frames_show = Some(true);
         }
-        let locks = begins_with(statement.sql, b"BACKUP") || statement.kind == Kind::LockTables;
-        if locks && self.scene.fences() {
+        if locks_tables(statement) && self.scene.fences() {
             // BACKUP LOCK refuses each write of its own session, and LOCK TABLES each to another table.
             self.scene.fence = FenceUse::InTheWay;
         }

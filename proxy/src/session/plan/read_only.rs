@@ -19,7 +19,7 @@ use ido_proxy_protocol::command::Command;
 use ido_proxy_protocol::err::ErrPacket;
 use ido_proxy_protocol::statement::{Kind, SetTargets, Statement, Statements};
 
-use crate::session::plan::Scene;
+use crate::session::plan::{Scene, contains};
 
 /// The error for a command that a reader may not send; `None`: it goes on. `payload` is the whole of it,
 /// unless it is too long to be kept.
@@ -46,7 +46,7 @@ fn unread(statement: &Statement<'_>) -> Option<&'static str> {
         return Some("a block, or a text whose statements cannot be told apart,");
     }
     let sql = statement.sql;
-    let names = |name: &[u8]| holds(sql, name) && statement.mentions(name);
+    let names = |name: &[u8]| contains(sql, name) && statement.mentions(name);
     let what = match statement.kind {
         Kind::Begin => names(b"WRITE").then_some("a transaction that may write"),
         Kind::Call => Some("CALL, since what a procedure does is not seen,"),
@@ -76,7 +76,7 @@ fn unread(statement: &Statement<'_>) -> Option<&'static str> {
                 Some("a change of an account")
             }
             // In whatever way the variable is named.
-            () if holds(sql, b"read_only") => Some("a change of the access mode"),
+            () if contains(sql, b"read_only") => Some("a change of the access mode"),
             () => (targets.contains(SetTargets::TRANSACTION) && names(b"WRITE"))
                 .then_some("a transaction that may write"),
         },
@@ -93,11 +93,6 @@ fn reads(sql: &[u8]) -> bool {
     let end = sql.iter().position(|byte| !byte.is_ascii_alphabetic()).unwrap_or(sql.len());
     let word = sql.get(..end).unwrap_or_default();
     READING.iter().any(|reading| word.eq_ignore_ascii_case(reading))
-}
-
-/// Whether the text has `name` in it, in any case and at any place: a quick look before the tokens are read.
-fn holds(sql: &[u8], name: &[u8]) -> bool {
-    sql.windows(name.len()).any(|window| window.eq_ignore_ascii_case(name))
 }
 
 fn error(what: &str) -> ErrPacket {

@@ -16,25 +16,19 @@ pub(crate) fn reads_counters(sql: &[u8], dialect: Dialect) -> bool {
     if sql.len() >= LONG || !(shows(sql) || may_name(sql, *b"n_s", b"SESSION_STATUS")) {
         return false;
     }
-    let within = |sql: &[u8], name: &[u8]| {
-        sql.windows(name.len()).any(|word| word.eq_ignore_ascii_case(name))
-    };
     Statements::new(sql, dialect).any(|statement| {
         let lists = match begins_with(statement.sql, b"SHOW") {
             true => statement.mentions(b"STATUS") && !statement.mentions(b"GLOBAL"),
             false => statement.mentions(b"SESSION_STATUS"),
         };
         let all = !statement.mentions(b"LIKE") && !statement.mentions(b"WHERE");
-        lists && (all || within(statement.sql, b"com") || within(statement.sql, b"uestions"))
+        lists && (all || contains(statement.sql, b"com") || contains(statement.sql, b"uestions"))
     })
 }
 
 /// Whether a SET changes what transactions are: `SET TRANSACTION`, `tx_read_only` and its like.
 pub(super) fn may_change_frames(statement: &Statement<'_>) -> bool {
-    let locks = begins_with(statement.sql, b"BACKUP");
-    let Kind::Set(targets) = statement.kind else {
-        return locks || statement.kind == Kind::LockTables;
-    };
+    let Kind::Set(targets) = statement.kind else { return locks_tables(statement) };
     targets.contains(SetTargets::TRANSACTION)
         || may_name(statement.sql, *b"tx_", b"TX_")
         || may_name(statement.sql, *b"tra", b"TRANSACTION")
@@ -42,12 +36,16 @@ pub(super) fn may_change_frames(statement: &Statement<'_>) -> bool {
         || (targets.contains(SetTargets::AUTOCOMMIT) && autocommit_set_to(statement).is_none())
 }
 
+/// Whether a statement refuses writes to those behind it: LOCK TABLES, BACKUP LOCK.
+pub(super) fn locks_tables(statement: &Statement<'_>) -> bool {
+    statement.kind == Kind::LockTables || begins_with(statement.sql, b"BACKUP")
+}
+
 /// Whether a text sets what no report tells: a collation by SET NAMES, or a role.
 pub(crate) fn sets_untold(sql: &[u8]) -> bool {
-    let names = |name: &[u8]| sql.windows(name.len()).any(|word| word.eq_ignore_ascii_case(name));
     let is_set = begins_with(sql, b"SET");
     match is_set && sql.len() < SHORT_TEXT {
-        true => names(b"COLLAT") || names(b"ROLE"),
+        true => contains(sql, b"COLLAT") || contains(sql, b"ROLE"),
         false => {
             let first = may_name(sql, *b"nam", b"SET NAMES") && may_name(sql, *b"oll", b"COLLATE");
             first || may_name(sql, *b"rol", b"SET ROLE")
@@ -57,7 +55,6 @@ pub(crate) fn sets_untold(sql: &[u8]) -> bool {
 
 /// Whether a text has a SET, and the name of one of these variables.
 pub(crate) fn sets_one_of(sql: &[u8], names: &[&[u8]]) -> bool {
-    let has = |word: &[u8]| sql.windows(word.len()).any(|here| here.eq_ignore_ascii_case(word));
     // Each name has one of these in it, which is found faster.
     let parts: [([u8; 3], &[u8]); 4] = [
         (*b"_ch", b"_CHECKS"),
@@ -68,8 +65,8 @@ pub(crate) fn sets_one_of(sql: &[u8], names: &[&[u8]]) -> bool {
     !names.is_empty()
         && sql.len() < LONG
         && parts.into_iter().any(|(three, part)| may_name(sql, three, part))
-        && has(b"SET")
-        && names.iter().any(|name| has(name))
+        && contains(sql, b"SET")
+        && names.iter().any(|name| contains(sql, name))
 }
 
 /// Bytes of a text that is searched byte by byte.
@@ -277,6 +274,11 @@ pub(crate) fn begins_with(sql: &[u8], word: &[u8]) -> bool {
     sql.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word))
 }
 
+/// Whether a text has these letters in it, byte by byte.
+pub(crate) fn contains(sql: &[u8], word: &[u8]) -> bool {
+    sql.windows(word.len()).any(|here| here.eq_ignore_ascii_case(word))
+}
+
 /// A quick look for a name that has these three bytes, in lower case, in it: so that the tokens of a batch are not
 /// read a second time for nothing. There is no branch in the first loop: it takes many bytes at once.
 pub(crate) fn may_name(sql: &[u8], three: [u8; 3], name: &[u8]) -> bool {
@@ -288,5 +290,5 @@ pub(crate) fn may_name(sql: &[u8], three: [u8; 3], name: &[u8]) -> bool {
         let here = (first | 0x20 == one) & (second | 0x20 == two) & (third | 0x20 == three);
         found | u8::from(here)
     });
-    found != 0 && sql.windows(name.len()).any(|word| word.eq_ignore_ascii_case(name))
+    found != 0 && contains(sql, name)
 }

@@ -188,8 +188,7 @@ impl SessionSettings {
     /// MariaDB 11.8 keeps them in one word, and reports whichever of them it finds there first. Tried with each variable
     /// that is a truth value; 10.11 reports each by its name. Those that take a privilege to be set are left out.
     pub(crate) fn confused(&self) -> &'static [&'static [u8]] {
-        let honest = self.server < ServerVersion::from_greeting(b"11.0.0-MariaDB");
-        if honest { &[] } else { &BITS }
+        if self.server.confuses_settings() { &BITS } else { &[] }
     }
 
     fn learn_variable(&mut self, name: &[u8], value: &[u8]) {

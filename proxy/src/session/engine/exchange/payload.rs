@@ -51,14 +51,14 @@ impl Exchange {
             _ => out.push(COM_QUERY),
         }
         if let Some(words) = words_of(&step.what) {
-            out.extend_from_slice(words);
-            if step.what == What::AskState {
+            return out.extend_from_slice(words);
+        }
+        match &step.what {
+            What::AskState => {
+                out.extend_from_slice(ASK_STATE);
                 let names = session.settings.confused().iter();
                 names.for_each(|name| out.extend([b", @@", *name].concat()));
             }
-            return;
-        }
-        match &step.what {
             What::Fence => out.extend_from_slice(session.fence.statement().as_bytes()),
             What::Part(range) => {
                 let range = range.clone();
@@ -165,11 +165,11 @@ fn words_of(what: &What) -> Option<&'static [u8]> {
         What::Rollback => ROLLBACK,
         What::Guard(true) => GUARD_ON,
         What::Guard(false) => GUARD_OFF,
-        What::AskState => ASK_STATE,
         What::AskReports => reports::ASK,
         What::ReportAll => reports::ALL,
         What::KeepWarnings => b"SHOW WARNINGS",
-        What::PutWarningsBack
+        What::AskState
+        | What::PutWarningsBack
         | What::PutRowCountBack
         | What::ShowReports
         | What::Close

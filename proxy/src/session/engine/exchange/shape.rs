@@ -6,11 +6,11 @@ use ido_proxy_protocol::command::Command;
 use ido_proxy_protocol::statement::{Kind, Statement};
 
 use super::{Exchange, Intake};
-use crate::session::engine::exchange::payload::{NUMBERED, translate};
+use crate::session::engine::exchange::payload::NUMBERED;
 use crate::session::engine::running::Running;
 use crate::session::plan::blocker::Blocker;
 use crate::session::plan::{
-    Doubt, Piece, PieceKind, Risk, Step, UnderGuard, What, begins_with, may_name,
+    Doubt, Piece, PieceKind, Risk, Step, UnderGuard, What, begins_with, contains, may_name,
     reads_diagnostics, reads_warnings, sets_one_of, sets_untold, under_guard,
 };
 use crate::session::state::session_state::SessionState;
@@ -45,13 +45,13 @@ impl Exchange {
     /// Whether its bytes may go to the link as they come.
     pub(in crate::session::engine) fn may_pass(&self, session: &mut SessionState) -> bool {
         let [Step { what: What::Whole, .. }] = self.script.steps() else { return false };
-        let numbered = NUMBERED.contains(&self.command);
-        if numbered && session.settings.is_other_on_link(self.command, &self.request) {
+        if NUMBERED.contains(&self.command)
+            && session.settings.is_other_on_link(self.command, &self.request)
+        {
             return false;
         }
-        if numbered {
-            // The types that are told in passing are kept for the next link.
-            translate(self.command, &mut self.request.clone(), &mut session.settings);
+        if self.command == Command::StmtExecute {
+            session.settings.learn_types(&self.request);
         }
         self.guard_turns(session).is_none()
             && self.under_guard(self.script.place(), session).is_none()
@@ -125,12 +125,10 @@ impl Exchange {
             .filter(|_| self.command == Command::Query)
             .and_then(|range| sql.get(range))
             .unwrap_or(sql);
-        let words =
-            |word: &[u8]| sql.windows(word.len()).any(|other| other.eq_ignore_ascii_case(word));
         let head = sql.split(|byte| matches!(byte, b'(' | b'=')).next().unwrap_or_default();
         begins_with(sql, b"INSERT")
             || begins_with(sql, b"REPLACE")
-            || !(head.contains(&b',') || words(b"JOIN") || words(b"USING"))
+            || !(head.contains(&b',') || contains(sql, b"JOIN") || contains(sql, b"USING"))
     }
 
     /// Fingerprint of what the wrapped statement in hand writes to.

@@ -289,16 +289,15 @@ impl Replies<'_> {
         let Self { exchange, session, .. } = self;
         let sql = piece
             .map(|piece| sql_of(exchange.command, &exchange.request, piece, &session.settings));
-        let failed = warnings > 0 && sql.is_some_and(reads_list);
-        // GET DIAGNOSTICS leaves what it reads.
-        let leaves_all = sql.is_some_and(|sql| begins_with(sql, b"GET"));
+        let reads = sql.is_some_and(reads_list);
         let ends = [PieceKind::Begin, PieceKind::End, PieceKind::Savepoint];
-        let beside =
-            sql.is_some_and(leaves_list) || piece.is_some_and(|piece| ends.contains(&piece.kind));
+        let sets = sql.is_some_and(|sql| begins_with(sql, b"SET "));
+        let beside = sets || piece.is_some_and(|piece| ends.contains(&piece.kind));
         let diagnostics = session.settings.diagnostics();
         match beside {
-            _ if failed => diagnostics.failed(),
-            _ if leaves_all => {}
+            _ if reads && warnings > 0 => diagnostics.failed(),
+            // GET DIAGNOSTICS leaves what it reads.
+            _ if reads => {}
             true => diagnostics.counted_beside(rows, warnings),
             false => diagnostics.counted(rows, warnings),
         }
@@ -515,15 +514,10 @@ fn told_as_on(reports: &[u8]) -> Vec<u8> {
     }
 }
 
-/// Whether a statement leaves the list of warnings as it finds it, by its first word.
-fn leaves_list(sql: &[u8]) -> bool {
-    begins_with(sql, b"SET ") || reads_list(sql)
-}
-
 /// Whether a statement is GET DIAGNOSTICS. Where it fails it is answered with OK and a warning, and with a ROW_COUNT() of -1.
 /// Seen on MariaDB 10.11.
 fn reads_list(sql: &[u8]) -> bool {
-    begins_with(sql, b"GET ")
+    begins_with(sql, b"GET")
 }
 
 /// Bytes of a statement with rows that are searched for what it reads.

@@ -469,8 +469,8 @@ fn a_conflict_that_takes_a_new_link_each_time_is_told_as_soon_as_another() {
 /// The rows would go to another database, or be written under a later setting.
 #[test]
 fn a_set_at_which_a_transaction_is_given_up_counts_as_done() {
-    let prepare = framed(b"\x16SET mode=2", 0);
-    let execute = framed(b"\x17\x0b\0\0\0\0\x01\0\0\0", 0);
+    let prepare = prepare("SET mode=2");
+    let execute = execute(11);
     let insert = query("INSERT INTO t VALUES (@@mode)");
     let set = query("SET mode=2");
     for (before, set) in
@@ -787,13 +787,13 @@ fn a_statement_that_commits_before_it_fails_has_set_the_fence() {
 #[test]
 fn a_statement_prepared_anew_keeps_the_number_that_the_client_knows() {
     let mut run = Run::new(without_tracking(), []);
-    run.command(&framed(b"\x16INSERT INTO t VALUES ('a')", 0)).expect("nothing is lost");
+    run.command(&prepare("INSERT INTO t VALUES ('a')")).expect("nothing is lost");
     assert_eq!(run.cut(), Ok(()));
-    let execute = framed(b"\x17\x0b\0\0\0\0\x01\0\0\0", 0);
+    let execute = execute(11);
     run.command(&execute).expect("it goes on");
     assert_eq!(run.cluster.tokens(), [(1, "a".to_owned())]);
     // The second link's first own number must not be told twice.
-    run.command(&framed(b"\x16INSERT INTO t VALUES ('b')", 0)).expect("nothing is lost");
+    run.command(&prepare("INSERT INTO t VALUES ('b')")).expect("nothing is lost");
     run.command(&execute).expect("nothing is lost");
     let tokens = run.cluster.tokens().into_iter().map(|(_, token)| token);
     assert_eq!(tokens.collect::<Vec<_>>(), ["a", "a"]);

@@ -7,8 +7,7 @@ use super::*;
 
 /// A statement that is prepared on the first link.
 fn prepared(sql: &str) -> Vec<Vec<u8>> {
-    let prepare = framed(&[b"\x16", sql.as_bytes()].concat(), 0);
-    vec![prepare, framed(b"\x17\x0b\0\0\0\0\x01\0\0\0", 0)]
+    vec![prepare(sql), execute(11)]
 }
 
 /// Statements that the node was sent, but for the long ones of ours.

@@ -33,9 +33,9 @@ fn program() -> Vec<Vec<u8>> {
 
 /// Prepared statements, which have other numbers on every link, and a rollback.
 fn prepared() -> Vec<Vec<u8>> {
-    let execute = framed(b"\x17\x0b\0\0\0\0\x01\0\0\0", 0);
+    let execute = execute(11);
     vec![
-        framed(b"\x16INSERT INTO t VALUES ('p')", 0),
+        prepare("INSERT INTO t VALUES ('p')"),
         execute.clone(),
         query("BEGIN"),
         execute.clone(),
@@ -51,9 +51,9 @@ fn prepared() -> Vec<Vec<u8>> {
 
 /// A prepared BEGIN commits, and begins the next transaction.
 fn prepared_begin() -> Vec<Vec<u8>> {
-    let begin = framed(b"\x17\x0b\0\0\0\0\x01\0\0\0", 0);
+    let begin = execute(11);
     vec![
-        framed(b"\x16BEGIN", 0),
+        prepare("BEGIN"),
         begin.clone(),
         query("INSERT INTO t VALUES ('r')"),
         query("SELECT token FROM t"),

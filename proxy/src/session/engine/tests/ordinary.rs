@@ -141,14 +141,6 @@ fn a_commit_whose_fence_went_missing_meanwhile_is_not_replayed() {
     assert_eq!(tokens(&run), ["a", "b"]);
 }
 
-fn prepare(sql: &str) -> Vec<u8> {
-    framed(&[b"\x16", sql.as_bytes()].concat(), 0)
-}
-
-fn execute(id: u32) -> Vec<u8> {
-    framed(&[&b"\x17"[..], &id.to_le_bytes(), b"\0\x01\0\0\0"].concat(), 0)
-}
-
 /// Drivers prepare and execute in one flight. On the next node the last statement is whichever was prepared anew last;
 /// the number -1 would run that.
 #[test]

@@ -96,10 +96,8 @@ impl SessionSettings {
     /// Seen on MariaDB 10.11: error 1835.
     pub(crate) fn lacks_types(&self, command: Command, payload: &[u8]) -> bool {
         let last = self.last_statement().and_then(|id| self.statement(id));
-        let count = last.map_or(0, |statement| statement.parameters);
         command == Command::StmtExecute
-            && count > 0
-            && payload.get(10 + count.div_ceil(8)) == Some(&0)
+            && last.is_some_and(|last| last.comes_without_types(payload))
     }
 
     /// Whether the link must get other bytes than the client sent: another number of the statement, or types besides.
@@ -109,41 +107,35 @@ impl SessionSettings {
         else {
             return false;
         };
-        let untold = !statement.types_known_to_link && !statement.types.is_empty();
-        let flag = payload.get(10 + statement.parameters.div_ceil(8));
+        let executes = command == Command::StmtExecute;
         statement.link_id != id
-            || (command == Command::StmtExecute
-                && statement.parameters > 0
-                && untold
-                && flag == Some(&0))
+            || (executes && statement.lacks_on_link() && statement.comes_without_types(payload))
+    }
+
+    /// Keeps the types of the parameters that a COM_STMT_EXECUTE tells, for the next link.
+    pub(crate) fn learn_types(&mut self, payload: &[u8]) {
+        if let Some(statement) = statement_id(payload).and_then(|id| self.statement_mut(id)) {
+            statement.learn_types(payload);
+        }
     }
 
     /// A COM_STMT_EXECUTE as the link must get it: with its own number of the statement, and with the
     /// types of the parameters if it was not told them yet. `payload` is the whole of it.
     pub(crate) fn translate_execute(&mut self, payload: &mut Vec<u8>) {
-        let Some(id) = statement_id(payload) else { return };
-        let statements = self.statements.get_mut(&id).or_else(|| self.closed.get_mut(&id));
-        let Some(statement) = statements else { return };
+        let statement = statement_id(payload).and_then(|id| self.statement_mut(id));
+        let Some(statement) = statement else { return };
         payload[1..5].copy_from_slice(&statement.link_id.to_le_bytes());
-        let count = statement.parameters;
-        if count == 0 {
-            return;
+        statement.learn_types(payload);
+        if statement.lacks_on_link() && statement.comes_without_types(payload) {
+            let flag = statement.types_flag();
+            payload[flag] = 1;
+            payload.splice(flag + 1..flag + 1, statement.types.iter().copied());
+            statement.types_known_to_link = true;
         }
-        // Number, flags and iteration count, then one bit for each parameter, then the flag.
-        let flag = 10 + count.div_ceil(8);
-        match payload.get(flag) {
-            Some(1) => {
-                let types = payload.get(flag + 1..flag + 1 + 2 * count).unwrap_or_default();
-                statement.types = types.to_vec();
-                statement.types_known_to_link = true;
-            }
-            Some(0) if !statement.types_known_to_link && !statement.types.is_empty() => {
-                payload[flag] = 1;
-                payload.splice(flag + 1..flag + 1, statement.types.iter().copied());
-                statement.types_known_to_link = true;
-            }
-            _ => {}
-        }
+    }
+
+    fn statement_mut(&mut self, id: u32) -> Option<&mut Prepared> {
+        self.statements.get_mut(&id).or_else(|| self.closed.get_mut(&id))
     }
 }
 
@@ -153,6 +145,31 @@ pub(crate) fn statement_id(payload: &[u8]) -> Option<u32> {
 }
 
 impl Prepared {
+    /// Place in a COM_STMT_EXECUTE of the flag that says whether types follow: behind the number, flags, the iteration count
+    /// and one bit for each parameter.
+    fn types_flag(&self) -> usize {
+        10 + self.parameters.div_ceil(8)
+    }
+
+    /// Whether an execute of it has parameters, and does not tell their types.
+    fn comes_without_types(&self, payload: &[u8]) -> bool {
+        self.parameters > 0 && payload.get(self.types_flag()) == Some(&0)
+    }
+
+    /// Whether there are types that the link does not know yet.
+    fn lacks_on_link(&self) -> bool {
+        !self.types_known_to_link && !self.types.is_empty()
+    }
+
+    fn learn_types(&mut self, payload: &[u8]) {
+        let types = self.types_flag() + 1;
+        if self.parameters > 0 && payload.get(types - 1) == Some(&1) {
+            self.types =
+                payload.get(types..types + 2 * self.parameters).unwrap_or_default().to_vec();
+            self.types_known_to_link = true;
+        }
+    }
+
     /// A statement that the link knows as `link_id`.
     pub(crate) fn new(sql: Vec<u8>, kind: Kind, open_ended: bool, link_id: u32) -> Self {
         let (types, parameters, setup) = (Vec::new(), 0, State::default());

@@ -3,6 +3,7 @@ use ido_proxy_protocol::packet;
 use ido_proxy_protocol::statement::Kind;
 
 use super::*;
+use crate::session::plan::sets_one_of;
 
 fn settings() -> SessionSettings {
     SessionSettings::new(Capabilities::MULTI_STATEMENTS, 8, Some(b"icinga".to_vec()))
@@ -143,6 +144,11 @@ fn what_is_reported_by_another_name_is_asked_for_and_set_again() {
     assert!(settings.confused().is_empty());
     settings.meet(b"11.8.9-MariaDB", true);
     let names = settings.confused();
+    for name in names {
+        let set = [b"SET ", *name, b"=0"].concat();
+        assert!(sets_one_of(&set, names), "{}", String::from_utf8_lossy(name));
+    }
+    assert!(!sets_one_of(b"SET sql_mode=''", names) && !sets_one_of(b"SET unique_checks=0", &[]));
     let columns = 2 + names.len();
     let row = [&b"\x07utf8mb4\x00"[..], &b"\x010".repeat(names.len())].concat();
     let mut packets = Vec::new();
