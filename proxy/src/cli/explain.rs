@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::config_file::ConfigFile;
 use super::daemon::{AskError, get};
 use super::say::say;
+use super::session_line::Session;
 use crate::cluster::decide::history::utc;
 
 /// Say why the primary is what it is, what was found of each node, and why a session can or cannot move.
@@ -57,15 +58,6 @@ struct Node {
     state: String,
     usable: bool,
     reason: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Session {
-    id: u32,
-    user: Option<String>,
-    node: Option<String>,
-    in_transaction: bool,
-    stays: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -123,12 +115,8 @@ impl Status {
         let staying = self.sessions.iter().filter(|session| session.stays.is_some()).count();
         let moving = self.sessions.len() - staying;
         writeln!(text, "\nSessions\n  {moving} can go on at another node, {staying} cannot")?;
-        for session in &self.sessions {
-            let Some(reason) = &session.stays else { continue };
-            let user = session.user.as_deref().unwrap_or("-");
-            let node = session.node.as_deref().unwrap_or("no node");
-            let open = if session.in_transaction { ", in a transaction" } else { "" };
-            writeln!(text, "  {:>6}  {user} at {node}{open}: {reason}", session.id)?;
+        for session in self.sessions.iter().filter(|session| session.stays.is_some()) {
+            writeln!(text, "  {session}")?;
         }
 
         let shown = &self.decisions[self.decisions.len().saturating_sub(decisions)..];

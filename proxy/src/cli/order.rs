@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep};
 use super::config_file::ConfigFile;
 use super::daemon::{self, AskError};
 use super::say::say;
+use super::session_line::Session;
 use crate::app::{cluster_settings, node_tls, own_host};
 use crate::cluster::NodeAddr;
 use crate::cluster::model::pin::Pin;
@@ -117,14 +118,6 @@ struct Status {
     sessions: Vec<Session>,
 }
 
-#[derive(Debug, Deserialize)]
-struct Session {
-    node: Option<String>,
-    role: String,
-    /// Why it cannot move, whatever it does.
-    stays: Option<String>,
-}
-
 impl Goal {
     /// `None`: nobody moves.
     fn of(order: Order, node: NodeAddr, pin: &Pin) -> Option<Self> {
@@ -135,17 +128,14 @@ impl Goal {
         }
     }
 
-    /// How many have still to follow, and how many never will. One without a link takes its next one where it
-    /// should.
-    fn missed_by(&self, sessions: &[Session]) -> (usize, usize) {
+    /// Those that have still to follow, and those that cannot. One without a link takes its next one where it should.
+    fn missed_by<'a>(&self, sessions: &'a [Session]) -> (Vec<&'a Session>, Vec<&'a Session>) {
         let late = |session: &&Session| match (self, &session.node) {
             (_, None) => false,
             (Self::At(goal), Some(node)) => node != goal && session.role == "writer",
             (Self::NotAt(left), Some(node)) => node == left,
         };
-        let late: Vec<_> = sessions.iter().filter(late).collect();
-        let stay = late.iter().filter(|session| session.stays.is_some()).count();
-        (late.len() - stay, stay)
+        sessions.iter().filter(late).partition(|session| session.stays.is_none())
     }
 }
 
@@ -155,23 +145,24 @@ async fn followed(daemon: SocketAddr, goal: Option<&Goal>, epoch: u64, wait: Dur
     let Some(goal) = goal.filter(|_| !wait.is_zero()) else { return String::new() };
     let deadline = Instant::now() + wait;
     loop {
-        let (late, stay, known) = match daemon::get::<Status>(daemon, "/status").await {
-            Ok(status) => {
-                let (late, stay) = goal.missed_by(&status.sessions);
-                (late, stay, status.epoch >= epoch)
-            }
+        let status = match daemon::get::<Status>(daemon, "/status").await {
+            Ok(status) => status,
             Err(AskError::Unreachable { .. }) => return String::new(),
             Err(error) => {
                 return format!("whether the sessions have followed is not known: {error}\n");
             }
         };
-        if known && (late, stay) == (0, 0) {
+        let known = status.epoch >= epoch;
+        let (late, staying) = goal.missed_by(&status.sessions);
+        if known && late.is_empty() && staying.is_empty() {
             return "the sessions of this host have followed\n".into();
         }
-        if known && late == 0 {
+        if known && late.is_empty() {
             return format!(
-                "{stay} of the sessions of this host cannot follow and will end with their node: \
-                 ido-proxy explain says why; the others have followed\n"
+                "{} of the sessions of this host cannot follow, and will end with their node; the others have \
+                 followed:\n{}",
+                staying.len(),
+                lines(&staying)
             );
         }
         if Instant::now() >= deadline && !known {
@@ -179,13 +170,27 @@ async fn followed(daemon: SocketAddr, goal: Option<&Goal>, epoch: u64, wait: Dur
         }
         if Instant::now() >= deadline {
             return format!(
-                "{late} of the sessions of this host still to follow, when their transactions are over: \
-                 SHOW SESSIONS on the console lists them\n"
+                "{} of the sessions of this host have still to follow, when their transactions are over:\n{}",
+                late.len(),
+                lines(&[late, staying].concat())
             );
         }
         sleep(PACE).await;
     }
 }
+
+/// The first of these sessions, one a line.
+fn lines(sessions: &[&Session]) -> String {
+    let mut text: String =
+        sessions.iter().take(MOST_LINES).map(|session| format!("  {session}\n")).collect();
+    if sessions.len() > MOST_LINES {
+        text += "  … SHOW SESSIONS on the console lists all\n";
+    }
+    text
+}
+
+/// Sessions that an order tells one by one.
+const MOST_LINES: usize = 20;
 
 /// Between two looks at the sessions.
 const PACE: Duration = Duration::from_millis(50);
@@ -194,22 +199,40 @@ const PACE: Duration = Duration::from_millis(50);
 mod tests {
     use super::*;
 
-    fn late(goal: &Goal, sessions: &[(&str, &str)]) -> (usize, usize) {
-        let sessions = sessions.iter().map(|(role, node)| Session {
-            node: (!node.is_empty()).then(|| (*node).to_owned()),
-            role: role.trim_end_matches('!').to_owned(),
-            stays: role.ends_with('!').then(|| "temporary_table".to_owned()),
-        });
-        goal.missed_by(&sessions.collect::<Vec<_>>())
+    /// The counts of those that are late, and of those that stay: `!` behind the role.
+    fn missed(goal: &Goal, sessions: &[(&str, &str)]) -> (usize, usize) {
+        let sessions: Vec<_> = (1..)
+            .zip(sessions)
+            .map(|(id, (role, node))| {
+                let stays = role.ends_with('!').then_some("it has a temporary table");
+                Session::at(id, node, role.trim_end_matches('!'), stays)
+            })
+            .collect();
+        let (late, staying) = goal.missed_by(&sessions);
+        (late.len(), staying.len())
     }
 
     /// Otherwise an operator shuts down a node whose sessions are not counted, and cuts their clients.
     #[test]
     fn sessions_that_are_still_there_are_counted() {
         let sessions = [("writer", "a:1"), ("writer", "b:1"), ("reader", "a:1"), ("writer", "")];
-        assert_eq!(late(&Goal::At("b:1".into()), &sessions), (1, 0), "readers stay where they are");
-        assert_eq!(late(&Goal::NotAt("a:1".into()), &sessions), (2, 0));
-        assert_eq!(late(&Goal::At("b:1".into()), &sessions[1..]), (0, 0));
-        assert_eq!(late(&Goal::NotAt("a:1".into()), &[("reader!", "a:1")]), (0, 1));
+        assert_eq!(
+            missed(&Goal::At("b:1".into()), &sessions),
+            (1, 0),
+            "readers stay where they are"
+        );
+        assert_eq!(missed(&Goal::NotAt("a:1".into()), &sessions), (2, 0));
+        assert_eq!(missed(&Goal::At("b:1".into()), &sessions[1..]), (0, 0));
+        assert_eq!(missed(&Goal::NotAt("a:1".into()), &[("reader!", "a:1")]), (0, 1));
+    }
+
+    /// Otherwise an operator who waits with a shutdown does not know whom to ask, nor for what.
+    #[test]
+    fn who_stays_is_told_with_the_reason() {
+        let session = Session::at(7, "a:1", "writer", Some("it has a temporary table"));
+        assert_eq!(lines(&[&session]), "       7  icinga at a:1: it has a temporary table\n");
+        let many = lines(&[&session; MOST_LINES + 1]);
+        assert_eq!(many.lines().count(), MOST_LINES + 1);
+        assert!(many.ends_with("lists all\n"), "{many}");
     }
 }
