@@ -21,15 +21,18 @@
 mod charset;
 mod classify;
 mod dialect;
+mod holding;
 mod kind;
 mod scanner;
 #[cfg(test)]
 mod tests;
 
 use std::ops::Range;
+use std::sync::LazyLock;
 
 pub use charset::Charset;
 pub use dialect::{Dialect, ServerVersion, SqlMode};
+pub use holding::{Belonging, Holding};
 pub use kind::{Completion, Kind, SetTargets};
 use scanner::{Scanner, TokenKind};
 
@@ -269,11 +272,13 @@ impl<'a> Statement<'a> {
 
 /// Whether the servers have a word or a function of this name, in any case.
 fn is_built_in(name: &[u8]) -> bool {
-    FUNCTIONS.lines().any(|one| one.as_bytes().eq_ignore_ascii_case(name))
+    let name = || name.iter().map(u8::to_ascii_lowercase);
+    FUNCTIONS.binary_search_by(|one| one.bytes().cmp(name())).is_ok()
 }
 
-/// Names of [`Statement::may_call_stored`], one a line, in the order of their bytes.
-const FUNCTIONS: &str = include_str!("statement/functions.txt");
+/// Names of [`Statement::may_call_stored`] in lower case, in the order of their bytes.
+static FUNCTIONS: LazyLock<Vec<&str>> =
+    LazyLock::new(|| include_str!("statement/functions.txt").lines().collect());
 
 fn is_user_variable(kind: TokenKind, text: &[u8]) -> bool {
     kind == TokenKind::Variable && !text.starts_with(b"@@")

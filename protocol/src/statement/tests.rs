@@ -2,6 +2,7 @@
 
 mod boundaries;
 mod charsets;
+mod holdings;
 mod kinds;
 mod open_ended;
 mod properties;

@@ -35,7 +35,6 @@ use ido_proxy_protocol::command::{Command, CommandStep, CommandStream};
 use ido_proxy_protocol::err::ErrPacket;
 use ido_proxy_protocol::error_code::ACTIVE_TRANSACTION;
 use ido_proxy_protocol::packet::{self, HEADER_LEN};
-use ido_proxy_protocol::statement::Kind;
 
 use self::attempt::{Departure, given_up};
 use self::client_file::ClientFile;
@@ -569,9 +568,8 @@ fn plan_of(
             if command == Command::StmtExecute {
                 plan = plan.in_one_flight(&statement.sql, scene);
             }
-            if statement.kind == Kind::Call {
-                plan.transaction.insert(Blocker::Call);
-            }
+            plan.leaves(&statement.leavings, statement.open_ended && scene.is_within());
+            plan.holding.clone_from(&statement.leavings.holding);
             plan.reads_autocommit = scene.guards() && statement.reads_autocommit;
             let unseen = works_unseen(statement.kind, statement.open_ended);
             let sets = plan.sets_autocommit || plan.reads_autocommit;

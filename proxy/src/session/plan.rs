@@ -11,10 +11,11 @@
 use std::ops::Range;
 
 use ido_proxy_protocol::command::Command;
-use ido_proxy_protocol::statement::{Kind, SetTargets, Statement, Statements};
+use ido_proxy_protocol::statement::{Holding, Kind, SetTargets, Statement, Statements};
 
 use smallvec::{SmallVec, smallvec};
 
+pub(crate) use self::leavings::Leavings;
 use self::planner::{Layout, Planner};
 pub(crate) use self::scene::{Current, FenceUse, GuardUse, Scene, Texts, Unguarding};
 pub(crate) use self::step::{Doubt, Frame, Piece, PieceKind, Risk, Step, What};
@@ -24,12 +25,13 @@ pub(crate) use self::text::{
     reads_warnings, sets_one_of, sets_untold, under_guard, wastes_ids, works_unseen,
 };
 use self::text::{
-    autocommit_set_to, has_counts_alone, is_exotic, kind_of, loads_file, may_hide_statement,
+    autocommit_set_to, has_counts_alone, kind_of, loads_file, may_hide_statement,
     may_set_autocommit, sets_autocommit,
 };
 use crate::session::plan::blocker::{Blocker, Blockers};
 
 pub(crate) mod blocker;
+mod leavings;
 mod planner;
 pub(in crate::session) mod read_only;
 pub(in crate::session) mod route;
@@ -49,6 +51,8 @@ pub(crate) struct Plan {
     pub(crate) session: Blockers,
     /// Why the transaction that is open after it, or during it, cannot be done again.
     pub(crate) transaction: Blockers,
+    /// Things that it takes or gives back by name, if it is one statement.
+    pub(crate) holding: Option<Holding>,
     /// Whether the client sets `autocommit` in it while a transaction is open.
     pub(crate) sets_autocommit: bool,
     /// Whether the client may read `autocommit` in it.
@@ -109,12 +113,12 @@ impl Plan {
         }
         match (first, second) {
             (Some(first), None) if !wants_wrap(&first, scene) => Self::of_statement(&first, scene),
-            (first, second) => Self::of_several(
-                first.into_iter().chain(second).chain(statements),
-                sql,
-                scene,
-                Layout::Joined,
-            ),
+            (first, second) => {
+                let alone = first.as_ref().filter(|_| second.is_none());
+                let holding = alone.and_then(Statement::holding);
+                let all = first.into_iter().chain(second).chain(statements);
+                Self { holding, ..Self::of_several(all, sql, scene, Layout::Joined) }
+            }
         }
     }
 
@@ -161,7 +165,7 @@ impl Plan {
         if loads_file(statement) {
             return Self::of_load(statement.sql.len());
         }
-        let (session, transaction) = reasons(statement, scene);
+        let leavings = Leavings::of(statement);
         let class = Class::of_statement(statement, scene.autocommit);
         let mut plan =
             Self::of_class(class, statement.kind, statement.open_ended, statement.sql.len(), scene);
@@ -171,7 +175,18 @@ impl Plan {
         if class == Class::Commit && scene.joins() {
             plan.join_fence(statement);
         }
-        Self { session, transaction, ..plan }
+        plan.leaves(&leavings, statement.open_ended && scene.is_within());
+        plan.holding = leavings.holding;
+        plan
+    }
+
+    /// Adds what a statement leaves behind, one that goes on behind its end maybe.
+    pub(crate) fn leaves(&mut self, leavings: &Leavings, goes_on: bool) {
+        self.session.extend(leavings.session);
+        self.transaction.extend(leavings.transaction);
+        if goes_on {
+            self.transaction.insert(Blocker::Compound);
+        }
     }
 
     /// The client's own text goes to a link that takes one statement alone, where that is ours to say.
@@ -353,28 +368,6 @@ impl Class {
 
 /// In bytes. The least `max_allowed_packet` that is in use is 1 MiB.
 pub(crate) const LONG: usize = 512 << 10;
-
-/// Why session and transaction cannot move after this statement.
-fn reasons(statement: &Statement<'_>, scene: Scene) -> (Blockers, Blockers) {
-    let (mut session, mut transaction) = (Blockers::default(), Blockers::default());
-    match statement.kind {
-        Kind::TemporaryTable => session.insert(Blocker::TemporaryTable),
-        Kind::Prepare => session.insert(Blocker::SqlPrepare),
-        Kind::Call | Kind::Execute => transaction.insert(Blocker::Call),
-        Kind::Ddl | Kind::Other if is_exotic(statement.sql) => session.insert(Blocker::Exotic),
-        _ => {}
-    }
-    if statement.open_ended && scene.is_within() {
-        transaction.insert(Blocker::Compound);
-    }
-    if statement.mentions_user_variable() {
-        session.insert(Blocker::UserVariable);
-    }
-    if may_name(statement.sql, *b"t_l", b"GET_LOCK") && statement.mentions(b"GET_LOCK") {
-        session.insert(Blocker::NamedLock);
-    }
-    (session, transaction)
-}
 
 #[cfg(test)]
 mod tests;

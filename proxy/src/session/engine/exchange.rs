@@ -5,6 +5,7 @@ use std::ops::Range;
 use ido_proxy_protocol::capabilities::Capabilities;
 use ido_proxy_protocol::command::Command;
 use ido_proxy_protocol::err::ErrPacket;
+use ido_proxy_protocol::statement::Holding;
 
 use super::attempt::Attempt;
 use super::client_file::ClientFile;
@@ -35,6 +36,8 @@ pub(super) struct Exchange {
     pub(super) script: Script,
     /// Why a transaction that it leaves open, or works in, cannot be done again.
     pub(super) transaction: Blockers,
+    /// Things that it takes or gives back by name.
+    pub(super) holding: Option<Holding>,
     pub(super) intake: Intake,
     /// The request on the link.
     pub(super) running: Option<Running>,
@@ -155,7 +158,7 @@ impl Exchange {
         sequence: u8,
         session: &mut SessionState,
     ) -> Self {
-        session.settings.reasons_mut().extend(plan.session);
+        session.settings.take(plan.session, plan.holding.as_ref());
         session.settings.diagnostics().forget_kept();
         let works = |step: &Step| {
             let kinds = [PieceKind::Begin, PieceKind::End, PieceKind::Implicit];
@@ -173,6 +176,7 @@ impl Exchange {
             came: 0,
             script: Script::new(plan.steps),
             transaction: plan.transaction,
+            holding: plan.holding,
             intake: Intake::Keeps,
             running: None,
             behind: Behind::Nothing,

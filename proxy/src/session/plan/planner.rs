@@ -10,8 +10,8 @@ use super::text::{
     may_set_autocommit, reads_diagnostics, reads_warnings, sets_autocommit,
 };
 use super::{
-    Class, Doubt, FenceUse, Frame, LONG, Piece, PieceKind, Plan, Risk, Scene, Step, What,
-    commit_risk, reasons, shows_guard,
+    Class, Doubt, FenceUse, Frame, LONG, Leavings, Piece, PieceKind, Plan, Risk, Scene, Step, What,
+    commit_risk, shows_guard,
 };
 
 /// Puts the steps of a batch together.
@@ -84,9 +84,8 @@ impl<'a> Planner<'a> {
 
     /// Adds a statement, which `reads` the client's `autocommit` maybe.
     pub(super) fn add(&mut self, statement: &Statement<'_>, reads: bool) {
-        let (session, transaction) = reasons(statement, self.scene);
-        self.plan.session.extend(session);
-        self.plan.transaction.extend(transaction);
+        let goes_on = statement.open_ended && self.scene.is_within();
+        self.plan.leaves(&Leavings::of(statement), goes_on);
         let class = Class::of_statement(statement, self.autocommit);
         let was_open = self.open;
         self.plan.reads_autocommit |= reads && self.open;

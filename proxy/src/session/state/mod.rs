@@ -4,6 +4,7 @@
 //! - [`settings`] — variables, schema, prepared statements; [`reports`] — what the server reports of them.
 //! - [`transaction`], [`guard`] — what is open; [`journal`] — what was said in it; [`digest`] — rows in eight bytes.
 //! - [`fence`] — the proof of a COMMIT; [`reserved_ids`] — ids that a lost transaction had been given.
+//! - [`holdings`] — what keeps the session at its node.
 //! - [`diagnostics`] — what the client may still ask about its last statement; [`several`] — statements in one text.
 //! - [`text_rows`] — rows of the text protocol.
 
@@ -11,6 +12,7 @@ pub(crate) mod diagnostics;
 pub(crate) mod digest;
 pub(crate) mod fence;
 pub(crate) mod guard;
+pub(crate) mod holdings;
 pub(crate) mod journal;
 pub(crate) mod link_facts;
 pub(crate) mod reports;

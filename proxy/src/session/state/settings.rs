@@ -10,13 +10,14 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use ido_proxy_protocol::capabilities::Capabilities;
 use ido_proxy_protocol::session_state::Change;
-use ido_proxy_protocol::statement::{Charset, Dialect, ServerVersion, SqlMode};
+use ido_proxy_protocol::statement::{Charset, Dialect, Holding, ServerVersion, SqlMode};
 use ido_proxy_protocol::status::StatusFlags;
 
 pub(crate) use self::prepared::{LAST_STATEMENT, NO_STATEMENT, Prepared, statement_id};
 pub(crate) use self::setup::{Setup, State, assignment};
 use crate::session::plan::blocker::{Blocker, Blockers};
 use crate::session::state::diagnostics::{BlockGrammar, Diagnostics};
+use crate::session::state::holdings::Holdings;
 use crate::session::state::reports::Reports;
 use crate::session::state::text_rows::text_rows;
 
@@ -34,7 +35,8 @@ pub(crate) struct SessionSettings {
     statements: BTreeMap<u32, Prepared>,
     /// Closed by the client within the open transaction, which may have used them.
     closed: BTreeMap<u32, Prepared>,
-    reasons: Blockers,
+    /// Why it cannot be set up elsewhere.
+    holdings: Holdings,
     /// The flags of the last reply that had any.
     status: StatusFlags,
     login_charset: Charset,
@@ -81,7 +83,7 @@ impl SessionSettings {
             begun: None,
             statements: BTreeMap::new(),
             closed: BTreeMap::new(),
-            reasons: Blockers::default(),
+            holdings: Holdings::default(),
             status: StatusFlags::AUTOCOMMIT,
             login_charset: Charset::from_collation(collation.into()),
             server: ServerVersion::default(),
@@ -107,9 +109,9 @@ impl SessionSettings {
     pub(crate) fn meet(&mut self, version: &[u8], tracks: bool) {
         self.server = ServerVersion::from_greeting(version);
         if tracks {
-            self.reasons.remove(Blocker::Untracked);
+            self.holdings.reasons_mut().remove(Blocker::Untracked);
         } else {
-            self.reasons.insert(Blocker::Untracked);
+            self.holdings.reasons_mut().insert(Blocker::Untracked);
         }
     }
 
@@ -201,7 +203,7 @@ impl SessionSettings {
         }
         if name.starts_with(b"session_track_") {
             // Ours were turned over: from here on nothing is sure to be told.
-            return self.reasons.insert(Blocker::Untracked);
+            return self.holdings.reasons_mut().insert(Blocker::Untracked);
         }
         if matches!(name, b"last_insert_id" | b"identity") {
             let id = std::str::from_utf8(value).ok().and_then(|id| id.parse().ok());
@@ -209,7 +211,7 @@ impl SessionSettings {
             self.now.insert_id_is_hidden = false;
         }
         if name == b"timestamp" {
-            return self.reasons.insert(Blocker::Timestamp);
+            return self.holdings.reasons_mut().insert(Blocker::Timestamp);
         }
         if !MOMENTARY.contains(&name) && !self.readings.contains(name) {
             self.now.setup_mut().variables.insert(name.to_vec(), value.to_vec());
@@ -334,12 +336,22 @@ impl SessionSettings {
 
     /// The reasons that were seen why the session cannot be set up elsewhere.
     pub(crate) fn reasons_mut(&mut self) -> &mut Blockers {
-        &mut self.reasons
+        self.holdings.reasons_mut()
+    }
+
+    /// Adds what the session takes at its node with a command that it sends.
+    pub(crate) fn take(&mut self, reasons: Blockers, holding: Option<&Holding>) {
+        self.holdings.take(reasons, holding, self.now.schema.as_deref());
+    }
+
+    /// A command was done that does this.
+    pub(crate) fn give(&mut self, holding: &Holding) {
+        self.holdings.give(holding, self.now.schema.as_deref());
     }
 
     /// Why the session cannot move, if so.
     pub(crate) fn unmovable(&self) -> Option<Blocker> {
-        self.reasons.first()
+        self.holdings.reasons().first()
     }
 
     /// The present state, to be given to [`Self::begin`] should what is done next open a transaction.
@@ -374,7 +386,7 @@ impl SessionSettings {
     /// COM_RESET_CONNECTION: as after the login, but for the default database.
     pub(crate) fn reset(&mut self) {
         let schema = self.now.schema.clone();
-        let untracked = self.reasons;
+        let untracked = self.holdings.reasons().contains(Blocker::Untracked);
         // The flags of the reply to the command: the server knows its defaults.
         let (status, autocommit) = (self.status, self.now.autocommit);
         *self = Self {
@@ -382,7 +394,7 @@ impl SessionSettings {
             begun: None,
             statements: BTreeMap::new(),
             closed: BTreeMap::new(),
-            reasons: Blockers::default(),
+            holdings: Holdings::default(),
             status,
             login_charset: self.login_charset,
             server: self.server,
@@ -396,8 +408,8 @@ impl SessionSettings {
             restored: false,
             readings: Arc::clone(&self.readings),
         };
-        if untracked.first() == Some(Blocker::Untracked) {
-            self.reasons.insert(Blocker::Untracked);
+        if untracked {
+            self.holdings.reasons_mut().insert(Blocker::Untracked);
         }
     }
 }

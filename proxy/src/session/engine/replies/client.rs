@@ -19,8 +19,9 @@ use crate::session::engine::exchange::shape::{sql_of, target_of};
 use crate::session::engine::exchange::{Exchange, Opens};
 use crate::session::engine::running::Running;
 use crate::session::plan::{
-    Piece, PieceKind, Risk, UnderGuard, What, begins_with, chooses_insert_id, names_reports,
-    reads_autocommit, reads_counters, reads_last_statement, reads_no_table, wastes_ids,
+    Leavings, Piece, PieceKind, Risk, UnderGuard, What, begins_with, chooses_insert_id,
+    names_reports, reads_autocommit, reads_counters, reads_last_statement, reads_no_table,
+    wastes_ids,
 };
 use crate::session::state::digest::PayloadDigest;
 use crate::session::state::journal::record::Told;
@@ -235,6 +236,9 @@ impl Replies<'_> {
         self.settle_transaction(kind, several, before);
         if self.exchange.keeps {
             self.keep_result(end, payload)?;
+        }
+        if let Some(holding) = &self.exchange.holding {
+            self.session.settings.give(holding);
         }
         Ok(())
     }
@@ -466,6 +470,7 @@ impl Replies<'_> {
         let link_id = ok.statement_id;
         let mut statement = Prepared::new(sql.clone(), single.kind, single.open_ended, link_id);
         statement.reads_autocommit = reads_autocommit(&single);
+        statement.leavings = Leavings::of(&single);
         statement.parameters = ok.parameters.into();
         statement.setup = self.exchange.state.clone();
         // After a change of the link its numbers may be those of older statements.

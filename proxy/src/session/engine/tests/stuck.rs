@@ -112,6 +112,39 @@ fn what_a_statement_leaves_in_the_session_keeps_it_where_it_is() {
     }
 }
 
+/// A driver's table or lock would be lost without a word, since drivers prepare what they send.
+#[test]
+fn what_a_prepared_statement_leaves_keeps_the_session_where_it_is() {
+    for (sql, reason) in [
+        ("CREATE TEMPORARY TABLE x (a INT)", Blocker::TemporaryTable),
+        ("SELECT @a", Blocker::UserVariable),
+        ("DO GET_LOCK('a', 1)", Blocker::NamedLock),
+    ] {
+        let mut play = Play::new(icinga());
+        prepare(&mut play, sql);
+        assert_eq!(play.machine.session.stuck(), None, "{sql}: it was not done");
+        play.client_sends(&execute(1)).node_sends(&ok(1, StatusFlags::AUTOCOMMIT, b""));
+        assert_stuck(&mut play, reason);
+    }
+}
+
+/// A planned move would leave the session where it is, and it would end with its node.
+#[test]
+fn what_is_given_back_sets_the_session_free() {
+    for (taken, given) in [
+        ("CREATE TEMPORARY TABLE x (a INT)", "DROP TEMPORARY TABLE x"),
+        ("PREPARE p FROM 'SELECT 1'", "DEALLOCATE PREPARE p"),
+        ("DO GET_LOCK('a', 1)", "DO RELEASE_LOCK('a')"),
+    ] {
+        let mut play = Play::new(icinga());
+        play.client_sends(&query(taken)).node_sends(&ok(1, StatusFlags::AUTOCOMMIT, b""));
+        play.client_sends(&query(given));
+        assert!(play.machine.session.stuck().is_some(), "{given} is not done yet");
+        play.node_sends(&ok(1, StatusFlags::AUTOCOMMIT, b""));
+        assert_eq!(play.machine.session.stuck(), None, "{given}");
+    }
+}
+
 /// The loss may come while the statement is under way: it counts from the moment it is sent.
 #[test]
 fn a_statement_under_way_counts_already() {
@@ -230,7 +263,7 @@ fn a_journal_that_is_full_keeps_the_session_until_its_transaction_ends() {
 }
 
 /// COM_STMT_PREPARE, and its answer.
-fn prepare(play: &mut Play) {
+fn prepare(play: &mut Play, sql: &str) {
     let ok = ido_proxy_protocol::prepare::PrepareOk {
         statement_id: 1,
         columns: 0,
@@ -238,7 +271,8 @@ fn prepare(play: &mut Play) {
         warnings: 0,
         definitions_follow: true,
     };
-    play.client_sends(&framed(b"\x16SELECT a FROM t", 0)).node_sends(&framed(&ok.encode(), 1));
+    play.client_sends(&framed(&[b"\x16", sql.as_bytes()].concat(), 0))
+        .node_sends(&framed(&ok.encode(), 1));
 }
 
 /// A stored function may write, which would be done twice.
@@ -257,7 +291,7 @@ fn a_read_that_may_write_is_not_done_again() {
 #[test]
 fn an_open_cursor_keeps_the_session_until_it_is_closed() {
     let open = |play: &mut Play| {
-        prepare(play);
+        prepare(play, "SELECT a FROM t");
         let status = StatusFlags::AUTOCOMMIT | StatusFlags::CURSOR_EXISTS;
         let eof = EofPacket { warnings: 0, status }.encode();
         play.client_sends(&framed(b"\x17\x01\0\0\0\x01\x01\0\0\0", 0));
@@ -271,7 +305,7 @@ fn an_open_cursor_keeps_the_session_until_it_is_closed() {
     assert_stuck(&mut play, Blocker::OpenCursor);
     // Without EOF packets, an OK packet says so.
     let mut play = Play::new(icinga() | Capabilities::DEPRECATE_EOF);
-    prepare(&mut play);
+    prepare(&mut play, "SELECT a FROM t");
     play.client_sends(&framed(b"\x17\x01\0\0\0\x01\x01\0\0\0", 0));
     let status = (StatusFlags::AUTOCOMMIT | StatusFlags::CURSOR_EXISTS).bits().to_le_bytes();
     let end = [&[0xFE, 0, 0][..], &status, &[0, 0]].concat();
@@ -289,7 +323,7 @@ fn an_open_cursor_keeps_the_session_until_it_is_closed() {
 #[test]
 fn a_long_parameter_keeps_the_session_until_its_statement_has_run() {
     let send = |play: &mut Play| {
-        prepare(play);
+        prepare(play, "SELECT a FROM t");
         play.client_sends(&framed(b"\x18\x01\0\0\0\0\0text", 0));
     };
     let mut play = Play::new(icinga());
@@ -311,7 +345,7 @@ fn a_long_parameter_keeps_the_session_until_its_statement_has_run() {
 #[test]
 fn a_long_parameter_waits_until_its_statement_is_prepared_on_a_new_link() {
     let mut play = Play::new(icinga());
-    prepare(&mut play);
+    prepare(&mut play, "SELECT a FROM t");
     let parameter = framed(b"\x18\x01\0\0\0\0\0text", 0);
     let execute = framed(b"\x17\x01\0\0\0\0\x01\0\0\0", 0);
     play.goes_on_elsewhere(&[parameter, execute].concat());
@@ -332,7 +366,7 @@ fn a_long_parameter_waits_until_its_statement_is_prepared_on_a_new_link() {
 #[test]
 fn a_statement_that_cannot_be_prepared_anew_fails_where_it_is_used_and_not_before() {
     let mut play = Play::new(icinga());
-    prepare(&mut play);
+    prepare(&mut play, "SELECT a FROM t");
     play.goes_on_elsewhere(&query("SELECT 1"));
     assert_eq!(play.requests(), ["SELECT a FROM t"]);
     play.node_sends(&framed(&ErrPacket::new(1146, *b"42S02", "no such table").encode(), 1));

@@ -4,6 +4,7 @@ use ido_proxy_protocol::command::Command;
 use ido_proxy_protocol::statement::Kind;
 
 use super::{SessionSettings, State};
+use crate::session::plan::Leavings;
 
 /// A prepared statement.
 #[derive(Clone, Debug)]
@@ -14,6 +15,8 @@ pub(crate) struct Prepared {
     pub(crate) kind: Kind,
     /// Whether it may read `autocommit`.
     pub(crate) reads_autocommit: bool,
+    /// Leavings of the statement, each time that it is done.
+    pub(crate) leavings: Leavings,
     /// Whether only the server knows.
     pub(crate) open_ended: bool,
     /// The number that the link knows it by.
@@ -177,6 +180,7 @@ impl Prepared {
             sql,
             kind,
             reads_autocommit: false,
+            leavings: Leavings::default(),
             open_ended,
             link_id,
             parameters,
