@@ -12,6 +12,7 @@ mod live;
 mod order;
 mod run;
 mod say;
+mod session_line;
 mod setup;
 
 /// Keeps Icinga's database connection alive on a MariaDB Galera cluster.

@@ -23,12 +23,16 @@ pub(crate) struct Known {
 pub(crate) struct Entry {
     /// A pattern of signatures.
     differs: String,
-    /// Patterns of tags or their families, of flags of a login ("flag NoSchema"), of its collation ("collation 63"), or the lab's server ("server 11.8"); each must be in the program.
+    /// Patterns of tags or their families, of flags of a login ("flag NoSchema"), of its collation ("collation 63"), of how
+    /// many log in ("2 sessions"), or the lab's server ("server 11.8"); each must be in the program.
     #[serde(default)]
     needs: Vec<String>,
     /// Whether what comes behind it in the same program is compared.
     #[serde(default)]
     goes_on: bool,
+    /// Whether it comes by chance, on either side: one that is seen again is another one.
+    #[serde(default)]
+    once: bool,
     /// Why it is so, and where that is documented.
     pub(crate) reason: String,
 }
@@ -48,6 +52,15 @@ impl Known {
 
     /// The entry that a difference is.
     pub(crate) fn entry(&self, program: &Program, found: &Difference) -> Option<&Entry> {
+        self.find(program, found, false)
+    }
+
+    /// The entry that a difference is which was not seen again.
+    pub(crate) fn entry_once(&self, program: &Program, found: &Difference) -> Option<&Entry> {
+        self.find(program, found, true)
+    }
+
+    fn find(&self, program: &Program, found: &Difference, once: bool) -> Option<&Entry> {
         let signature = found.signature();
         let flags = program.logins.iter().flat_map(|login| &login.flags);
         let mut tags = program.tags();
@@ -56,7 +69,8 @@ impl Known {
         tags.extend(flags.map(|flag| format!("flag {flag:?}")));
         tags.extend(std::env::var("IDO_PROXY_LAB_SERVER").map(|server| format!("server {server}")));
         tags.extend(program.logins.iter().map(|login| format!("collation {}", login.collation)));
-        self.known.iter().find(|entry| {
+        tags.push(format!("{} sessions", program.logins.len()));
+        self.known.iter().filter(|entry| entry.once == once).find(|entry| {
             let needed = |pattern: &String| tags.iter().any(|tag| matches(pattern, tag));
             matches(&entry.differs, &signature) && entry.needs.iter().all(needed)
         })

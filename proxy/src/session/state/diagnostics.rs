@@ -62,9 +62,9 @@ impl Diagnostics {
         self.learn_beside(-1, 0);
     }
 
-    /// A statement of the client's returned rows.
-    pub(crate) fn returned_rows(&mut self) {
-        self.learn(-1, 0);
+    /// A statement of the client's returned rows, with so many warnings.
+    pub(crate) fn returned_rows(&mut self, warnings: u16) {
+        self.learn(-1, warnings);
     }
 
     /// A statement of the client's failed.
@@ -248,6 +248,18 @@ mod tests {
     use ido_proxy_protocol::packet;
 
     use super::*;
+
+    /// Otherwise a client would read an error of long ago in the list, in place of the warning of its last statement.
+    #[test]
+    fn a_statement_with_warnings_of_its_own_replaces_the_list() {
+        let mut diagnostics = Diagnostics::default();
+        diagnostics.failed();
+        diagnostics.lose_error(&ErrPacket::new(1064, *b"42000", "near"));
+        diagnostics.returned_rows_beside();
+        assert!(diagnostics.list_differs(), "SELECT 1 leaves it");
+        diagnostics.returned_rows(1);
+        assert!(!diagnostics.list_differs() && diagnostics.has_warnings());
+    }
 
     /// Otherwise a client that reads the warnings of its transaction behind the COMMIT would find none.
     #[test]

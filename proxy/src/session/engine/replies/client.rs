@@ -7,7 +7,7 @@ use ido_proxy_protocol::ok::{self, OkPacket};
 use ido_proxy_protocol::packet::HEADER_LEN;
 use ido_proxy_protocol::prepare::PrepareOk;
 use ido_proxy_protocol::reply::ReplyStep;
-use ido_proxy_protocol::statement::Statement;
+use ido_proxy_protocol::statement::{Kind, Statement};
 use ido_proxy_protocol::status::StatusFlags;
 use ido_proxy_protocol::{Violation, session_state};
 use smallvec::SmallVec;
@@ -272,7 +272,7 @@ impl Replies<'_> {
                 let packet = OkPacket::decode(payload, self.link)?;
                 match packet.ends_rows {
                     true => {
-                        self.learn_rows_read(piece);
+                        self.learn_rows_read(piece, packet.warnings);
                         self.session.learn_cursor(status);
                     }
                     false => self.learn_counts(piece, packet.affected_rows, packet.warnings),
@@ -281,7 +281,7 @@ impl Replies<'_> {
                 self.schema = schema.or_else(|| self.schema.take());
             }
             PieceEnd::Rows(status) => {
-                self.learn_rows_read(piece);
+                self.learn_rows_read(piece, EofPacket::decode(payload)?.warnings);
                 self.session.learn_rows(status);
             }
         }
@@ -295,20 +295,29 @@ impl Replies<'_> {
             .map(|piece| sql_of(exchange.command, &exchange.request, piece, &session.settings));
         let reads = sql.is_some_and(reads_list);
         let ends = [PieceKind::Begin, PieceKind::End, PieceKind::Savepoint];
-        let sets = sql.is_some_and(|sql| begins_with(sql, b"SET "));
-        let beside = sets || piece.is_some_and(|piece| ends.contains(&piece.kind));
+        let beside = exchange.command == Command::InitDb
+            || sql.is_some_and(|sql| begins_with(sql, b"SET ") || begins_with(sql, b"USE "))
+            || piece.is_some_and(|piece| ends.contains(&piece.kind));
+        // CREATE TABLE and its like clear the list, the warnings of before its COMMIT included.
+        let clears = piece.is_some_and(|piece| piece.kind == PieceKind::Implicit)
+            && !sql.is_some_and(|sql| begins_with(sql, b"UNLOCK"));
         let diagnostics = session.settings.diagnostics();
         match beside {
             _ if reads && warnings > 0 => diagnostics.failed(),
             // GET DIAGNOSTICS leaves what it reads.
             _ if reads => {}
             true => diagnostics.counted_beside(rows, warnings),
-            false => diagnostics.counted(rows, warnings),
+            false => {
+                if clears {
+                    diagnostics.forget_kept();
+                }
+                diagnostics.counted(rows, warnings);
+            }
         }
     }
 
-    /// A statement of the client's returned rows.
-    fn learn_rows_read(&mut self, piece: Option<Piece>) {
+    /// A statement of the client's returned rows, with so many warnings.
+    fn learn_rows_read(&mut self, piece: Option<Piece>, warnings: u16) {
         let Self { exchange, session, .. } = self;
         let sql = piece.map_or(&[][..], |piece| {
             sql_of(exchange.command, &exchange.request, piece, &session.settings)
@@ -319,11 +328,15 @@ impl Replies<'_> {
             && (reads_last_statement(sql)
                 || names_reports(sql)
                 || reads_counters(sql, session.settings.dialect()));
-        let beside = reads_no_table(sql);
+        // A function that somebody has stored may use a table.
+        let beside = warnings == 0
+            && (exchange.command == Command::FieldList
+                || (reads_no_table(sql)
+                    && !Statement::single(sql, session.settings.dialect()).may_call_stored()));
         session.telltale.passing |= passing;
         match beside {
             true => session.settings.diagnostics().returned_rows_beside(),
-            false => session.settings.diagnostics().returned_rows(),
+            false => session.settings.diagnostics().returned_rows(warnings),
         }
     }
 
@@ -476,7 +489,15 @@ impl Replies<'_> {
         // After a change of the link its numbers may be those of older statements.
         let id = self.session.settings.free_statement_id(link_id);
         self.session.settings.prepared(id, statement);
-        self.session.settings.diagnostics().list_cleared();
+        let beside = match single.kind {
+            Kind::Begin | Kind::Commit(_) | Kind::Rollback(_) | Kind::Savepoint | Kind::Set(_) => {
+                true
+            }
+            _ => reads_no_table(&sql) && !single.may_call_stored(),
+        };
+        if !beside {
+            self.session.settings.diagnostics().list_cleared();
+        }
         if let Some(running) = &mut self.exchange.running {
             // Definitions follow.
             running.told.push(Told::Other);

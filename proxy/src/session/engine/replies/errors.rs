@@ -18,7 +18,7 @@ use crate::session::engine::policy::{
 use crate::session::engine::recovery::Recovery;
 use crate::session::engine::running::Running;
 use crate::session::engine::words::OURS;
-use crate::session::plan::{PieceKind, Risk, Step, What};
+use crate::session::plan::{PieceKind, Risk, Step, What, begins_with};
 use crate::session::state::journal::record::Told;
 
 impl Replies<'_> {
@@ -147,22 +147,21 @@ impl Replies<'_> {
     /// Whether the statement in hand has the number in its own words that the `message` of an error 1062 quotes: the client has
     /// chosen it.
     fn says_itself(&self, message: &[u8]) -> bool {
-        let place = self.exchange.running.as_ref().map_or(0, Running::piece);
-        let piece = self.exchange.script.step().and_then(|step| step.pieces.get(place)).copied();
-        let (Some(piece), Some(number)) = (piece, message.split(|byte| *byte == b'\'').nth(1))
+        let (Some(sql), Some(number)) =
+            (self.piece_sql(), message.split(|byte| *byte == b'\'').nth(1))
         else {
             return false;
         };
-        let sql =
-            sql_of(self.exchange.command, &self.exchange.request, piece, &self.session.settings);
         sql.split(|byte| !byte.is_ascii_alphanumeric()).any(|word| word == number)
     }
 
     /// Tells an error of the client's.
     fn tell_error(&mut self, error: ErrPacket, packet: Packet<'_>, transaction: Transaction) {
         let ends = transaction == Transaction::Ends;
-        if ends {
-            match self.piece_kind() {
+        let kind = self.piece_kind();
+        // Outside of a transaction, a SIGNAL of such an error ends nothing, and leaves a SET TRANSACTION for what comes next.
+        if ends && (self.session.transaction.is_open() || !self.is_at_a_signal()) {
+            match kind {
                 _ if Fault::of(&error) == Fault::Conflict => self.session.rolled_back(),
                 // The statement committed the open transaction, and failed then.
                 Some(PieceKind::Implicit | PieceKind::Begin) => self.session.committed(),
@@ -172,7 +171,7 @@ impl Replies<'_> {
             self.session.transaction.gone();
         }
         self.session.settings.diagnostics().failed();
-        if self.piece_kind() == Some(PieceKind::Write) {
+        if kind == Some(PieceKind::Write) {
             // A row that failed may have been given an id, which is used up.
             self.session.untold_id();
         }
@@ -259,16 +258,27 @@ impl Replies<'_> {
         if patient { MOST_TRIES_AFTER_A_LOSS } else { MOST_TRIES }
     }
 
-    /// Whether the statement at hand sets something: it may be done, though the transaction was given up at it.
-    fn is_at_a_set(&self) -> bool {
+    /// Whether the statement at hand does nothing but raise an error.
+    fn is_at_a_signal(&self) -> bool {
+        self.piece_sql().is_some_and(|sql| {
+            let sql = sql.trim_ascii_start();
+            begins_with(sql, b"SIGNAL") || begins_with(sql, b"RESIGNAL")
+        })
+    }
+
+    /// The text of the statement at hand.
+    fn piece_sql(&self) -> Option<&[u8]> {
         let exchange = &*self.exchange;
         let place = exchange.running.as_ref().map_or(0, Running::piece);
-        let piece = exchange.step().and_then(|step| step.pieces.get(place));
-        let settings = &self.session.settings;
-        exchange.command == Command::InitDb
-            || piece.is_some_and(|piece| {
-                let sql = sql_of(exchange.command, &exchange.request, *piece, settings);
-                let kind = Statement::single(sql, settings.dialect()).kind;
+        let piece = exchange.step().and_then(|step| step.pieces.get(place))?;
+        Some(sql_of(exchange.command, &exchange.request, *piece, &self.session.settings))
+    }
+
+    /// Whether the statement at hand sets something: it may be done, though the transaction was given up at it.
+    fn is_at_a_set(&self) -> bool {
+        self.exchange.command == Command::InitDb
+            || self.piece_sql().is_some_and(|sql| {
+                let kind = Statement::single(sql, self.session.settings.dialect()).kind;
                 matches!(kind, Kind::Set(_) | Kind::Use)
             })
     }
@@ -316,10 +326,13 @@ fn quote_again(message: &[u8], sql: &[u8], part: Range<usize>) -> Option<Vec<u8>
     // The server reads no further.
     let end_of_text = |byte: &u8| *byte == b';' || byte.is_ascii_whitespace();
     let sql = sql.get(..=sql.iter().rposition(|byte| !end_of_text(byte))?)?;
-    // The first place from which on the quotation is that of the text, as far as both go.
+    // The first place from which on the quotation is that of the text, as far as the server quotes.
     let fits = |at: &usize| {
         let rest = &text[*at..];
-        quoted_text.starts_with(rest) || rest.starts_with(quoted_text)
+        let beyond = rest.strip_prefix(quoted_text);
+        let is_end = |beyond: &[u8]| beyond.first() == Some(&0) || beyond.iter().all(end_of_text);
+        let is_cut = quoted_text.len() < quoted.len();
+        quoted_text.starts_with(rest) || beyond.is_some_and(|beyond| is_cut || is_end(beyond))
     };
     let within = (0..text.len()).find(fits).filter(|_| !quoted.is_empty());
     let at = match within {
@@ -386,6 +399,8 @@ mod tests {
         let quoted = String::from_utf8(long[9..86].to_vec()).unwrap() + "...";
         assert_eq!(told(&quoted, &long, 9..long.len()), None);
         assert_eq!(told("no such thing", sql, 0..5), None);
+        let twice = b"INSERT INTO t VALU (2), VALU (2)";
+        assert_eq!(told("VALU (2)", twice, 0..twice.len()), None, "the second one, to the end");
         let oracle = b"BEGIN; SELECT 1; COMMIT ; ";
         let whole = Some("right syntax to use near '; SELECT 1; COMMIT' at line 1".to_owned());
         assert_eq!(told("; UPDATE `ido_proxy`.`fence` SET", oracle, 0..5), whole);

@@ -45,6 +45,23 @@ fn an_error_that_condemns_a_node_that_works_is_told_after_a_few_tries() {
     }
 }
 
+/// Otherwise the write behind it would be done, although the client has said READ ONLY: a SIGNAL is no transaction.
+#[test]
+fn a_signal_leaves_a_pending_set_transaction() {
+    let mut play = Play::new(icinga());
+    let words = b"SET TRANSACTION READ ONLY;";
+    let report = [&[4, words.len() as u8 + 1, words.len() as u8], &words[..]].concat();
+    let changed = StatusFlags::AUTOCOMMIT;
+    play.client_sends(&query("SET TRANSACTION READ ONLY")).node_sends(&ok(1, changed, &report));
+    let error = refusal(1180, "as if").encode();
+    play.client_sends(&query("SIGNAL SQLSTATE 'HY000'")).node_sends(&framed(&error, 1));
+    // Asked by a COM_SET_OPTION, the node says that no transaction is open.
+    play.node_sends(&framed(b"\xFE\0\0\x02\0", 1));
+    play.requests();
+    play.client_sends(&query("DELETE FROM t"));
+    assert_eq!(play.requests(), ["DELETE FROM t"], "a BEGIN of ours would be the transaction");
+}
+
 /// Otherwise the error would hide what was done before it, in one text with the BEGIN of its transaction.
 #[test]
 fn an_error_that_condemns_a_node_is_told_behind_what_was_done_before_it() {
