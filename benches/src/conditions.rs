@@ -69,7 +69,7 @@ impl Conditions {
 
 /// Output of a program, on whichever of its two outputs.
 fn printed(program: &str, argument: &str) -> String {
-    let path = lab::process::found(program.as_ref()).unwrap_or_else(|_| program.into());
+    let path = lab::tool::found(program.as_ref()).unwrap_or_else(|_| program.into());
     let output = Command::new(path).arg(argument).stdin(Stdio::null()).output();
     let output = output.map(|output| [output.stdout, output.stderr].concat());
     String::from_utf8_lossy(&output.unwrap_or_default()).into_owned()

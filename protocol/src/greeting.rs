@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use crate::auth::{AuthPlugin, Scramble};
+use crate::auth_plugin::{AuthPlugin, Scramble};
 use crate::capabilities::Capabilities;
 use crate::err::{ERR, ErrPacket};
 use crate::status::StatusFlags;

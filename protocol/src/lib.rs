@@ -21,6 +21,7 @@
 //! [`fuzz`] holds one entry function for each decoder of bytes from a socket.
 
 pub mod auth;
+mod auth_plugin;
 pub mod capabilities;
 pub mod command;
 pub mod eof;

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::auth::AuthPlugin;
+use crate::auth_plugin::AuthPlugin;
 
 /// A breach of the protocol, or a wish that cannot be met. The stream cannot be followed past it.
 ///

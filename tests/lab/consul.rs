@@ -11,9 +11,11 @@ use serde_json::json;
 use crate::dns;
 use crate::error::{Context, LabError, Result};
 use crate::http::{fetch, put};
+use crate::number::lab_folder;
 use crate::part::Part;
-use crate::process::{Program, found};
-use crate::run::{Run, lab_folder};
+use crate::process::Program;
+use crate::run::Run;
+use crate::tool::found;
 use crate::wait::{Look, wait_until};
 
 pub mod secured;

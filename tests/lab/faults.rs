@@ -4,15 +4,15 @@
 //! belongs to this lab alone. Nobody is told: no reset, no refusal, as with a pulled cable.
 
 use std::net::{IpAddr, SocketAddr};
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::unistd::geteuid;
 
 use crate::error::{LabError, Result};
-use crate::process::run_tool;
-use crate::run::{Number, Run};
+use crate::firewall::{remove_rules, table};
+use crate::run::Run;
+use crate::tool::run_tool;
 
 /// The broken connections of one lab. Dropping it mends them all.
 #[derive(Debug)]
@@ -206,20 +206,6 @@ impl Drop for Faults {
             remove_rules(self.run.number());
         }
     }
-}
-
-/// Removes all rules of `number`, if it has any.
-pub(crate) fn remove_rules(number: Number) {
-    let Ok(nft) = crate::process::found("nft".as_ref()) else { return };
-    let _ = Command::new(nft)
-        .args(["delete", "table", "ip", &table(number)])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-}
-
-fn table(number: Number) -> String {
-    format!("ido_proxy_lab_{number}")
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 mod crowd;
 pub(crate) mod node;
 mod profile;
+pub(crate) mod server;
 pub(crate) mod template;
 
 use std::net::SocketAddr;

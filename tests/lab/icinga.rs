@@ -11,8 +11,9 @@ use crate::counters;
 use crate::error::{Context, Result};
 use crate::galera::{ICINGA_DATABASE, ICINGA_PASSWORD, ICINGA_USER};
 use crate::part::Part;
-use crate::process::{Program, run_tool};
+use crate::process::Program;
 use crate::run::Run;
+use crate::tool::run_tool;
 use crate::wait::{Look, wait_until};
 
 mod masters;

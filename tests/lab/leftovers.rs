@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::faults;
-use crate::run::Number;
+use crate::firewall;
+use crate::number::Number;
 
 /// The variable by which every program of a lab is known.
 pub const MARK: &str = "IDO_PROXY_LAB";
@@ -56,7 +56,7 @@ pub(crate) fn sweep(number: Number) -> usize {
     let data = number.data();
     if data.exists() {
         // A lab leaves its table of rules only if it leaves its data too.
-        faults::remove_rules(number);
+        firewall::remove_rules(number);
         let _ = fs::remove_dir_all(data);
     }
     ended

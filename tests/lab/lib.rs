@@ -13,17 +13,17 @@
 //!
 //! Layout:
 //! - [`whole`] — all parts together: [`Lab`].
-//! - [`run`] — one run: its number, addresses and folders.
+//! - [`run`] — one run: its [`number`], addresses and folders.
 //! - [`galera`], [`discovery`] ([`consul`], [`dns`]), [`proxy`], [`icinga`] — the parts.
 //! - [`plain`] — one server that is no cluster, for stories that need none.
 //! - [`certificates`] — who signs for nodes that are spoken to by TLS.
-//! - [`faults`] — broken networks, [`delay`] — slow ones; signals are methods of the parts.
+//! - [`faults`], [`firewall`] — broken networks, [`delay`] — slow ones; signals are methods of the parts.
 //! - [`story`] — how a test that tells a story ends.
 //! - [`counters`], [`findings`] — what Icinga's log and the nodes' general logs say: counted, judged.
 //! - [`agreement`] — whether several proxies name the same primary.
 //! - [`ledger`] — writers with unique tokens, and an audit of what became of them.
 //! - [`part`], [`process`], [`leftovers`] — programs, and their end whatever happens;
-//!   [`system`] — whose they are.
+//!   [`system`] — whose they are; [`tool`] — those that end by themselves.
 //! - [`wait`], [`error`], [`sql`], [`raw`], [`http`] — asking, and saying what was heard.
 
 pub mod agreement;
@@ -36,11 +36,13 @@ pub mod dns;
 pub mod error;
 pub mod faults;
 pub mod findings;
+pub mod firewall;
 pub mod galera;
 pub mod http;
 pub mod icinga;
 pub mod ledger;
 pub mod leftovers;
+pub mod number;
 pub mod part;
 pub mod plain;
 pub mod process;
@@ -50,6 +52,7 @@ pub mod run;
 pub mod sql;
 pub mod story;
 pub mod system;
+pub mod tool;
 pub mod wait;
 pub mod whole;
 

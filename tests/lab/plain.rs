@@ -11,7 +11,7 @@ use std::time::Duration;
 use mysql_async::{Conn, Row};
 
 use crate::error::Result;
-use crate::galera::node::{SOCKET, server};
+use crate::galera::server::{SOCKET, server};
 use crate::galera::{Profile, template};
 use crate::part::Part;
 use crate::run::Run;

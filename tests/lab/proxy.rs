@@ -17,11 +17,13 @@ use crate::error::{Context, LabError, Result};
 use crate::galera::{Galera, ICINGA_PASSWORD, ICINGA_USER};
 use crate::http::{Answer, fetch};
 use crate::icinga::{DEFAULT_SOCKET, Database};
+use crate::number::lock;
 use crate::part::Part;
 use crate::plain::Plain;
-use crate::process::{Program, run_tool};
-use crate::run::{Run, lock};
+use crate::process::Program;
+use crate::run::Run;
 use crate::sql;
+use crate::tool::run_tool;
 use crate::wait::{Look, wait_until};
 
 /// The configuration of a proxy of the lab.

@@ -3,58 +3,17 @@
 //! Several labs run side by side: each takes a number X that nobody else holds and lives on
 //! 127.0.X.0/24. A lock file per number says who holds it; the kernel lets go of it when the holder dies.
 
-use std::fs::{self, File, OpenOptions};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::fs::{self, File};
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::Flock;
 
 use crate::error::{Context, LabError, Result};
 use crate::leftovers;
-
-/// A lab's number, 20..=250: the third part of all its addresses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Number(u8);
-
-impl Number {
-    /// All numbers there are.
-    pub fn all() -> impl Iterator<Item = Self> {
-        (20..=250).map(Self)
-    }
-
-    /// Host `host` of this lab: 127.0.X.`host`. Nodes and Consul servers are 1..=5, proxies 101 and up.
-    pub fn address(self, host: u8) -> Ipv4Addr {
-        Ipv4Addr::new(127, 0, self.0, host)
-    }
-
-    /// Where data of this lab lies: readable by the servers' own users, which a home need not be.
-    pub fn data(self) -> PathBuf {
-        std::env::temp_dir().join(format!("ido-proxy-lab-{self}"))
-    }
-
-    /// Takes the number, or `None` while another lab holds it.
-    pub(crate) fn take(self) -> Option<Flock<File>> {
-        lock(&self.lock_file())
-    }
-
-    /// Whether a lab ever took it on this machine.
-    pub(crate) fn was_used(self) -> bool {
-        self.lock_file().exists()
-    }
-
-    /// The lock file, which stays when the lab ends: removing it lets two holders in.
-    fn lock_file(self) -> PathBuf {
-        std::env::temp_dir().join(format!("ido-proxy-lab-{self}.lock"))
-    }
-}
-
-impl std::fmt::Display for Number {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
-    }
-}
+use crate::number::{Number, lab_folder};
 
 /// A run of the lab. Dropping it removes its data; its logs stay.
 #[derive(Debug)]
@@ -121,27 +80,6 @@ impl Drop for Run {
         // Every part is dropped by now; what is left are children that left their process group.
         leftovers::sweep(self.number);
     }
-}
-
-/// The folder `.lab` at the root of the repository: logs, Consul, the prepared database.
-pub fn lab_folder() -> PathBuf {
-    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
-    tests.parent().unwrap_or(tests).join(".lab")
-}
-
-/// Takes the lock at `path`, or `None` while it is held. Held until dropped, or the holder's death.
-pub(crate) fn lock(path: &Path) -> Option<Flock<File>> {
-    take(path, FlockArg::LockExclusiveNonblock)
-}
-
-/// Takes a part in the lock at `path`, or `None` while somebody has it alone.
-pub(crate) fn share(path: &Path) -> Option<Flock<File>> {
-    take(path, FlockArg::LockSharedNonblock)
-}
-
-fn take(path: &Path, how: FlockArg) -> Option<Flock<File>> {
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(path).ok()?;
-    Flock::lock(file, how).ok()
 }
 
 /// Whether no stranger, who takes no locks, listens at the addresses of `number`.

@@ -11,8 +11,8 @@ use std::process::Command;
 use nix::unistd::geteuid;
 
 use crate::error::{LabError, Result};
-use crate::process::{found, run_tool};
-use crate::run::lab_folder;
+use crate::number::lab_folder;
+use crate::tool::{found, run_tool};
 
 /// A system whose programs the lab can run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -12,10 +12,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lab::error::Context;
+use lab::number::lab_folder;
 use lab::plain::Plain;
-use lab::process::{found, run_tool};
 use lab::proxy::{Proxy, ProxySpec};
-use lab::run::{Run, lab_folder};
+use lab::run::Run;
+use lab::tool::{found, run_tool};
 use lab::{LabError, Result, sql};
 use toml::Value;
 

@@ -21,8 +21,8 @@
 //!
 //! Layout, each line knows only those below it:
 //! - [`linking`] — a link comes or goes; [`whole`] — commands as they are kept; [`statements`] — what they do to prepared ones.
-//! - [`replies`] — what becomes of what the link sends; [`asking`] — a question about an error; recovery's `answers`.
-//! - [`recovery`] — the way back after a loss: its state, its requests, the replay.
+//! - [`replies`] — what becomes of what the link sends; [`asking`] — a question about an error; `way_back::answers`.
+//! - [`recovery`] — where a session stands on the way back after a loss; [`way_back`] — its requests, the replay.
 //! - [`exchange`] — the command in hand: [`script`] — its steps, [`reply_buffer`] — bytes owed to the client,
 //!   [`attempt`] — how often it was tried.
 //! - [`running`] — the request on the link; [`task`], [`question`] — what it may be.
@@ -73,6 +73,7 @@ mod script;
 mod statements;
 mod task;
 mod verdict;
+mod way_back;
 mod whole;
 mod words;
 

@@ -11,8 +11,9 @@ use super::{START, instance, program};
 use crate::error::{Context, Result};
 use crate::http::put;
 use crate::part::Part;
-use crate::process::{Program, run_tool};
+use crate::process::Program;
 use crate::run::Run;
+use crate::tool::run_tool;
 use crate::wait::{Look, wait_until};
 
 /// One server that knows `nodes` as instances of the service.

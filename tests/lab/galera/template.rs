@@ -11,12 +11,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Profile;
-use super::node::{cluster_arguments, server};
+use super::server::{SERVER_USER, cluster_arguments, server};
 use crate::error::{Context, LabError, Result};
+use crate::number::{lab_folder, lock, share};
 use crate::part::Part;
-use crate::process::{Program, run_tool};
-use crate::run::{Run, lab_folder, lock, share};
+use crate::process::Program;
+use crate::run::Run;
 use crate::sql;
+use crate::tool::run_tool;
 use crate::wait::{Look, wait_until};
 
 /// The database of Icinga's IDO.
@@ -25,9 +27,6 @@ pub const ICINGA_DATABASE: &str = "icinga";
 pub const ICINGA_USER: &str = "icinga";
 /// The password, no secret.
 pub const ICINGA_PASSWORD: &str = "icinga";
-
-/// User who runs the servers, where the lab is root.
-pub(crate) const SERVER_USER: &str = "mysql";
 
 /// Copies the prepared directory for servers of this kind to each of these folders. It is made first if this
 /// machine has none that fits.

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use super::{Database, Icinga, IcingaSpec};
 use crate::error::{Context, Result};
-use crate::process::run_tool;
 use crate::run::Run;
+use crate::tool::run_tool;
 
 /// Names and addresses of one of two masters and of the other.
 #[derive(Clone, Debug)]

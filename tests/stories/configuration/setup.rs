@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lab::plain::Plain;
-use lab::process::run_tool;
 use lab::proxy::{Proxy, ProxySpec};
 use lab::run::Run;
+use lab::tool::run_tool;
 use lab::{Result, sql};
 use mysql_async::{Conn, Error};
 use toml::{Table, Value};

@@ -1,23 +1,4 @@
-//! The way back after a loss: what is sent on a link before the client's command goes on.
-//!
-//! ```text
-//!              new link                    same link
-//!                 │                            │ ROLLBACK
-//!                 ▼                            ▼
-//!              Barrier ──── committed? ──► (told, the rest goes on)
-//!                 │ not committed
-//!                 ▼
-//!               Setup        variables, database, LAST_INSERT_ID(); on a new link, prepared statements
-//!                 ▼
-//!               Replay       the journal, record by record; every answer is compared
-//!                 ▼
-//!                Over ──► the step in hand, with a fence before it
-//! ```
-//!
-//! The barrier is a causal read: what the lost node committed, and said so, may not have been applied
-//! here yet. It reads the fence, so that it also tells what became of a COMMIT in doubt.
-//!
-//! A loss on the way begins it anew on the next link; nothing of the journal is used up.
+//! Where a session stands on the way back after a loss, see [`super::way_back`].
 
 use std::collections::VecDeque;
 
@@ -27,32 +8,28 @@ use super::words::{NOW, ROLLBACK, query};
 use crate::session::state::journal::store::Cursor;
 use crate::session::state::session_state::SessionState;
 
-mod answers;
-mod replay;
-mod requests;
-
 /// Where the way back stands.
 #[derive(Debug)]
 pub(super) struct Recovery {
-    phase: Phase,
-    queue: VecDeque<Request>,
-    start: Start,
+    pub(super) phase: Phase,
+    pub(super) queue: VecDeque<Request>,
+    pub(super) start: Start,
     /// A short wait first, so that those who deadlocked do not meet again.
     pub(super) pause: bool,
     /// Whether the link takes several statements in one text now.
-    multi: Option<bool>,
-    place: Place,
+    pub(super) multi: Option<bool>,
+    pub(super) place: Place,
     /// The barrier reads the fence.
-    reads_fence: bool,
+    pub(super) reads_fence: bool,
     /// Rows that the barrier read so far.
-    rows: Vec<u8>,
+    pub(super) rows: Vec<u8>,
     /// The link may be in any state that the session was in: a replay was broken off on it.
     pub(super) unsettled: bool,
 }
 
 /// Where a recovery begins.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Start {
+pub(super) enum Start {
     /// On a new link: everything is to be set up.
     NewLink,
     /// On the same link, and the fence tells what was committed.
@@ -63,28 +40,30 @@ enum Start {
 
 /// How far a replay has come.
 #[derive(Debug, Default)]
-struct Place {
-    cursor: Cursor,
+pub(super) struct Place {
+    pub(super) cursor: Cursor,
     /// The next of the steps in hand that are pending.
-    pending: usize,
+    pub(super) pending: usize,
     /// The next statement of the record at the cursor, or of that step.
-    statement: usize,
+    pub(super) statement: usize,
     /// An id was asked for, and may still be given to the next row that wants one.
-    id_is_set: bool,
+    pub(super) id_is_set: bool,
 }
 
+/// Part of the way back.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Phase {
+pub(super) enum Phase {
     Barrier,
     Setup,
     Replay,
     Over,
 }
 
+/// A request of ours on it.
 #[derive(Debug)]
-struct Request {
-    task: Task,
-    payload: Vec<u8>,
+pub(super) struct Request {
+    pub(super) task: Task,
+    pub(super) payload: Vec<u8>,
 }
 
 impl Recovery {
@@ -134,7 +113,7 @@ impl Recovery {
 
     /// Nothing but a rollback, on the same link. A replay that was broken off has left it in the state in
     /// which the transaction began.
-    fn giving_up() -> Self {
+    pub(super) fn giving_up() -> Self {
         Self { phase: Phase::Setup, pause: false, unsettled: true, ..Self::in_doubt() }
     }
 
@@ -152,7 +131,7 @@ impl Recovery {
         }
     }
 
-    fn push(&mut self, task: Task, payload: Vec<u8>) {
+    pub(super) fn push(&mut self, task: Task, payload: Vec<u8>) {
         self.queue.push_back(Request { task, payload });
     }
 }

@@ -8,10 +8,10 @@ use ido_proxy_protocol::packet::{self, HEADER_LEN};
 use ido_proxy_protocol::prepare::PrepareOk;
 use ido_proxy_protocol::reply::ReplyStep;
 
-use super::{Phase, Recovery};
 use crate::session::engine::attempt::MOST_TRIES;
 use crate::session::engine::fault::Fault;
 use crate::session::engine::policy::{Effect, Facts, Position, Reaction, Why, react};
+use crate::session::engine::recovery::{Phase, Recovery};
 use crate::session::engine::replies::Replies;
 use crate::session::engine::running::{Job, Running};
 use crate::session::engine::task::Task;

@@ -4,8 +4,8 @@ use ido_proxy_protocol::capabilities::Capabilities;
 use ido_proxy_protocol::command::Command;
 use ido_proxy_protocol::packet;
 
-use super::{Phase, Recovery, Request, Start};
 use crate::session::engine::exchange::Exchange;
+use crate::session::engine::recovery::{Phase, Recovery, Request, Start};
 use crate::session::engine::running::{Job, Running};
 use crate::session::engine::task::Task;
 use crate::session::engine::verdict::{Sending, Stuck};

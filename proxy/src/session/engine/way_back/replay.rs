@@ -2,9 +2,9 @@
 
 use ido_proxy_protocol::command::Command;
 
-use super::{Phase, Recovery, Request};
 use crate::session::engine::exchange::Exchange;
 use crate::session::engine::exchange::payload::translate;
+use crate::session::engine::recovery::{Phase, Recovery, Request};
 use crate::session::engine::task::Task;
 use crate::session::engine::verdict::{Sending, Stuck};
 use crate::session::engine::words::{NOW, query};
