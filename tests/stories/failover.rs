@@ -16,4 +16,5 @@ mod replay;
 mod session;
 mod sizes;
 mod stage;
+mod variables;
 mod writers;

@@ -21,8 +21,9 @@
 //!
 //! Layout, each line knows only those below it:
 //! - [`linking`] — a link comes or goes; [`whole`] — commands as they are kept; [`statements`] — what they do to prepared ones.
-//! - [`replies`] — what becomes of what the link sends; [`asking`] — a question about an error; `way_back::answers`.
-//! - [`recovery`] — where a session stands on the way back after a loss; [`way_back`] — its requests, the replay.
+//! - [`way_back`] — after a loss: its requests, their answers, the replay; [`asking`] — a question about an error.
+//! - [`replies`] — what becomes of what the link sends.
+//! - [`recovery`] — where a session stands on the way back.
 //! - [`exchange`] — the command in hand: [`script`] — its steps, [`reply_buffer`] — bytes owed to the client,
 //!   [`attempt`] — how often it was tried.
 //! - [`running`] — the request on the link; [`task`], [`question`] — what it may be.

@@ -19,9 +19,13 @@ use crate::session::state::settings::{SessionSettings, statement_id};
 impl Exchange {
     /// Where the client sets what no report tells, the server is asked for it.
     pub(in crate::session::engine) fn ask_untold(&mut self, session: &SessionState) {
-        let sql = self.request.get(1..).unwrap_or_default();
+        let sql = match self.command {
+            Command::Query => self.request.get(1..),
+            Command::StmtExecute => session.settings.statement_text(&self.request),
+            _ => None,
+        };
         let confused = session.settings.confused();
-        if self.command == Command::Query && (sets_untold(sql) || sets_one_of(sql, confused)) {
+        if sql.is_some_and(|sql| sets_untold(sql) || sets_one_of(sql, confused)) {
             self.intake = Intake::Keeps;
             self.script.extend([Step::ask_state()]);
         }
