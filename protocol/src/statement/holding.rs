@@ -28,8 +28,25 @@ pub enum Holding {
     Gives(Belonging, Vec<Vec<u8>>),
     /// Gives back each thing of this kind.
     GivesAll(Belonging),
-    /// Gives another name to a table, which may be a temporary one.
-    Renames,
+}
+
+impl Holding {
+    /// Puts the schema in which the statement is done before each name of a table that has none.
+    #[must_use]
+    pub fn within(self, schema: Option<&[u8]>) -> Self {
+        let full = |name: Vec<u8>| match name.contains(&b'.') {
+            true => name,
+            false => [schema.unwrap_or_default(), b".", &name].concat(),
+        };
+        let table = Belonging::TemporaryTable;
+        match self {
+            Self::Takes(kind, name) if kind == table => Self::Takes(kind, full(name)),
+            Self::Gives(kind, names) if kind == table => {
+                Self::Gives(kind, names.into_iter().map(full).collect())
+            }
+            other => other,
+        }
+    }
 }
 
 impl Statement<'_> {
@@ -44,20 +61,34 @@ impl Statement<'_> {
         let mut words = Words { scanner: Scanner::new(self.sql, self.dialect) };
         match self.kind {
             Kind::TemporaryTable => words.temporary_table(),
-            Kind::Prepare => {
-                let named = words.word(b"PREPARE").then(|| words.name()).flatten();
-                named.map(|name| Holding::Takes(Belonging::SqlStatement, name))
-            }
+            Kind::Prepare => words.prepared(),
             Kind::Deallocate => words.deallocated(),
-            Kind::Ddl => {
-                (words.word(b"ALTER") || words.word(b"RENAME")).then_some(Holding::Renames)
-            }
             Kind::Set(_) => words.timestamp(),
             Kind::Select | Kind::Other => words.lock(),
             _ => None,
         }
     }
 }
+
+impl Statement<'_> {
+    /// Whether it is an EXECUTE IMMEDIATE of a text that may take a thing.
+    pub fn executes_what_takes(&self) -> bool {
+        let mut words = Words { scanner: Scanner::new(self.sql, self.dialect) };
+        let immediate =
+            self.kind == Kind::Execute && words.word(b"EXECUTE") && words.word(b"IMMEDIATE");
+        immediate && words.string().is_none_or(|text| may_take(&text))
+    }
+}
+
+/// Whether a text within a text may take what its session then holds. An escape may hide any word.
+fn may_take(text: &[u8]) -> bool {
+    let has = |word: &[u8]| text.windows(word.len()).any(|here| here.eq_ignore_ascii_case(word));
+    let words: [&[u8]; 6] = [b"TEMPORARY", b"LOCK", b"HANDLER", b"BACKUP", b"PREPARE", b"XA"];
+    text.iter().any(|byte| matches!(byte, b'@' | b'\\' | b'/')) || words.into_iter().any(has)
+}
+
+/// Bytes of the longest name that is read: more than any that a server takes.
+const LONGEST_NAME: usize = 256;
 
 /// The tokens of a statement, from the left.
 #[derive(Clone, Copy)]
@@ -104,12 +135,30 @@ impl Words<'_> {
             (_, [_, text @ .., _]) => text,
             _ => return None,
         };
-        let odd = |byte: &u8| matches!(byte, b'`' | b'"' | b'\'' | b'\\' | b'.');
-        if text.iter().any(odd) {
+        // Bytes from 0x80 on are other letters in another character set.
+        let odd = |byte: &u8| matches!(byte, b'`' | b'"' | b'\'' | b'\\' | b'.' | 0x80..);
+        if text.len() > LONGEST_NAME || text.iter().any(odd) {
             return None;
         }
         self.scanner = ahead;
         Some(text.to_vec())
+    }
+
+    /// A literal, without its quotes.
+    fn string(&mut self) -> Option<Vec<u8>> {
+        let mut ahead = self.scanner;
+        let token = ahead.next().filter(|token| token.kind == TokenKind::String)?;
+        let [_, text @ .., _] = ahead.text(&token) else { return None };
+        self.scanner = ahead;
+        Some(text.to_vec())
+    }
+
+    /// `PREPARE name FROM 'text'`, where nothing but the statement itself is taken.
+    fn prepared(mut self) -> Option<Holding> {
+        let name = self.word(b"PREPARE").then(|| self.name()).flatten()?;
+        let text = self.word(b"FROM").then(|| self.string()).flatten()?;
+        let alone = self.ended() && !may_take(&text);
+        alone.then_some(Holding::Takes(Belonging::SqlStatement, name))
     }
 
     /// The name of a table.

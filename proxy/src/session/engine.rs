@@ -561,7 +561,11 @@ fn plan_of(
 ) -> Plan {
     let Some(payload) = request else { return Plan::of_long_command() };
     match command {
-        Command::Query => Plan::of_query(payload.get(1..).unwrap_or_default(), scene),
+        Command::Query => {
+            let mut plan = Plan::of_query(payload.get(1..).unwrap_or_default(), scene);
+            plan.holding = plan.holding.map(|holding| holding.within(settings.schema()));
+            plan
+        }
         Command::StmtExecute | Command::StmtBulkExecute => {
             let statement = statement_id(payload).and_then(|id| settings.statement(id));
             let Some(statement) = statement else { return Plan::of_command(command) };
@@ -571,7 +575,10 @@ fn plan_of(
                 plan = plan.in_one_flight(&statement.sql, scene);
             }
             plan.leaves(&statement.leavings, statement.open_ended && scene.is_within());
-            plan.holding.clone_from(&statement.leavings.holding);
+            // Names of a prepared statement are read in the schema that it was prepared in.
+            let schema = statement.setup.schema.as_deref();
+            let holding = statement.leavings.holding.clone();
+            plan.holding = holding.map(|holding| holding.within(schema));
             plan.reads_autocommit = scene.guards() && statement.reads_autocommit;
             let unseen = works_unseen(statement.kind, statement.open_ended);
             let sets = plan.sets_autocommit || plan.reads_autocommit;

@@ -53,6 +53,8 @@ pub(crate) struct Plan {
     pub(crate) transaction: Blockers,
     /// Things that it takes or gives back by name, if it is one statement.
     pub(crate) holding: Option<Holding>,
+    /// A temporary table may have another name behind it.
+    pub(crate) renames: bool,
     /// Whether the client sets `autocommit` in it while a transaction is open.
     pub(crate) sets_autocommit: bool,
     /// Whether the client may read `autocommit` in it.
@@ -184,6 +186,7 @@ impl Plan {
     pub(crate) fn leaves(&mut self, leavings: &Leavings, goes_on: bool) {
         self.session.extend(leavings.session);
         self.transaction.extend(leavings.transaction);
+        self.renames |= leavings.renames;
         if goes_on {
             self.transaction.insert(Blocker::Compound);
         }

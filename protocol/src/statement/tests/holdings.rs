@@ -38,8 +38,6 @@ fn what_is_taken_and_given_back_has_a_name() {
         ("SET timestamp = DEFAULT", Some(Holding::GivesAll(Belonging::Timestamp))),
         ("SET SESSION TIMESTAMP:=default", Some(Holding::GivesAll(Belonging::Timestamp))),
         ("SET @@session.timestamp=DEFAULT", Some(Holding::GivesAll(Belonging::Timestamp))),
-        ("ALTER TABLE t RENAME TO u", Some(Holding::Renames)),
-        ("RENAME TABLE t TO u", Some(Holding::Renames)),
     ] {
         assert_eq!(holding(sql), wanted, "{sql}");
     }
@@ -65,7 +63,40 @@ fn what_words_do_not_tell_for_sure_gives_nothing_back() {
         "SET timestamp = DEFAULT, @a = 1",
         "SET GLOBAL timestamp = DEFAULT",
         "SELECT 1",
+        "PREPARE p FROM 'CREATE TEMPORARY TABLE x (a INT)'",
+        "PREPARE p FROM 'DO GET_LOCK(''a'', 1)'",
+        "PREPARE p FROM @text",
+        "PREPARE p FROM CONCAT('SEL', 'ECT 1')",
+        r"PREPARE p FROM 'SELECT \x40a'",
+        "DO RELEASE_LOCK('\u{e4}')",
     ] {
         assert_eq!(holding(sql), None, "{sql}");
     }
+}
+
+/// Lost otherwise: a session is taken for free that holds the table of another database.
+#[test]
+fn a_table_is_that_of_the_schema_in_which_the_statement_is_done() {
+    let within = |sql: &str| holding(sql).map(|holding| holding.within(Some(b"a")));
+    let table = Belonging::TemporaryTable;
+    assert_eq!(within("CREATE TEMPORARY TABLE t (x INT)"), takes(table, "a.t"));
+    assert_eq!(within("DROP TEMPORARY TABLE t, b.t"), gives(table, &["a.t", "b.t"]));
+    assert_eq!(within("DO GET_LOCK('l', 1)"), takes(Belonging::NamedLock, "l"));
+}
+
+/// Lost otherwise: what EXECUTE IMMEDIATE takes is not seen, as it stands in a string.
+#[test]
+fn a_text_within_a_text_is_looked_into() {
+    let takes =
+        |sql: &str| Statement::single(sql.as_bytes(), Dialect::default()).executes_what_takes();
+    assert!(takes("EXECUTE IMMEDIATE 'CREATE TEMPORARY TABLE t (a INT)'"));
+    assert!(takes("EXECUTE IMMEDIATE CONCAT('x', 'y')"));
+    assert!(!takes("EXECUTE IMMEDIATE 'COMMIT'") && !takes("EXECUTE p"));
+}
+
+/// Lost otherwise: memory, by names that no server takes.
+#[test]
+fn a_name_has_a_length() {
+    let name = "x".repeat(300);
+    assert_eq!(holding(&format!("DO GET_LOCK('{name}', 1)")), None);
 }

@@ -158,7 +158,7 @@ impl Exchange {
         sequence: u8,
         session: &mut SessionState,
     ) -> Self {
-        session.settings.take(plan.session, plan.holding.as_ref());
+        session.settings.take(plan.session, plan.holding.as_ref(), plan.renames);
         session.settings.diagnostics().forget_kept();
         let works = |step: &Step| {
             let kinds = [PieceKind::Begin, PieceKind::End, PieceKind::Implicit];

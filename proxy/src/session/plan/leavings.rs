@@ -14,6 +14,8 @@ pub(crate) struct Leavings {
     pub(crate) transaction: Blockers,
     /// Things that are taken or given back by name.
     pub(crate) holding: Option<Holding>,
+    /// A temporary table may have another name from then on.
+    pub(crate) renames: bool,
 }
 
 impl Leavings {
@@ -21,6 +23,14 @@ impl Leavings {
     pub(crate) fn of(statement: &Statement<'_>) -> Self {
         let (mut session, mut transaction) = (Blockers::default(), Blockers::default());
         let holding = statement.holding();
+        // The words in a body are as good as any.
+        let hidden = |word: &[u8]| statement.open_ended && statement.mentions(word);
+        if hidden(b"TEMPORARY") {
+            session.insert(Blocker::TemporaryTable);
+        }
+        if hidden(b"PREPARE") || statement.executes_what_takes() {
+            session.insert(Blocker::SqlPrepare);
+        }
         match statement.kind {
             Kind::TemporaryTable if !gives_back(holding.as_ref()) => {
                 session.insert(Blocker::TemporaryTable);
@@ -36,7 +46,9 @@ impl Leavings {
         if may_name(statement.sql, *b"t_l", b"GET_LOCK") && statement.mentions(b"GET_LOCK") {
             session.insert(Blocker::NamedLock);
         }
-        Self { session, transaction, holding }
+        let renames = statement.open_ended
+            || matches!(statement.kind, Kind::Ddl | Kind::Execute | Kind::Call);
+        Self { session, transaction, holding, renames }
     }
 }
 

@@ -16,8 +16,6 @@ pub(crate) struct Holdings {
 #[derive(Debug, Eq, PartialEq)]
 struct Named {
     reason: Blocker,
-    /// The default database, for what lies in one.
-    schema: Option<Vec<u8>>,
     name: Vec<u8>,
 }
 
@@ -36,31 +34,26 @@ impl Holdings {
     }
 
     /// A command is sent that brings these reasons about, and is known to do this much by name.
-    pub(crate) fn take(
-        &mut self,
-        reasons: Blockers,
-        holding: Option<&Holding>,
-        schema: Option<&[u8]>,
-    ) {
+    ///
+    /// `renames`: a temporary table may have another name behind it.
+    pub(crate) fn take(&mut self, reasons: Blockers, holding: Option<&Holding>, renames: bool) {
         self.reasons.extend(reasons);
         let kinds = [Blocker::NamedLock, Blocker::SqlPrepare, Blocker::TemporaryTable];
         for reason in kinds.into_iter().filter(|reason| reasons.contains(*reason)) {
             match holding {
                 Some(Holding::Takes(kind, name)) if reason == Blocker::from(*kind) => {
-                    self.name(*kind, name, schema);
+                    self.name(*kind, name);
                 }
                 _ => self.unnamed.insert(reason),
             }
         }
-        if matches!(holding, Some(Holding::Renames))
-            && self.reasons.contains(Blocker::TemporaryTable)
-        {
+        if renames && self.reasons.contains(Blocker::TemporaryTable) {
             self.unnamed.insert(Blocker::TemporaryTable);
         }
     }
 
-    fn name(&mut self, kind: Belonging, name: &[u8], schema: Option<&[u8]>) {
-        let named = Named::new(kind, name, schema);
+    fn name(&mut self, kind: Belonging, name: &[u8]) {
+        let named = Named { reason: kind.into(), name: name.to_vec() };
         // A lock is held as often as it was taken.
         if kind == Belonging::NamedLock || !self.named.contains(&named) {
             if self.named.len() >= MOST_NAMES {
@@ -71,12 +64,13 @@ impl Holdings {
     }
 
     /// The command was done, and has given back what is said here.
-    pub(crate) fn give(&mut self, holding: &Holding, schema: Option<&[u8]>) {
+    pub(crate) fn give(&mut self, holding: &Holding) {
         let kind = match holding {
             Holding::Gives(kind, names) => {
                 for name in names {
-                    let given = Named::new(*kind, name, schema);
-                    if let Some(at) = self.named.iter().position(|named| *named == given) {
+                    let reason = Blocker::from(*kind);
+                    let is_given = |named: &Named| named.reason == reason && named.name == *name;
+                    if let Some(at) = self.named.iter().position(is_given) {
                         self.named.swap_remove(at);
                     }
                 }
@@ -87,24 +81,12 @@ impl Holdings {
                 self.unnamed.remove((*kind).into());
                 *kind
             }
-            Holding::Takes(..) | Holding::Renames => return,
+            Holding::Takes(..) => return,
         };
         let reason = Blocker::from(kind);
         if !self.unnamed.contains(reason) && self.named.iter().all(|named| named.reason != reason) {
             self.reasons.remove(reason);
         }
-    }
-}
-
-impl Named {
-    fn new(kind: Belonging, name: &[u8], schema: Option<&[u8]>) -> Self {
-        let dot = name.iter().position(|byte| *byte == b'.');
-        let (schema, name) = match (kind, dot) {
-            (Belonging::TemporaryTable, Some(dot)) => (Some(&name[..dot]), &name[dot + 1..]),
-            (Belonging::TemporaryTable, None) => (schema, name),
-            _ => (None, name),
-        };
-        Self { reason: kind.into(), schema: schema.map(<[u8]>::to_vec), name: name.to_vec() }
     }
 }
 
@@ -125,9 +107,10 @@ mod tests {
                 continue;
             }
             let statement = Statement::single(sql.as_bytes(), Dialect::default());
-            let leavings = Leavings::of(&statement);
-            holdings.take(leavings.session, leavings.holding.as_ref(), schema);
-            leavings.holding.iter().for_each(|holding| holdings.give(holding, schema));
+            let Leavings { session, holding, renames, .. } = Leavings::of(&statement);
+            let holding = holding.map(|holding| holding.within(schema));
+            holdings.take(session, holding.as_ref(), renames);
+            holding.iter().for_each(|holding| holdings.give(holding));
         }
         holdings.reasons().first()
     }
@@ -163,6 +146,19 @@ mod tests {
             ),
             (&["DO GET_LOCK('a', 1)", "DO GET_LOCK('a', 1)", "DO RELEASE_LOCK('a')"], lock),
             (&["SELECT GET_LOCK(n, 1) FROM t", "DO RELEASE_LOCK('a')"], lock),
+            (
+                &["PREPARE p FROM 'DO GET_LOCK(''a'', 1)'", "EXECUTE p", "DEALLOCATE PREPARE p"],
+                Blocker::SqlPrepare,
+            ),
+            (
+                &[
+                    "CREATE TEMPORARY TABLE t (a INT)",
+                    "SET STATEMENT max_statement_time=5 FOR ALTER TABLE t RENAME TO u",
+                    "DROP TEMPORARY TABLE IF EXISTS t",
+                ],
+                table,
+            ),
+            (&["BEGIN NOT ATOMIC CREATE TEMPORARY TABLE t (a INT); END"], table),
         ] {
             assert_eq!(left(statements), Some(reason), "{statements:?}");
         }

@@ -340,13 +340,21 @@ impl SessionSettings {
     }
 
     /// Adds what the session takes at its node with a command that it sends.
-    pub(crate) fn take(&mut self, reasons: Blockers, holding: Option<&Holding>) {
-        self.holdings.take(reasons, holding, self.now.schema.as_deref());
+    pub(crate) fn take(&mut self, reasons: Blockers, holding: Option<&Holding>, renames: bool) {
+        self.holdings.take(reasons, holding, renames);
+    }
+
+    /// The default database.
+    pub(crate) fn schema(&self) -> Option<&[u8]> {
+        self.now.schema.as_deref()
     }
 
     /// A command was done that does this.
     pub(crate) fn give(&mut self, holding: &Holding) {
-        self.holdings.give(holding, self.now.schema.as_deref());
+        // With a limit of no rows, a SELECT calls no function.
+        if !self.now.variables.contains_key(&b"sql_select_limit"[..]) {
+            self.holdings.give(holding);
+        }
     }
 
     /// Why the session cannot move, if so.

@@ -19,7 +19,7 @@ use crate::session::engine::exchange::shape::{sql_of, target_of};
 use crate::session::engine::exchange::{Exchange, Opens};
 use crate::session::engine::running::Running;
 use crate::session::plan::{
-    Leavings, Piece, PieceKind, Risk, UnderGuard, What, begins_with, chooses_insert_id,
+    Leavings, Piece, PieceKind, Risk, UnderGuard, What, begins_with, chooses_insert_id, may_name,
     names_reports, reads_autocommit, reads_counters, reads_last_statement, reads_no_table,
     wastes_ids,
 };
@@ -298,9 +298,7 @@ impl Replies<'_> {
         let beside = exchange.command == Command::InitDb
             || sql.is_some_and(|sql| begins_with(sql, b"SET ") || begins_with(sql, b"USE "))
             || piece.is_some_and(|piece| ends.contains(&piece.kind));
-        // CREATE TABLE and its like clear the list, the warnings of before its COMMIT included.
-        let clears = piece.is_some_and(|piece| piece.kind == PieceKind::Implicit)
-            && !sql.is_some_and(|sql| begins_with(sql, b"UNLOCK"));
+        let clears = sql.is_some_and(|sql| commits_and_clears(piece, sql));
         let diagnostics = session.settings.diagnostics();
         match beside {
             _ if reads && warnings > 0 => diagnostics.failed(),
@@ -329,11 +327,15 @@ impl Replies<'_> {
                 || names_reports(sql)
                 || reads_counters(sql, session.settings.dialect()));
         // A function that somebody has stored may use a table.
+        let clears = commits_and_clears(piece, sql);
         let beside = warnings == 0
             && (exchange.command == Command::FieldList
                 || (reads_no_table(sql)
                     && !Statement::single(sql, session.settings.dialect()).may_call_stored()));
         session.telltale.passing |= passing;
+        if clears {
+            session.settings.diagnostics().forget_kept();
+        }
         match beside {
             true => session.settings.diagnostics().returned_rows_beside(),
             false => session.settings.diagnostics().returned_rows(warnings),
@@ -514,6 +516,21 @@ impl Replies<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether a statement that commits in passing clears the list, the warnings of before its COMMIT included: CREATE TABLE does,
+/// since it names a table, and CREATE DATABASE does not.
+fn commits_and_clears(piece: Option<Piece>, sql: &[u8]) -> bool {
+    let names: [([u8; 3], &[u8]); 5] = [
+        (*b"abl", b"TABLE"),
+        (*b"nde", b"INDEX"),
+        (*b"iew", b"VIEW"),
+        (*b"equ", b"SEQUENCE"),
+        (*b"rig", b"TRIGGER"),
+    ];
+    piece.is_some_and(|piece| piece.kind == PieceKind::Implicit)
+        && !begins_with(sql, b"UNLOCK")
+        && names.into_iter().any(|(three, name)| may_name(sql, three, name))
 }
 
 /// How a result ended.

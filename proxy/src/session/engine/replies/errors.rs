@@ -321,7 +321,8 @@ fn quote_again(message: &[u8], sql: &[u8], part: Range<usize>) -> Option<Vec<u8>
     let start = find(message, b"near '")? + b"near '".len();
     let end = message.iter().rposition(|byte| *byte == b'\'').filter(|end| *end >= start)?;
     let quoted = message.get(start..end)?;
-    let quoted_text = quoted.strip_suffix(b"...").unwrap_or(quoted);
+    let cut = quoted.strip_suffix(b"...").filter(|_| quoted.len() >= MOST_QUOTED);
+    let quoted_text = cut.unwrap_or(quoted);
     let text = sql.get(part.clone())?;
     // The server reads no further.
     let end_of_text = |byte: &u8| *byte == b';' || byte.is_ascii_whitespace();
@@ -331,8 +332,8 @@ fn quote_again(message: &[u8], sql: &[u8], part: Range<usize>) -> Option<Vec<u8>
         let rest = &text[*at..];
         let beyond = rest.strip_prefix(quoted_text);
         let is_end = |beyond: &[u8]| beyond.first() == Some(&0) || beyond.iter().all(end_of_text);
-        let is_cut = quoted_text.len() < quoted.len();
-        quoted_text.starts_with(rest) || beyond.is_some_and(|beyond| is_cut || is_end(beyond))
+        quoted_text.starts_with(rest)
+            || beyond.is_some_and(|beyond| cut.is_some() || is_end(beyond))
     };
     let within = (0..text.len()).find(fits).filter(|_| !quoted.is_empty());
     let at = match within {
