@@ -21,6 +21,8 @@ pub(super) struct Attempt {
     pub(super) set_untold: bool,
     /// The pending steps could not be done again as they were: they are sent anew.
     pub(super) anew: bool,
+    /// The message of a duplicate for which another id was chosen. One that comes again is of an id that the client computes.
+    pub(super) taken: Option<Vec<u8>>,
     /// The conflict for which the transaction was replayed first.
     pub(super) conflict: Option<ErrPacket>,
     /// The error with which the node refused the COMMIT last, and how often in a row.

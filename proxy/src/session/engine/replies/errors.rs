@@ -86,7 +86,8 @@ impl Replies<'_> {
                         self.exchange.attempt.set_untold |= self.is_at_a_set();
                         self.exchange.attempt.conflict.get_or_insert_with(|| error.clone());
                     }
-                    Why::Anew | Why::Overtaken => {}
+                    Why::Anew => self.exchange.attempt.taken = Some(error.message.clone()),
+                    Why::Overtaken => {}
                 }
                 self.again(Recovery::of(why, self.session), error);
             }
@@ -139,6 +140,7 @@ impl Replies<'_> {
             && !exchange.reply.has_begun()
             && exchange.attempt.tries < MOST_TRIES
             && !self.says_itself(&error.message)
+            && exchange.attempt.taken.as_ref() != Some(&error.message)
             && self.session.reserved.is_named_in(&error.message);
         let exhausted = exchange.attempt.hearsay >= MOST_HEARSAY;
         Facts { effect, within, answer, redo, may_choose_anew, exhausted }

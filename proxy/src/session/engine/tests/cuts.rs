@@ -619,6 +619,7 @@ fn a_duplicate_that_stays_one_is_told() {
         }
         run.all(&program(&["BEGIN", "INSERT INTO t VALUES ('a')"])).expect("it is told");
         assert!(run.to_client.windows(9).any(|words| words == b"Duplicate"));
+        assert!(count(&run, "INSERT INTO t") <= 2, "once more, for another id");
         run.cluster.refusals.clear();
         run.all(&program(&["INSERT INTO t VALUES ('b')", "COMMIT"])).expect("it goes on");
         let tokens = run.cluster.tokens();
