@@ -321,9 +321,14 @@ impl Replies<'_> {
             sql_of(exchange.command, &exchange.request, piece, &session.settings)
         });
         let sql = sql.get(..MOST_READ).unwrap_or(sql);
+        // Without the guard it would return other rows.
+        let sees_guard = session.guard.is_on()
+            && reads_autocommit(&Statement::single(sql, session.settings.dialect()))
+            && exchange.under_guard(exchange.script.place(), session).is_none();
         // Outside of a transaction nothing is done again for it.
         let passing = session.transaction.is_open()
-            && (reads_last_statement(sql)
+            && (sees_guard
+                || reads_last_statement(sql)
                 || names_reports(sql)
                 || reads_counters(sql, session.settings.dialect()));
         // A function that somebody has stored may use a table.
