@@ -24,6 +24,7 @@
 //! - [`way_back`] — after a loss: its requests, their answers, the replay; [`asking`] — a question about an error.
 //! - [`replies`] — what becomes of what the link sends.
 //! - [`recovery`] — where a session stands on the way back.
+//! - [`planning`] — the plan of a command.
 //! - [`exchange`] — the command in hand: [`script`] — its steps, [`reply_buffer`] — bytes owed to the client,
 //!   [`attempt`] — how often it was tried.
 //! - [`running`] — the request on the link; [`task`], [`question`] — what it may be.
@@ -42,6 +43,7 @@ use self::client_file::ClientFile;
 use self::edits::Edits;
 use self::exchange::payload::NUMBERED;
 use self::exchange::{Exchange, Intake, Origin};
+use self::planning::plan_of;
 use self::recovery::Recovery;
 use self::replies::Replies;
 use self::running::Job;
@@ -49,12 +51,10 @@ use self::task::Task;
 pub(crate) use self::verdict::{Downward, Sending, Stuck, Upward};
 use self::whole::{is_ready, limited, renamed, whole_payload};
 use crate::session::plan::blocker::Blocker;
-use crate::session::plan::{
-    FenceUse, Plan, Scene, Unguarding, names_reports, read_only, reads_counters, works_unseen,
-};
+use crate::session::plan::{FenceUse, names_reports, read_only, reads_counters};
 use crate::session::state::link_facts::LinkFacts;
 use crate::session::state::session_state::{SessionState, Tally};
-use crate::session::state::settings::{LAST_STATEMENT, SessionSettings, statement_id};
+use crate::session::state::settings::{LAST_STATEMENT, statement_id};
 use crate::telemetry::metrics::RecoveryPhase;
 
 mod asking;
@@ -64,6 +64,7 @@ mod edits;
 mod exchange;
 pub(crate) mod fault;
 mod linking;
+mod planning;
 mod policy;
 mod question;
 mod recovery;
@@ -549,47 +550,6 @@ impl Machine {
             }
             State::Answering { .. } | State::Idle => Upward::Drop { len, answer: None },
         }
-    }
-}
-
-/// The plan of a command; `request` is its payload, if that was kept.
-fn plan_of(
-    command: Command,
-    request: Option<&[u8]>,
-    settings: &SessionSettings,
-    scene: Scene,
-) -> Plan {
-    let Some(payload) = request else { return Plan::of_long_command() };
-    match command {
-        Command::Query => {
-            let mut plan = Plan::of_query(payload.get(1..).unwrap_or_default(), scene);
-            plan.holding = plan.holding.map(|holding| holding.within(settings.schema()));
-            plan
-        }
-        Command::StmtExecute | Command::StmtBulkExecute => {
-            let statement = statement_id(payload).and_then(|id| settings.statement(id));
-            let Some(statement) = statement else { return Plan::of_command(command) };
-            let len = statement.sql.len();
-            let mut plan = Plan::of_kind(statement.kind, statement.open_ended, len, scene);
-            if command == Command::StmtExecute {
-                plan = plan.in_one_flight(&statement.sql, scene);
-            }
-            plan.leaves(&statement.leavings, statement.open_ended && scene.is_within());
-            // Names of a prepared statement are read in the schema that it was prepared in.
-            let schema = statement.setup.schema.as_deref();
-            let holding = statement.leavings.holding.clone();
-            plan.holding = holding.map(|holding| holding.within(schema));
-            plan.reads_autocommit = scene.guards() && statement.reads_autocommit;
-            let unseen = works_unseen(statement.kind, statement.open_ended);
-            let sets = plan.sets_autocommit || plan.reads_autocommit;
-            plan.unguards = match scene.guards() && scene.is_open() {
-                true if sets => Some(Unguarding::Looks),
-                true if unseen => Some(Unguarding::Works),
-                _ => None,
-            };
-            plan
-        }
-        _ => Plan::of_command(command),
     }
 }
 

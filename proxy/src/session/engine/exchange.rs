@@ -38,6 +38,8 @@ pub(super) struct Exchange {
     pub(super) transaction: Blockers,
     /// Things that it takes or gives back by name.
     pub(super) holding: Option<Holding>,
+    /// Whether the guard would be seen in the transaction that it begins, or works in.
+    sight: Sight,
     pub(super) intake: Intake,
     /// The request on the link.
     pub(super) running: Option<Running>,
@@ -96,6 +98,13 @@ pub(super) enum Opens {
     /// Ours, to commit: for the client, each statement commits by itself. The text was too long to wait until the guard is
     /// off, or has ended the client's transaction and gone on.
     ForUs,
+}
+
+/// Whether the guard would be seen.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Sight {
+    Hidden,
+    Shown,
 }
 
 /// The client's bytes.
@@ -169,6 +178,7 @@ impl Exchange {
                 || session.transaction.is_open()
                 || !session.settings.autocommit()
                 || plan.steps.iter().any(|step| works(step) || step.frame.is_some()));
+        let sight = if plan.shows_guard() { Sight::Shown } else { Sight::Hidden };
         let outside = request.is_empty() && session.guard.is_on() && !session.transaction.is_open();
         Self {
             command,
@@ -176,6 +186,7 @@ impl Exchange {
             came: 0,
             script: Script::new(plan.steps),
             transaction: plan.transaction,
+            sight,
             holding: plan.holding,
             intake: Intake::Keeps,
             running: None,
@@ -221,6 +232,11 @@ impl Exchange {
         {
             running.mark = self.reply.mark();
         }
+    }
+
+    /// Whether the guard would be seen in the transaction that it begins, or works in.
+    pub(super) fn shows_guard(&self) -> bool {
+        self.sight == Sight::Shown
     }
 
     /// Whether the client has sent every byte that it owes.

@@ -282,7 +282,9 @@ fn own(at: Position, fault: Fault, facts: Facts) -> Reaction {
         },
         (P::Look | P::RaiseAgain, _) => Reaction::Ignore,
         (P::LateCheck, _) => Reaction::Settled,
-        (P::Fence | P::ReplyFence, Fault::OutOfRange) => Reaction::Disturbed,
+        // The row is further than it was left: another one is as good a proof, and a client has no part in it.
+        (P::Fence | P::ReplyFence, Fault::Duplicate) if bound => Reaction::Unfenced,
+        (P::Fence | P::ReplyFence, Fault::OutOfRange | Fault::Duplicate) => Reaction::Disturbed,
         (_, fault) if fault.doubts_node() => Reaction::NextLink,
         (P::FlightBegin | P::Check, _) => Reaction::Retry(Why::RolledBack),
         // The column for replies is missing.
@@ -292,7 +294,6 @@ fn own(at: Position, fault: Fault, facts: Facts) -> Reaction {
         (P::Fence | P::ReplyFence, fault) if fault.is_missing() => Reaction::Unfenced,
         // With what is kept of the transaction, only a part would be replayed.
         (P::Fence | P::ReplyFence, _) if bound => Reaction::GiveUp,
-        (P::Fence | P::ReplyFence, Fault::Duplicate) => Reaction::Retry(Why::InDoubt),
         // The session's own state, a lock for one, is in the way of the fence for good.
         (P::Fence | P::ReplyFence, fault) if fault.is_of_statement() && facts.exhausted => {
             Reaction::Unfenced

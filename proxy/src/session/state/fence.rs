@@ -40,6 +40,38 @@ struct Slot {
     name: String,
     /// The number of transactions committed under it; 0: there is no row yet.
     seq: u64,
+    /// Numbers above `seq` that may have been committed unseen, by a procedure for one.
+    unseen: u64,
+}
+
+impl Slot {
+    /// The number that the next transaction sets.
+    fn next(&self) -> u64 {
+        self.seq + self.unseen + 1
+    }
+
+    /// Whether there may be no row yet.
+    fn is_new(&self) -> bool {
+        self.seq == 0
+    }
+
+    /// The condition that the row is as it was left.
+    fn is_left(&self) -> String {
+        let Self { seq, unseen, .. } = self;
+        match unseen {
+            0 => format!("seq={seq}"),
+            _ => format!("seq BETWEEN {seq} AND {}", seq + unseen),
+        }
+    }
+
+    /// The condition that the row is as it was left, or has the next number.
+    fn is_left_or_set(&self) -> String {
+        let Self { seq, unseen, .. } = self;
+        match unseen {
+            0 => format!("seq IN ({seq}, {})", self.next()),
+            _ => format!("seq BETWEEN {seq} AND {}", self.next()),
+        }
+    }
 }
 
 /// Whether an account can write fences.
@@ -90,7 +122,7 @@ impl FencePool {
     /// A slot that nobody has had.
     fn new_slot(&self) -> Slot {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        Slot { name: format!("{}-{number}", self.instance), seq: 0 }
+        Slot { name: format!("{}-{number}", self.instance), seq: 0, unseen: 0 }
     }
 
     fn give(&self, slot: Slot) {
@@ -224,18 +256,23 @@ impl Fence {
         let sets_again = self.sets_again();
         let table = &self.pool.table;
         self.named = true;
-        let Slot { name, seq } = self.slot.get_or_insert_with(|| self.pool.new_slot());
-        let next = *seq + 1;
+        let slot = self.slot.get_or_insert_with(|| self.pool.new_slot());
+        let (name, next) = (&slot.name, slot.next());
+        let insert = format!("INSERT INTO {table} (session, seq) VALUES ('{name}', {next})");
         if sets_again {
             // Whether the row has the old number or the new one, this transaction made it so. Any other is an error.
-            return format!(
-                "INSERT INTO {table} (session, seq) VALUES ('{name}', {next}) ON DUPLICATE KEY UPDATE \
-                 seq=IF(seq IN ({seq}, {next}), {next}, {FAILS})"
-            );
+            let fits = slot.is_left_or_set();
+            return format!("{insert} ON DUPLICATE KEY UPDATE seq=IF({fits}, {next}, {FAILS})");
         }
-        match seq {
-            0 => format!("INSERT INTO {table} (session, seq) VALUES ('{name}', 1)"),
-            seq => format!("UPDATE {table} SET seq={next} WHERE session='{name}' AND seq={seq}"),
+        let left = slot.is_left();
+        match (slot.is_new(), slot.unseen) {
+            (true, 0) => insert,
+            (true, _) => {
+                format!("{insert} ON DUPLICATE KEY UPDATE seq=IF({left}, {next}, {FAILS})")
+            }
+            (false, _) => {
+                format!("UPDATE {table} SET seq={next} WHERE session='{name}' AND {left}")
+            }
         }
     }
 
@@ -245,24 +282,19 @@ impl Fence {
         let sets_again = self.sets_again();
         let table = &self.pool.table;
         self.named = true;
-        let Slot { name, seq } = self.slot.get_or_insert_with(|| self.pool.new_slot());
-        let next = *seq + 1;
+        let slot = self.slot.get_or_insert_with(|| self.pool.new_slot());
+        let (name, next) = (&slot.name, slot.next());
         let insert = format!(
             "INSERT INTO {table} (session, seq) VALUES ('{name}', IF(@@in_transaction, {next}, {FAILS}))"
         );
-        if sets_again {
-            // A ROLLBACK TO SAVEPOINT may have undone it: the row has the old number or the new one.
-            return format!(
-                "{insert} ON DUPLICATE KEY UPDATE \
-                 seq=IF(@@in_transaction AND seq IN ({seq}, {next}), {next}, {FAILS})"
-            );
+        // A ROLLBACK TO SAVEPOINT may have undone it: the row has the old number or the new one.
+        let fits = if sets_again { slot.is_left_or_set() } else { slot.is_left() };
+        if slot.is_new() && slot.unseen == 0 && !sets_again {
+            return insert;
         }
-        match seq {
-            0 => insert,
-            seq => format!(
-                "{insert} ON DUPLICATE KEY UPDATE seq=IF(@@in_transaction AND seq={seq}, {next}, {FAILS})"
-            ),
-        }
+        format!(
+            "{insert} ON DUPLICATE KEY UPDATE seq=IF(@@in_transaction AND {fits}, {next}, {FAILS})"
+        )
     }
 
     /// The statement that sets it in a frame of one text, where it also keeps the counts of the client's reply. It fails,
@@ -270,19 +302,19 @@ impl Fence {
     pub(crate) fn framed_statement(&mut self) -> String {
         let table = &self.pool.table;
         self.named = true;
-        let Slot { name, seq } = self.slot.get_or_insert_with(|| self.pool.new_slot());
-        let next = *seq + 1;
+        let slot = self.slot.get_or_insert_with(|| self.pool.new_slot());
+        let (name, next, left) = (&slot.name, slot.next(), slot.is_left());
         let insert = format!(
             "INSERT INTO {table} (session, seq, reply) VALUES ('{name}', IF(@@in_transaction, {next}, {FAILS}), \
              CONCAT_WS(' ', {next}, {COUNTS}, LAST_INSERT_ID()))"
         );
-        match seq {
-            0 => insert,
-            seq => format!(
-                "{insert} ON DUPLICATE KEY UPDATE seq=IF(@@in_transaction AND seq={seq}, {next}, {FAILS}), \
-                 reply=VALUES(reply)"
-            ),
+        if slot.is_new() && slot.unseen == 0 {
+            return insert;
         }
+        format!(
+            "{insert} ON DUPLICATE KEY UPDATE seq=IF(@@in_transaction AND {left}, {next}, {FAILS}), \
+             reply=VALUES(reply)"
+        )
     }
 
     /// The statements between the client's write and [`Self::framed_statement`]. The first one fails where the
@@ -370,7 +402,7 @@ impl Fence {
         if (self.state != FenceState::Unset || self.is_in_doubt())
             && let Some(slot) = &mut self.slot
         {
-            slot.seq += 1;
+            (slot.seq, slot.unseen) = (slot.next(), 0);
         }
         self.haunted = false;
         self.rolled_back();
@@ -386,6 +418,21 @@ impl Fence {
             self.discard();
         }
         self.rolled_back();
+    }
+
+    /// A statement that nobody looks into was done in the open transaction. It may have committed that, and begun the one
+    /// that is open now: what was set is no proof of this one, which is to set another number.
+    pub(crate) fn may_be_committed(&mut self) {
+        if self.state == FenceState::Unset {
+            return;
+        }
+        if self.is_in_doubt() || self.haunted {
+            return self.discard();
+        }
+        if let Some(slot) = &mut self.slot {
+            slot.unseen += 1;
+        }
+        self.state = FenceState::Unset;
     }
 
     /// The transaction was rolled back, and nothing of it can come back.
@@ -406,17 +453,17 @@ impl Fence {
 
     /// Outcome of the transaction in doubt, by the number that was read; `None`: there is no row.
     pub(crate) fn outcome(&self, read: Option<u64>) -> Outcome {
-        let Some(Slot { seq, .. }) = self.row() else { return Outcome::NotCommitted };
+        let Some(slot) = self.row() else { return Outcome::NotCommitted };
         match read.unwrap_or_default() {
-            read if read == *seq => Outcome::NotCommitted,
-            read if read == *seq + 1 => Outcome::Committed,
+            read if read == slot.next() => Outcome::Committed,
+            read if (slot.seq..slot.next()).contains(&read) => Outcome::NotCommitted,
             _ => Outcome::Unclear,
         }
     }
 
     /// The reply that the row has kept of the transaction in doubt, if it is that transaction's.
     pub(crate) fn kept_reply(&self, kept: &[u8]) -> Option<KeptReply> {
-        let next = self.row()?.seq + 1;
+        let next = self.row()?.next();
         let mut numbers = std::str::from_utf8(kept).ok()?.split(' ').map(str::parse::<u64>);
         let mut number = || numbers.next()?.ok();
         (number()? == next).then_some(())?;

@@ -253,6 +253,8 @@ impl Replies<'_> {
                 step.risk = Risk::Repeatable;
             }
         }
+        // The end of what was open before has made this forgotten.
+        session.unguarded |= exchange.shows_guard();
         exchange.state = session.settings.now();
         let mark = exchange.reply.mark();
         if let Some(running) = &mut exchange.running {
@@ -417,6 +419,7 @@ impl Replies<'_> {
             _ if exchange.command == Command::ResetConnection => session.rolled_back(),
             Some(PieceKind::Begin | PieceKind::Implicit) if closed => session.committed(),
             _ if closed => session.ended_unseen(),
+            Some(PieceKind::Unknown) if was_open => session.fence.may_be_committed(),
             // SET ROLE commits nothing, and leaves the transaction open.
             Some(PieceKind::Implicit) if was_open && !several => session.outlived(),
             _ => {}

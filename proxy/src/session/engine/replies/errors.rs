@@ -172,6 +172,10 @@ impl Replies<'_> {
             }
             self.session.transaction.gone();
         }
+        if !ends && kind == Some(PieceKind::Unknown) {
+            // A procedure may have committed before it failed.
+            self.session.fence.may_be_committed();
+        }
         self.session.settings.diagnostics().failed();
         if kind == Some(PieceKind::Write) {
             // A row that failed may have been given an id, which is used up.

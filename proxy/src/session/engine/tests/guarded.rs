@@ -319,3 +319,17 @@ fn a_write_beside_what_is_tracked_is_not_framed() {
     let requests = play.requests();
     assert!(!frames(&requests), "{requests:?}");
 }
+
+/// Otherwise a COMMIT whose reply is lost would be told as done, since the procedure has committed what was before it: the row
+/// says so, and means another transaction.
+#[test]
+fn a_procedure_that_may_have_committed_takes_the_fence_with_it() {
+    let mut run = Run::new(icinga(), []);
+    let refused = ErrPacket::new(1062, *b"23000", "Duplicate entry");
+    run.cluster.refusals = [("INSERT INTO t VALUES ('b')", refused)].into();
+    let batch = "BEGIN;INSERT INTO t VALUES ('a');INSERT INTO t VALUES ('b');COMMIT";
+    run.all(&[batch, "CALL p()", "COMMIT"].map(query)).expect("nothing is lost");
+    let fences: Vec<_> = run.cluster.log.iter().filter(|sql| sql.contains("`fence`")).collect();
+    assert_eq!(fences.len(), 2, "{fences:?}");
+    assert!(fences[1].contains("2, ~0+1") && fences[1].contains("BETWEEN 0 AND 1"), "{fences:?}");
+}

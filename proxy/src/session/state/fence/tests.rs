@@ -36,6 +36,25 @@ fn behind_an_end_that_nobody_sees_another_row_is_taken() {
     }
 }
 
+/// Otherwise a COMMIT whose reply is lost would be told as done, because a procedure has committed what was before it.
+#[test]
+fn behind_what_may_have_committed_unseen_another_number_is_the_proof() {
+    let mut fence = Fence::new(pool(), b"icinga");
+    fence.statement();
+    fence.was_set();
+    fence.may_be_committed();
+    assert!(!fence.is_set() && !fence.is_in_doubt());
+    let again = fence.statement();
+    assert!(again.contains("-1', 2)") && again.contains("seq BETWEEN 0 AND 1, 2"), "{again}");
+    fence.was_set();
+    fence.committing();
+    assert_eq!(fence.outcome(Some(2)), Outcome::Committed);
+    assert_eq!(fence.outcome(Some(1)), Outcome::NotCommitted, "the procedure's COMMIT");
+    assert_eq!(fence.outcome(None), Outcome::NotCommitted);
+    fence.committed();
+    assert!(fence.statement().contains("SET seq=3") && fence.statement().contains("AND seq=2"));
+}
+
 /// Otherwise a client would be told the counts of an earlier write as those of a lost one.
 #[test]
 fn a_kept_reply_is_that_of_the_transaction_in_doubt_or_none() {
