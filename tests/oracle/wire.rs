@@ -86,7 +86,7 @@ impl Gone {
 /// Shape of the answer to a command.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Shape {
-    /// One packet that is not compared.
+    /// One packet that is not compared, but for an error.
     Bare,
     /// Definitions until an end, without a count.
     Fields,
@@ -220,7 +220,10 @@ impl Wire {
         let mut seen = Vec::new();
         self.expected = 1;
         let ended = match shape {
-            Shape::Bare => self.packet(&mut seen).await.map(|_| None),
+            Shape::Bare => self.packet(&mut seen).await.map(|(_, payload)| {
+                seen.extend((payload.first() == Some(&ERR)).then(|| Packet::error(&payload)));
+                None
+            }),
             Shape::Fields => self.fields(&mut seen).await.map(|()| None),
             Shape::Fetched => self.rows(true, &mut seen).await.map(|_| None),
             Shape::Prepared => self.prepared(&mut seen).await,

@@ -259,6 +259,11 @@ impl<'a> Planner<'a> {
         }
         if dirty {
             self.flush();
+        } else if statement.kind == Kind::Ddl {
+            // Nothing is committed in passing, and the statement itself is not to be done twice.
+            self.alone(statement, class, Risk::Doubtful(Doubt::Statement));
+            self.open = !self.autocommit;
+            return;
         }
         self.push(statement, class);
         if dirty {

@@ -117,6 +117,9 @@ fn what_commits_in_passing_is_fenced_too() {
     let dirty = Scene { transaction: Current::Written, ..icinga(true) };
     assert_eq!(shown("BEGIN", dirty), ["#", "!BEGIN"]);
     assert_eq!(shown("CREATE TABLE t (a INT)", dirty), ["#", "?CREATE TABLE t (a INT)"]);
+    // Nothing was written: the statement is in doubt all the same, and not to be done twice.
+    let begun = "BEGIN;CREATE TABLE t (a INT)";
+    assert_eq!(shown(begun, icinga(false)), ["BEGIN", "?CREATE TABLE t (a INT)"]);
     let off = Scene { autocommit: false, ..dirty };
     assert_eq!(shown("SET autocommit=1", off), ["#", "!SET autocommit=1"]);
     // Neither commits: autocommit is on already, or is turned off.
