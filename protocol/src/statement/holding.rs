@@ -68,9 +68,7 @@ impl Statement<'_> {
             _ => None,
         }
     }
-}
 
-impl Statement<'_> {
     /// Whether it is an EXECUTE IMMEDIATE of a text that may take a thing.
     pub fn executes_what_takes(&self) -> bool {
         let mut words = Words { scanner: Scanner::new(self.sql, self.dialect) };

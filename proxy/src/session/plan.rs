@@ -116,10 +116,12 @@ impl Plan {
         match (first, second) {
             (Some(first), None) if !wants_wrap(&first, scene) => Self::of_statement(&first, scene),
             (first, second) => {
-                let alone = first.as_ref().filter(|_| second.is_none());
-                let holding = alone.and_then(Statement::holding);
+                let alone = second.is_none();
                 let all = first.into_iter().chain(second).chain(statements);
-                Self { holding, ..Self::of_several(all, sql, scene, Layout::Joined) }
+                let mut plan = Self::of_several(all, sql, scene, Layout::Joined);
+                // In a text of several, names may mean another schema.
+                plan.holding.take_if(|_| !alone);
+                plan
             }
         }
     }
@@ -178,7 +180,6 @@ impl Plan {
             plan.join_fence(statement);
         }
         plan.leaves(&leavings, statement.open_ended && scene.is_within());
-        plan.holding = leavings.holding;
         plan
     }
 
@@ -187,6 +188,7 @@ impl Plan {
         self.session.extend(leavings.session);
         self.transaction.extend(leavings.transaction);
         self.renames |= leavings.renames;
+        self.holding.clone_from(&leavings.holding);
         if goes_on {
             self.transaction.insert(Blocker::Compound);
         }

@@ -30,8 +30,7 @@ pub(super) fn plan_of(
             plan.leaves(&statement.leavings, statement.open_ended && scene.is_within());
             // Names of a prepared statement are read in the schema that it was prepared in.
             let schema = statement.setup.schema.as_deref();
-            let holding = statement.leavings.holding.clone();
-            plan.holding = holding.map(|holding| holding.within(schema));
+            plan.holding = plan.holding.map(|holding| holding.within(schema));
             plan.reads_autocommit = scene.guards() && statement.reads_autocommit;
             let unseen = works_unseen(statement.kind, statement.open_ended);
             let sets = plan.sets_autocommit || plan.reads_autocommit;

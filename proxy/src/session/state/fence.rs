@@ -50,9 +50,9 @@ impl Slot {
         self.seq + self.unseen + 1
     }
 
-    /// Whether there may be no row yet.
+    /// Whether there is no row yet.
     fn is_new(&self) -> bool {
-        self.seq == 0
+        self.seq == 0 && self.unseen == 0
     }
 
     /// The condition that the row is as it was left.
@@ -265,14 +265,10 @@ impl Fence {
             return format!("{insert} ON DUPLICATE KEY UPDATE seq=IF({fits}, {next}, {FAILS})");
         }
         let left = slot.is_left();
-        match (slot.is_new(), slot.unseen) {
-            (true, 0) => insert,
-            (true, _) => {
-                format!("{insert} ON DUPLICATE KEY UPDATE seq=IF({left}, {next}, {FAILS})")
-            }
-            (false, _) => {
-                format!("UPDATE {table} SET seq={next} WHERE session='{name}' AND {left}")
-            }
+        match slot.seq {
+            0 if slot.is_new() => insert,
+            0 => format!("{insert} ON DUPLICATE KEY UPDATE seq=IF({left}, {next}, {FAILS})"),
+            _ => format!("UPDATE {table} SET seq={next} WHERE session='{name}' AND {left}"),
         }
     }
 
@@ -289,7 +285,7 @@ impl Fence {
         );
         // A ROLLBACK TO SAVEPOINT may have undone it: the row has the old number or the new one.
         let fits = if sets_again { slot.is_left_or_set() } else { slot.is_left() };
-        if slot.is_new() && slot.unseen == 0 && !sets_again {
+        if slot.is_new() && !sets_again {
             return insert;
         }
         format!(
@@ -308,7 +304,7 @@ impl Fence {
             "INSERT INTO {table} (session, seq, reply) VALUES ('{name}', IF(@@in_transaction, {next}, {FAILS}), \
              CONCAT_WS(' ', {next}, {COUNTS}, LAST_INSERT_ID()))"
         );
-        if slot.is_new() && slot.unseen == 0 {
+        if slot.is_new() {
             return insert;
         }
         format!(
