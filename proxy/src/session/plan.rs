@@ -20,9 +20,9 @@ use self::planner::{Layout, Planner};
 pub(crate) use self::scene::{Current, FenceUse, GuardUse, Scene, Texts, Unguarding};
 pub(crate) use self::step::{Doubt, Frame, Piece, PieceKind, Risk, Step, What};
 pub(crate) use self::text::{
-    UnderGuard, begins_with, chooses_insert_id, contains, may_name, names_reports,
+    UnderGuard, Untold, begins_with, chooses_insert_id, contains, may_name, names_reports,
     reads_autocommit, reads_counters, reads_diagnostics, reads_last_statement, reads_no_table,
-    reads_warnings, sets_one_of, sets_untold, under_guard, wastes_ids, works_unseen,
+    reads_warnings, sets_one_of, sets_untold, under_guard, untold_in, wastes_ids, works_unseen,
 };
 use self::text::{
     autocommit_set_to, has_counts_alone, kind_of, loads_file, may_hide_statement,
@@ -179,19 +179,16 @@ impl Plan {
         if class == Class::Commit && scene.joins() {
             plan.join_fence(statement);
         }
-        plan.leaves(&leavings, statement.open_ended && scene.is_within());
+        plan.leaves(&leavings);
         plan
     }
 
-    /// Adds what a statement leaves behind, one that goes on behind its end maybe.
-    pub(crate) fn leaves(&mut self, leavings: &Leavings, goes_on: bool) {
+    /// Adds what a statement leaves behind.
+    pub(crate) fn leaves(&mut self, leavings: &Leavings) {
         self.session.extend(leavings.session);
         self.transaction.extend(leavings.transaction);
         self.renames |= leavings.renames;
         self.holding.clone_from(&leavings.holding);
-        if goes_on {
-            self.transaction.insert(Blocker::Compound);
-        }
     }
 
     /// The client's own text goes to a link that takes one statement alone, where that is ours to say.

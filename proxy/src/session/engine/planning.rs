@@ -27,7 +27,7 @@ pub(super) fn plan_of(
             if command == Command::StmtExecute {
                 plan = plan.in_one_flight(&statement.sql, scene);
             }
-            plan.leaves(&statement.leavings, statement.open_ended && scene.is_within());
+            plan.leaves(&statement.leavings);
             // Names of a prepared statement are read in the schema that it was prepared in.
             let schema = statement.setup.schema.as_deref();
             plan.holding = plan.holding.map(|holding| holding.within(schema));

@@ -40,6 +40,10 @@ impl Leavings {
             Kind::Ddl | Kind::Other if is_exotic(statement.sql) => session.insert(Blocker::Exotic),
             _ => {}
         }
+        if statement.open_ended {
+            // A block may have committed a part, and have begun the transaction behind that.
+            transaction.insert(Blocker::Compound);
+        }
         if statement.mentions_user_variable() {
             session.insert(Blocker::UserVariable);
         }

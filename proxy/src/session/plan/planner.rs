@@ -84,8 +84,7 @@ impl<'a> Planner<'a> {
 
     /// Adds a statement, which `reads` the client's `autocommit` maybe.
     pub(super) fn add(&mut self, statement: &Statement<'_>, reads: bool) {
-        let goes_on = statement.open_ended && self.scene.is_within();
-        self.plan.leaves(&Leavings::of(statement), goes_on);
+        self.plan.leaves(&Leavings::of(statement));
         let class = Class::of_statement(statement, self.autocommit);
         let was_open = self.open;
         self.plan.reads_autocommit |= reads && self.open;

@@ -346,3 +346,33 @@ fn a_write_behind_an_unknown_mode_is_a_step_of_its_own() {
     assert_eq!(plan.steps[insert].fence_at, Some(0), "{plan:?}");
     assert_eq!(plan.steps[insert - 1].what, What::Part(0..33), "{plan:?}");
 }
+
+/// Otherwise a session whose link is lost right behind its SET would compare by another collation, or lack its role.
+#[test]
+fn what_no_report_tells_is_read_from_the_words() {
+    let untold = |sql: &str| {
+        let Untold { collation, role } = untold_in(sql.as_bytes());
+        [collation, role].map(|name| name.map(|name| String::from_utf8(name).unwrap()))
+    };
+    let name = |name: &str| Some(name.to_owned());
+    let collated = [name("utf8mb4_bin"), None];
+    assert_eq!(untold("SET NAMES utf8mb4 COLLATE utf8mb4_bin"), collated);
+    assert_eq!(untold("\nset names 'utf8mb4' collate \"utf8mb4_bin\", @a = 1"), collated);
+    assert_eq!(untold("SET NAMES utf8mb4"), [None, None]);
+    assert_eq!(untold("SET NAMES utf8mb4 COLLATE DEFAULT"), [None, None]);
+    assert_eq!(untold("SET @a = 'a' COLLATE utf8mb4_bin"), [None, None]);
+    assert_eq!(untold("SET ROLE `the role`"), [None, name("the role")]);
+    assert_eq!(untold("SET ROLE NONE"), [None, name("")]);
+    assert_eq!(untold("SELECT 1"), [None, None]);
+}
+
+/// Otherwise what a block has committed within itself would be done a second time.
+#[test]
+fn a_block_in_a_transaction_is_not_done_again() {
+    let block = "BEGIN NOT ATOMIC INSERT INTO t VALUES (1); COMMIT; END";
+    for sql in [block.to_owned(), format!("BEGIN; {block}"), format!("COMMIT; {block}")] {
+        let plan =
+            Plan::of_query(sql.as_bytes(), Scene { texts: Texts::Several, ..Scene::default() });
+        assert_eq!(plan.transaction.first(), Some(Blocker::Compound), "{sql}");
+    }
+}

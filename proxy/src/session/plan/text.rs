@@ -53,6 +53,54 @@ pub(crate) fn sets_untold(sql: &[u8]) -> bool {
     }
 }
 
+/// State that a SET has set and no report tells, as far as its words tell.
+#[derive(Debug, Default, Eq, PartialEq)]
+pub(crate) struct Untold {
+    /// Collation of SET NAMES.
+    pub(crate) collation: Option<Vec<u8>>,
+    /// Role of SET ROLE; empty: none.
+    pub(crate) role: Option<Vec<u8>>,
+}
+
+/// Reads from its words the state that a statement sets and no report tells.
+///
+/// Source: MariaDB documentation, "SET NAMES", "SET ROLE".
+pub(crate) fn untold_in(sql: &[u8]) -> Untold {
+    let mut words = sql.trim_ascii_start();
+    let mut untold = Untold::default();
+    if !next_word(&mut words).is_some_and(|word| word.eq_ignore_ascii_case(b"SET")) {
+        return untold;
+    }
+    let named = next_word(&mut words).unwrap_or_default();
+    if named.eq_ignore_ascii_case(b"ROLE") {
+        let is_none = |role: &&[u8]| role.eq_ignore_ascii_case(b"NONE");
+        let role = next_word(&mut words);
+        untold.role = role.map(|role| if is_none(&role) { Vec::new() } else { role.to_vec() });
+    } else if named.eq_ignore_ascii_case(b"NAMES") && next_word(&mut words).is_some() {
+        let collates =
+            next_word(&mut words).is_some_and(|word| word.eq_ignore_ascii_case(b"COLLATE"));
+        let named = |name: &&[u8]| collates && !name.eq_ignore_ascii_case(b"DEFAULT");
+        untold.collation = next_word(&mut words).filter(named).map(<[u8]>::to_vec);
+    }
+    untold
+}
+
+/// Takes the next word off a text, or what is in quotes there. `None`: neither is there.
+fn next_word<'a>(sql: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let text = sql.trim_ascii_start();
+    let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    let (word, rest) = match text.first()? {
+        quote @ (b'\'' | b'"' | b'`') => {
+            let inner = &text[1..];
+            let end = inner.iter().position(|byte| byte == quote)?;
+            (&inner[..end], &inner[end + 1..])
+        }
+        _ => text.split_at(text.iter().position(|byte| !is_word(byte)).unwrap_or(text.len())),
+    };
+    *sql = rest;
+    Some(word).filter(|word| !word.is_empty())
+}
+
 /// Whether a text has a SET, and the name of one of these variables.
 pub(crate) fn sets_one_of(sql: &[u8], names: &[&[u8]]) -> bool {
     // Each name has one of these in it, which is found faster.

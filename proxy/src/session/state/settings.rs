@@ -14,7 +14,9 @@ use ido_proxy_protocol::statement::{Charset, Dialect, Holding, ServerVersion, Sq
 use ido_proxy_protocol::status::StatusFlags;
 
 pub(crate) use self::prepared::{LAST_STATEMENT, NO_STATEMENT, Prepared, statement_id};
+use self::setup::RESULTS;
 pub(crate) use self::setup::{Setup, State, assignment};
+use crate::session::plan::Untold;
 use crate::session::plan::blocker::{Blocker, Blockers};
 use crate::session::state::diagnostics::{BlockGrammar, Diagnostics};
 use crate::session::state::holdings::Holdings;
@@ -185,6 +187,20 @@ impl SessionSettings {
         setup.role = Some(role.unwrap_or_default().to_vec());
     }
 
+    /// Takes in what a statement that was done has set, by its words. The server's own answer comes later, and by then its
+    /// link may be lost.
+    pub(crate) fn guess_untold(&mut self, untold: Untold) {
+        let Untold { collation, role } = untold;
+        if let Some(collation) = collation {
+            let setup = self.now.setup_mut();
+            setup.variables.insert(b"collation_connection".to_vec(), collation.clone());
+            setup.results_collation = Some(collation);
+        }
+        if role.is_some() {
+            self.now.setup_mut().role = role;
+        }
+    }
+
     /// The variables of which the server reports one for another.
     ///
     /// MariaDB 11.8 keeps them in one word, and reports whichever of them it finds there first. Tried with each variable
@@ -197,6 +213,9 @@ impl SessionSettings {
         if name == b"character_set_connection" {
             // The default collation of the character set, unless another one is told or asked for.
             self.now.setup_mut().variables.remove(&b"collation_connection"[..]);
+        }
+        if name == RESULTS && self.now.results_collation.is_some() {
+            self.now.setup_mut().results_collation = None;
         }
         if name.starts_with(b"session_track_") && self.shows_reports {
             return;

@@ -21,7 +21,7 @@ use crate::session::engine::running::Running;
 use crate::session::plan::{
     Leavings, Piece, PieceKind, Risk, UnderGuard, What, begins_with, chooses_insert_id, may_name,
     names_reports, reads_autocommit, reads_counters, reads_last_statement, reads_no_table,
-    wastes_ids,
+    untold_in, wastes_ids,
 };
 use crate::session::state::digest::PayloadDigest;
 use crate::session::state::journal::record::Told;
@@ -281,6 +281,12 @@ impl Replies<'_> {
                 }
                 let schema = self.session.learn_ok(payload, status, state_changed, self.link)?;
                 self.schema = schema.or_else(|| self.schema.take());
+                if let Some(piece) = piece {
+                    let Self { exchange, session, .. } = self;
+                    let sql = sql_of(exchange.command, &exchange.request, piece, &session.settings);
+                    let untold = untold_in(sql);
+                    session.settings.guess_untold(untold);
+                }
             }
             PieceEnd::Rows(status) => {
                 self.learn_rows_read(piece, EofPacket::decode(payload)?.warnings);

@@ -27,6 +27,8 @@ pub(crate) struct Setup {
     pub(super) characteristics: Vec<u8>,
     /// The role, once it was set; empty: none.
     pub(super) role: Option<Vec<u8>>,
+    /// Collation of `character_set_results`, where SET NAMES has set one: columns bear its number.
+    pub(super) results_collation: Option<Vec<u8>>,
 }
 
 impl State {
@@ -84,11 +86,6 @@ impl Setup {
         !self.characteristics.is_empty()
     }
 
-    /// Whether the client has turned `autocommit` off.
-    pub(crate) fn turns_autocommit_off(&self) -> bool {
-        self.variables.get(&b"autocommit"[..]).is_some_and(|value| value == b"OFF")
-    }
-
     /// Whether the client has ever set `autocommit`.
     pub(crate) fn sets_autocommit(&self) -> bool {
         self.variables.contains_key(&b"autocommit"[..])
@@ -97,23 +94,41 @@ impl Setup {
     /// The statement that gives a new link the values of all variables, if there are any. `backslashes` says that the
     /// link takes a backslash in a string for an escape.
     pub(crate) fn set_variables(&self, backslashes: bool) -> Option<Vec<u8>> {
-        let mut set = b"SET ".to_vec();
-        for (index, (name, value)) in self.variables.iter().enumerate() {
-            if index > 0 {
-                set.extend_from_slice(b", ");
-            }
-            put_assignment(&mut set, name, value, backslashes);
-        }
-        (!self.variables.is_empty()).then_some(set)
+        let each = self.assignments(backslashes).map(|(_, assignment)| assignment);
+        let all = Vec::from_iter(each).join(&b", "[..]);
+        (!all.is_empty()).then(|| [b"SET ", &all[..]].concat())
     }
 
     /// The statements that set one variable each, with its name.
     pub(crate) fn set_each(&self, backslashes: bool) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
-        self.variables.iter().map(move |(name, value)| {
-            let mut set = b"SET ".to_vec();
-            put_assignment(&mut set, name, value, backslashes);
-            (name.clone(), set)
-        })
+        self.assignments(backslashes)
+            .map(|(name, assignment)| (name.to_vec(), [b"SET ", &assignment[..]].concat()))
+    }
+
+    /// Names of variables, and what sets each of them. NAMES comes first, as it sets others with its own.
+    fn assignments(&self, backslashes: bool) -> impl Iterator<Item = (&[u8], Vec<u8>)> {
+        let names = self.names(backslashes);
+        let named = names.is_some();
+        let others = self.variables.iter().filter(move |(name, _)| !(named && *name == RESULTS));
+        let others = others.map(move |(name, value)| {
+            let mut assignment = Vec::new();
+            put_assignment(&mut assignment, name, value, backslashes);
+            (&name[..], assignment)
+        });
+        names.into_iter().map(|names| (RESULTS, names)).chain(others)
+    }
+
+    /// SET NAMES, where the client's has set a collation for columns: no variable has that.
+    ///
+    /// Seen on MariaDB 10.11.
+    fn names(&self, backslashes: bool) -> Option<Vec<u8>> {
+        let charset = self.value(RESULTS).filter(|charset| !charset.is_empty())?;
+        let collation = self.results_collation.as_ref()?;
+        let mut names = b"NAMES ".to_vec();
+        put_value(&mut names, RESULTS, charset, backslashes);
+        names.extend_from_slice(b" COLLATE ");
+        put_value(&mut names, RESULTS, collation, backslashes);
+        Some(names)
     }
 
     /// The statement that sets the role, if it was ever set.
@@ -137,6 +152,9 @@ impl Setup {
     }
 }
 
+/// The variable of the character set in which results come.
+pub(super) const RESULTS: &[u8] = b"character_set_results";
+
 /// The statement that sets one variable.
 pub(crate) fn assignment(name: &[u8], value: &[u8], backslashes: bool) -> Vec<u8> {
     let mut set = b"SET ".to_vec();
@@ -158,7 +176,7 @@ fn put_value(set: &mut Vec<u8>, name: &[u8], value: &[u8], backslashes: bool) {
     if number {
         return set.extend_from_slice(value);
     }
-    if value.is_empty() && name == b"character_set_results" {
+    if value.is_empty() && name == RESULTS {
         return set.extend_from_slice(b"NULL");
     }
     set.push(b'\'');

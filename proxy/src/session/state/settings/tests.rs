@@ -3,7 +3,7 @@ use ido_proxy_protocol::packet;
 use ido_proxy_protocol::statement::Kind;
 
 use super::*;
-use crate::session::plan::sets_one_of;
+use crate::session::plan::{sets_one_of, untold_in};
 
 fn settings() -> SessionSettings {
     SessionSettings::new(Capabilities::MULTI_STATEMENTS, 8, Some(b"icinga".to_vec()))
@@ -158,4 +158,26 @@ fn what_is_reported_by_another_name_is_asked_for_and_set_again() {
     settings.learn_untold(&packets);
     let set = set(&settings, false).concat();
     assert!(set.contains("unique_checks=0") && set.contains("sql_notes=0"), "{set}");
+}
+
+/// Otherwise the columns of each result would bear another number behind a failover: that of the default collation.
+#[test]
+fn the_collation_of_set_names_is_that_of_columns_too() {
+    let mut settings = settings();
+    let names = || untold_in(b"SET NAMES utf8mb4 COLLATE utf8mb4_bin");
+    let charset = |settings: &mut SessionSettings, name: &'static str, value: &'static str| {
+        settings.learn(Change::SystemVariable(name.as_bytes(), value.as_bytes()));
+    };
+    for name in ["character_set_client", "character_set_results", "character_set_connection"] {
+        charset(&mut settings, name, "utf8mb4");
+    }
+    settings.guess_untold(names());
+    let named = set(&settings, false).concat();
+    assert!(named.starts_with("SET NAMES 'utf8mb4' COLLATE 'utf8mb4_bin', "), "{named}");
+    assert!(named.contains("collation_connection='utf8mb4_bin'"), "{named}");
+    assert!(!named.contains("character_set_results="), "NAMES would be undone: {named}");
+    charset(&mut settings, "character_set_results", "utf8mb4");
+    let set_anew = set(&settings, false).concat();
+    assert!(set_anew.contains("character_set_results='utf8mb4'"), "{set_anew}");
+    assert!(!set_anew.contains("NAMES"), "{set_anew}");
 }
