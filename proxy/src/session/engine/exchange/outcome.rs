@@ -95,6 +95,9 @@ impl Exchange {
             ..OkPacket::default()
         };
         session.settings.put_insert_id_back(last_insert_id);
+        if let Some(target) = target.filter(|_| ok.last_insert_id != 0) {
+            session.settings.set_id_target(target);
+        }
         session.settings.diagnostics().counted(affected_rows, warnings);
         session.settings.diagnostics().disturb();
         self.state = session.settings.now();

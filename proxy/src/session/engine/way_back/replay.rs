@@ -20,6 +20,8 @@ use crate::session::state::settings::statement_id;
 struct Batch {
     sql: Vec<u8>,
     expected: Vec<Option<Told>>,
+    /// The last statement is a SET of ours.
+    ends_in_set: bool,
 }
 
 impl Recovery {
@@ -125,7 +127,7 @@ impl Recovery {
             && self.place.statement == 0
             && !first.is_some_and(reads_last_statement)
         {
-            batch.add(&format!("SET timestamp={}", seconds(record.at)));
+            batch.set(&format!("timestamp={}", seconds(record.at)));
         }
         while let (Some(told), bound) =
             (record.told.get(self.place.statement), bounds.get(self.place.statement))
@@ -137,12 +139,12 @@ impl Recovery {
             let sql = bound.and_then(text);
             match told.id() {
                 Some(id) => {
-                    batch.add(&format!("SET insert_id={id}"));
+                    batch.set(&format!("insert_id={id}"));
                     self.place.id_is_set = true;
                 }
                 // The statement before may have told an id that it did not generate, and left it for this.
                 None if self.place.id_is_set && sql.is_some_and(may_insert) => {
-                    batch.add("SET insert_id=0");
+                    batch.set("insert_id=0");
                     self.place.id_is_set = false;
                 }
                 None => {}
@@ -173,14 +175,21 @@ impl Recovery {
 }
 
 impl Batch {
-    /// Adds a statement of ours.
-    fn add(&mut self, sql: &str) {
-        self.put(sql.as_bytes());
+    /// Adds a SET of ours. Those that follow each other are one statement: of two, the first might be aborted without a
+    /// word.
+    fn set(&mut self, assignment: &str) {
+        if self.ends_in_set {
+            self.sql.extend_from_slice(b", ");
+            return self.sql.extend_from_slice(assignment.as_bytes());
+        }
+        self.put(&[b"SET ", assignment.as_bytes()].concat());
         self.expected.push(None);
+        self.ends_in_set = true;
     }
 
-    /// Adds words.
+    /// Adds a statement.
     fn put(&mut self, sql: &[u8]) {
+        self.ends_in_set = false;
         if !self.expected.is_empty() {
             self.sql.push(b';');
         }
@@ -188,7 +197,7 @@ impl Batch {
     }
 
     fn request(self, known: bool) -> Request {
-        let Self { sql, expected } = self;
+        let Self { sql, expected, .. } = self;
         Request { task: Task::Replay { expected, known }, payload: query(sql) }
     }
 }

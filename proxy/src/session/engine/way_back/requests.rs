@@ -119,13 +119,8 @@ impl Recovery {
         }
         if again {
             let guard = &session.guard;
-            if guard.is_available() && !guard.is_on() {
-                if exchange.autocommits(session) {
-                    self.push(Task::Guard, query(GUARD_ON));
-                } else if !session.settings.autocommit() && !begun.turns_autocommit_off() {
-                    // The client turned it off in the course of what is done again, which leaves it so.
-                    self.push(Task::Must, query(GUARD_ON));
-                }
+            if guard.is_available() && !guard.is_on() && exchange.autocommits(session) {
+                self.push(Task::Guard, query(GUARD_ON));
             }
             self.set_multi(true, session);
         } else {
