@@ -306,6 +306,7 @@ impl Machine {
         if !exchange.expects_reply() {
             return Err(Violation::Unsolicited);
         }
+        exchange.reply.expects_delivery();
         let mut replies = Replies {
             exchange,
             session: &mut self.session,

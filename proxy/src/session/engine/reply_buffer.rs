@@ -44,6 +44,19 @@ pub(super) struct ReplyBuffer {
     delivered: Option<Box<Delivered>>,
     /// Part of a reply told anew that the client has already.
     splice: Option<Box<Splice>>,
+    /// When the reply is told anew, should it be.
+    anew: Anew,
+}
+
+/// When a reply is told anew.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Anew {
+    /// With the next bytes: the client has all that was told.
+    Now,
+    /// Behind the bytes at hand, of which a part is being told.
+    BehindThese,
+    /// Behind the bytes at hand, since it has to be.
+    Due,
 }
 
 impl ReplyBuffer {
@@ -60,6 +73,7 @@ impl ReplyBuffer {
             frame: Mark { held: 0, sequence },
             delivered: None,
             splice: None,
+            anew: Anew::Now,
         }
     }
 
@@ -213,13 +227,24 @@ impl ReplyBuffer {
 
     /// Goes back to `mark`, since what was told is told anew. The client keeps what it has of it, and gets the rest.
     pub(super) fn tell_anew(&mut self, mark: Mark) {
-        if self.begun {
-            // All that the client has, from whichever link.
-            self.splice = self.delivered.as_deref().map(|had| Box::new(Splice::new(had)));
-            self.sequence = mark.sequence;
-        } else {
-            self.roll_back(mark);
+        if !self.begun {
+            return self.roll_back(mark);
         }
+        self.sequence = mark.sequence;
+        match self.anew {
+            Anew::Now => self.skip_delivered(),
+            Anew::BehindThese | Anew::Due => self.anew = Anew::Due,
+        }
+    }
+
+    /// Bytes are at hand of which a part is told. Should the reply be told anew, [`Self::deliver`] gets them first.
+    pub(super) fn expects_delivery(&mut self) {
+        self.anew = Anew::BehindThese;
+    }
+
+    /// Leaves out all that the client has, from whichever link.
+    fn skip_delivered(&mut self) {
+        self.splice = self.delivered.as_deref().map(|had| Box::new(Splice::new(had)));
     }
 
     /// Bytes for the client, without those that it has already. `None`: they differ from what it has, and nothing may
@@ -235,6 +260,9 @@ impl ReplyBuffer {
         if self.begun && !self.complete {
             let delivered = self.delivered.get_or_insert_with(|| Box::new(Delivered::new()));
             delivered.add(new.unwrap_or_default());
+        }
+        if std::mem::replace(&mut self.anew, Anew::Now) == Anew::Due {
+            self.skip_delivered();
         }
         new
     }
@@ -255,5 +283,17 @@ mod tests {
         reply.push(b"in a frame");
         assert_eq!(reply.keep_settled(), None);
         assert!(reply.take().is_empty());
+    }
+
+    /// Otherwise a client would be told the same twice: what goes out now is told anew behind it.
+    #[test]
+    fn bytes_at_hand_are_left_out_of_what_is_told_anew() {
+        let mut reply = ReplyBuffer::new(1, false, false);
+        reply.expects_delivery();
+        reply.begin();
+        reply.tell_anew(Mark::default());
+        assert_eq!(reply.deliver(b"rows"), Some(&b"rows"[..]));
+        reply.expects_delivery();
+        assert_eq!(reply.deliver(b"rows and more"), Some(&b" and more"[..]));
     }
 }

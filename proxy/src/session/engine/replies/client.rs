@@ -168,8 +168,9 @@ impl Replies<'_> {
     pub(super) fn took_a_reserved_id(&self, payload: &[u8]) -> Result<bool, Violation> {
         let packet = OkPacket::decode(payload, self.link)?;
         let id = packet.last_insert_id;
-        // Where no row was inserted, the id is that of a row which was there.
+        // Where no row was inserted, the id is that of a row which was there. One that goes out at once is told.
         Ok(id != 0
+            && !self.exchange.reply.has_begun()
             && packet.affected_rows > 0
             && self.session.reserved.has(id, packet.affected_rows)
             && self.exchange.attempt.tries < MOST_TRIES

@@ -33,11 +33,13 @@ impl Replies<'_> {
         running.and_then(|running| running.renumber.as_ref()).map_or(0, |(_, offset)| *offset)
     }
 
-    /// Rows. Those of one step among several wait for the rest, if they are few: a client that has some has to
+    /// Rows. Those of one statement among several wait for the rest, if they are few: a client that has some has to
     /// get the very same again, and none before them.
     pub(super) fn rows(&mut self, bytes: &[u8], told: &[u8]) {
         let exchange = &mut *self.exchange;
-        let waits = exchange.reply.holds() && exchange.script.len() > 1;
+        let several =
+            exchange.script.len() > 1 || exchange.step().is_some_and(|step| step.pieces.len() > 1);
+        let waits = exchange.reply.holds() && several;
         if !waits || exchange.reply.len() + told.len() > MOST_ROWS {
             return self.stream_as(bytes, told);
         }

@@ -1,7 +1,7 @@
-//! A BEGIN that is sent behind a COMMIT, before anybody knows whether that succeeds.
+//! Statements that are sent behind others, before anybody knows whether those succeed.
 
-use super::losses::check;
-use super::run::{Cut, Run};
+use super::losses::{check, packets};
+use super::run::{Cut, Run, direct};
 use super::*;
 
 const BATCH: &str = "INSERT INTO t VALUES ('b');COMMIT;BEGIN";
@@ -46,5 +46,22 @@ fn a_link_that_is_lost_at_the_refusal_leaves_nothing_behind() {
         let mut run = Run::new(icinga(), [Cut::Down(at)]);
         run.cluster.refusals.push_back(("COMMIT", refused(1213)));
         check(&program(), &mut run, &format!("cut at {at}"));
+    }
+}
+
+/// Otherwise the client would get the rows twice, and take the second ones for the reply to its next command.
+#[test]
+fn rows_in_one_piece_with_the_end_of_a_transaction_that_was_given_up_are_told_once() {
+    let text = "SELECT token FROM t;INSERT INTO t VALUES ('b');INSERT INTO t VALUES ('c')";
+    for after in 1..4 {
+        let texts = ["BEGIN", "INSERT INTO t VALUES ('a')", "SELECT 1;SELECT 1", text, "COMMIT"];
+        let mut run = Run::new(icinga(), []);
+        run.all(&Vec::from_iter(texts[..3].iter().map(|sql| query(sql)))).expect("no fault");
+        let before = run.to_client.len();
+        run.cluster.gives_up.push_back(after);
+        run.command(&query(text)).expect("it is done again");
+        let (told, _) = direct(&Vec::from_iter(texts[..4].iter().map(|sql| query(sql))), icinga());
+        assert_eq!(packets(&run.to_client[before..]), packets(&told[before..]), "{after}");
+        assert!(run.cluster.gives_up.is_empty() && run.links == 1, "{:#?}", run.cluster.log);
     }
 }
