@@ -116,19 +116,12 @@ impl Exchange {
     /// Whether the wrapped statement in hand writes to one table, as far as its text tells: then a write to a table
     /// without transactions is all that it did.
     pub(in crate::session::engine) fn writes_one_table(&self, session: &SessionState) -> bool {
-        let sql = match (self.command, statement_id(&self.request)) {
-            (Command::Query, _) => self.request.get(1..).unwrap_or_default(),
-            (_, id) => {
-                let statement = id.and_then(|id| session.settings.statement(id));
-                statement.map_or(&[][..], |statement| &statement.sql)
-            }
+        let frame = self.step().and_then(|step| step.frame);
+        let statement = frame.and_then(|frame| self.script.statement_of(frame));
+        let Some(piece) = statement.and_then(|statement| statement.pieces.first()) else {
+            return false;
         };
-        let range =
-            self.step().and_then(|step| step.pieces.first()).map(|piece| piece.start..piece.end);
-        let sql = range
-            .filter(|_| self.command == Command::Query)
-            .and_then(|range| sql.get(range))
-            .unwrap_or(sql);
+        let sql = sql_of(self.command, &self.request, *piece, &session.settings);
         let head = sql.split(|byte| matches!(byte, b'(' | b'=')).next().unwrap_or_default();
         begins_with(sql, b"INSERT")
             || begins_with(sql, b"REPLACE")
