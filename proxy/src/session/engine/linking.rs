@@ -44,7 +44,7 @@ impl Machine {
             (self.met || facts.freshness == Freshness::Behind || differs) && !self.is_busy();
         if std::mem::replace(&mut self.met, true) {
             // The new link knows nothing of the client's last statement.
-            self.session.settings.diagnostics().disturb();
+            self.session.settings.diagnostics().moved();
         }
         self.session.may_lag = facts.freshness == Freshness::Waits;
         self.session.guard = Guard::of_link(facts.galera);

@@ -19,8 +19,10 @@ pub(crate) struct Diagnostics {
     disturbed: bool,
     /// Warnings to be raised again.
     kept: Vec<Warning>,
-    /// The error of the client's last statement, where another one of ours came behind it.
-    lost_error: Option<ErrPacket>,
+    /// The error of the client's last statement.
+    error: Option<ErrPacket>,
+    /// The list at the server does not have that error as the client knows it.
+    lost: bool,
     /// The client has read how often its statements ran.
     counted_by_client: bool,
     /// The list has an error that is not the client's.
@@ -72,16 +74,28 @@ impl Diagnostics {
         self.learn(-1, 1);
     }
 
+    /// A statement of the client's failed with this error.
+    pub(crate) fn failed_with(&mut self, error: &ErrPacket) {
+        self.failed();
+        self.error = Some(error.clone());
+    }
+
+    /// The session is on another link, whose list is empty.
+    pub(crate) fn moved(&mut self) {
+        (self.lost, self.disturbed) = (self.error.is_some(), true);
+    }
+
     fn learn(&mut self, rows: i64, warnings: u16) {
         (self.rows, self.warnings, self.disturbed) = (rows, warnings, false);
-        (self.lost_error, self.foreign) = (None, false);
+        (self.error, self.lost, self.foreign) = (None, false, false);
     }
 
     fn learn_beside(&mut self, rows: i64, warnings: u16) {
-        let (before, lost_error, foreign) = (self.warnings, self.lost_error.take(), self.foreign);
+        let (before, error) = (self.warnings, self.error.take());
+        let (lost, foreign) = (self.lost, self.foreign);
         self.learn(rows, warnings.max(before));
-        self.disturbed = lost_error.is_some() || foreign;
-        (self.lost_error, self.foreign) = (lost_error, foreign);
+        self.disturbed = lost || foreign;
+        (self.error, self.lost, self.foreign) = (error, lost, foreign);
     }
 
     /// The client's last statement is done, and a statement of ours behind it has left an error that is not the client's.
@@ -91,12 +105,13 @@ impl Diagnostics {
 
     /// The server has cleared the list, as it does for COM_STMT_PREPARE. Seen on MariaDB 11.8.
     pub(crate) fn list_cleared(&mut self) {
-        (self.warnings, self.lost_error, self.foreign) = (0, None, false);
+        (self.warnings, self.error) = (0, None);
+        (self.lost, self.foreign) = (false, false);
     }
 
     /// A statement of ours failed behind the client's, which had failed with `error`.
     pub(crate) fn lose_error(&mut self, error: &ErrPacket) {
-        self.lost_error = Some(error.clone());
+        (self.error, self.lost) = (Some(error.clone()), true);
     }
 
     /// The client reads how often its statements ran.
@@ -126,7 +141,7 @@ impl Diagnostics {
 
     /// Whether the list has an error that is not the client's, or has the client's otherwise.
     pub(crate) fn list_differs(&self) -> bool {
-        self.lost_error.is_some() || self.foreign
+        self.lost || self.foreign
     }
 
     /// The statement that makes ROW_COUNT() what the client expects, or the list, if it is the list that is read.
@@ -134,7 +149,8 @@ impl Diagnostics {
     /// A block counts the rows of all statements in it. What reads from a table, be it a derived one, clears the list of
     /// warnings. Seen on MariaDB 10.11.
     pub(crate) fn count_rows(&self, grammar: BlockGrammar, lists: bool) -> Vec<u8> {
-        if let Some(ErrPacket { code, sql_state, message }) = &self.lost_error
+        if let Some(ErrPacket { code, sql_state, message }) = &self.error
+            && self.lost
             && (lists || self.rows < 0)
         {
             return signal("SIGNAL", &String::from_utf8_lossy(sql_state), *code, message);

@@ -176,7 +176,7 @@ impl Replies<'_> {
             // A procedure may have committed before it failed.
             self.session.fence.may_be_committed();
         }
-        self.session.settings.diagnostics().failed();
+        self.session.settings.diagnostics().failed_with(&error);
         if kind == Some(PieceKind::Write) {
             // A row that failed may have been given an id, which is used up.
             self.session.untold_id();

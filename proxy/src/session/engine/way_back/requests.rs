@@ -187,17 +187,19 @@ impl Recovery {
             let ids = session.settings.statement_ids().into_iter();
             ids.filter_map(|id| Some((id, session.settings.statement(id)?)))
         };
-        let differs = statements().any(|(_, statement)| *statement.setup != **begun);
-        let mut staged: Option<&State> = None;
+        let begun = begun.for_preparing();
+        let mut staged: Option<State> = None;
+        let differs = statements().any(|(_, statement)| *statement.setup.for_preparing() != *begun);
         for (id, statement) in statements() {
-            let setup = &statement.setup;
-            if differs && staged.is_none_or(|staged| **staged != **setup) {
+            let setup = statement.setup.for_preparing();
+            if differs && staged.as_ref().is_none_or(|staged| **staged != *setup) {
                 if setup.schema != *schema
                     && let Some(name) = &setup.schema
                 {
                     self.push(Task::Stage(id), [&[INIT_DB], &name[..]].concat());
                     *schema = Some(name.clone());
                 }
+                self.unset(staged.as_ref(), &setup);
                 if let Some(sql) = setup.set_variables(link.backslashes) {
                     self.push(Task::Settings(setup.clone()), query(sql));
                 }
@@ -205,6 +207,14 @@ impl Recovery {
             }
             let payload = [&[STMT_PREPARE], &statement.sql[..]].concat();
             self.push(Task::Prepare(id), payload);
+        }
+        self.unset(staged.as_ref(), &begun);
+    }
+
+    /// Gives the variables that are set in `staged`, and not in `next`, the values of the login.
+    fn unset(&mut self, staged: Option<&State>, next: &State) {
+        for sql in staged.into_iter().flat_map(|staged| staged.unset(next)) {
+            self.push(Task::Attempt, query(sql));
         }
     }
 

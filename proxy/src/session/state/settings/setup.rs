@@ -44,6 +44,15 @@ impl State {
         }
     }
 
+    /// The part of the state that a statement keeps which is prepared in it: nothing of transactions.
+    pub(crate) fn for_preparing(&self) -> Self {
+        let mut shape = self.clone();
+        if self.variables.keys().any(is_of_transactions) {
+            shape.setup_mut().variables.retain(|name, _| !is_of_transactions(name));
+        }
+        shape
+    }
+
     pub(super) fn setup_mut(&mut self) -> &mut Setup {
         Arc::make_mut(&mut self.setup)
     }
@@ -105,6 +114,17 @@ impl Setup {
             .map(|(name, assignment)| (name.to_vec(), [b"SET ", &assignment[..]].concat()))
     }
 
+    /// The statements that give variables which are set here, and not in `next`, the values of the login: those of the
+    /// server. A character set has another one by the login, and is left.
+    pub(crate) fn unset(&self, next: &Self) -> impl Iterator<Item = Vec<u8>> {
+        let charset =
+            |name: &[u8]| name.starts_with(b"character_set") || name.starts_with(b"collation");
+        let absent = self.variables.keys().filter(|name| !next.variables.contains_key(*name));
+        absent
+            .filter(move |name| !charset(name))
+            .map(|name| [b"SET ", &name[..], b"=DEFAULT"].concat())
+    }
+
     /// Names of variables, and what sets each of them. NAMES comes first, as it sets others with its own.
     fn assignments(&self, backslashes: bool) -> impl Iterator<Item = (&[u8], Vec<u8>)> {
         let names = self.names(backslashes);
@@ -150,6 +170,11 @@ impl Setup {
         let sql = self.characteristics.split(|&byte| byte == b';');
         sql.filter(|sql| !sql.trim_ascii().is_empty())
     }
+}
+
+/// Whether a variable says how transactions begin. A statement is prepared alike whatever its value is.
+fn is_of_transactions(name: &Vec<u8>) -> bool {
+    name.starts_with(b"tx_") || name.starts_with(b"transaction_") || name == b"autocommit"
 }
 
 /// The variable of the character set in which results come.

@@ -181,3 +181,17 @@ fn the_collation_of_set_names_is_that_of_columns_too() {
     assert!(set_anew.contains("character_set_results='utf8mb4'"), "{set_anew}");
     assert!(!set_anew.contains("NAMES"), "{set_anew}");
 }
+
+/// Otherwise a transaction done again behind a prepared statement would be READ ONLY, or have another `sql_mode`.
+#[test]
+fn a_statement_is_prepared_in_a_state_that_leaves_nothing_behind() {
+    let mut settings = settings();
+    let begun = settings.now();
+    for (name, value) in [("tx_read_only", "ON"), ("autocommit", "OFF"), ("sql_mode", "ANSI")] {
+        settings.learn(Change::SystemVariable(name.as_bytes(), value.as_bytes()));
+    }
+    let shape = settings.now().for_preparing();
+    assert_eq!(texts(shape.set_variables(true).into_iter().collect()), ["SET sql_mode='ANSI'"]);
+    assert_eq!(texts(shape.unset(&begun).collect()), ["SET sql_mode=DEFAULT"]);
+    assert_eq!(shape.unset(&settings.now()).count(), 0);
+}
