@@ -65,8 +65,9 @@ pub(crate) async fn tried(
     };
     let found = difference(program, &unhurt, &proxy, |found| is_id(found) || found.step.is_none());
     let Some(found) = found else { return Ok(Outcome::Healed) };
-    let told = proxy.steps.get(stopped).and_then(|seen| seen.last());
-    if !told.is_some_and(is_honest) {
+    // Several commands in one flight have a reply each: the error may be any of them.
+    let told = proxy.steps.get(stopped).and_then(|seen| seen.iter().rfind(|one| is_honest(one)));
+    if told.is_none() {
         return Ok(Outcome::Wrong(found));
     }
     for state in prefixes(program, stopped) {

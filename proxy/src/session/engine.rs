@@ -281,7 +281,15 @@ impl Machine {
             exchange.recovery = Some(recovery);
             return sending;
         }
+        let start = out.len();
         if exchange.next_request(&mut self.session, link.capabilities, out) {
+            let mut closes = Vec::new();
+            for statement in self.session.settings.take_litter() {
+                let id = statement.to_le_bytes();
+                packet::frame(&[&[STMT_CLOSE], &id[..]].concat(), 0, &mut closes);
+            }
+            // Nothing comes in reply. Behind a LOAD DATA LOCAL they would be a part of the file.
+            out.splice(start..start, closes);
             if exchange.running.is_none() {
                 // Nothing comes in reply.
                 self.finish();
@@ -560,6 +568,9 @@ const NO_AUTOCOMMIT: &str = "ido-proxy: autocommit cannot be set within this tra
 /// Bytes of the longest command that is kept to be sent again. A longer one passes through, and its
 /// transaction cannot be replayed.
 const MOST_KEPT: usize = 32 << 20;
+
+/// Source: MariaDB documentation, "COM_STMT_CLOSE".
+const STMT_CLOSE: u8 = 0x19;
 
 /// The first byte of a packet by which the node asks for a file.
 const LOCAL_INFILE: u8 = 0xFB;

@@ -9,7 +9,7 @@ use super::running::Behind;
 use super::verdict::Stuck;
 use super::{Machine, State};
 use crate::session::plan::blocker::Blocker;
-use crate::session::plan::{Doubt, Risk};
+use crate::session::plan::{Doubt, Risk, Step};
 use crate::session::state::guard::Guard;
 use crate::session::state::link_facts::{Freshness, LinkFacts};
 use crate::session::state::several::Several;
@@ -128,6 +128,10 @@ impl Machine {
         }
         exchange.forget_ghost();
         exchange.take_back(&self.session);
+        if exchange.shows_reports && exchange.step().is_some_and(|step| !step.is_ours()) {
+            // The next link reports to us alone.
+            exchange.script.insert_here(Step::show_reports());
+        }
         exchange.name_last_statement(&self.session);
         Ok(())
     }

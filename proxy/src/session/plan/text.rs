@@ -85,6 +85,21 @@ pub(crate) fn untold_in(sql: &[u8]) -> Untold {
     untold
 }
 
+/// The part of a statement that sets variables for itself alone; empty where there is none.
+///
+/// Source: MariaDB documentation, "SET STATEMENT".
+pub(crate) fn sets_for_itself(sql: &[u8]) -> &[u8] {
+    let mut words = sql;
+    let begins = [&b"SET"[..], b"STATEMENT"]
+        .into_iter()
+        .all(|word| next_word(&mut words).is_some_and(|next| next.eq_ignore_ascii_case(word)));
+    let end = |window: &[u8]| window.eq_ignore_ascii_case(b"FOR");
+    match begins {
+        true => words.windows(3).rposition(end).map_or(words, |end| &words[..end]),
+        false => &[],
+    }
+}
+
 /// Takes the next word off a text, or what is in quotes there. `None`: neither is there.
 fn next_word<'a>(sql: &mut &'a [u8]) -> Option<&'a [u8]> {
     let text = sql.trim_ascii_start();

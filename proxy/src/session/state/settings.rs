@@ -16,8 +16,8 @@ use ido_proxy_protocol::status::StatusFlags;
 pub(crate) use self::prepared::{LAST_STATEMENT, NO_STATEMENT, Prepared, statement_id};
 use self::setup::RESULTS;
 pub(crate) use self::setup::{Setup, State, assignment};
-use crate::session::plan::Untold;
 use crate::session::plan::blocker::{Blocker, Blockers};
+use crate::session::plan::{Untold, contains};
 use crate::session::state::diagnostics::{BlockGrammar, Diagnostics};
 use crate::session::state::holdings::Holdings;
 use crate::session::state::reports::Reports;
@@ -37,6 +37,8 @@ pub(crate) struct SessionSettings {
     statements: BTreeMap<u32, Prepared>,
     /// Closed by the client within the open transaction, which may have used them.
     closed: BTreeMap<u32, Prepared>,
+    /// Statements on the link, by its numbers, that nobody needs any more.
+    litter: Vec<u32>,
     /// Why it cannot be set up elsewhere.
     holdings: Holdings,
     /// The flags of the last reply that had any.
@@ -85,6 +87,7 @@ impl SessionSettings {
             begun: None,
             statements: BTreeMap::new(),
             closed: BTreeMap::new(),
+            litter: Vec::new(),
             holdings: Holdings::default(),
             status: StatusFlags::AUTOCOMMIT,
             login_charset: Charset::from_collation(collation.into()),
@@ -110,6 +113,7 @@ impl SessionSettings {
     /// it reports at all.
     pub(crate) fn meet(&mut self, version: &[u8], tracks: bool) {
         self.server = ServerVersion::from_greeting(version);
+        self.litter.clear();
         if tracks {
             self.holdings.reasons_mut().remove(Blocker::Untracked);
         } else {
@@ -198,6 +202,29 @@ impl SessionSettings {
         }
         if role.is_some() {
             self.now.setup_mut().role = role;
+        }
+    }
+
+    /// Undoes what a result told of the variables that its statement has set for itself alone, by the words `sets`: the
+    /// server tells their values, and not that they are gone.
+    pub(crate) fn put_back(&mut self, sets: &[u8], before: (State, StatusFlags)) {
+        let (before, status) = before;
+        let changed = self.now.variables.iter().filter(|(name, value)| {
+            contains(sets, name) && before.variables.get(*name) != Some(*value)
+        });
+        for name in Vec::from_iter(changed.map(|(name, _)| name.clone())) {
+            let variables = &mut self.now.setup_mut().variables;
+            match before.variables.get(&name) {
+                Some(value) => variables.insert(name, value.clone()),
+                None => variables.remove(&name),
+            };
+        }
+        let modes = [StatusFlags::NO_BACKSLASH_ESCAPES, StatusFlags::ANSI_QUOTES];
+        for mode in modes {
+            self.status.remove(mode);
+            if status.contains(mode) {
+                self.status = self.status | mode;
+            }
         }
     }
 
@@ -394,7 +421,7 @@ impl SessionSettings {
     /// No transaction is open any more. What was set for that one alone is gone with it.
     pub(crate) fn end(&mut self) {
         self.begun = None;
-        self.closed.clear();
+        self.forget_closed();
         if !self.now.characteristics.is_empty() {
             self.now.setup_mut().characteristics.clear();
         }
@@ -421,6 +448,7 @@ impl SessionSettings {
             begun: None,
             statements: BTreeMap::new(),
             closed: BTreeMap::new(),
+            litter: Vec::new(),
             holdings: Holdings::default(),
             status,
             login_charset: self.login_charset,

@@ -22,6 +22,8 @@ enum Writes {
     /// None.
     #[default]
     Nothing,
+    /// None, and none can come: the transaction is READ ONLY.
+    Refused,
     /// To tables that know no transactions, and to no others.
     Unsafe,
     /// To any table, maybe.
@@ -47,6 +49,11 @@ impl Transaction {
         if !self.open {
             *self = Self::default();
         }
+        self.writes = match (self.writes, status.contains(StatusFlags::IN_TRANS_READONLY)) {
+            (Writes::Nothing, true) => Writes::Refused,
+            (Writes::Refused, false) => Writes::Nothing,
+            (writes, _) => writes,
+        };
     }
 
     /// Takes in the status flags of an EOF packet. It has no room for a report, so what was read under
@@ -64,7 +71,7 @@ impl Transaction {
             || state.locked_tables());
         self.writes = match self.writes {
             _ if state.wrote_unsafe() && !state.wrote_safe() => Writes::Unsafe,
-            Writes::Nothing if !state.wrote_anything() => Writes::Nothing,
+            writes @ (Writes::Nothing | Writes::Refused) if !state.wrote_anything() => writes,
             _ => Writes::Some,
         };
         if !self.open {
@@ -125,5 +132,24 @@ impl Transaction {
     /// and empty.
     pub(crate) fn is_clean(&self) -> bool {
         !self.open || self.untouched
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Otherwise a session that only reads would be told, where a reply is lost, that its writes are in doubt.
+    #[test]
+    fn nothing_is_written_in_a_read_only_transaction() {
+        let mut transaction = Transaction::default();
+        let open = StatusFlags::IN_TRANS;
+        transaction.learn_status(open | StatusFlags::IN_TRANS_READONLY);
+        transaction.may_have_written();
+        assert!(!transaction.is_dirty());
+        // A procedure has ended it, and has begun another one.
+        transaction.learn_status(open);
+        transaction.may_have_written();
+        assert!(transaction.is_dirty());
     }
 }

@@ -21,7 +21,7 @@ use crate::session::engine::running::Running;
 use crate::session::plan::{
     Leavings, Piece, PieceKind, Risk, UnderGuard, What, begins_with, chooses_insert_id, may_name,
     names_reports, reads_autocommit, reads_counters, reads_last_statement, reads_no_table,
-    untold_in, wastes_ids,
+    sets_for_itself, untold_in, wastes_ids,
 };
 use crate::session::state::digest::PayloadDigest;
 use crate::session::state::journal::record::Told;
@@ -270,6 +270,15 @@ impl Replies<'_> {
         end: PieceEnd,
         payload: &[u8],
     ) -> Result<(), Violation> {
+        let Self { exchange, session, .. } = self;
+        let sql = piece.map_or(&[][..], |piece| {
+            sql_of(exchange.command, &exchange.request, piece, &session.settings)
+        });
+        let sets = begins_with(sql.trim_ascii_start(), b"SET");
+        let untold = sets.then(|| untold_in(sql));
+        let for_itself = Vec::from(if sets { sets_for_itself(sql) } else { &[] });
+        let before =
+            (!for_itself.is_empty()).then(|| (session.settings.now(), session.settings.status()));
         match end {
             PieceEnd::Ok { status, state_changed } => {
                 let packet = OkPacket::decode(payload, self.link)?;
@@ -282,17 +291,17 @@ impl Replies<'_> {
                 }
                 let schema = self.session.learn_ok(payload, status, state_changed, self.link)?;
                 self.schema = schema.or_else(|| self.schema.take());
-                if let Some(piece) = piece {
-                    let Self { exchange, session, .. } = self;
-                    let sql = sql_of(exchange.command, &exchange.request, piece, &session.settings);
-                    let untold = untold_in(sql);
-                    session.settings.guess_untold(untold);
-                }
             }
             PieceEnd::Rows(status) => {
                 self.learn_rows_read(piece, EofPacket::decode(payload)?.warnings);
                 self.session.learn_rows(status);
             }
+        }
+        if let Some(untold) = untold {
+            self.session.settings.guess_untold(untold);
+        }
+        if let Some(before) = before {
+            self.session.settings.put_back(&for_itself, before);
         }
         Ok(())
     }
@@ -305,7 +314,8 @@ impl Replies<'_> {
         let reads = sql.is_some_and(reads_list);
         let ends = [PieceKind::Begin, PieceKind::End, PieceKind::Savepoint];
         let beside = exchange.command == Command::InitDb
-            || sql.is_some_and(|sql| begins_with(sql, b"SET ") || begins_with(sql, b"USE "))
+            || sql.is_some_and(|sql| begins_with(sql, b"USE "))
+            || sql.is_some_and(|sql| begins_with(sql, b"SET ") && sets_for_itself(sql).is_empty())
             || piece.is_some_and(|piece| ends.contains(&piece.kind));
         let clears = sql.is_some_and(|sql| commits_and_clears(piece, sql));
         let diagnostics = session.settings.diagnostics();

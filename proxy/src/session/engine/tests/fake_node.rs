@@ -3,7 +3,7 @@
 //! What is committed anywhere is certified against all that was committed before, as Galera does it,
 //! and is seen by another node only after a causal read there, unless that node is `eager`.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use ido_proxy_protocol::capabilities::Capabilities;
 use ido_proxy_protocol::command::Command;
@@ -59,6 +59,8 @@ pub(super) struct Connection {
     /// Added to every id that is generated.
     pub(super) skew: u64,
     insert_id: Option<u64>,
+    /// Places of prepared statements that were closed.
+    closed: BTreeSet<u32>,
     last_insert_id: u64,
     /// A variable, of one digit.
     mode: u8,
@@ -212,6 +214,7 @@ impl Connection {
             eager: false,
             skew: 0,
             insert_id: None,
+            closed: BTreeSet::new(),
             last_insert_id: 0,
             mode: b'0',
             reports_mode: false,
@@ -279,9 +282,18 @@ impl Connection {
             }
             Command::StmtExecute => {
                 let place = id().checked_sub(self.first_statement).expect("one of this link");
+                if self.closed.contains(&place) {
+                    let error = ErrPacket::new(1243, *b"HY000", "Unknown prepared statement");
+                    packet::frame(&error.encode(), 1, out);
+                    return;
+                }
                 self.statements[place as usize].clone()
             }
-            Command::StmtClose => return,
+            Command::StmtClose => {
+                let place = id().checked_sub(self.first_statement).expect("one of this link");
+                assert!(self.closed.insert(place), "closed twice");
+                return;
+            }
             Command::ResetConnection => {
                 self.open = None;
                 (self.autocommit, self.reports_autocommit) = (true, false);

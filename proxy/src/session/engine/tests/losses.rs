@@ -2,6 +2,7 @@
 //! be there once.
 
 use super::fake_node::Token;
+use super::fake_node::deadlock;
 use super::run::{Cut, Run, direct};
 use super::*;
 
@@ -47,6 +48,15 @@ fn prepared() -> Vec<Vec<u8>> {
         query("SELECT token FROM t"),
         query("COMMIT"),
     ]
+}
+
+/// Otherwise a conflict would be told as a fault of a node that works: the link does not know the statement any more.
+#[test]
+fn a_statement_that_was_closed_is_there_for_a_replay_on_its_link() {
+    let mut run = Run::new(without_tracking(), []);
+    run.cluster.refusals.push_back(("SELECT token FROM t", deadlock()));
+    check(&prepared(), &mut run, "a conflict");
+    assert_eq!(run.links, 1);
 }
 
 /// A prepared BEGIN commits, and begins the next transaction.

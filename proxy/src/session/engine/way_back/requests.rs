@@ -101,11 +101,15 @@ impl Recovery {
         let moved = *begun != *now || begun.is_for_one_transaction();
         let fresh = self.start == Start::NewLink;
         let mut schema = link.schema.clone().filter(|_| fresh);
-        if fresh {
-            self.prepare(&begun, session, link, &mut schema);
-        }
-        if fresh || self.unsettled || moved {
-            self.push_setup(&begun, session, link, schema.as_deref());
+        // A link that is kept lacks those alone that the client has closed within what is done again.
+        let statements = match fresh {
+            true => session.settings.statement_ids(),
+            false if again => session.settings.closed_ids(),
+            false => Vec::new(),
+        };
+        let staged = self.prepare(statements, &begun, session, link, &mut schema);
+        if fresh || self.unsettled || moved || staged {
+            self.push_setup(&begun, session, link, schema.as_deref().filter(|_| fresh));
         }
         if fresh {
             self.multi = Some(link.capabilities.contains(Capabilities::MULTI_STATEMENTS));
@@ -174,19 +178,19 @@ impl Recovery {
         }
     }
 
-    /// Prepares the client's statements anew, each in the state of the session that it was prepared in, where that is
-    /// not the state that the link is set up in. `schema` is the link's database.
+    /// Prepares statements of the client's anew, each in the state of the session that it was prepared in, where that is
+    /// not the state that the link is set up in. `schema` is the link's database. Returns whether the link's state is
+    /// another one now.
     fn prepare(
         &mut self,
+        ids: Vec<u32>,
         begun: &State,
         session: &SessionState,
         link: &LinkFacts,
         schema: &mut Option<Vec<u8>>,
-    ) {
-        let statements = || {
-            let ids = session.settings.statement_ids().into_iter();
-            ids.filter_map(|id| Some((id, session.settings.statement(id)?)))
-        };
+    ) -> bool {
+        let statements =
+            || ids.iter().filter_map(|id| Some((*id, session.settings.statement(*id)?)));
         let begun = begun.for_preparing();
         let mut staged: Option<State> = None;
         let differs = statements().any(|(_, statement)| *statement.setup.for_preparing() != *begun);
@@ -209,6 +213,7 @@ impl Recovery {
             self.push(Task::Prepare(id), payload);
         }
         self.unset(staged.as_ref(), &begun);
+        staged.is_some()
     }
 
     /// Gives the variables that are set in `staged`, and not in `next`, the values of the login.

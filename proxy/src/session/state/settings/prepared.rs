@@ -26,8 +26,19 @@ pub(crate) struct Prepared {
     /// The types of the parameters as last sent; none on a new link, until they are sent there.
     types: Vec<u8>,
     types_known_to_link: bool,
+    /// The one whose close it waits for on the link.
+    owner: Owner,
     /// The state of the session when it was prepared: its names and its text are read by that.
     pub(crate) setup: State,
+}
+
+/// The one that has prepared a statement on the link.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Owner {
+    /// The client, or the proxy on its behalf: the client closes it.
+    Client,
+    /// The proxy, for a replay: the client has closed it before.
+    Proxy,
 }
 
 impl SessionSettings {
@@ -83,12 +94,32 @@ impl SessionSettings {
         self.statements.keys().chain(self.closed.keys()).copied().collect()
     }
 
+    /// Every number that the client has closed within the open transaction, and so on the link.
+    pub(crate) fn closed_ids(&self) -> Vec<u32> {
+        let gone = self.closed.iter().filter(|(_, statement)| statement.owner == Owner::Client);
+        gone.map(|(id, _)| *id).collect()
+    }
+
+    /// Takes out the numbers of statements that the link still has, and nobody needs.
+    pub(crate) fn take_litter(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.litter)
+    }
+
+    /// The client needs no statement any more that it has closed. Those that the link was taught anew are still there.
+    pub(super) fn forget_closed(&mut self) {
+        let closed = std::mem::take(&mut self.closed);
+        let ours = closed.into_values().filter(|statement| statement.owner == Owner::Proxy);
+        self.litter.extend(ours.map(|statement| statement.link_id));
+    }
+
     /// A new link knows the statement by this number.
     pub(crate) fn learn_link_id(&mut self, id: u32, link_id: u32) {
+        let is_closed = self.closed.contains_key(&id) && link_id != NO_STATEMENT;
         let statements = self.statements.get_mut(&id).or_else(|| self.closed.get_mut(&id));
         if let Some(statement) = statements {
             statement.link_id = link_id;
             statement.types_known_to_link = false;
+            statement.owner = if is_closed { Owner::Proxy } else { Owner::Client };
         }
         self.restored = true;
     }
@@ -186,6 +217,7 @@ impl Prepared {
             parameters,
             types,
             types_known_to_link: false,
+            owner: Owner::Client,
             setup,
         }
     }

@@ -3,7 +3,7 @@ use ido_proxy_protocol::packet;
 use ido_proxy_protocol::statement::Kind;
 
 use super::*;
-use crate::session::plan::{sets_one_of, untold_in};
+use crate::session::plan::{sets_for_itself, sets_one_of, untold_in};
 
 fn settings() -> SessionSettings {
     SessionSettings::new(Capabilities::MULTI_STATEMENTS, 8, Some(b"icinga".to_vec()))
@@ -194,4 +194,26 @@ fn a_statement_is_prepared_in_a_state_that_leaves_nothing_behind() {
     assert_eq!(texts(shape.set_variables(true).into_iter().collect()), ["SET sql_mode='ANSI'"]);
     assert_eq!(texts(shape.unset(&begun).collect()), ["SET sql_mode=DEFAULT"]);
     assert_eq!(shape.unset(&settings.now()).count(), 0);
+}
+
+/// Otherwise the next node would have the mode of one statement for all, and the next text be read wrongly.
+#[test]
+fn a_statement_that_sets_for_itself_leaves_no_setting() {
+    let mut settings = settings();
+    let change = |name: &'static str, value: &'static str| {
+        Change::SystemVariable(name.as_bytes(), value.as_bytes())
+    };
+    settings.learn(change("sql_mode", "NO_BACKSLASH_ESCAPES"));
+    settings.learn_status(StatusFlags::NO_BACKSLASH_ESCAPES);
+    let before = (settings.now(), settings.status());
+    settings.learn(change("sql_mode", ""));
+    settings.learn(change("max_sort_length", "100"));
+    settings.learn(change("lc_time_names", "de_DE"));
+    settings.learn_status(StatusFlags::AUTOCOMMIT);
+    let sql = b"SET STATEMENT SQL_MODE='', max_sort_length=100 FOR CALL p()";
+    settings.put_back(sets_for_itself(sql), before);
+    let left = set(&settings, false).concat();
+    assert_eq!(left, "SET lc_time_names='de_DE', sql_mode='NO_BACKSLASH_ESCAPES'");
+    assert!(settings.dialect().mode.no_backslash_escapes);
+    assert_eq!(sets_for_itself(b"SET sql_mode=''"), b"");
 }
