@@ -7,7 +7,7 @@ use smallvec::smallvec;
 
 use super::text::{
     autocommit_set_to, has_counts_alone, loads_file, locks_tables, may_change_frames,
-    may_set_autocommit, reads_diagnostics, reads_warnings, sets_autocommit,
+    may_set_autocommit, reads_diagnostics, reads_warnings, sets_autocommit, sets_completion,
 };
 use super::{
     Class, Doubt, FenceUse, Frame, LONG, Leavings, Piece, PieceKind, Plan, Risk, Scene, Step, What,
@@ -26,6 +26,7 @@ pub(super) struct Planner<'a> {
     open: bool,
     autocommit: bool,
     dirty: bool,
+    ending: Ending,
     layout: Layout,
     warnings: Warnings,
     /// The whole text.
@@ -42,6 +43,15 @@ enum Warnings {
     AsLeft,
     /// Kept before a COMMIT, and not put back yet.
     Kept,
+}
+
+/// Effect of a COMMIT or ROLLBACK beyond the end of its transaction.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Ending {
+    /// What its words and `completion_type` say.
+    Known,
+    /// The text sets `completion_type` before it.
+    Unknown,
 }
 
 /// How statements are put into steps.
@@ -74,6 +84,7 @@ impl<'a> Planner<'a> {
             open: scene.is_within(),
             autocommit: scene.autocommit,
             dirty: scene.is_dirty(),
+            ending: Ending::Known,
             layout,
             warnings: Warnings::AsLeft,
             sql: &[],
@@ -103,6 +114,13 @@ impl<'a> Planner<'a> {
         self.filling.mode_unknown &= class != Class::Begin;
         if matches!(class, Class::Commit | Class::Rollback) && self.chains(statement.kind) {
             self.open = true;
+        }
+        if matches!(class, Class::Commit | Class::Rollback) && self.ending == Ending::Unknown {
+            // It may have begun the next transaction, or not.
+            (self.open, self.filling.mode_unknown) = (true, true);
+        }
+        if sets_completion(statement) {
+            self.ending = Ending::Unknown;
         }
         if class == Class::Implicit && statement.kind != Kind::Ddl {
             // UNLOCK TABLES commits only what LOCK TABLES has begun, and SET ROLE nothing.
@@ -268,7 +286,11 @@ impl<'a> Planner<'a> {
         if dirty {
             let Range { start, end } = statement.range;
             let resume = if class == Class::Commit { end } else { start };
-            self.risk(commit_risk(statement.kind, self.scene, resume));
+            let risk = match (class, self.ending) {
+                (Class::Commit, Ending::Unknown) => Risk::Doubtful(Doubt::Statement),
+                _ => commit_risk(statement.kind, self.scene, resume),
+            };
+            self.risk(risk);
             // The COMMIT goes alone. Galera answers the COMMIT of "COMMIT;BEGIN" with OK, and with error 1180
             // behind it, where it could not replicate the transaction; that of "COMMIT" with the error.
             self.flush();

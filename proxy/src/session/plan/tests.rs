@@ -376,3 +376,21 @@ fn a_block_in_a_transaction_is_not_done_again() {
         assert_eq!(plan.transaction.first(), Some(Blocker::Compound), "{sql}");
     }
 }
+
+/// Otherwise a client whose COMMIT begins the next transaction would be told that it has not, and write each row for good.
+#[test]
+fn a_commit_behind_a_set_of_completion_type_is_doubtful() {
+    let scene = Scene {
+        texts: Texts::Several,
+        autocommit: true,
+        fence: FenceUse::Usable,
+        ..Scene::default()
+    };
+    let text = |set: &str| format!("BEGIN;INSERT INTO t VALUES (1);SET {set};COMMIT;SELECT 1");
+    let risks = |set: &str| {
+        let plan = Plan::of_query(text(set).as_bytes(), scene);
+        Vec::from_iter(plan.steps.iter().map(|step| step.risk))
+    };
+    assert!(risks("completion_type=1").contains(&Risk::Doubtful(Doubt::Statement)));
+    assert!(!risks("sql_notes=1").contains(&Risk::Doubtful(Doubt::Statement)));
+}

@@ -32,8 +32,15 @@ pub(super) fn may_change_frames(statement: &Statement<'_>) -> bool {
     targets.contains(SetTargets::TRANSACTION)
         || may_name(statement.sql, *b"tx_", b"TX_")
         || may_name(statement.sql, *b"tra", b"TRANSACTION")
-        || may_name(statement.sql, *b"com", b"COMPLETION_TYPE")
+        || sets_completion(statement)
         || (targets.contains(SetTargets::AUTOCOMMIT) && autocommit_set_to(statement).is_none())
+}
+
+/// Whether a SET changes what a COMMIT does besides.
+///
+/// Source: MariaDB documentation, "Server System Variables" (`completion_type`).
+pub(super) fn sets_completion(statement: &Statement<'_>) -> bool {
+    matches!(statement.kind, Kind::Set(_)) && may_name(statement.sql, *b"com", b"COMPLETION_TYPE")
 }
 
 /// Whether a statement refuses writes to those behind it: LOCK TABLES, BACKUP LOCK.

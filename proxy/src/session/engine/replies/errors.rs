@@ -266,7 +266,9 @@ impl Replies<'_> {
     /// How often it may be tried. A client that is told of a conflict does its transaction again by itself;
     /// one whose node was lost does not know of any, and while a COMMIT is in doubt it cannot be told.
     pub(super) fn most_tries(&self) -> u32 {
-        let patient = self.exchange.attempt.lost || self.session.fence.is_in_doubt();
+        // A SIGNAL raises its own error each time.
+        let lost = self.exchange.attempt.lost && !self.is_at_a_signal();
+        let patient = lost || self.session.fence.is_in_doubt();
         if patient { MOST_TRIES_AFTER_A_LOSS } else { MOST_TRIES }
     }
 
