@@ -20,13 +20,27 @@ pub(crate) struct Diagnostics {
     /// Warnings to be raised again.
     kept: Vec<Warning>,
     /// The error of the client's last statement.
-    error: Option<ErrPacket>,
-    /// The list at the server does not have that error as the client knows it.
-    lost: bool,
+    error: Option<LastError>,
     /// The client has read how often its statements ran.
     counted_by_client: bool,
     /// The list has an error that is not the client's.
     foreign: bool,
+}
+
+/// The error of a statement of the client's.
+#[derive(Clone, Debug)]
+struct LastError {
+    packet: ErrPacket,
+    place: Place,
+}
+
+/// Whether an error can be read in the list.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Place {
+    /// The list at the server has it.
+    InList,
+    /// The list has none, or has it otherwise than the client knows it.
+    Lost,
 }
 
 /// Grammar of a block of statements that is no routine.
@@ -77,25 +91,27 @@ impl Diagnostics {
     /// A statement of the client's failed with this error.
     pub(crate) fn failed_with(&mut self, error: &ErrPacket) {
         self.failed();
-        self.error = Some(error.clone());
+        self.error = Some(LastError { packet: error.clone(), place: Place::InList });
     }
 
     /// The session is on another link, whose list is empty.
     pub(crate) fn moved(&mut self) {
-        (self.lost, self.disturbed) = (self.error.is_some(), true);
+        self.disturbed = true;
+        if let Some(error) = &mut self.error {
+            error.place = Place::Lost;
+        }
     }
 
     fn learn(&mut self, rows: i64, warnings: u16) {
         (self.rows, self.warnings, self.disturbed) = (rows, warnings, false);
-        (self.error, self.lost, self.foreign) = (None, false, false);
+        (self.error, self.foreign) = (None, false);
     }
 
     fn learn_beside(&mut self, rows: i64, warnings: u16) {
-        let (before, error) = (self.warnings, self.error.take());
-        let (lost, foreign) = (self.lost, self.foreign);
+        let (before, error, foreign) = (self.warnings, self.error.take(), self.foreign);
         self.learn(rows, warnings.max(before));
-        self.disturbed = lost || foreign;
-        (self.error, self.lost, self.foreign) = (error, lost, foreign);
+        (self.error, self.foreign) = (error, foreign);
+        self.disturbed = self.list_differs();
     }
 
     /// The client's last statement is done, and a statement of ours behind it has left an error that is not the client's.
@@ -105,13 +121,12 @@ impl Diagnostics {
 
     /// The server has cleared the list, as it does for COM_STMT_PREPARE. Seen on MariaDB 11.8.
     pub(crate) fn list_cleared(&mut self) {
-        (self.warnings, self.error) = (0, None);
-        (self.lost, self.foreign) = (false, false);
+        (self.warnings, self.error, self.foreign) = (0, None, false);
     }
 
     /// A statement of ours failed behind the client's, which had failed with `error`.
     pub(crate) fn lose_error(&mut self, error: &ErrPacket) {
-        (self.error, self.lost) = (Some(error.clone()), true);
+        self.error = Some(LastError { packet: error.clone(), place: Place::Lost });
     }
 
     /// The client reads how often its statements ran.
@@ -141,7 +156,13 @@ impl Diagnostics {
 
     /// Whether the list has an error that is not the client's, or has the client's otherwise.
     pub(crate) fn list_differs(&self) -> bool {
-        self.lost || self.foreign
+        self.lost_error().is_some() || self.foreign
+    }
+
+    /// The error of the client's last statement, unless the list has it.
+    fn lost_error(&self) -> Option<&ErrPacket> {
+        let error = self.error.as_ref().filter(|error| error.place == Place::Lost)?;
+        Some(&error.packet)
     }
 
     /// The statement that makes ROW_COUNT() what the client expects, or the list, if it is the list that is read.
@@ -149,8 +170,7 @@ impl Diagnostics {
     /// A block counts the rows of all statements in it. What reads from a table, be it a derived one, clears the list of
     /// warnings. Seen on MariaDB 10.11.
     pub(crate) fn count_rows(&self, grammar: BlockGrammar, lists: bool) -> Vec<u8> {
-        if let Some(ErrPacket { code, sql_state, message }) = &self.error
-            && self.lost
+        if let Some(ErrPacket { code, sql_state, message }) = self.lost_error()
             && (lists || self.rows < 0)
         {
             return signal("SIGNAL", &String::from_utf8_lossy(sql_state), *code, message);
