@@ -48,7 +48,7 @@ enum Warnings {
 /// Effect of a COMMIT or ROLLBACK beyond the end of its transaction.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Ending {
-    /// What its words and `completion_type` say.
+    /// Effect that its words and `completion_type` say.
     Known,
     /// The text sets `completion_type` before it.
     Unknown,
@@ -116,7 +116,7 @@ impl<'a> Planner<'a> {
             self.open = true;
         }
         if matches!(class, Class::Commit | Class::Rollback) && self.ending == Ending::Unknown {
-            // It may have begun the next transaction, or not.
+            // The next transaction may have begun with it, or not.
             (self.open, self.filling.mode_unknown) = (true, true);
         }
         if sets_completion(statement) {
