@@ -11,6 +11,7 @@ use tokio::task::LocalSet;
 use crate::compare::{Difference, difference};
 use crate::faulty::{self, Outcome};
 use crate::generate::{self, Limits};
+use crate::killer::Killer;
 use crate::known::Known;
 use crate::ledger::Ledger;
 use crate::program::Program;
@@ -38,6 +39,7 @@ pub(crate) struct Plan {
 struct Shared {
     plan: Plan,
     plans: Option<Plans>,
+    killer: Option<Killer>,
     known: Known,
     ledger: RefCell<Ledger>,
     next: Cell<u64>,
@@ -52,12 +54,14 @@ pub(crate) async fn run(stand: &Stand, plan: Plan, known: Known) -> Result<Ledge
     let next = Cell::new(plan.first_seed);
     let workers = plan.workers;
     let (ledger, begin) = (RefCell::default(), Instant::now());
-    let shared = Rc::new(Shared { plan, plans: stand.plans.clone(), known, ledger, next, begin });
+    let (plans, killer) = (stand.plans.clone(), stand.killer.clone());
+    let apart = killer.is_some();
+    let shared = Rc::new(Shared { plan, plans, killer, known, ledger, next, begin });
     let local = LocalSet::new();
     let mut tasks = Vec::new();
     for worker in 0..workers {
         let shared = Rc::clone(&shared);
-        let pair = Pair::make(&stand.root, &stand.direct, &stand.proxy, worker).await?;
+        let pair = Pair::make(&stand.root, &stand.direct, &stand.proxy, worker, apart).await?;
         tasks.push(local.spawn_local(async move { work(&shared, pair).await }));
     }
     let progress = {
@@ -115,6 +119,9 @@ async fn one(shared: &Shared, pair: &mut Pair, program: &Program) -> Result<()> 
     if let Some(plans) = &shared.plans {
         plans.begin(&database, None);
     }
+    if let Some(killer) = &shared.killer {
+        killer.catch_up().await?;
+    }
     let (mut direct, mut proxy) = pair.run(program, false).await?;
     let links_break = shared.plans.is_some();
     if links_break {
@@ -170,8 +177,15 @@ async fn with_faults(
 ) -> Result<()> {
     let mut wrong = Vec::new();
     let requests = plans.requests(&pair.proxy.scratch.names().database);
-    for fault in faulty::faults(program.seed, requests, shared.plan.faults) {
-        let outcome = faulty::tried(pair, plans, program, unhurt, fault).await?;
+    for mut fault in faulty::faults(program.seed, requests, shared.plan.faults) {
+        let outcome = match &shared.killer {
+            Some(killer) => {
+                fault.cut = Cut::Kill;
+                killer.catch_up().await?;
+                killer.during(faulty::tried(pair, plans, program, unhurt, fault)).await?
+            }
+            None => faulty::tried(pair, plans, program, unhurt, fault).await?,
+        };
         let name = fault_name(&fault);
         let mut ledger = shared.ledger.borrow_mut();
         match outcome {
@@ -196,7 +210,11 @@ async fn with_faults(
         if !shared.ledger.borrow_mut().see(&signature) {
             continue;
         }
-        let (smallest, fault, found) = faulty::shrunk(pair, plans, program, (fault, found)).await?;
+        let (smallest, fault, found) = match shared.killer {
+            // Each try would take as long as a node needs to come back.
+            Some(_) => (program.clone(), fault, found),
+            None => faulty::shrunk(pair, plans, program, (fault, found)).await?,
+        };
         let at = format!("fault {}: {}", fault_name(&fault), found.at);
         let found = Difference { at, ..found };
         let request = fault.request;
@@ -220,6 +238,7 @@ fn fault_name(fault: &Fault) -> &'static str {
         Cut::During => "during",
         Cut::After => "after",
         Cut::Within(_) => "within",
+        Cut::Kill => "kill",
     }
 }
 

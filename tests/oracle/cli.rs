@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use lab::error::{Context, LabError, Result};
 
 use crate::campaign::{self, Plan};
@@ -29,7 +29,8 @@ use crate::stand::{Running, Stand};
     oracle --programs 1000 --seed 7           the programs 7 to 1006\n  \
     oracle --seed 1234 --programs 1 --show    one of them, and what both sides answered\n  \
     oracle --program FILE --show              one that was kept as JSON\n  \
-    oracle --minutes 10 --faults 5            links break, and nobody may lose a row by it\n\n\
+    oracle --minutes 10 --faults 5            links break, and nobody may lose a row by it\n  \
+    oracle --minutes 30 --faults 1 --break node --nodes 3    nodes are killed\n\n\
     Exit code 1: a difference that tests/oracle/known.toml does not list."
 )]
 pub(crate) struct Cli {
@@ -69,6 +70,9 @@ pub(crate) struct Cli {
     /// Faults to try on each program: its link between proxy and node breaks
     #[arg(long, default_value_t = 0, value_name = "N", conflicts_with = "direct")]
     faults: u8,
+    /// The part that breaks with a fault
+    #[arg(long = "break", value_enum, default_value_t = Breaks::Link, requires = "faults")]
+    breaks: Breaks,
     /// The node that is the primary, if servers run
     #[arg(long, value_name = "HOST:PORT", requires = "proxy")]
     direct: Option<SocketAddr>,
@@ -95,6 +99,15 @@ pub(crate) struct Cli {
     report: Option<PathBuf>,
 }
 
+/// Part that breaks with a fault.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum Breaks {
+    /// The link of the program between proxy and node
+    Link,
+    /// The node, by SIGKILL: one program at a time, some seconds each
+    Node,
+}
+
 impl Cli {
     /// Does what the command line says. Code 1 says that a difference was found, 2 that it could not be done.
     pub(crate) async fn execute(self) -> ExitCode {
@@ -116,6 +129,11 @@ impl Cli {
     async fn done(self) -> Result<bool> {
         let known = Known::read(&self.known)?;
         let mut plan = self.plan();
+        let kills = self.breaks == Breaks::Node;
+        if kills && self.nodes < 3 {
+            let remedy = "one node alone is no majority: give --nodes 3";
+            return Err(LabError::Refused(remedy.into()));
+        }
         if let Some(path) = &self.program {
             let text = std::fs::read_to_string(path);
             let text = text.context(|| format!("reading {}", path.display()))?;
@@ -141,10 +159,13 @@ impl Cli {
                 };
                 Stand::running(&running).await?
             }
-            _ => Stand::lab(self.nodes).await?,
+            _ => Stand::lab(self.nodes, kills).await?,
         };
         if self.faults > 0 {
             stand.break_links().await?;
+            if kills {
+                stand.kill_nodes();
+            }
         }
         eprintln!("oracle: {}, first seed {}", stand.name(), plan.first_seed);
         let well = match &plan.program {
@@ -168,7 +189,8 @@ impl Cli {
 
     /// Runs one program and tells all of it.
     async fn single(&self, stand: &Stand, program: &Program, known: &Known) -> Result<bool> {
-        let mut pair = Pair::make(&stand.root, &stand.direct, &stand.proxy, 0).await?;
+        let apart = stand.killer.is_some();
+        let mut pair = Pair::make(&stand.root, &stand.direct, &stand.proxy, 0, apart).await?;
         println!("{program}");
         if self.show {
             let (direct, proxy) = pair.run(program, true).await?;
@@ -202,7 +224,7 @@ impl Cli {
             first_seed: self.seed.unwrap_or(clock.as_secs() * 1000),
             programs: self.programs.or_else(|| time.is_none().then_some(1000)),
             time,
-            workers: usize::from(self.jobs),
+            workers: if self.breaks == Breaks::Node { 1 } else { usize::from(self.jobs) },
             limits: Limits {
                 without,
                 alone: self.alone || self.faults > 0,

@@ -18,6 +18,7 @@ mod compare;
 mod faulty;
 mod generate;
 mod grammar;
+mod killer;
 mod known;
 mod ledger;
 mod packet;

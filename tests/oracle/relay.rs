@@ -10,6 +10,7 @@ use lab::faults::Faults;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
@@ -26,6 +27,8 @@ pub(crate) enum Cut {
     After,
     /// So many bytes of the answer arrive.
     Within(usize),
+    /// The node gets the request, and is killed.
+    Kill,
 }
 
 /// One break: at which request of the program's links, and how.
@@ -37,7 +40,17 @@ pub(crate) struct Fault {
 
 /// Faults to come on the links of each database.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Plans(Arc<Mutex<HashMap<String, Plan>>>);
+pub(crate) struct Plans {
+    plans: Arc<Mutex<HashMap<String, Plan>>>,
+    victim: Arc<Victim>,
+}
+
+/// The node that is to be killed.
+#[derive(Debug, Default)]
+struct Victim {
+    node: Mutex<Option<SocketAddr>>,
+    named: Notify,
+}
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Plan {
@@ -66,8 +79,24 @@ impl Plans {
         })
     }
 
+    /// Waits for the node that is to be killed.
+    pub(crate) async fn victim(&self) -> SocketAddr {
+        loop {
+            let node = self.victim.node.lock().unwrap_or_else(PoisonError::into_inner).take();
+            match node {
+                Some(node) => return node,
+                None => self.victim.named.notified().await,
+            }
+        }
+    }
+
+    fn kill(&self, node: SocketAddr) {
+        *self.victim.node.lock().unwrap_or_else(PoisonError::into_inner) = Some(node);
+        self.victim.named.notify_one();
+    }
+
     fn with<T>(&self, work: impl FnOnce(&mut HashMap<String, Plan>) -> T) -> T {
-        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        work(&mut self.plans.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -124,6 +153,10 @@ async fn carry(mut near: TcpStream, service: SocketAddr, plans: &Plans) -> std::
                     return Ok(());
                 }
                 far.write_all(request).await?;
+                if cut == Some(Cut::Kill) {
+                    plans.kill(service);
+                    continue;
+                }
                 let Some(cut) = cut.filter(|cut| *cut != Cut::During) else {
                     if cut.is_some() {
                         return Ok(());

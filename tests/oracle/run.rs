@@ -20,7 +20,8 @@ pub(crate) struct Pair {
 }
 
 impl Pair {
-    /// The sides of worker `worker`: clients log in at `direct` and `proxy`, root at the direct one.
+    /// The sides of worker `worker`: clients log in at `direct` and `proxy`, root at the direct one. `apart` says that the
+    /// proxy leads to other nodes than that.
     ///
     /// # Errors
     /// When the scratch databases cannot be made.
@@ -29,10 +30,11 @@ impl Pair {
         direct: &Account,
         proxy: &Account,
         worker: usize,
+        apart: bool,
     ) -> Result<Self> {
         let side = async |account: &Account, letter| -> Result<Side> {
-            let scratch = Scratch::make(root, worker, letter).await?;
-            Ok(Side { account: account.clone(), scratch })
+            let scratch = Scratch::make(root, worker, letter, apart).await?;
+            Ok(Side { account: account.clone(), scratch, apart })
         };
         let (direct, proxy) = (side(direct, 'd').await?, side(proxy, 'p').await?);
         Ok(Self { direct, proxy, serial: 0 })
@@ -128,6 +130,8 @@ async fn both(
 pub(crate) struct Side {
     pub(crate) account: Account,
     pub(crate) scratch: Scratch,
+    /// Sessions of it are at another node than root's, maybe.
+    apart: bool,
 }
 
 /// Packets and tables seen on one side.
@@ -192,7 +196,9 @@ impl Side {
         for client in clients {
             client.quit().await;
         }
-        transcript.left_over = self.scratch.settle(&ids).await?;
+        if !self.apart {
+            transcript.left_over = self.scratch.settle(&ids).await?;
+        }
         transcript.contents = self.scratch.contents().await?;
         Ok((transcript, stopped))
     }

@@ -65,6 +65,8 @@ pub(crate) struct Scratch {
     /// Dumps of the tables when they are new.
     fresh: Vec<Vec<Packet>>,
     serial: u64,
+    /// Whether others write at other nodes.
+    apart: bool,
 }
 
 impl Scratch {
@@ -72,10 +74,14 @@ impl Scratch {
     ///
     /// # Errors
     /// When root is not let in, or a statement fails.
-    pub(crate) async fn make(root: &Account, worker: usize, letter: char) -> Result<Self> {
-        let names = Names::new(worker, letter);
-        let mut scratch =
-            Self { root: root.clone(), names, wire: None, fresh: Vec::new(), serial: 0 };
+    pub(crate) async fn make(
+        root: &Account,
+        worker: usize,
+        letter: char,
+        apart: bool,
+    ) -> Result<Self> {
+        let (root, names) = (root.clone(), Names::new(worker, letter));
+        let mut scratch = Self { root, names, wire: None, fresh: Vec::new(), serial: 0, apart };
         scratch.rebuild().await?;
         Ok(scratch)
     }
@@ -220,7 +226,8 @@ impl Scratch {
 
     async fn ask(&mut self, text: &str) -> Result<Vec<Packet>> {
         let seen = self.ask_anyhow(text).await?;
-        match seen.iter().find(|packet| packet.kind == "error") {
+        let failed = |packet: &&Packet| matches!(packet.kind, "error" | "closed" | "silence");
+        match seen.iter().find(failed) {
             Some(error) => {
                 let text: String = text.chars().take(90).collect();
                 Err(LabError::Refused(format!("{text}: {error}")))
@@ -256,8 +263,9 @@ impl Scratch {
             let said = seen.last().map(ToString::to_string).unwrap_or_default();
             return Err(LabError::Refused(format!("root at {}: {said}", self.root.server)));
         };
+        let waits = if self.apart { ", wsrep_sync_wait=15" } else { "" };
         let set = format!(
-            "SET innodb_lock_wait_timeout=20, lock_wait_timeout=20, foreign_key_checks=0; USE {}",
+            "SET innodb_lock_wait_timeout=20, lock_wait_timeout=20, foreign_key_checks=0{waits}; USE {}",
             self.names.database
         );
         wire.send(&[&[0x03], set.as_bytes()].concat()).await;

@@ -1,6 +1,8 @@
 //! The servers: a lab of our own, or some that run.
 
 use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
 
 use lab::error::{Context, LabError, Result};
 use lab::{Lab, sql};
@@ -8,8 +10,9 @@ use mysql_async::prelude::Queryable;
 use tokio_util::task::AbortOnDropHandle;
 use toml::Value;
 
+use crate::killer::Killer;
 use crate::relay::{Plans, between};
-use crate::wire::Account;
+use crate::wire::{Account, PATIENCE};
 
 /// Where clients and root log in.
 pub(crate) struct Stand {
@@ -20,7 +23,9 @@ pub(crate) struct Stand {
     pub(crate) plans: Option<Plans>,
     relays: Vec<AbortOnDropHandle<()>>,
     /// Kept alive for as long as its servers are used.
-    lab: Option<Lab>,
+    lab: Option<Rc<Lab>>,
+    /// Kills nodes, where that is a fault to be tried.
+    pub(crate) killer: Option<Killer>,
 }
 
 /// Servers that run, as the command line names them.
@@ -35,11 +40,11 @@ pub(crate) struct Running {
 }
 
 impl Stand {
-    /// A lab of `nodes` nodes and a proxy.
+    /// A lab of `nodes` nodes and a proxy. With `kills`, programs run directly at a node that is not the primary.
     ///
     /// # Errors
     /// When a part does not come up.
-    pub(crate) async fn lab(nodes: u8) -> Result<Self> {
+    pub(crate) async fn lab(nodes: u8, kills: bool) -> Result<Self> {
         let user = [("name", USER), ("password", USER)];
         let user = user.into_iter().map(|(key, value)| (key.to_owned(), Value::from(value)));
         let users = Value::Array(vec![Value::Table(user.collect())]);
@@ -56,7 +61,10 @@ impl Stand {
             .start()
             .await?;
         let direct = lab.proxy().primary().await?;
-        let direct = direct.ok_or_else(|| LabError::Refused("there is no primary".into()))?;
+        let primary = direct.ok_or_else(|| LabError::Refused("there is no primary".into()))?;
+        let others = lab.galera.nodes().iter().map(|node| node.address());
+        let spared = others.rev().find(|address| kills && *address != primary);
+        let direct = spared.unwrap_or(primary);
         let running = Running {
             direct,
             proxy: lab.proxy().tcp(),
@@ -65,7 +73,7 @@ impl Stand {
             root: "root".into(),
             root_password: String::new(),
         };
-        Ok(Self { lab: Some(lab), ..Self::running(&running).await? })
+        Ok(Self { lab: Some(Rc::new(lab)), ..Self::running(&running).await? })
     }
 
     /// Servers that run. The account must be known to the proxy, and have the grants of `ido-proxy setup`.
@@ -78,6 +86,7 @@ impl Stand {
             server: *server,
             user: user.into(),
             password: password.into(),
+            patience: PATIENCE,
         };
         let mut conn = sql::connect(sql::account(*direct, root, root_password)).await?;
         for statement in [
@@ -96,6 +105,7 @@ impl Stand {
             plans: None,
             relays: Vec::new(),
             lab: None,
+            killer: None,
         })
     }
 
@@ -117,6 +127,15 @@ impl Stand {
         Ok(())
     }
 
+    /// Lets faults be the end of a node, of links that [`Self::break_links`] leads.
+    pub(crate) fn kill_nodes(&mut self) {
+        if let (Some(lab), Some(plans)) = (&self.lab, &self.plans) {
+            let (lab, plans, client) = (Rc::clone(lab), plans.clone(), self.proxy.clone());
+            (self.proxy.patience, self.root.patience) = (FAILOVER, FAILOVER);
+            self.killer = Some(Killer::new(lab, plans, self.root.server, client));
+        }
+    }
+
     /// Names the servers, for the head of a report.
     pub(crate) fn name(&self) -> String {
         let whose = if self.lab.is_some() { "own lab" } else { "running servers" };
@@ -132,7 +151,8 @@ impl Stand {
             lab.heal().await?;
         }
         self.relays.clear();
-        match self.lab {
+        self.killer = None;
+        match self.lab.and_then(Rc::into_inner) {
             Some(lab) => lab.end().await,
             None => Ok(()),
         }
@@ -141,5 +161,8 @@ impl Stand {
 
 /// The account of programs.
 const USER: &str = "oracle";
+
+/// Longer than the cluster needs to find out that a node is gone.
+const FAILOVER: Duration = Duration::from_secs(40);
 
 const ROLE: &str = "orc_role";

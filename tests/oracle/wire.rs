@@ -25,6 +25,8 @@ pub(crate) struct Account {
     pub(crate) server: SocketAddr,
     pub(crate) user: String,
     pub(crate) password: String,
+    /// Time after which a client that has no answer takes that for silence.
+    pub(crate) patience: Duration,
 }
 
 /// A connection that is logged in.
@@ -424,7 +426,7 @@ impl Wire {
 
     /// One packet, in neutral names. A sequence id that is out of order is told.
     async fn packet(&mut self, seen: &mut Vec<Packet>) -> Result<(u8, Vec<u8>), Gone> {
-        let read = timeout(PATIENCE, self.read()).await;
+        let read = timeout(self.account.patience, self.read()).await;
         let (sequence, payload) = read.map_err(|_| Gone::Silent)?.map_err(|_| Gone::Closed)?;
         if sequence != self.expected {
             let text = format!("{sequence} in place of {}", self.expected);
@@ -510,7 +512,8 @@ fn capability(flag: Flag) -> Capabilities {
     }
 }
 
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Patience of a client whose server is not killed.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 const COM_QUIT: u8 = 0x01;
 const COM_CHANGE_USER: u8 = 0x11;

@@ -230,6 +230,11 @@ impl Node {
         sql::script(&mut conn, &what, "FLUSH SSL", STEP).await
     }
 
+    /// Whether its process runs.
+    pub fn runs(&self) -> bool {
+        self.part.runs()
+    }
+
     /// SIGKILL: the process is gone, the kernel resets its connections.
     ///
     /// # Errors

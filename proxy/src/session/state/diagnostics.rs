@@ -94,7 +94,7 @@ impl Diagnostics {
         self.error = Some(LastError { packet: error.clone(), place: Place::InList });
     }
 
-    /// The session is on another link, whose list is empty.
+    /// The session is on another link, or a part of a way back was gone: the list is not the client's.
     pub(crate) fn moved(&mut self) {
         self.disturbed = true;
         if let Some(error) = &mut self.error {

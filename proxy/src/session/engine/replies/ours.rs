@@ -28,6 +28,10 @@ impl Replies<'_> {
         self.swallow(bytes.len());
         let payload = bytes.get(HEADER_LEN..).unwrap_or_default();
         if let Some(Running { job: Job::Task(_), .. }) = &self.exchange.running {
+            if ended {
+                // A replay counts rows, and clears the list.
+                self.session.settings.diagnostics().moved();
+            }
             return self.task_packet(step, bytes, ended);
         }
         if let Some(Running { job: Job::Ask, .. }) = &self.exchange.running {
