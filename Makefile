@@ -65,14 +65,15 @@ bench: ## Latency, throughput, memory and failover beside a direct connection, H
 	cargo build --release --locked -p ido-proxy -p ido-proxy-benches
 	target/release/bench all
 
-# How long; `make oracle HOURS=0.05` is three minutes.
+# How long each of three runs takes; `make oracle HOURS=0.05` is nine minutes.
 HOURS ?= 1
 
-oracle: ## Random programs for HOURS, directly and through the proxy: whatever differs, without faults and with
+oracle: ## Random programs for HOURS, directly and through the proxy: without faults, with broken links, with killed nodes
 	@tests/install.sh lab
 	cargo build --release --locked -p ido-proxy -p ido-proxy-tests
 	target/release/oracle --hours $(HOURS)
 	target/release/oracle --hours $(HOURS) --faults 4
+	target/release/oracle --hours $(HOURS) --faults 1 --break node --nodes 3
 
 clean-lab: ## End and remove what a crashed lab left behind
 	cargo run --locked -p ido-proxy-tests --bin lab -- clean

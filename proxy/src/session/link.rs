@@ -134,7 +134,7 @@ impl Link {
                 .step(packets.get(start..).unwrap_or_default())
                 .map_err(|violation| LinkError::Violation { node, violation })?;
         }
-        Ok(Reports::read(&packets))
+        Ok(Reports::read(&packets, 0).map(|(reports, _)| reports))
     }
 
     /// Sends a statement without rows that must succeed.

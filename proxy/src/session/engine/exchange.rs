@@ -49,6 +49,8 @@ pub(super) struct Exchange {
     pub(super) asked: Option<Box<Asked>>,
     /// The client looks at what it is told of changes, or chooses that.
     pub(super) shows_reports: bool,
+    /// Variables that it sets while the link reports to the client alone.
+    pub(super) unreported: Vec<Vec<u8>>,
     /// Rows of a reply to a statement of ours.
     pub(super) rows: Vec<u8>,
     /// How often it was tried, and why again.
@@ -193,6 +195,7 @@ impl Exchange {
             behind: Behind::Nothing,
             asked: None,
             shows_reports: false,
+            unreported: Vec::new(),
             rows: Vec::new(),
             attempt: Attempt::default(),
             state: session.settings.now(),

@@ -394,3 +394,22 @@ fn a_commit_behind_a_set_of_completion_type_is_doubtful() {
     assert!(risks("completion_type=1").contains(&Risk::Doubtful(Doubt::Statement)));
     assert!(!risks("sql_notes=1").contains(&Risk::Doubtful(Doubt::Statement)));
 }
+
+/// Otherwise a session of a driver that sets all in one statement would lose its mode with its link.
+#[test]
+fn what_is_set_beside_the_reports_is_asked_for() {
+    let unreported = |sql: &str| {
+        let Unreported { variables, other } = Unreported::of(sql.as_bytes(), Dialect::default());
+        let names = variables.into_iter().map(|name| String::from_utf8(name).unwrap());
+        (Vec::from_iter(names), other)
+    };
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let driver = "set autocommit=1, session_track_schema=1, SQL_MODE = concat(@@sql_mode,',ANSI')";
+    assert_eq!(unreported(driver), (names(&["autocommit", "sql_mode"]), false));
+    let several = "SET completion_type := 'CHAIN'; SET session_track_transaction_info = 'STATE'";
+    assert_eq!(unreported(several), (names(&["completion_type"]), false));
+    assert_eq!(unreported("SET @a = 1, session_track_schema=1").0, names(&[]));
+    assert!(unreported("USE other; SET session_track_schema=0").1);
+    assert!(unreported("SET TRANSACTION READ ONLY, session_track_schema=0").1);
+    assert_eq!(unreported("SET NAMES latin1, session_track_schema=0").0.len(), 4);
+}

@@ -92,6 +92,60 @@ pub(crate) fn untold_in(sql: &[u8]) -> Untold {
     untold
 }
 
+/// Effects of a text on its session, as far as its words tell, where the server reports none of them.
+#[derive(Debug, Default, Eq, PartialEq)]
+pub(crate) struct Unreported {
+    /// Variables that it sets, but for those that say what is reported.
+    pub(crate) variables: Vec<Vec<u8>>,
+    /// Whether it may change more than these.
+    pub(crate) other: bool,
+}
+
+impl Unreported {
+    /// Reads a text.
+    pub(crate) fn of(sql: &[u8], dialect: Dialect) -> Self {
+        let mut all = Self::default();
+        for statement in Statements::new(sql, dialect) {
+            match statement.kind {
+                Kind::Set(_) => all.set(&statement),
+                Kind::Begin | Kind::Commit(_) | Kind::Rollback(_) | Kind::Savepoint => {}
+                Kind::Empty | Kind::Select | Kind::Show => {}
+                _ => all.other = true,
+            }
+        }
+        all
+    }
+
+    /// Adds what a SET sets: each name in front of a sign of equality. A name in a string is one too much, and is asked for
+    /// in vain.
+    fn set(&mut self, statement: &Statement<'_>) {
+        const CHARSETS: [&[u8]; 4] = [
+            b"character_set_client",
+            b"character_set_results",
+            b"character_set_connection",
+            b"collation_connection",
+        ];
+        let sql = statement.sql;
+        let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+        // `SET TRANSACTION` holds for the next one, and has no variable.
+        self.other |= statement.mentions(b"TRANSACTION");
+        if [&b"NAMES"[..], b"CHARSET", b"CHARACTER"].iter().any(|word| statement.mentions(word)) {
+            self.variables.extend(CHARSETS.map(<[u8]>::to_vec));
+        }
+        let words = sql.split(|byte| !is_word(byte)).filter(|word| !word.is_empty());
+        for word in words {
+            let start = word.as_ptr() as usize - sql.as_ptr() as usize;
+            let (before, behind) = (&sql[..start], sql[start + word.len()..].trim_ascii_start());
+            let sets = behind.starts_with(b"=") || behind.starts_with(b":=");
+            let of_user = before.ends_with(b"@") && !before.ends_with(b"@@");
+            let name = word.to_ascii_lowercase();
+            if sets && !of_user && !name.starts_with(b"session_track_") {
+                self.variables.push(name);
+            }
+        }
+    }
+}
+
 /// The part of a statement that sets variables for itself alone; empty where there is none.
 ///
 /// Source: MariaDB documentation, "SET STATEMENT".
@@ -154,7 +208,17 @@ pub(crate) fn reads_diagnostics(sql: &[u8]) -> bool {
 
 /// Whether a statement reads what the one before it has left besides its reply, of whichever kind.
 pub(crate) fn reads_last_statement(sql: &[u8]) -> bool {
-    reads_diagnostics(sql) || may_name(sql, *b"d_r", b"FOUND_ROWS")
+    reads_diagnostics(sql) || may_name(sql, *b"d_r", b"FOUND_ROWS") || reads_next_id(sql)
+}
+
+/// Whether a statement reads the id that the next row is to have: a replay sets it.
+///
+/// Source: MariaDB documentation, "Server System Variables" (`insert_id`).
+fn reads_next_id(sql: &[u8]) -> bool {
+    const NAME: &[u8] = b"INSERT_ID";
+    let is_whole = |at: usize| !sql[..at].ends_with(b"_");
+    let here = |(at, word): (usize, &[u8])| word.eq_ignore_ascii_case(NAME) && is_whole(at);
+    may_name(sql, *b"t_i", NAME) && sql.windows(NAME.len()).enumerate().any(here)
 }
 
 /// Whether a statement that returns rows leaves the list of warnings as it finds it: it touches no table.

@@ -21,17 +21,20 @@ pub(crate) struct Reports {
 }
 
 impl Reports {
-    /// Reads the packets of the reply to [`ASK`], without the last packet.
-    pub(crate) fn read(packets: &[u8]) -> Option<Self> {
-        let row = text_rows(packets, COLUMNS).next()?;
+    /// Reads the packets of the reply to [`ASK`], without the last packet. Returns the values of so many `others` too, which
+    /// were asked for behind.
+    pub(crate) fn read(packets: &[u8], others: usize) -> Option<(Self, Vec<Vec<u8>>)> {
+        let row = text_rows(packets, COLUMNS + others).next()?;
         let values = row.into_iter().map(|value| value.unwrap_or_default().to_vec());
-        let values: [Vec<u8>; 4] = values.collect::<Vec<_>>().try_into().ok()?;
+        let mut values = Vec::from_iter(values);
+        let others = values.split_off(COLUMNS.min(values.len()));
+        let values: [Vec<u8>; 4] = values.try_into().ok()?;
         let names = values[0]
             .split(|byte| *byte == b',')
             .map(|name| name.trim_ascii().to_ascii_lowercase());
         let names: BTreeSet<_> = names.filter(|name| !name.is_empty()).collect();
         let variables = Some(names).filter(|names| !names.contains(&b"*"[..]));
-        Some(Self { values, variables })
+        Some((Self { values, variables }, others))
     }
 
     /// Whether the client is told of a change.
@@ -102,7 +105,7 @@ mod tests {
         payloads.iter().zip(1..).for_each(|(payload, id)| {
             packet::frame(payload, id, &mut packets);
         });
-        Reports::read(&packets).expect("a row")
+        Reports::read(&packets, 0).expect("a row").0
     }
 
     /// Otherwise a connector would be told more, or less, than it has asked for.

@@ -216,6 +216,11 @@ impl SessionState {
         Ok(())
     }
 
+    /// Takes in the value of a variable that was asked for.
+    pub(crate) fn learn_variable(&mut self, name: &[u8], value: &[u8]) {
+        self.learn_change(Change::SystemVariable(name, value));
+    }
+
     fn learn_change(&mut self, change: Change<'_>) {
         match change {
             // A change made by a function is not set on the next link.

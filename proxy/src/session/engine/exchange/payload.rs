@@ -64,6 +64,10 @@ impl Exchange {
                 let range = range.clone();
                 self.put_part(at, range, session, out);
             }
+            What::AskReports => {
+                out.extend_from_slice(reports::ASK);
+                self.unreported.iter().for_each(|name| out.extend([b", @@", &name[..]].concat()));
+            }
             What::ShowReports => {
                 let reports = session.settings.reports();
                 out.extend(reports.map_or_else(|| b"DO 0".to_vec(), Reports::statement));
@@ -165,10 +169,10 @@ fn words_of(what: &What) -> Option<&'static [u8]> {
         What::Rollback => ROLLBACK,
         What::Guard(true) => GUARD_ON,
         What::Guard(false) => GUARD_OFF,
-        What::AskReports => reports::ASK,
         What::ReportAll => reports::ALL,
         What::KeepWarnings => b"SHOW WARNINGS",
-        What::AskState
+        What::AskReports
+        | What::AskState
         | What::PutWarningsBack
         | What::PutRowCountBack
         | What::ShowReports

@@ -10,8 +10,8 @@ use crate::session::engine::exchange::payload::NUMBERED;
 use crate::session::engine::running::Running;
 use crate::session::plan::blocker::Blocker;
 use crate::session::plan::{
-    Doubt, Piece, PieceKind, Risk, Step, UnderGuard, What, begins_with, contains, may_name,
-    reads_diagnostics, reads_warnings, sets_one_of, sets_untold, under_guard,
+    Doubt, Piece, PieceKind, Risk, Step, UnderGuard, Unreported, What, begins_with, contains,
+    may_name, reads_diagnostics, reads_warnings, sets_one_of, sets_untold, under_guard,
 };
 use crate::session::state::session_state::SessionState;
 use crate::session::state::settings::{SessionSettings, statement_id};
@@ -19,11 +19,7 @@ use crate::session::state::settings::{SessionSettings, statement_id};
 impl Exchange {
     /// Where the client sets what no report tells, the server is asked for it.
     pub(in crate::session::engine) fn ask_untold(&mut self, session: &SessionState) {
-        let sql = match self.command {
-            Command::Query => self.request.get(1..),
-            Command::StmtExecute => session.settings.statement_text(&self.request),
-            _ => None,
-        };
+        let sql = self.text(session);
         let confused = session.settings.confused();
         if sql.is_some_and(|sql| sets_untold(sql) || sets_one_of(sql, confused)) {
             self.intake = Intake::Keeps;
@@ -31,16 +27,29 @@ impl Exchange {
         }
     }
 
+    /// The text of the command.
+    fn text<'a>(&'a self, session: &'a SessionState) -> Option<&'a [u8]> {
+        match self.command {
+            Command::Query => self.request.get(1..),
+            Command::StmtExecute => session.settings.statement_text(&self.request),
+            _ => None,
+        }
+    }
+
     /// The client looks at what it is told of changes, or chooses that: it finds its own settings and not ours.
     pub(in crate::session::engine) fn show_reports(&mut self, session: &mut SessionState) {
         self.intake = Intake::Keeps;
         self.shows_reports = true;
-        let sql = self.request.get(1..).unwrap_or_default();
         let locked = session.settings.reasons_mut().contains(Blocker::LockedTables);
-        if locked || may_name(sql, *b"loc", b"LOCK") || may_name(sql, *b"rea", b"READ") {
+        let sql = self.text(session).unwrap_or_default();
+        let unreported = Unreported::of(sql, session.settings.dialect());
+        if locked || unreported.other {
             // Nobody reports that tables are locked now, or that the next transaction is READ ONLY, nor with a later state.
             session.settings.reasons_mut().insert(Blocker::Untracked);
         }
+        self.unreported = unreported.variables;
+        // Done again, it would turn over what is reported to us.
+        self.transaction.insert(Blocker::Untracked);
         session.settings.show_reports(true);
         self.script.put_first(Step::show_reports());
         self.script.extend(Step::hide_reports());

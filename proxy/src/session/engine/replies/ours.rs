@@ -146,7 +146,12 @@ impl Replies<'_> {
         match step {
             ReplyStep::Pass(_) => self.exchange.rows.extend_from_slice(bytes),
             // Rows that cannot be read are not put back.
-            ReplyStep::Err { .. } => self.exchange.rows.clear(),
+            ReplyStep::Err { .. } => {
+                self.exchange.rows.clear();
+                if what == Some(&What::AskReports) {
+                    self.session.settings.reasons_mut().insert(Blocker::Untracked);
+                }
+            }
             _ if ended => {
                 let rows = std::mem::take(&mut self.exchange.rows);
                 match what {
@@ -155,8 +160,13 @@ impl Replies<'_> {
                     }
                     Some(What::AskState) => self.session.settings.learn_untold(&rows),
                     _ => {
-                        if let Some(reports) = Reports::read(&rows) {
-                            self.session.settings.choose_reports(reports);
+                        let names = std::mem::take(&mut self.exchange.unreported);
+                        let Some((reports, values)) = Reports::read(&rows, names.len()) else {
+                            return;
+                        };
+                        self.session.settings.choose_reports(reports);
+                        for (name, value) in names.iter().zip(&values) {
+                            self.session.learn_variable(name, value);
                         }
                     }
                 }

@@ -312,7 +312,7 @@ fn a_write_beside_what_is_tracked_is_not_framed() {
         .zip(1..)
         .flat_map(|(payload, sequence)| framed(payload, sequence))
         .collect();
-    let reports = Reports::read(&packets).expect("it is a row");
+    let reports = Reports::read(&packets, 0).expect("it is a row").0;
     machine.link_up(LinkFacts { reports: Some(reports.into()), ..facts(icinga()) });
     let mut play = Play { machine, ..Play::new(icinga()) };
     play.client_sends(&query(text));
