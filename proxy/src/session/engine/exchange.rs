@@ -76,6 +76,8 @@ pub(super) struct Exchange {
     pending: Vec<Pending>,
     /// Transaction of `pending`, by the number of transactions that had ended before.
     pending_in: u64,
+    /// Replies to steps that are done anew, while a ghost may have committed what they told.
+    rewound: Option<Rewound>,
     pub(super) opens: Opens,
     pub(super) file: Option<ClientFile>,
 }
@@ -160,6 +162,15 @@ struct Ghost {
     last_insert_id: u64,
 }
 
+/// Replies that were taken back.
+#[derive(Debug)]
+struct Rewound {
+    mark: Mark,
+    told: Tail,
+    /// Value that `LAST_INSERT_ID()` had then.
+    last_insert_id: u64,
+}
+
 impl Exchange {
     /// A command as planned.
     pub(super) fn new(
@@ -215,6 +226,7 @@ impl Exchange {
             ghost: None,
             pending: Vec::new(),
             pending_in: 0,
+            rewound: None,
         }
     }
 

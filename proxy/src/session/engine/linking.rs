@@ -127,6 +127,7 @@ impl Machine {
             return Err(Stuck::Told);
         }
         exchange.forget_ghost();
+        exchange.reply.expects_nothing();
         exchange.take_back(&self.session);
         if exchange.shows_reports && exchange.step().is_some_and(|step| !step.is_ours()) {
             // The next link reports to us alone.

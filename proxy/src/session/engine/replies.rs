@@ -13,6 +13,7 @@ use super::exchange::{Exchange, Opens};
 use super::recovery::Recovery;
 use super::running::{Behind, Job, Owner};
 use super::verdict::Stuck;
+use super::words::OURS;
 use crate::session::plan::Step;
 use crate::session::state::session_state::SessionState;
 
@@ -127,6 +128,12 @@ impl Replies<'_> {
             self.again(recovery, error);
             // The reply is complete, told or not.
             self.exchange.running = None;
+            return;
+        }
+        if exchange.lacks_results(&running) {
+            exchange.running = Some(running);
+            let message = "the server has stopped in the middle of a text";
+            self.lost = Some(ErrPacket::new(OURS, *b"HY000", message));
             return;
         }
         exchange.record(self.session, running);

@@ -166,6 +166,11 @@ impl ReplyBuffer {
         self.sequence = tail.sequence;
     }
 
+    /// A link is gone, and with it what was at hand.
+    pub(super) fn expects_nothing(&mut self) {
+        self.anew = Anew::Now;
+    }
+
     /// Says that what waits tells of something committed.
     pub(super) fn settle(&mut self) {
         self.settled = Some(self.mark());

@@ -161,6 +161,30 @@ pub(crate) fn sets_for_itself(sql: &[u8]) -> &[u8] {
     }
 }
 
+/// Words with the names of variables that a statement sets, and not for its session; empty where there are none.
+pub(crate) fn sets_in_passing(sql: &[u8]) -> Vec<u8> {
+    match begins_with(sql.trim_ascii_start(), b"SET") {
+        true => [sets_for_itself(sql), sets_for_next(sql)].concat(),
+        false => Vec::new(),
+    }
+}
+
+/// Names of the variables that a SET sets for the next transaction alone: without a word of scope, `@@` does that for these.
+/// Either name of each is given, as servers of one version report the one and those of another the other.
+///
+/// Source: MariaDB documentation, "SET TRANSACTION".
+fn sets_for_next(sql: &[u8]) -> &'static [u8] {
+    let names = |all: [&[u8]; 2]| all.into_iter().any(|name| contains(sql, name));
+    let read_only = names([b"@@tx_read_only", b"@@transaction_read_only"]);
+    let isolation = names([b"@@tx_isolation", b"@@transaction_isolation"]);
+    match (read_only, isolation) {
+        (false, false) => b"",
+        (true, false) => b"tx_read_only,transaction_read_only",
+        (false, true) => b"tx_isolation,transaction_isolation",
+        (true, true) => b"tx_read_only,transaction_read_only,tx_isolation,transaction_isolation",
+    }
+}
+
 /// Takes the next word off a text, or what is in quotes there. `None`: neither is there.
 fn next_word<'a>(sql: &mut &'a [u8]) -> Option<&'a [u8]> {
     let text = sql.trim_ascii_start();

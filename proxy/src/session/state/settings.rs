@@ -205,8 +205,8 @@ impl SessionSettings {
         }
     }
 
-    /// Undoes what a result told of the variables that its statement has set for itself alone, by the words `sets`: the
-    /// server tells their values, and not that they are gone.
+    /// Undoes what a result told of the variables that its statement has set for itself alone, or for the next transaction,
+    /// by the words `sets`: the server tells their values, and not that they are gone.
     pub(crate) fn put_back(&mut self, sets: &[u8], before: (State, StatusFlags)) {
         let (before, status) = before;
         let changed = self.now.variables.iter().filter(|(name, value)| {
@@ -218,6 +218,9 @@ impl SessionSettings {
                 Some(value) => variables.insert(name, value.clone()),
                 None => variables.remove(&name),
             };
+        }
+        if !contains(sets, b"sql_mode") {
+            return;
         }
         let modes = [StatusFlags::NO_BACKSLASH_ESCAPES, StatusFlags::ANSI_QUOTES];
         for mode in modes {

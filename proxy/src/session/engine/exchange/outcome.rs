@@ -4,7 +4,7 @@ use ido_proxy_protocol::capabilities::Capabilities;
 use ido_proxy_protocol::ok::OkPacket;
 use ido_proxy_protocol::status::StatusFlags;
 
-use super::{Exchange, Ghost};
+use super::{Exchange, Ghost, Rewound};
 use crate::session::engine::reply_buffer::Tail;
 use crate::session::plan::{Risk, Step, What};
 use crate::session::state::fence::KeptReply;
@@ -24,8 +24,20 @@ impl Exchange {
         let is_told = self.step().is_some_and(|step| {
             matches!(step.risk, Risk::Commit { .. }) && !matches!(step.what, What::Framed(_))
         });
-        while self.step().is_some_and(|step| !matches!(step.risk, Risk::Commit { .. })) {
+        let mut skipped = false;
+        while let Some(step) = self.step()
+            && !matches!(step.risk, Risk::Commit { .. })
+        {
+            skipped |= !step.is_ours();
             self.script.skip();
+        }
+        if let Some(Rewound { mark, told, last_insert_id }) = self.rewound.take()
+            && skipped
+        {
+            // A ghost has committed what was to be done anew: the client is told what that one was told.
+            self.reply.roll_back(mark);
+            self.reply.append(told);
+            session.settings.put_insert_id_back(last_insert_id);
         }
         let Some(step) = self.step() else { return false };
         let Risk::Commit { resume } = step.risk else { return false };

@@ -2,7 +2,7 @@
 
 use ido_proxy_protocol::command::Command;
 
-use super::{Exchange, Pending};
+use super::{Exchange, Pending, Rewound};
 use crate::session::engine::running::Running;
 use crate::session::plan::What;
 use crate::session::plan::blocker::Blocker;
@@ -110,6 +110,11 @@ impl Exchange {
         else {
             return false;
         };
+        if session.fence.is_in_doubt() && self.rewound.is_none() {
+            let (mark, told) = (first.mark, self.reply.cut(first.mark));
+            let last_insert_id = session.settings.now().last_insert_id;
+            self.rewound = Some(Rewound { mark, told, last_insert_id });
+        }
         self.script.go_back(first.step);
         self.reply.roll_back(first.mark);
         self.script.drop_pieces(first.cut);

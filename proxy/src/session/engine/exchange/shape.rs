@@ -13,6 +13,7 @@ use crate::session::plan::{
     Doubt, Piece, PieceKind, Risk, Step, UnderGuard, Unreported, What, begins_with, contains,
     may_name, reads_diagnostics, reads_warnings, sets_one_of, sets_untold, under_guard,
 };
+use crate::session::state::journal::record::Told;
 use crate::session::state::session_state::SessionState;
 use crate::session::state::settings::{SessionSettings, statement_id};
 
@@ -141,6 +142,22 @@ impl Exchange {
     pub(super) fn target(&self, session: &SessionState) -> Option<u64> {
         let piece = *self.script.statement_of(self.step()?.frame?)?.pieces.first()?;
         Some(target_of(sql_of(self.command, &self.request, piece, &session.settings)))
+    }
+
+    /// Whether the reply to the step in hand ended before each of its statements had a result, and without an error: what
+    /// was not done must not be committed.
+    pub(in crate::session::engine) fn lacks_results(&self, running: &Running) -> bool {
+        let Some(step) = self.step().filter(|step| step.fence_at.is_some()) else { return false };
+        let failed = matches!(running.told.last(), Some(Told::Error { .. }));
+        let sql = self.request.get(1..).unwrap_or_default();
+        // A comment has no result.
+        let is_statement = |piece: &&Piece| {
+            let text = sql.get(piece.start..piece.end).unwrap_or_default().trim_ascii_start();
+            text.first().is_some_and(u8::is_ascii_alphabetic)
+        };
+        running.is_step()
+            && !failed
+            && running.result < step.pieces.iter().filter(is_statement).count() + 1
     }
 
     /// The text of the step at `at` that may read what the statement before it has left.

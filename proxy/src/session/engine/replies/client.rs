@@ -21,7 +21,7 @@ use crate::session::engine::running::Running;
 use crate::session::plan::{
     Leavings, Piece, PieceKind, Risk, UnderGuard, What, begins_with, chooses_insert_id, may_name,
     names_reports, reads_autocommit, reads_counters, reads_last_statement, reads_no_table,
-    sets_for_itself, untold_in, wastes_ids,
+    sets_for_itself, sets_in_passing, untold_in, wastes_ids,
 };
 use crate::session::state::digest::PayloadDigest;
 use crate::session::state::journal::record::Told;
@@ -274,11 +274,9 @@ impl Replies<'_> {
         let sql = piece.map_or(&[][..], |piece| {
             sql_of(exchange.command, &exchange.request, piece, &session.settings)
         });
-        let sets = begins_with(sql.trim_ascii_start(), b"SET");
-        let untold = sets.then(|| untold_in(sql));
-        let for_itself = Vec::from(if sets { sets_for_itself(sql) } else { &[] });
+        let (untold, passing) = (untold_in(sql), sets_in_passing(sql));
         let before =
-            (!for_itself.is_empty()).then(|| (session.settings.now(), session.settings.status()));
+            (!passing.is_empty()).then(|| (session.settings.now(), session.settings.status()));
         match end {
             PieceEnd::Ok { status, state_changed } => {
                 let packet = OkPacket::decode(payload, self.link)?;
@@ -297,11 +295,9 @@ impl Replies<'_> {
                 self.session.learn_rows(status);
             }
         }
-        if let Some(untold) = untold {
-            self.session.settings.guess_untold(untold);
-        }
+        self.session.settings.guess_untold(untold);
         if let Some(before) = before {
-            self.session.settings.put_back(&for_itself, before);
+            self.session.settings.put_back(&passing, before);
         }
         Ok(())
     }

@@ -65,3 +65,24 @@ fn rows_in_one_piece_with_the_end_of_a_transaction_that_was_given_up_are_told_on
         assert!(run.cluster.gives_up.is_empty() && run.links == 1, "{:#?}", run.cluster.log);
     }
 }
+
+/// Otherwise a part of a batch would be committed, and the client be told fewer results than it has statements.
+#[test]
+fn a_reply_that_ends_before_its_text_is_that_of_a_node_that_stops() {
+    const INSERTS: &str = "INSERT INTO t VALUES ('a');INSERT INTO t VALUES ('b');COMMIT;BEGIN";
+    let mut play = Play::new(icinga());
+    play.client_sends(&query("BEGIN")).node_sends(&ok(1, StatusFlags::IN_TRANS, EMPTY));
+    play.client_sends(&query(INSERTS));
+    let mut sent = play.requests();
+    while sent.last().is_some_and(|sql| sql.starts_with("SET ")) {
+        play.node_sends(&ok(1, StatusFlags::IN_TRANS, b""));
+        sent = play.requests();
+    }
+    assert!(sent.last().is_some_and(|sql| sql.contains("fence")), "{sent:?}");
+    let more = StatusFlags::IN_TRANS | StatusFlags::MORE_RESULTS;
+    // The fence, the first INSERT, and no more.
+    let down =
+        play.machine.downward(&[ok(1, more, WROTE), ok(2, StatusFlags::IN_TRANS, b"")].concat());
+    let down = down.expect("a reply that can be followed");
+    assert!(down.lost.is_some() && down.done.is_none(), "{down:?}");
+}

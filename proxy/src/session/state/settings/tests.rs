@@ -3,7 +3,7 @@ use ido_proxy_protocol::packet;
 use ido_proxy_protocol::statement::Kind;
 
 use super::*;
-use crate::session::plan::{sets_for_itself, sets_one_of, untold_in};
+use crate::session::plan::{sets_for_itself, sets_in_passing, sets_one_of, untold_in};
 
 fn settings() -> SessionSettings {
     SessionSettings::new(Capabilities::MULTI_STATEMENTS, 8, Some(b"icinga".to_vec()))
@@ -216,4 +216,17 @@ fn a_statement_that_sets_for_itself_leaves_no_setting() {
     assert_eq!(left, "SET lc_time_names='de_DE', sql_mode='NO_BACKSLASH_ESCAPES'");
     assert!(settings.dialect().mode.no_backslash_escapes);
     assert_eq!(sets_for_itself(b"SET sql_mode=''"), b"");
+}
+
+/// Otherwise each transaction at the next node would be READ ONLY, where the client has asked for one that is.
+#[test]
+fn a_variable_set_for_the_next_transaction_is_no_setting() {
+    let mut settings = settings();
+    let before = (settings.now(), settings.status());
+    settings.learn(Change::SystemVariable(b"tx_read_only", b"ON"));
+    settings.learn(Change::TransactionCharacteristics(b"SET TRANSACTION READ ONLY;"));
+    settings.put_back(&sets_in_passing(b"SET @@tx_read_only = 1"), before);
+    assert_eq!(set(&settings, false), ["SET TRANSACTION READ ONLY"]);
+    let scopes: [&[u8]; 2] = [b"SET SESSION tx_read_only=1", b"SET @@session.tx_isolation='x'"];
+    assert!(scopes.iter().all(|sql| sets_in_passing(sql).is_empty()));
 }
