@@ -13,7 +13,6 @@ use super::exchange::{Exchange, Opens};
 use super::recovery::Recovery;
 use super::running::{Behind, Job, Owner};
 use super::verdict::Stuck;
-use super::words::OURS;
 use crate::session::plan::Step;
 use crate::session::state::session_state::SessionState;
 
@@ -118,8 +117,9 @@ impl Replies<'_> {
         if let Job::Task(_) = running.job {
             return;
         }
-        if running.reserved || running.given_up {
-            let error = if running.given_up { given_up() } else { reserved() };
+        let stopped = exchange.lacks_results(&running);
+        if running.reserved || running.given_up || stopped {
+            let error = if running.given_up || stopped { given_up() } else { reserved() };
             if !self.may_move() {
                 return self.give_up(&error);
             }
@@ -128,12 +128,6 @@ impl Replies<'_> {
             self.again(recovery, error);
             // The reply is complete, told or not.
             self.exchange.running = None;
-            return;
-        }
-        if exchange.lacks_results(&running) {
-            exchange.running = Some(running);
-            let message = "the server has stopped in the middle of a text";
-            self.lost = Some(ErrPacket::new(OURS, *b"HY000", message));
             return;
         }
         exchange.record(self.session, running);

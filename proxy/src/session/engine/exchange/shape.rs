@@ -146,8 +146,17 @@ impl Exchange {
 
     /// Whether the reply to the step in hand ended before each of its statements had a result, and without an error: what
     /// was not done must not be committed.
+    ///
+    /// Seen on MariaDB 11.8, where a node leaves the primary component while it works at a text.
     pub(in crate::session::engine) fn lacks_results(&self, running: &Running) -> bool {
-        let Some(step) = self.step().filter(|step| step.fence_at.is_some()) else { return false };
+        let Some(step) = self.step().filter(|step| step.pieces.len() > 1) else { return false };
+        let ends = |piece: &Piece| {
+            matches!(piece.kind, PieceKind::End | PieceKind::Implicit | PieceKind::Unknown)
+        };
+        if step.frame.is_some() || step.pieces.iter().any(ends) {
+            // A COMMIT may close the connection, with no result for what is behind it; a procedure has many.
+            return false;
+        }
         let failed = matches!(running.told.last(), Some(Told::Error { .. }));
         let sql = self.request.get(1..).unwrap_or_default();
         // A comment has no result.
@@ -157,7 +166,7 @@ impl Exchange {
         };
         running.is_step()
             && !failed
-            && running.result < step.pieces.iter().filter(is_statement).count() + 1
+            && running.piece() < step.pieces.iter().filter(is_statement).count()
     }
 
     /// The text of the step at `at` that may read what the statement before it has left.

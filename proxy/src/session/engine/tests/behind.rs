@@ -81,8 +81,10 @@ fn a_reply_that_ends_before_its_text_is_that_of_a_node_that_stops() {
     assert!(sent.last().is_some_and(|sql| sql.contains("fence")), "{sent:?}");
     let more = StatusFlags::IN_TRANS | StatusFlags::MORE_RESULTS;
     // The fence, the first INSERT, and no more.
-    let down =
-        play.machine.downward(&[ok(1, more, WROTE), ok(2, StatusFlags::IN_TRANS, b"")].concat());
-    let down = down.expect("a reply that can be followed");
-    assert!(down.lost.is_some() && down.done.is_none(), "{down:?}");
+    let reply = [ok(1, more, WROTE), ok(2, StatusFlags::IN_TRANS, b"")].concat();
+    let down = play.machine.downward(&reply).expect("a reply that can be followed");
+    assert!(down.lost.is_none() && down.done.is_none() && down.stuck.is_none(), "{down:?}");
+    let mut sent = Vec::new();
+    assert!(matches!(play.machine.poll_send(&mut sent), Sending::Pause(1)), "no COMMIT");
+    assert!(down.edited == Some(Vec::new()) && sent.is_empty(), "all of it is done again");
 }
