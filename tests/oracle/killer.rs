@@ -30,7 +30,7 @@ impl Killer {
     /// behind it.
     ///
     /// # Errors
-    /// Of the trial, or when a node does not come back.
+    /// The trial's, or when a node does not come back.
     pub(crate) async fn during<T>(&self, trial: impl Future<Output = Result<T>>) -> Result<T> {
         let kill = async {
             let victim = self.plans.victim().await;

@@ -34,7 +34,7 @@ impl Pair {
     ) -> Result<Self> {
         let side = async |account: &Account, letter| -> Result<Side> {
             let scratch = Scratch::make(root, worker, letter, apart).await?;
-            Ok(Side { account: account.clone(), scratch, apart })
+            Ok(Side { account: account.clone(), scratch })
         };
         let (direct, proxy) = (side(direct, 'd').await?, side(proxy, 'p').await?);
         Ok(Self { direct, proxy, serial: 0 })
@@ -130,8 +130,6 @@ async fn both(
 pub(crate) struct Side {
     pub(crate) account: Account,
     pub(crate) scratch: Scratch,
-    /// Sessions of it are at another node than root's, maybe.
-    apart: bool,
 }
 
 /// Packets and tables seen on one side.
@@ -196,9 +194,7 @@ impl Side {
         for client in clients {
             client.quit().await;
         }
-        if !self.apart {
-            transcript.left_over = self.scratch.settle(&ids).await?;
-        }
+        transcript.left_over = self.scratch.settle(&ids).await?;
         transcript.contents = self.scratch.contents().await?;
         Ok((transcript, stopped))
     }

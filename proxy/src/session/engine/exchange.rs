@@ -77,7 +77,7 @@ pub(super) struct Exchange {
     /// Transaction of `pending`, by the number of transactions that had ended before.
     pending_in: u64,
     /// Replies to steps that are done anew, while a ghost may have committed what they told.
-    rewound: Option<Rewound>,
+    rewound: Option<(Mark, Ghost)>,
     pub(super) opens: Opens,
     pub(super) file: Option<ClientFile>,
 }
@@ -154,7 +154,7 @@ fn may_frame(session: &SessionState) -> bool {
     session.fence.may_frame() && !session.guard.is_on() && session.reserved.is_empty()
 }
 
-/// Reply to a statement that a ghost may have committed.
+/// Replies to what a ghost may have committed.
 #[derive(Debug)]
 struct Ghost {
     told: Tail,
@@ -162,13 +162,11 @@ struct Ghost {
     last_insert_id: u64,
 }
 
-/// Replies that were taken back.
-#[derive(Debug)]
-struct Rewound {
-    mark: Mark,
-    told: Tail,
-    /// Value that `LAST_INSERT_ID()` had then.
-    last_insert_id: u64,
+impl Ghost {
+    /// Replies that are taken back now.
+    fn of(told: Tail, session: &SessionState) -> Self {
+        Self { told, last_insert_id: session.settings.now().last_insert_id }
+    }
 }
 
 impl Exchange {

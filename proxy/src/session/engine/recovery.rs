@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 
 use super::policy::Why;
 use super::task::Task;
-use super::words::{CLEAR_LIST, NOW, ROLLBACK, query};
+use super::words::{NOW, ROLLBACK, query};
+use crate::session::state::diagnostics::CLEAR;
 use crate::session::state::journal::store::Cursor;
 use crate::session::state::session_state::SessionState;
 
@@ -74,7 +75,7 @@ impl Recovery {
         if let Some(thread) = ghost {
             recovery.push(Task::Attempt, query(format!("KILL {thread}")));
             // Should the thread be gone, an error is in the list that the client may read.
-            recovery.push(Task::Attempt, query(CLEAR_LIST));
+            recovery.push(Task::Attempt, query(CLEAR));
         }
         recovery
     }

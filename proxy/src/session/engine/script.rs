@@ -95,9 +95,13 @@ impl Script {
         self.place = 0;
     }
 
-    /// Takes out what is behind the step in hand.
+    /// Takes out what is behind the step in hand, but for what looks at what a statement before it may have set.
     pub(super) fn end_here(&mut self) {
-        self.steps.truncate(self.place + 1);
+        let looks =
+            |step: &Step| matches!(step.what, What::AskState | What::AskReports | What::ReportAll);
+        let end = self.steps.len().min(self.place + 1);
+        let behind = self.steps.drain(end..).filter(looks).collect::<Steps>();
+        self.steps.extend(behind);
     }
 
     /// Puts a step in front of all.

@@ -26,11 +26,6 @@ pub(super) const ROLLBACK: &[u8] = b"ROLLBACK AND NO CHAIN NO RELEASE";
 /// Source: MariaDB documentation, "CURRENT_ROLE".
 pub(super) const ASK_STATE: &[u8] = b"SELECT @@collation_connection, CURRENT_ROLE()";
 
-/// Clears the list of errors and warnings, as each statement does that reads a table, be it a derived one.
-///
-/// Source: MariaDB documentation, "SHOW WARNINGS". Seen on MariaDB 10.11.
-pub(super) const CLEAR_LIST: &[u8] = b"SELECT 1 FROM (SELECT 1) AS one";
-
 /// Turns the guard on. A transaction that is open stays so.
 ///
 /// Source: MariaDB documentation, "Server System Variables" (`autocommit`).

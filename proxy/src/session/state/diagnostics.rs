@@ -270,8 +270,8 @@ fn signal(verb: &str, state: &str, code: u16, message: &[u8]) -> Vec<u8> {
     head.into_bytes().into_iter().chain(digits).collect()
 }
 
-/// Clears the list of warnings.
-const CLEAR: &str = "DO (SELECT 1 FROM (SELECT 1) x)";
+/// Clears the list of warnings and errors.
+pub(crate) const CLEAR: &str = "DO (SELECT 1 FROM (SELECT 1) x)";
 
 /// Level, code, message.
 const COLUMNS: usize = 3;

@@ -4,7 +4,7 @@ use ido_proxy_protocol::capabilities::Capabilities;
 use ido_proxy_protocol::ok::OkPacket;
 use ido_proxy_protocol::status::StatusFlags;
 
-use super::{Exchange, Ghost, Rewound};
+use super::{Exchange, Ghost};
 use crate::session::engine::reply_buffer::Tail;
 use crate::session::plan::{Risk, Step, What};
 use crate::session::state::fence::KeptReply;
@@ -31,7 +31,7 @@ impl Exchange {
             skipped |= !step.is_ours();
             self.script.skip();
         }
-        if let Some(Rewound { mark, told, last_insert_id }) = self.rewound.take()
+        if let Some((mark, Ghost { told, last_insert_id })) = self.rewound.take()
             && skipped
         {
             // A ghost has committed what was to be done anew: the client is told what that one was told.
@@ -119,8 +119,7 @@ impl Exchange {
 
     /// Keeps what the wrapped statement in hand has told: it may turn out to be committed.
     pub(super) fn keep_ghost(&mut self, told: Tail, session: &SessionState) {
-        let last_insert_id = session.settings.now().last_insert_id;
-        self.ghost = Some(Ghost { told, last_insert_id });
+        self.ghost = Some(Ghost::of(told, session));
     }
 
     /// Takes in that the COMMIT was not done: the transaction is replayed.

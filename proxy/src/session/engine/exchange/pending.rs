@@ -2,7 +2,7 @@
 
 use ido_proxy_protocol::command::Command;
 
-use super::{Exchange, Pending, Rewound};
+use super::{Exchange, Ghost, Pending};
 use crate::session::engine::running::Running;
 use crate::session::plan::What;
 use crate::session::plan::blocker::Blocker;
@@ -111,9 +111,8 @@ impl Exchange {
             return false;
         };
         if session.fence.is_in_doubt() && self.rewound.is_none() {
-            let (mark, told) = (first.mark, self.reply.cut(first.mark));
-            let last_insert_id = session.settings.now().last_insert_id;
-            self.rewound = Some(Rewound { mark, told, last_insert_id });
+            let told = self.reply.cut(first.mark);
+            self.rewound = Some((first.mark, Ghost::of(told, session)));
         }
         self.script.go_back(first.step);
         self.reply.roll_back(first.mark);

@@ -150,6 +150,9 @@ impl Exchange {
     /// Seen on MariaDB 11.8, where a node leaves the primary component while it works at a text.
     pub(in crate::session::engine) fn lacks_results(&self, running: &Running) -> bool {
         let Some(step) = self.step().filter(|step| step.pieces.len() > 1) else { return false };
+        if running.piece() >= step.pieces.len() {
+            return false;
+        }
         let ends = |piece: &Piece| {
             matches!(piece.kind, PieceKind::End | PieceKind::Implicit | PieceKind::Unknown)
         };

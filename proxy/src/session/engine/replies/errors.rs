@@ -241,16 +241,7 @@ impl Replies<'_> {
             running.told.push(Told::Error { code });
         }
         let wrapped = exchange.step().is_some_and(|step| step.frame.is_some());
-        let here = exchange.script.place();
-        let asks = exchange.script.behind(here).iter().any(|step| step.what == What::AskState);
         exchange.script.end_here();
-        if asks {
-            // A statement before this one may have set it.
-            exchange.script.extend([Step::ask_state()]);
-        }
-        if exchange.shows_reports {
-            exchange.script.extend(Step::hide_reports());
-        }
         // Under the guard, what came behind the transaction that was given up is open still.
         let guarded = self.session.guard.is_on() && aborted;
         if wrapped || guarded {

@@ -15,13 +15,11 @@ use crate::session::state::journal::store::Fetch;
 use crate::session::state::session_state::SessionState;
 use crate::session::state::settings::statement_id;
 
-/// Statements of one request, and the results that they are to have.
+/// Statements of one request, and the results that they are to have: none of ours, which are SETs.
 #[derive(Default)]
 struct Batch {
     sql: Vec<u8>,
     expected: Vec<Option<Told>>,
-    /// The last statement is a SET of ours.
-    ends_in_set: bool,
 }
 
 impl Recovery {
@@ -178,18 +176,16 @@ impl Batch {
     /// Adds a SET of ours. Those that follow each other are one statement: of two, the first might be aborted without a
     /// word.
     fn set(&mut self, assignment: &str) {
-        if self.ends_in_set {
+        if let Some(None) = self.expected.last() {
             self.sql.extend_from_slice(b", ");
             return self.sql.extend_from_slice(assignment.as_bytes());
         }
         self.put(&[b"SET ", assignment.as_bytes()].concat());
         self.expected.push(None);
-        self.ends_in_set = true;
     }
 
     /// Adds a statement.
     fn put(&mut self, sql: &[u8]) {
-        self.ends_in_set = false;
         if !self.expected.is_empty() {
             self.sql.push(b';');
         }
@@ -197,7 +193,7 @@ impl Batch {
     }
 
     fn request(self, known: bool) -> Request {
-        let Self { sql, expected, .. } = self;
+        let Self { sql, expected } = self;
         Request { task: Task::Replay { expected, known }, payload: query(sql) }
     }
 }
