@@ -9,7 +9,7 @@ use rand::{Rng, SeedableRng};
 
 use crate::compare::{Difference, difference, of_step};
 use crate::packet::Packet;
-use crate::program::{Action, Program};
+use crate::program::{Action, Program, Statement, Step};
 use crate::relay::{Cut, Fault, Plans};
 use crate::run::{Pair, Transcript};
 use crate::shrink::{candidates, is_same};
@@ -67,14 +67,15 @@ pub(crate) async fn tried(
     let Some(found) = found else { return Ok(Outcome::Healed) };
     // Several commands in one flight have a reply each: the error may be any of them.
     let told = proxy.steps.get(stopped).and_then(|seen| seen.iter().rfind(|one| is_honest(one)));
-    if told.is_none() {
-        return Ok(Outcome::Wrong(found));
+    let Some(told) = told else { return Ok(Outcome::Wrong(found)) };
+    let mut states = prefixes(program, stopped);
+    if told.field("code") == Some(ROLLED_BACK) {
+        states.extend(rolled_back_within(program, stopped));
     }
-    for state in prefixes(program, stopped) {
+    for state in states {
         let expected = pair.run_direct(&state).await?.masked();
         if expected.same_rows(&proxy) {
-            let words = told.map(Packet::to_string).unwrap_or_default();
-            return Ok(Outcome::Told(words));
+            return Ok(Outcome::Told(told.to_string()));
         }
     }
     let what = format!("{}, and tables are as after no part of it", found.what);
@@ -133,7 +134,7 @@ async fn same(
 /// Whether an error says that something was not done, or that nobody knows, in the documented ways.
 fn is_honest(packet: &Packet) -> bool {
     match packet.field("code") {
-        Some("1213") => true,
+        Some(ROLLED_BACK) => true,
         Some("1180" | "1927" | "1047") => packet.field("message").is_some_and(|words| {
             // A fence is there: nobody may be told otherwise.
             words.starts_with("ido-proxy:") && !words.contains("there is no fence")
@@ -169,6 +170,30 @@ fn prefixes(program: &Program, stopped: usize) -> Vec<Program> {
     }
     all
 }
+
+/// The program whose transaction is rolled back at each command of the flight at which it stopped: the server does those
+/// behind it, as the client has sent them already.
+fn rolled_back_within(program: &Program, stopped: usize) -> Vec<Program> {
+    let Some(Step { session, action: Action::Flight(many), .. }) = program.steps.get(stopped)
+    else {
+        return Vec::new();
+    };
+    let rollback = Statement { tag: "rollback".to_owned(), sql: "ROLLBACK".to_owned() };
+    let parts = |at: usize| {
+        let all = [
+            Action::Flight(many[..at].to_vec()),
+            Action::Query(vec![rollback.clone()]),
+            Action::Flight(many[at + 1..].to_vec()),
+        ];
+        all.map(|action| Step { session: *session, background: false, action })
+    };
+    let before = &program.steps[..stopped];
+    let with = |at| Program { steps: [before, &parts(at)].concat(), ..program.clone() };
+    (0..many.len()).map(with).collect()
+}
+
+/// The code of an error that has rolled the transaction back.
+const ROLLED_BACK: &str = "1213";
 
 const BUDGET: Duration = Duration::from_secs(60);
 

@@ -56,7 +56,7 @@ const WRITE: &[Template] = &[
     (2, "insert with id", "INSERT INTO t (id, v) VALUES (<i>, <v>)"),
     (2, "insert far id", "INSERT INTO t (id, v) VALUES (300 + <n>, <v>)"),
     (2, "insert id 0", "INSERT INTO t (id, v) VALUES (0, <v>)"),
-    (3, "insert select", "INSERT INTO t (v) SELECT v + 100 * <n> FROM t"),
+    (3, "insert select", "INSERT INTO t (v) SELECT v + 100 * <n> FROM t ORDER BY id"),
     (2, "insert select none", "INSERT INTO t (v) SELECT v FROM t WHERE id > 9000"),
     (3, "insert ignore", "INSERT IGNORE INTO t (v) VALUES (<v>), (10), (<v>)"),
     (3, "upsert", "INSERT INTO t (v, s) VALUES (<v>, 'n') ON DUPLICATE KEY UPDATE s = <w>"),

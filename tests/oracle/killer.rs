@@ -1,6 +1,8 @@
 //! Kills the node of a program's session at a chosen request, and starts it again.
 
+use std::cell::Cell;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -32,17 +34,29 @@ impl Killer {
     /// # Errors
     /// The trial's, or when a node does not come back.
     pub(crate) async fn during<T>(&self, trial: impl Future<Output = Result<T>>) -> Result<T> {
-        let kill = async {
+        let begun = Cell::new(false);
+        let mut kill = pin!(async {
             let victim = self.plans.victim().await;
+            begun.set(true);
             let node = self.lab.galera.nodes().iter().find(|node| node.address() == victim);
-            if let Some(node) = node.filter(|node| node.address() != self.spared) {
-                node.kill().await?;
+            match node.filter(|node| node.address() != self.spared) {
+                Some(node) => node.kill().await,
+                None => Ok(()),
             }
-            std::future::pending::<Result<T>>().await
-        };
+        });
+        let mut trial = pin!(trial);
         let outcome = tokio::select! {
-            outcome = trial => outcome,
-            failed = kill => failed,
+            killed = &mut kill => {
+                killed?;
+                trial.await
+            }
+            outcome = &mut trial => {
+                if begun.get() {
+                    // A node that is half killed would be taken for one that runs.
+                    kill.await?;
+                }
+                outcome
+            }
         };
         self.restore().await?;
         outcome

@@ -368,10 +368,7 @@ impl<'a> Planner<'a> {
 
     pub(super) fn finish(mut self) -> Plan {
         self.flush();
-        let last = self.plan.steps.last().and_then(|step| step.pieces.last());
-        if self.warnings == Warnings::Kept
-            && last.is_some_and(|last| matches!(last.kind, PieceKind::Begin | PieceKind::End))
-        {
+        if self.warnings == Warnings::Kept {
             self.plan.steps.push(Step::new(What::PutWarningsBack));
         }
         if let [step] = &mut self.plan.steps[..]

@@ -127,8 +127,8 @@ impl Unreported {
         ];
         let sql = statement.sql;
         let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
-        // `SET TRANSACTION` holds for the next one, and has no variable.
-        self.other |= statement.mentions(b"TRANSACTION");
+        // No variable tells what holds for the next transaction alone.
+        self.other |= statement.mentions(b"TRANSACTION") || !sets_for_next(sql).is_empty();
         if [&b"NAMES"[..], b"CHARSET", b"CHARACTER"].iter().any(|word| statement.mentions(word)) {
             self.variables.extend(CHARSETS.map(<[u8]>::to_vec));
         }

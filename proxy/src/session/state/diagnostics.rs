@@ -105,12 +105,11 @@ impl Diagnostics {
     fn learn(&mut self, rows: i64, warnings: u16) {
         (self.rows, self.warnings, self.disturbed) = (rows, warnings, false);
         (self.error, self.foreign) = (None, false);
+        self.kept.clear();
     }
 
     fn learn_beside(&mut self, rows: i64, warnings: u16) {
-        let (before, error, foreign) = (self.warnings, self.error.take(), self.foreign);
-        self.learn(rows, warnings.max(before));
-        (self.error, self.foreign) = (error, foreign);
+        (self.rows, self.warnings) = (rows, warnings.max(self.warnings));
         self.disturbed = self.list_differs();
     }
 
@@ -144,9 +143,13 @@ impl Diagnostics {
         self.disturbed = true;
     }
 
-    /// The server says again what the client expects.
-    pub(crate) fn restored(&mut self) {
-        self.disturbed = false;
+    /// The server says again what the client expects, but for ROW_COUNT() where an error was `raised` for the list.
+    pub(crate) fn restored(&mut self, raised: bool) {
+        self.disturbed = raised && self.rows >= 0;
+        if let Some(error) = self.error.as_mut().filter(|_| raised) {
+            error.place = Place::InList;
+            self.foreign = false;
+        }
     }
 
     /// Whether ROW_COUNT() is not what the client expects.
@@ -295,6 +298,33 @@ mod tests {
         assert!(diagnostics.list_differs(), "SELECT 1 leaves it");
         diagnostics.returned_rows(1);
         assert!(!diagnostics.list_differs() && diagnostics.has_warnings());
+    }
+
+    /// Otherwise a client that reads both behind a COMMIT would find either as the proxy has left it.
+    #[test]
+    fn the_list_and_the_count_of_rows_are_put_back_one_after_the_other() {
+        let mut diagnostics = Diagnostics::default();
+        diagnostics.failed_with(&ErrPacket::new(1062, *b"23000", "twice"));
+        diagnostics.moved();
+        diagnostics.counted_beside(0, 0);
+        let raised = diagnostics.count_rows(BlockGrammar::MariaDb, true);
+        assert!(raised.starts_with(b"SIGNAL SQLSTATE '23000'"));
+        diagnostics.restored(true);
+        assert!(diagnostics.is_row_count_lost(), "the error has made it -1");
+        assert_eq!(diagnostics.count_rows(BlockGrammar::MariaDb, true), b"DO 0");
+        diagnostics.restored(false);
+        assert!(!diagnostics.is_row_count_lost() && !diagnostics.list_differs());
+    }
+
+    /// Otherwise warnings of a statement before would be raised behind one that has cleared the list.
+    #[test]
+    fn a_statement_that_clears_the_list_makes_what_was_kept_forgotten() {
+        let kept = || vec![Warning { code: 1264, message: b"b".to_vec(), is_error: false }];
+        let mut diagnostics = Diagnostics { kept: kept(), ..Diagnostics::default() };
+        diagnostics.counted_beside(0, 0);
+        assert!(diagnostics.keeps_warnings(), "a COMMIT leaves the list");
+        diagnostics.returned_rows(0);
+        assert!(!diagnostics.keeps_warnings());
     }
 
     /// Otherwise a client that reads the warnings of its transaction behind the COMMIT would find none.

@@ -417,6 +417,11 @@ impl Replies<'_> {
             // The text has ended the client's transaction, and gone on: without the guard that would be committed.
             exchange.opens = Opens::ForUs;
         }
+        if exchange.opens == Opens::ForUs && session.transaction.is_explicit() {
+            // The text has committed that, and begun one that is the client's.
+            exchange.opens = Opens::ForClient;
+            session.ended_unseen();
+        }
         match kind {
             // Neither ends a transaction, and one that comes alone is told an error. For the client it is
             // open still.

@@ -40,11 +40,12 @@ impl Replies<'_> {
         let what = self.own_what();
         if ended {
             let diagnostics = self.session.settings.diagnostics();
+            let failed = matches!(step, ReplyStep::Err { .. });
             match what {
-                Some(What::PutRowCountBack) => diagnostics.restored(),
+                Some(What::PutRowCountBack) => diagnostics.restored(failed),
                 // An error that is raised again is the client's.
                 Some(What::PutWarningsBack) => diagnostics.disturb(),
-                _ if matches!(step, ReplyStep::Err { .. }) => diagnostics.left_an_error(),
+                _ if failed => diagnostics.left_an_error(),
                 _ => diagnostics.disturb(),
             }
             self.leave_out_packet();
