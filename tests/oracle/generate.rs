@@ -6,7 +6,7 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 
-use crate::grammar::{GROUPS, Group, Template};
+use crate::grammar::{AMBIGUOUS, DIALECT, GROUPS, Group, Template};
 use crate::program::{Action, Flag, LAST, Login, Param, Program, Slot, Statement, Step};
 
 /// Limits of programs: names of groups, tags and flags that are left out.
@@ -56,6 +56,11 @@ impl<'a> Generator<'a> {
         }
         for _ in 0..self.dice.random_range(3..14) {
             let session = if sessions == 2 { self.dice.random_range(0..2) } else { 0 };
+            if self.chance(2) && !self.limits.without.contains("dialect") {
+                let all = self.prepared_in_a_mode().into_iter();
+                steps.extend(all.map(|action| Step { session, background: false, action }));
+                continue;
+            }
             let action = self.action(&logins[session]);
             let background = sessions == 2 && self.chance(8);
             steps.push(Step { session, background, action });
@@ -152,6 +157,35 @@ impl<'a> Generator<'a> {
         Action::Flight(all)
     }
 
+    /// A statement that is prepared in one mode, and executed in this or another one, in a transaction maybe.
+    fn prepared_in_a_mode(&mut self) -> Vec<Action> {
+        let slot: Slot = self.dice.random_range(0..3);
+        let statement = self.one_of(AMBIGUOUS);
+        let mut all = vec![Action::Query(vec![self.one_of(DIALECT)])];
+        all.push(Action::Prepare { slot, statement });
+        if self.chance(40) {
+            all.push(Action::Query(vec![self.one_of(DIALECT)]));
+        }
+        let open = self.chance(40);
+        if open {
+            all.push(sql("begin", "BEGIN"));
+        }
+        all.push(Action::Execute { slot, params: vec![], types: true, cursor: false });
+        if open {
+            if self.chance(50) {
+                all.push(Action::Close { slot });
+            }
+            all.push(Action::Query(vec![self.statement()]));
+            all.push(sql("commit", "COMMIT"));
+        }
+        all
+    }
+
+    fn one_of(&mut self, templates: &[Template]) -> Statement {
+        let template = templates.choose_weighted(&mut self.dice, |one| one.0);
+        template.map_or_else(|_| nothing(), |template| self.filled(template))
+    }
+
     fn binary_action(&mut self) -> Action {
         let slot: Slot = self.dice.random_range(0..3);
         match self.dice.random_range(0..100) {
@@ -188,8 +222,7 @@ impl<'a> Generator<'a> {
         if self.chance(45) {
             return self.statement();
         }
-        let template = PREPARABLE.choose_weighted(&mut self.dice, |one| one.0);
-        template.map_or_else(|_| nothing(), |template| self.filled(template))
+        self.one_of(PREPARABLE)
     }
 
     fn statement(&mut self) -> Statement {
@@ -248,6 +281,11 @@ impl<'a> Generator<'a> {
     }
 }
 
+/// A command of one statement.
+fn sql(tag: &str, sql: &str) -> Action {
+    Action::Query(vec![Statement { tag: tag.to_owned(), sql: sql.to_owned() }])
+}
+
 fn nothing() -> Statement {
     Statement { tag: "do".into(), sql: "DO 0".into() }
 }
@@ -304,7 +342,8 @@ mod tests {
     fn every_hole_of_the_grammar_is_filled() {
         let limits = Limits::default();
         let mut generator = Generator::new(1, &limits);
-        let templates = GROUPS.iter().flat_map(|group| group.templates).chain(PREPARABLE);
+        let templates =
+            GROUPS.iter().flat_map(|group| group.templates).chain(PREPARABLE).chain(AMBIGUOUS);
         for template in templates {
             let statement = generator.filled(template);
             for hole in ["<i>", "<n>", "<v>", "<w>", "<nt>", "<sp>", "<ps>", "<x>", "<uv>"] {

@@ -196,7 +196,17 @@ const SET: &[Template] = &[
     (1, "set lock wait", "SET innodb_lock_wait_timeout = 0"),
 ];
 
-const DIALECT: &[Template] = &[
+/// Statements whose meaning depends on the state of the session that they are read in.
+pub(crate) const AMBIGUOUS: &[Template] = &[
+    (2, "select quoted", "SELECT \"id\", \"s\" FROM t ORDER BY 1 LIMIT 2"),
+    (2, "insert quoted", "INSERT INTO t (v, s) VALUES (<v>, \"s\")"),
+    (1, "select pipes", "SELECT 'a' || 'b', 'x\\ny'"),
+    (1, "select minus", "SELECT CAST(1 AS UNSIGNED) - 2"),
+    (1, "select literal", "SELECT COLLATION('a'), HEX('{hex:c3a9}')"),
+    (1, "insert literal", "INSERT INTO t (v, s) VALUES (<v>, '{hex:c3a9}')"),
+];
+
+pub(crate) const DIALECT: &[Template] = &[
     (2, "mode oracle", "SET sql_mode = 'ORACLE'"),
     (2, "mode ansi", "SET sql_mode = 'ANSI_QUOTES'"),
     (2, "mode no backslash", "SET sql_mode = 'NO_BACKSLASH_ESCAPES'"),

@@ -70,6 +70,9 @@ impl Known {
         tags.extend(std::env::var("IDO_PROXY_LAB_SERVER").map(|server| format!("server {server}")));
         tags.extend(program.logins.iter().map(|login| format!("collation {}", login.collation)));
         tags.push(format!("{} sessions", program.logins.len()));
+        if program.steps.iter().any(|step| step.background) {
+            tags.push("background".to_owned());
+        }
         self.known.iter().filter(|entry| entry.once == once).find(|entry| {
             let needed = |pattern: &String| tags.iter().any(|tag| matches(pattern, tag));
             matches(&entry.differs, &signature) && entry.needs.iter().all(needed)

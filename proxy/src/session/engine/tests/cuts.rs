@@ -823,3 +823,37 @@ fn a_statement_prepared_anew_keeps_the_number_that_the_client_knows() {
     assert_eq!(tokens.collect::<Vec<_>>(), ["a", "a"]);
     assert!(run.link.as_ref().is_some_and(|link: &Connection| link.answered > 0));
 }
+
+/// `"a"` is a column or a string, by the mode that a statement is prepared in: a row would have another value.
+#[test]
+fn a_statement_is_prepared_anew_in_the_state_that_it_was_prepared_in() {
+    let insert = || prepare("INSERT INTO t VALUES (@@mode_of_text)");
+    let set = || query("SET mode=1");
+    for (program, token) in [([set(), insert()], "1"), ([insert(), set()], "0")] {
+        let mut run = Run::new(icinga(), []);
+        for command in program {
+            run.command(&command).expect("nothing is lost");
+        }
+        assert_eq!(run.cut(), Ok(()));
+        run.command(&execute(11)).expect("it goes on");
+        assert_eq!(run.cluster.tokens(), [(1, token.to_owned())]);
+    }
+}
+
+/// A statement of a transaction that is done again on the link that it was closed on: the mode has changed meanwhile.
+#[test]
+fn a_closed_statement_is_prepared_anew_in_its_own_state_on_the_link_that_is_kept() {
+    let insert = prepare("INSERT INTO t VALUES (@@mode_of_text)");
+    let close = framed(&[&[0x19], &11_u32.to_le_bytes()[..]].concat(), 0);
+    let write = query("INSERT INTO t VALUES ('a')");
+    let mut run = Run::new(icinga(), []);
+    let within = [&query("BEGIN"), &execute(11), &close, &query("SET mode=1"), &write];
+    for command in [&query("SET mode=2"), &insert].into_iter().chain(within) {
+        run.command(command).expect("nothing is lost");
+    }
+    run.cluster.refusals.push_back(("COMMIT", deadlock()));
+    run.command(&query("COMMIT")).expect("it is done again");
+    assert_eq!(run.links, 1);
+    let tokens = run.cluster.tokens().into_iter().map(|(_, token)| token);
+    assert_eq!(tokens.collect::<Vec<_>>(), ["2", "a"]);
+}

@@ -268,7 +268,9 @@ impl Connection {
                 return;
             }
             Command::StmtPrepare => {
-                self.statements.push(text);
+                // Mode of the session that reads a text: `"a"` is a string in one, and a name in another.
+                let mode = format!("('{}')", char::from(self.mode));
+                self.statements.push(text.replace("(@@mode_of_text)", &mode));
                 let number = self.first_statement + self.statements.len() as u32 - 1;
                 let ok = PrepareOk {
                     statement_id: number,

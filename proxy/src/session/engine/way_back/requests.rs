@@ -100,15 +100,20 @@ impl Recovery {
         let begun = if exchange.failed { now.clone() } else { exchange.beginning(session) };
         let moved = *begun != *now || begun.is_for_one_transaction();
         let fresh = self.start == Start::NewLink;
-        let mut schema = link.schema.clone().filter(|_| fresh);
+        let present = match fresh {
+            true => Some(State::of_login(link.schema.clone())),
+            false if self.unsettled => None,
+            false => Some(now.clone()),
+        };
         // A link that is kept lacks those alone that the client has closed within what is done again.
         let statements = match fresh {
             true => session.settings.statement_ids(),
             false if again => session.settings.closed_ids(),
             false => Vec::new(),
         };
-        let staged = self.prepare(statements, &begun, session, link, &mut schema);
-        if fresh || self.unsettled || moved || staged {
+        let staged = self.prepare(statements, present, &begun, session, link);
+        if fresh || self.unsettled || moved || staged.is_some() {
+            let schema = staged.map_or_else(|| link.schema.clone(), |staged| staged.schema.clone());
             self.push_setup(&begun, session, link, schema.as_deref().filter(|_| fresh));
         }
         if fresh {
@@ -178,42 +183,38 @@ impl Recovery {
         }
     }
 
-    /// Prepares statements of the client's anew, each in the state of the session that it was prepared in, where that is
-    /// not the state that the link is set up in. `schema` is the link's database. Returns whether the link's state is
-    /// another one now.
+    /// Prepares statements of the client's anew, each in the state of the session that it was prepared in. The link is in
+    /// the state `present`, if that is known. Returns the state that it is in then, where that is another one.
     fn prepare(
         &mut self,
         ids: Vec<u32>,
+        present: Option<State>,
         begun: &State,
         session: &SessionState,
         link: &LinkFacts,
-        schema: &mut Option<Vec<u8>>,
-    ) -> bool {
-        let statements =
-            || ids.iter().filter_map(|id| Some((*id, session.settings.statement(*id)?)));
-        let begun = begun.for_preparing();
+    ) -> Option<State> {
+        let mut known = present.map(|present| present.for_preparing());
         let mut staged: Option<State> = None;
-        let differs = statements().any(|(_, statement)| *statement.setup.for_preparing() != *begun);
-        for (id, statement) in statements() {
+        for id in ids {
+            let Some(statement) = session.settings.statement(id) else { continue };
             let setup = statement.setup.for_preparing();
-            if differs && staged.as_ref().is_none_or(|staged| **staged != *setup) {
-                if setup.schema != *schema
-                    && let Some(name) = &setup.schema
-                {
+            if known.as_ref().is_none_or(|known| **known != *setup) {
+                let schema = known.as_ref().and_then(|known| known.schema.as_ref());
+                if let Some(name) = setup.schema.as_ref().filter(|name| schema != Some(name)) {
                     self.push(Task::Stage(id), [&[INIT_DB], &name[..]].concat());
-                    *schema = Some(name.clone());
                 }
-                self.unset(staged.as_ref(), &setup);
+                self.unset(known.as_ref(), &setup);
                 if let Some(sql) = setup.set_variables(link.backslashes) {
                     self.push(Task::Settings(setup.clone()), query(sql));
                 }
+                known = Some(setup.clone());
                 staged = Some(setup);
             }
             let payload = [&[STMT_PREPARE], &statement.sql[..]].concat();
             self.push(Task::Prepare(id), payload);
         }
-        self.unset(staged.as_ref(), &begun);
-        staged.is_some()
+        self.unset(staged.as_ref(), &begun.for_preparing());
+        staged
     }
 
     /// Gives the variables that are set in `staged`, and not in `next`, the values of the login.

@@ -32,7 +32,7 @@ pub(crate) struct Setup {
 }
 
 impl State {
-    pub(super) fn of_login(schema: Option<Vec<u8>>) -> Self {
+    pub(crate) fn of_login(schema: Option<Vec<u8>>) -> Self {
         let setup = Arc::new(Setup { schema, ..Setup::default() });
         Self { setup, autocommit: true, last_insert_id: 0, insert_id_is_hidden: false }
     }
