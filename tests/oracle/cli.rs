@@ -218,7 +218,9 @@ impl Cli {
         let clock = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let minutes = self.minutes.or_else(|| self.hours.map(|hours| hours * 60.0));
         let time = minutes.map(|minutes| Duration::from_secs_f64(minutes * 60.0));
-        let without = self.without.iter().cloned().collect();
+        // Tables that Galera does not replicate are others at each node.
+        let alone = (self.breaks == Breaks::Node).then(|| "engine".to_owned());
+        let without = self.without.iter().cloned().chain(alone).collect();
         Plan {
             program: None,
             first_seed: self.seed.unwrap_or(clock.as_secs() * 1000),

@@ -355,7 +355,10 @@ impl Table {
     /// The statements that make it new again.
     fn reset(&self, fresh: &[Packet], now: &[Packet], exact: bool) -> Option<String> {
         let (fresh, now) = (Look::of(fresh), Look::of(now));
-        let far = now.counter > FAR || exact && now.counter != fresh.counter;
+        // A TRUNCATE has made it count from one again.
+        let far = now.counter > FAR
+            || now.counter < fresh.counter
+            || exact && now.counter != fresh.counter;
         if fresh.columns != now.columns || fresh.definition != now.definition || far {
             // Made anew, the one with the trigger would have none.
             let triggered = self.name == TRIGGERED;

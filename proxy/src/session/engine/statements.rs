@@ -15,11 +15,11 @@ impl Machine {
         match exchange.command {
             Command::StmtClose => {
                 settings.close(id, transaction.is_open());
-                settings.reasons_mut().remove(Blocker::OpenCursor);
+                settings.close_cursor(id);
                 self.forget_long_data(id);
             }
             Command::StmtReset => {
-                settings.reasons_mut().remove(Blocker::OpenCursor);
+                settings.close_cursor(id);
                 self.forget_long_data(id);
             }
             Command::StmtSendLongData if settings.statement(id).is_some() => {

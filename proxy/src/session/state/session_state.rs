@@ -236,17 +236,6 @@ impl SessionState {
     pub(crate) fn learn_rows(&mut self, status: StatusFlags) {
         self.transaction.learn_rows(status);
         self.settings.learn_status(self.guard.unguarded(status));
-        self.learn_cursor(status);
-    }
-
-    /// Takes in whether a cursor is open, as the end of rows says, in whatever packet.
-    pub(crate) fn learn_cursor(&mut self, status: StatusFlags) {
-        if status.contains(StatusFlags::CURSOR_EXISTS) {
-            self.settings.reasons_mut().insert(Blocker::OpenCursor);
-        }
-        if status.contains(StatusFlags::LAST_ROW_SENT) {
-            self.settings.reasons_mut().remove(Blocker::OpenCursor);
-        }
     }
 
     /// The open transaction cannot be done again. The first reason is kept.

@@ -39,6 +39,8 @@ pub(crate) struct SessionSettings {
     closed: BTreeMap<u32, Prepared>,
     /// Statements on the link, by its numbers, that nobody needs any more.
     litter: Vec<u32>,
+    /// Statements with an open cursor, by the numbers that the client knows.
+    cursors: Vec<u32>,
     /// Why it cannot be set up elsewhere.
     holdings: Holdings,
     /// The flags of the last reply that had any.
@@ -88,6 +90,7 @@ impl SessionSettings {
             statements: BTreeMap::new(),
             closed: BTreeMap::new(),
             litter: Vec::new(),
+            cursors: Vec::new(),
             holdings: Holdings::default(),
             status: StatusFlags::AUTOCOMMIT,
             login_charset: Charset::from_collation(collation.into()),
@@ -452,6 +455,7 @@ impl SessionSettings {
             statements: BTreeMap::new(),
             closed: BTreeMap::new(),
             litter: Vec::new(),
+            cursors: Vec::new(),
             holdings: Holdings::default(),
             status,
             login_charset: self.login_charset,

@@ -249,6 +249,21 @@ pub(in crate::session::engine) fn sql_of<'a>(
     sql.unwrap_or_default()
 }
 
+/// Whether a statement that commits in passing clears the list, the warnings of before its COMMIT included: CREATE TABLE does,
+/// since it names a table, and CREATE DATABASE does not.
+pub(in crate::session::engine) fn commits_and_clears(piece: Option<Piece>, sql: &[u8]) -> bool {
+    let names: [([u8; 3], &[u8]); 5] = [
+        (*b"abl", b"TABLE"),
+        (*b"nde", b"INDEX"),
+        (*b"iew", b"VIEW"),
+        (*b"equ", b"SEQUENCE"),
+        (*b"rig", b"TRIGGER"),
+    ];
+    piece.is_some_and(|piece| piece.kind == PieceKind::Implicit)
+        && !begins_with(sql, b"UNLOCK")
+        && names.into_iter().any(|(three, name)| may_name(sql, three, name))
+}
+
 /// Fingerprint of what a write writes to, by the words before its columns or values: writes to one table that are
 /// written alike have the same.
 pub(in crate::session::engine) fn target_of(sql: &[u8]) -> u64 {

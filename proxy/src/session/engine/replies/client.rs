@@ -15,17 +15,17 @@ use smallvec::SmallVec;
 use super::Replies;
 use super::telling::put_status;
 use crate::session::engine::attempt::MOST_TRIES;
-use crate::session::engine::exchange::shape::{sql_of, target_of};
+use crate::session::engine::exchange::shape::{commits_and_clears, sql_of, target_of};
 use crate::session::engine::exchange::{Exchange, Opens};
 use crate::session::engine::running::Running;
 use crate::session::plan::{
-    Leavings, Piece, PieceKind, Risk, UnderGuard, What, begins_with, chooses_insert_id, may_name,
+    Leavings, Piece, PieceKind, Risk, UnderGuard, What, begins_with, chooses_insert_id,
     names_reports, reads_autocommit, reads_counters, reads_last_statement, reads_no_table,
     sets_for_itself, sets_in_passing, untold_in, wastes_ids,
 };
 use crate::session::state::digest::PayloadDigest;
 use crate::session::state::journal::record::Told;
-use crate::session::state::settings::Prepared;
+use crate::session::state::settings::{Prepared, statement_id};
 use crate::session::state::transaction::Transaction;
 
 impl Replies<'_> {
@@ -281,10 +281,7 @@ impl Replies<'_> {
             PieceEnd::Ok { status, state_changed } => {
                 let packet = OkPacket::decode(payload, self.link)?;
                 match packet.ends_rows {
-                    true => {
-                        self.learn_rows_read(piece, packet.warnings);
-                        self.session.learn_cursor(status);
-                    }
+                    true => self.learn_rows_read(piece, packet.warnings),
                     false => self.learn_counts(piece, packet.affected_rows, packet.warnings),
                 }
                 let schema = self.session.learn_ok(payload, status, state_changed, self.link)?;
@@ -295,11 +292,23 @@ impl Replies<'_> {
                 self.session.learn_rows(status);
             }
         }
+        self.learn_cursor(end);
         self.session.settings.guess_untold(untold);
         if let Some(before) = before {
             self.session.settings.put_back(&passing, before);
         }
         Ok(())
+    }
+
+    /// Takes in whether the statement that was executed, or fetched from, has an open cursor.
+    fn learn_cursor(&mut self, end: PieceEnd) {
+        let (PieceEnd::Ok { status, .. } | PieceEnd::Rows(status)) = end;
+        let exchange = &*self.exchange;
+        if matches!(exchange.command, Command::StmtExecute | Command::StmtFetch)
+            && let Some(id) = statement_id(&exchange.request)
+        {
+            self.session.settings.learn_cursor(id, status);
+        }
     }
 
     /// A statement of the client's changed so many rows.
@@ -542,21 +551,6 @@ impl Replies<'_> {
         }
         Ok(())
     }
-}
-
-/// Whether a statement that commits in passing clears the list, the warnings of before its COMMIT included: CREATE TABLE does,
-/// since it names a table, and CREATE DATABASE does not.
-fn commits_and_clears(piece: Option<Piece>, sql: &[u8]) -> bool {
-    let names: [([u8; 3], &[u8]); 5] = [
-        (*b"abl", b"TABLE"),
-        (*b"nde", b"INDEX"),
-        (*b"iew", b"VIEW"),
-        (*b"equ", b"SEQUENCE"),
-        (*b"rig", b"TRIGGER"),
-    ];
-    piece.is_some_and(|piece| piece.kind == PieceKind::Implicit)
-        && !begins_with(sql, b"UNLOCK")
-        && names.into_iter().any(|(three, name)| may_name(sql, three, name))
 }
 
 /// How a result ended.

@@ -303,6 +303,11 @@ fn an_open_cursor_keeps_the_session_until_it_is_closed() {
     let mut play = Play::new(icinga());
     open(&mut play);
     assert_stuck(&mut play, Blocker::OpenCursor);
+    // Another statement is closed.
+    let mut play = Play::new(icinga());
+    open(&mut play);
+    play.client_sends(&framed(b"\x19\x07\0\0\0", 0));
+    assert_stuck(&mut play, Blocker::OpenCursor);
     // Without EOF packets, an OK packet says so.
     let mut play = Play::new(icinga() | Capabilities::DEPRECATE_EOF);
     prepare(&mut play, "SELECT a FROM t");

@@ -2,9 +2,11 @@
 
 use ido_proxy_protocol::command::Command;
 use ido_proxy_protocol::statement::Kind;
+use ido_proxy_protocol::status::StatusFlags;
 
 use super::{SessionSettings, State};
 use crate::session::plan::Leavings;
+use crate::session::plan::blocker::Blocker;
 
 /// A prepared statement.
 #[derive(Clone, Debug)]
@@ -86,6 +88,25 @@ impl SessionSettings {
             && keep
         {
             self.closed.insert(id, statement);
+        }
+    }
+
+    /// The end of rows of the statement `id` says whether its cursor is open: they are at this node alone.
+    pub(crate) fn learn_cursor(&mut self, id: u32, status: StatusFlags) {
+        self.close_cursor(id);
+        if status.contains(StatusFlags::CURSOR_EXISTS)
+            && !status.contains(StatusFlags::LAST_ROW_SENT)
+        {
+            self.cursors.push(id);
+            self.reasons_mut().insert(Blocker::OpenCursor);
+        }
+    }
+
+    /// The statement `id` has no open cursor.
+    pub(crate) fn close_cursor(&mut self, id: u32) {
+        self.cursors.retain(|other| *other != id);
+        if self.cursors.is_empty() {
+            self.reasons_mut().remove(Blocker::OpenCursor);
         }
     }
 
