@@ -144,3 +144,26 @@ async fn a_session_keeps_its_collation_and_its_role() -> Story {
     assert_eq!(before.0, "utf8mb4_unicode_520_ci story_role");
     stage.end().await
 }
+
+/// A driver prepares its statements once, in the mode and by the role that it has chosen at its login. Prepared anew in
+/// another mode, a column is a string; without the role, the statement is refused.
+#[tokio::test]
+async fn a_prepared_statement_means_behind_a_failover_what_it_meant() -> Story {
+    let stage = Stage::set().await?;
+    let roles = "CREATE ROLE story_reader; GRANT SELECT ON mysql.help_topic TO story_reader; \
+                 GRANT story_reader TO icinga@'%'";
+    stage.lab.galera.node(1).hold(roles).await?;
+    let mut client = stage.client().await?;
+    client.insert(7).await?;
+    client.tell("SET sql_mode = 'ANSI_QUOTES'").await?;
+    client.tell("SET ROLE story_reader").await?;
+    let conn = &mut client.conn;
+    let by_mode = stage.heard(conn.prep("SELECT MAX(\"token\") FROM story").await)?;
+    let by_role = stage.heard(conn.prep("SELECT COUNT(*) FROM mysql.help_topic").await)?;
+    stage.primary().await?.kill().await?;
+    let token: Option<u64> = stage.heard(conn.exec_first(&by_mode, ()).await)?;
+    assert_eq!(token, Some(7));
+    let topics: Option<u64> = stage.heard(conn.exec_first(&by_role, ()).await)?;
+    assert!(topics.is_some());
+    stage.end().await
+}

@@ -203,6 +203,9 @@ impl Recovery {
                 if let Some(name) = setup.schema.as_ref().filter(|name| schema != Some(name)) {
                     self.push(Task::Stage(id), [&[INIT_DB], &name[..]].concat());
                 }
+                if let Some(sql) = setup.set_role() {
+                    self.push(Task::Stage(id), query(sql));
+                }
                 self.unset(known.as_ref(), &setup);
                 if let Some(sql) = setup.set_variables(link.backslashes) {
                     self.push(Task::Settings(setup.clone()), query(sql));
