@@ -20,10 +20,10 @@ use self::planner::{Layout, Planner};
 pub(crate) use self::scene::{Current, FenceUse, GuardUse, Scene, Texts, Unguarding};
 pub(crate) use self::step::{Doubt, Frame, Piece, PieceKind, Risk, Step, What};
 pub(crate) use self::text::{
-    UnderGuard, Unreported, Untold, begins_with, chooses_insert_id, contains, may_name,
+    DEFAULT, UnderGuard, Unreported, Untold, begins_with, chooses_insert_id, contains, may_name,
     names_reports, reads_autocommit, reads_counters, reads_diagnostics, reads_last_statement,
-    reads_no_table, reads_warnings, sets_for_itself, sets_in_passing, sets_one_of, sets_untold,
-    under_guard, untold_in, wastes_ids, works_unseen,
+    reads_no_table, reads_warnings, sets_in_passing, sets_one_of, sets_untold, under_guard,
+    untold_in, wastes_ids, works_on_no_table, works_unseen,
 };
 use self::text::{
     autocommit_set_to, has_counts_alone, kind_of, loads_file, may_hide_statement,

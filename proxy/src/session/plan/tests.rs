@@ -324,6 +324,13 @@ fn what_touches_no_table_leaves_the_list_of_warnings() {
     for sql in ["SELECT a FROM t", "SHOW TABLES", "INSERT INTO t VALUES (1)", "TABLE t"] {
         assert!(!reads_no_table(sql.as_bytes()), "{sql}");
     }
+    let works = |sql: &str| works_on_no_table(sql.as_bytes(), Dialect::default());
+    for sql in ["USE a", "SET @a = 1", "DO LAST_INSERT_ID(4)", "do 0"] {
+        assert!(works(sql), "{sql}");
+    }
+    for sql in ["SET @a = (SELECT b FROM t)", "DO (SELECT b FROM t)", "DO f(1)", "DELETE t"] {
+        assert!(!works(sql), "{sql}");
+    }
 }
 
 /// Otherwise a transaction would use up other ids where it is done again for nothing but to hide the guard.

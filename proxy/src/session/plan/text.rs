@@ -63,11 +63,14 @@ pub(crate) fn sets_untold(sql: &[u8]) -> bool {
 /// State that a SET has set and no report tells, as far as its words tell.
 #[derive(Debug, Default, Eq, PartialEq)]
 pub(crate) struct Untold {
-    /// Collation of SET NAMES.
+    /// Collation of SET NAMES, or [`DEFAULT`].
     pub(crate) collation: Option<Vec<u8>>,
     /// Role of SET ROLE; empty: none.
     pub(crate) role: Option<Vec<u8>>,
 }
+
+/// The word for character set and collation of the server.
+pub(crate) const DEFAULT: &[u8] = b"DEFAULT";
 
 /// Reads from its words the state that a statement sets and no report tells.
 ///
@@ -83,10 +86,16 @@ pub(crate) fn untold_in(sql: &[u8]) -> Untold {
         let is_none = |role: &&[u8]| role.eq_ignore_ascii_case(b"NONE");
         let role = next_word(&mut words);
         untold.role = role.map(|role| if is_none(&role) { Vec::new() } else { role.to_vec() });
-    } else if named.eq_ignore_ascii_case(b"NAMES") && next_word(&mut words).is_some() {
+    } else if named.eq_ignore_ascii_case(b"NAMES")
+        && let Some(charset) = next_word(&mut words)
+    {
+        if charset.eq_ignore_ascii_case(DEFAULT) {
+            untold.collation = Some(DEFAULT.to_vec());
+            return untold;
+        }
         let collates =
             next_word(&mut words).is_some_and(|word| word.eq_ignore_ascii_case(b"COLLATE"));
-        let named = |name: &&[u8]| collates && !name.eq_ignore_ascii_case(b"DEFAULT");
+        let named = |name: &&[u8]| collates && !name.eq_ignore_ascii_case(DEFAULT);
         untold.collation = next_word(&mut words).filter(named).map(<[u8]>::to_vec);
     }
     untold
@@ -251,6 +260,18 @@ fn reads_next_id(sql: &[u8]) -> bool {
 pub(crate) fn reads_no_table(sql: &[u8]) -> bool {
     (begins_with(sql, b"SELECT") && !may_name(sql, *b"fro", b"FROM"))
         || (begins_with(sql, b"SHOW") && reads_warnings(sql))
+}
+
+/// Whether a statement without rows leaves the list of warnings as it finds it: it touches no table.
+///
+/// Source: MariaDB documentation, "SHOW WARNINGS".
+pub(crate) fn works_on_no_table(sql: &[u8], dialect: Dialect) -> bool {
+    let reads = || may_name(sql, *b"fro", b"FROM");
+    begins_with(sql, b"USE ")
+        || (begins_with(sql, b"SET ") && sets_for_itself(sql).is_empty() && !reads())
+        || (begins_with(sql, b"DO ")
+            && !reads()
+            && !Statement::single(sql, dialect).may_call_stored())
 }
 
 /// Whether a write may have used up an id that its reply does not tell: that of a row that was there already.

@@ -17,7 +17,7 @@ pub(crate) use self::prepared::{LAST_STATEMENT, NO_STATEMENT, Prepared, statemen
 use self::setup::RESULTS;
 pub(crate) use self::setup::{Setup, State, assignment};
 use crate::session::plan::blocker::{Blocker, Blockers};
-use crate::session::plan::{Untold, contains};
+use crate::session::plan::{DEFAULT, Untold, contains};
 use crate::session::state::diagnostics::{BlockGrammar, Diagnostics};
 use crate::session::state::holdings::Holdings;
 use crate::session::state::reports::Reports;
@@ -200,7 +200,9 @@ impl SessionSettings {
         let Untold { collation, role } = untold;
         if let Some(collation) = collation {
             let setup = self.now.setup_mut();
-            setup.variables.insert(b"collation_connection".to_vec(), collation.clone());
+            if collation != DEFAULT {
+                setup.variables.insert(b"collation_connection".to_vec(), collation.clone());
+            }
             setup.results_collation = Some(collation);
         }
         if role.is_some() {

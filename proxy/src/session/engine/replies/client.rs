@@ -21,7 +21,7 @@ use crate::session::engine::running::Running;
 use crate::session::plan::{
     Leavings, Piece, PieceKind, Risk, UnderGuard, What, begins_with, chooses_insert_id,
     names_reports, reads_autocommit, reads_counters, reads_last_statement, reads_no_table,
-    sets_for_itself, sets_in_passing, untold_in, wastes_ids,
+    sets_in_passing, untold_in, wastes_ids, works_on_no_table,
 };
 use crate::session::state::digest::PayloadDigest;
 use crate::session::state::journal::record::Told;
@@ -319,8 +319,7 @@ impl Replies<'_> {
         let reads = sql.is_some_and(reads_list);
         let ends = [PieceKind::Begin, PieceKind::End, PieceKind::Savepoint];
         let beside = exchange.command == Command::InitDb
-            || sql.is_some_and(|sql| begins_with(sql, b"USE "))
-            || sql.is_some_and(|sql| begins_with(sql, b"SET ") && sets_for_itself(sql).is_empty())
+            || sql.is_some_and(|sql| works_on_no_table(sql, session.settings.dialect()))
             || piece.is_some_and(|piece| ends.contains(&piece.kind));
         let clears = sql.is_some_and(|sql| commits_and_clears(piece, sql));
         let diagnostics = session.settings.diagnostics();

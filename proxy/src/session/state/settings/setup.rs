@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use crate::session::plan::DEFAULT;
+
 /// The state that the next statement depends on. Cheap to clone.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct State {
@@ -27,7 +29,7 @@ pub(crate) struct Setup {
     pub(super) characteristics: Vec<u8>,
     /// The role, once it was set; empty: none.
     pub(super) role: Option<Vec<u8>>,
-    /// Collation of `character_set_results`, where SET NAMES has set one: columns bear its number.
+    /// Collation of `character_set_results`, or [`DEFAULT`], where SET NAMES has set one: columns bear its number.
     pub(super) results_collation: Option<Vec<u8>>,
 }
 
@@ -144,6 +146,9 @@ impl Setup {
     fn names(&self, backslashes: bool) -> Option<Vec<u8>> {
         let charset = self.value(RESULTS).filter(|charset| !charset.is_empty())?;
         let collation = self.results_collation.as_ref()?;
+        if collation == DEFAULT {
+            return Some(b"NAMES DEFAULT".to_vec());
+        }
         let mut names = b"NAMES ".to_vec();
         put_value(&mut names, RESULTS, charset, backslashes);
         names.extend_from_slice(b" COLLATE ");

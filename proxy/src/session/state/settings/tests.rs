@@ -3,7 +3,7 @@ use ido_proxy_protocol::packet;
 use ido_proxy_protocol::statement::Kind;
 
 use super::*;
-use crate::session::plan::{sets_for_itself, sets_in_passing, sets_one_of, untold_in};
+use crate::session::plan::{sets_in_passing, sets_one_of, untold_in};
 
 fn settings() -> SessionSettings {
     SessionSettings::new(Capabilities::MULTI_STATEMENTS, 8, Some(b"icinga".to_vec()))
@@ -176,6 +176,9 @@ fn the_collation_of_set_names_is_that_of_columns_too() {
     assert!(named.starts_with("SET NAMES 'utf8mb4' COLLATE 'utf8mb4_bin', "), "{named}");
     assert!(named.contains("collation_connection='utf8mb4_bin'"), "{named}");
     assert!(!named.contains("character_set_results="), "NAMES would be undone: {named}");
+    settings.guess_untold(untold_in(b"SET NAMES DEFAULT"));
+    let by_default = set(&settings, false).concat();
+    assert!(by_default.starts_with("SET NAMES DEFAULT, "), "{by_default}");
     charset(&mut settings, "character_set_results", "utf8mb4");
     let set_anew = set(&settings, false).concat();
     assert!(set_anew.contains("character_set_results='utf8mb4'"), "{set_anew}");
@@ -211,11 +214,11 @@ fn a_statement_that_sets_for_itself_leaves_no_setting() {
     settings.learn(change("lc_time_names", "de_DE"));
     settings.learn_status(StatusFlags::AUTOCOMMIT);
     let sql = b"SET STATEMENT SQL_MODE='', max_sort_length=100 FOR CALL p()";
-    settings.put_back(sets_for_itself(sql), before);
+    settings.put_back(&sets_in_passing(sql), before);
     let left = set(&settings, false).concat();
     assert_eq!(left, "SET lc_time_names='de_DE', sql_mode='NO_BACKSLASH_ESCAPES'");
     assert!(settings.dialect().mode.no_backslash_escapes);
-    assert_eq!(sets_for_itself(b"SET sql_mode=''"), b"");
+    assert!(sets_in_passing(b"SET sql_mode=''").is_empty());
 }
 
 /// Otherwise each transaction at the next node would be READ ONLY, where the client has asked for one that is.
