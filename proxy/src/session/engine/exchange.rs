@@ -76,8 +76,8 @@ pub(super) struct Exchange {
     pending: Vec<Pending>,
     /// Transaction of `pending`, by the number of transactions that had ended before.
     pending_in: u64,
-    /// Replies to steps that are done anew, while a ghost may have committed what they told.
-    rewound: Option<(Mark, Ghost)>,
+    /// Replies to steps that were sent anew, each time, while a ghost may have committed what they told.
+    rewound: Vec<(Mark, Ghost)>,
     pub(super) opens: Opens,
     pub(super) file: Option<ClientFile>,
 }
@@ -224,7 +224,7 @@ impl Exchange {
             ghost: None,
             pending: Vec::new(),
             pending_in: 0,
-            rewound: None,
+            rewound: Vec::new(),
         }
     }
 

@@ -42,12 +42,19 @@ struct Slot {
     seq: u64,
     /// Numbers above `seq` that may have been committed unseen, by a procedure for one.
     unseen: u64,
+    /// How often the transaction was sent anew with other contents, while a COMMIT was in doubt. Each has another number.
+    anew: u64,
 }
 
 impl Slot {
+    /// The number that the transaction sets as it was sent first.
+    fn first(&self) -> u64 {
+        self.seq + self.unseen + 1
+    }
+
     /// The number that the next transaction sets.
     fn next(&self) -> u64 {
-        self.seq + self.unseen + 1
+        self.first() + self.anew
     }
 
     /// Whether there is no row yet.
@@ -68,6 +75,7 @@ impl Slot {
     fn is_left_or_set(&self) -> String {
         let Self { seq, unseen, .. } = self;
         match unseen {
+            _ if self.anew > 0 => format!("({} OR seq={})", self.is_left(), self.next()),
             0 => format!("seq IN ({seq}, {})", self.next()),
             _ => format!("seq BETWEEN {seq} AND {}", self.next()),
         }
@@ -122,7 +130,7 @@ impl FencePool {
     /// A slot that nobody has had.
     fn new_slot(&self) -> Slot {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        Slot { name: format!("{}-{number}", self.instance), seq: 0, unseen: 0 }
+        Slot { name: format!("{}-{number}", self.instance), seq: 0, unseen: 0, anew: 0 }
     }
 
     fn give(&self, slot: Slot) {
@@ -196,6 +204,8 @@ pub(crate) struct KeptReply {
 pub(crate) enum Outcome {
     /// The transaction was committed.
     Committed,
+    /// The transaction was committed as it was before it was sent anew, for the time of this number: 0 is the first.
+    CommittedBefore(usize),
     /// The transaction was not committed, and no longer can be once the same is done again.
     NotCommitted,
     /// Somebody else changed or removed the row: nothing can be said.
@@ -398,10 +408,26 @@ impl Fence {
         if (self.state != FenceState::Unset || self.is_in_doubt())
             && let Some(slot) = &mut self.slot
         {
-            (slot.seq, slot.unseen) = (slot.next(), 0);
+            (slot.seq, slot.unseen, slot.anew) = (slot.next(), 0, 0);
         }
         self.haunted = false;
         self.rolled_back();
+    }
+
+    /// The transaction will be sent anew, with other contents, while a COMMIT of it is in doubt: the number that is read
+    /// tells which of them was committed.
+    pub(crate) fn sent_anew(&mut self) {
+        if let Some(slot) = &mut self.slot {
+            slot.anew += 1;
+        }
+    }
+
+    /// The transaction was committed as [`Outcome::CommittedBefore`] says.
+    pub(crate) fn committed_before(&mut self, number: usize) {
+        if let Some(slot) = &mut self.slot {
+            slot.anew = number as u64;
+        }
+        self.committed();
     }
 
     /// The transaction was committed or rolled back, and nobody knows which. If it may have set the fence, another row is as
@@ -435,6 +461,9 @@ impl Fence {
     pub(crate) fn rolled_back(&mut self) {
         self.state = FenceState::Unset;
         self.commit = CommitState::NotSent;
+        if let Some(slot) = self.slot.as_mut().filter(|_| !self.haunted) {
+            slot.anew = 0;
+        }
     }
 
     /// The transaction is to be done again, and will set it again.
@@ -452,7 +481,10 @@ impl Fence {
         let Some(slot) = self.row() else { return Outcome::NotCommitted };
         match read.unwrap_or_default() {
             read if read == slot.next() => Outcome::Committed,
-            read if (slot.seq..slot.next()).contains(&read) => Outcome::NotCommitted,
+            read if (slot.seq..slot.first()).contains(&read) => Outcome::NotCommitted,
+            read if (slot.first()..slot.next()).contains(&read) => {
+                Outcome::CommittedBefore((read - slot.first()) as usize)
+            }
             _ => Outcome::Unclear,
         }
     }

@@ -11,6 +11,24 @@ use crate::session::state::fence::KeptReply;
 use crate::session::state::session_state::SessionState;
 
 impl Exchange {
+    /// Takes in that a ghost has committed what was sent anew since, for the time of this number: the client is told what
+    /// that one has told. Returns false if nothing is known of that.
+    pub(in crate::session::engine) fn was_committed_before(
+        &mut self,
+        session: &mut SessionState,
+        number: usize,
+    ) -> bool {
+        if number >= self.rewound.len() {
+            return false;
+        }
+        let (mark, Ghost { told, last_insert_id }) = self.rewound.swap_remove(number);
+        self.reply.roll_back(mark);
+        self.reply.append(told);
+        session.settings.put_insert_id_back(last_insert_id);
+        session.fence.committed_before(number);
+        self.was_committed(session, None)
+    }
+
     /// Takes in that the COMMIT was done: the client is told so, and the rest of its command goes on. `kept` is the reply
     /// that the fence has kept. Returns false if nothing in the command in hand was to commit it, or if nobody knows
     /// the reply.
@@ -24,20 +42,11 @@ impl Exchange {
         let is_told = self.step().is_some_and(|step| {
             matches!(step.risk, Risk::Commit { .. }) && !matches!(step.what, What::Framed(_))
         });
-        let mut skipped = false;
+        self.rewound.clear();
         while let Some(step) = self.step()
             && !matches!(step.risk, Risk::Commit { .. })
         {
-            skipped |= !step.is_ours();
             self.script.skip();
-        }
-        if let Some((mark, Ghost { told, last_insert_id })) = self.rewound.take()
-            && skipped
-        {
-            // A ghost has committed what was to be done anew: the client is told what that one was told.
-            self.reply.roll_back(mark);
-            self.reply.append(told);
-            session.settings.put_insert_id_back(last_insert_id);
         }
         let Some(step) = self.step() else { return false };
         let Risk::Commit { resume } = step.risk else { return false };

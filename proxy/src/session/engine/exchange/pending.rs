@@ -110,9 +110,10 @@ impl Exchange {
         else {
             return false;
         };
-        if session.fence.is_in_doubt() && self.rewound.is_none() {
+        if session.fence.is_in_doubt() {
             let told = self.reply.cut(first.mark);
-            self.rewound = Some((first.mark, Ghost::of(told, session)));
+            self.rewound.push((first.mark, Ghost::of(told, session)));
+            session.fence.sent_anew();
         }
         self.script.go_back(first.step);
         self.reply.roll_back(first.mark);

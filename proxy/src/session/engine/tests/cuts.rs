@@ -1,7 +1,7 @@
 //! The points at which a link can be lost, one by one, and the ways in which a node can refuse.
 
 use super::fake_node::{Connection, deadlock};
-use super::losses::{check, packets};
+use super::losses::{check, ids, packets};
 use super::run::{Cut, Run, direct, wait};
 use super::*;
 
@@ -856,4 +856,32 @@ fn a_closed_statement_is_prepared_anew_in_its_own_state_on_the_link_that_is_kept
     assert_eq!(run.links, 1);
     let tokens = run.cluster.tokens().into_iter().map(|(_, token)| token);
     assert_eq!(tokens.collect::<Vec<_>>(), ["2", "a"]);
+}
+
+/// Rows that are written again may get other ids, as in a batch that has read other rows by then. A node that was
+/// frozen may commit it as it was before: the client is told the ids that stand.
+#[test]
+fn whichever_commit_in_doubt_is_done_its_ids_are_told() {
+    let batch = "SELECT token FROM t;INSERT INTO t VALUES ('a');COMMIT;BEGIN";
+    for texts in [&["INSERT INTO t VALUES ('a')"][..], &["BEGIN", batch]] {
+        let told = |cuts: &[Cut]| {
+            let mut run = Run::new(icinga(), cuts.to_vec());
+            run.skewed = true;
+            run.cluster.insert(77, "of somebody else");
+            run.all(&program(texts)).expect("it goes on");
+            run.thaw();
+            let ours = run.cluster.tokens().into_iter().filter(|(_, token)| token == "a");
+            let ours = Vec::from_iter(ours.map(|(id, _)| id));
+            let log = &run.cluster.log;
+            assert_eq!(ours, ids(&run.to_client, icinga()), "{texts:?} {cuts:?}: {log:#?}");
+            run
+        };
+        for up in after(texts).requests {
+            for answers in [2, 4, 5, 6, 7, 8, 9, 10, 12, 14, 17, 20, 99] {
+                let first = Cut::Late { up, answers };
+                let once = told(&[first]);
+                (1..=once.up).for_each(|second| _ = told(&[first, Cut::Up(second)]));
+            }
+        }
+    }
 }

@@ -168,6 +168,22 @@ fn number(fences: &[(String, u64)], name: &str) -> u64 {
     fences.iter().rfind(|(other, _)| other == name).map_or(0, |(_, seq)| *seq)
 }
 
+/// The numbers that a fence may have before it is set by an INSERT, and the one that it gets.
+fn fits(sql: &str) -> (Vec<u64>, u64) {
+    let (_, condition) = sql.split_once("UPDATE seq=IF(").unwrap_or_else(|| {
+        let (values, _) = sql.split_once(", CONCAT_WS").unwrap_or((sql, ""));
+        values.split_once("', ").expect("values")
+    });
+    let (condition, _) = condition.split_once(", ~").unwrap_or((condition, ""));
+    let numbers = condition.split(|letter: char| !letter.is_ascii_digit());
+    let mut numbers = Vec::from_iter(numbers.filter_map(|number| number.parse().ok()));
+    let next = numbers.pop().expect("the number that it gets");
+    if numbers.is_empty() {
+        numbers.push(0);
+    }
+    (numbers, next)
+}
+
 /// Our own words for what clients say in a word.
 pub(super) fn short(sql: &str) -> &str {
     let sql = sql.trim_end();
@@ -508,13 +524,7 @@ impl Connection {
             // In one text with the COMMIT.
             self.fence_exists(cluster)?;
             let stands = number(&fences, quoted[0]);
-            let allowed = match (sql.split_once("seq IN ("), sql.split_once("AND seq=")) {
-                (Some((_, rest)), _) => rest.split_once(')').expect("numbers").0,
-                (_, Some((_, rest))) => rest.split_once(',').expect("a number").0,
-                _ => "0",
-            };
-            let allowed: Vec<u64> =
-                allowed.split(", ").map(|one| one.parse().expect("a number")).collect();
+            let (allowed, next) = fits(sql);
             let before = allowed[0];
             if self.open.is_none() || (!allowed.contains(&stands) && stands > 0 && before > 0) {
                 return Err(ErrPacket::new(1690, *b"22003", "value is out of range"));
@@ -522,9 +532,12 @@ impl Connection {
             if !allowed.contains(&stands) && before == 0 {
                 return Err(ErrPacket::new(1062, *b"23000", "Duplicate entry"));
             }
-            let stands = if stands == before + 1 { before } else { stands };
-            let fence = Some((quoted[0].to_owned(), stands, before + 1));
-            let reply = format!("{} 1 0 {last}", before + 1);
+            // Others do not see a number that the transaction itself has set.
+            let own = self.open.as_ref().and_then(|work| work.fence.as_ref());
+            let own = own.map(|(_, others, _)| *others);
+            let stands = own.unwrap_or(if stands == next { before } else { stands });
+            let fence = Some((quoted[0].to_owned(), stands, next));
+            let reply = format!("{next} 1 0 {last}");
             let reply = sql.contains("seq, reply").then_some(reply);
             self.write(cluster, |work| (work.fence, work.reply) = (fence, reply))?;
             Ok(Answer::Ok { affected: 2, id: 0 })
@@ -533,14 +546,11 @@ impl Connection {
         {
             // Set again, by the transaction that has set it before.
             self.fence_exists(cluster)?;
-            let (_, numbers) = sql.split_once("IF(seq IN (").expect("numbers");
-            let (before, numbers) = numbers.split_once(", ").expect("two numbers");
-            let (after, _) = numbers.split_once(')').expect("two numbers");
-            let numbers = [before, after].map(|text| text.parse().expect("a number"));
-            if !numbers.contains(&number(&fences, quoted[0])) {
+            let (allowed, next) = fits(sql);
+            if !allowed.contains(&number(&fences, quoted[0])) {
                 return Err(ErrPacket::new(1690, *b"22003", "value is out of range"));
             }
-            let fence = Some((quoted[0].to_owned(), numbers[0], numbers[1]));
+            let fence = Some((quoted[0].to_owned(), allowed[0], next));
             self.write(cluster, |work| work.fence = fence)?;
             Ok(Answer::Ok { affected: 0, id: 0 })
         } else if sql.starts_with("INSERT INTO `ido_proxy`.`fence`") {
@@ -548,7 +558,8 @@ impl Connection {
             if number(&fences, quoted[0]) > 0 {
                 return Err(ErrPacket::new(1062, *b"23000", "Duplicate entry"));
             }
-            self.write(cluster, |work| work.fence = Some((quoted[0].to_owned(), 0, 1)))?;
+            let (_, next) = fits(sql);
+            self.write(cluster, |work| work.fence = Some((quoted[0].to_owned(), 0, next)))?;
             Ok(Answer::Ok { affected: 1, id: 0 })
         } else if sql.starts_with("UPDATE `ido_proxy`.`fence`") {
             self.fence_exists(cluster)?;
@@ -556,7 +567,9 @@ impl Connection {
             let before = before.parse().expect("a number");
             let found = number(&fences, quoted[0]) == before;
             if found {
-                let fence = Some((quoted[0].to_owned(), before, before + 1));
+                let (_, rest) = sql.split_once("SET seq=").expect("the number to set");
+                let next = rest.split_once(' ').expect("the number to set").0.parse();
+                let fence = Some((quoted[0].to_owned(), before, next.expect("a number")));
                 self.write(cluster, |work| work.fence = fence)?;
             }
             Ok(Answer::Ok { affected: found.into(), id: 0 })

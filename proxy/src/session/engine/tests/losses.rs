@@ -198,7 +198,7 @@ pub(super) fn check_ids(program: &[Vec<u8>], run: &mut Run, what: &str) {
     let result = run.all(program);
     run.thaw();
     assert_eq!(result, Ok(()), "{what}: {:#?}", run.cluster.log);
-    let (wanted, got) = (ids(&told), ids(&run.to_client));
+    let (wanted, got) = (ids(&told, without_tracking()), ids(&run.to_client, without_tracking()));
     assert_eq!(wanted.len(), got.len(), "{what}: {:#?}", run.cluster.log);
     // An id that was rolled back is given to the next one.
     let told = |id| wanted.iter().rposition(|wanted| *wanted == id).map(|at| got[at]);
@@ -208,11 +208,11 @@ pub(super) fn check_ids(program: &[Vec<u8>], run: &mut Run, what: &str) {
 }
 
 /// The ids that a client was told.
-fn ids(mut packets: &[u8]) -> Vec<u64> {
+pub(super) fn ids(mut packets: &[u8], client: Capabilities) -> Vec<u64> {
     let mut ids = Vec::new();
     while let Some((header, payload)) = packet::whole(packets, 1 << 20).expect("packets") {
         if payload[0] == 0 {
-            let ok = OkPacket::decode(payload, without_tracking()).expect("an OK");
+            let ok = OkPacket::decode(payload, client).expect("an OK");
             ids.extend(Some(ok.last_insert_id).filter(|id| *id > 0));
         }
         packets = &packets[HEADER_LEN + header.payload_len..];

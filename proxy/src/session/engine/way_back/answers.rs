@@ -131,6 +131,11 @@ impl Replies<'_> {
                     self.stuck(Stuck::Doubt(Doubt::Statement));
                 }
             }
+            (Outcome::CommittedBefore(number), true)
+                if exchange.was_committed_before(session, number) =>
+            {
+                session.tally.committed += 1;
+            }
             (Outcome::NotCommitted, true)
                 if session.stuck().is_some() && exchange.attempt.refusal_of_commit().is_some() =>
             {
@@ -155,12 +160,12 @@ impl Replies<'_> {
                 session.tally.undone += u64::from(in_doubt);
                 exchange.was_undone(session);
             }
-            (Outcome::Committed | Outcome::Unclear, false) => {
+            (Outcome::Committed | Outcome::CommittedBefore(_) | Outcome::Unclear, false) => {
                 // No COMMIT is in doubt: somebody else's number is of no concern, with another row.
                 session.fence.discard();
                 exchange.was_undone(session);
             }
-            (Outcome::Unclear, true) => {
+            (Outcome::CommittedBefore(_) | Outcome::Unclear, true) => {
                 session.tally.unknown += 1;
                 session.fence.discard();
                 self.stuck(Stuck::Doubt(Doubt::Disturbed));

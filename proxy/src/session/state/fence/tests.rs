@@ -55,6 +55,25 @@ fn behind_what_may_have_committed_unseen_another_number_is_the_proof() {
     assert!(fence.statement().contains("SET seq=3") && fence.statement().contains("AND seq=2"));
 }
 
+/// Otherwise a client would be told the ids of one batch where another one stands.
+#[test]
+fn what_is_sent_anew_in_doubt_has_a_number_of_its_own() {
+    let mut fence = Fence::new(pool(), b"icinga");
+    fence.statement();
+    fence.was_set();
+    fence.committing();
+    fence.haunt();
+    fence.undone();
+    fence.sent_anew();
+    assert!(fence.statement().contains("-1', 2)"), "{}", fence.statement());
+    assert_eq!(fence.outcome(Some(1)), Outcome::CommittedBefore(0));
+    assert_eq!(fence.outcome(Some(2)), Outcome::Committed);
+    assert_eq!(fence.outcome(None), Outcome::NotCommitted);
+    fence.committed_before(0);
+    let next = fence.statement();
+    assert!(next.contains("SET seq=2") && next.contains("AND seq=1"), "{next}");
+}
+
 /// Otherwise a client would be told the counts of an earlier write as those of a lost one.
 #[test]
 fn a_kept_reply_is_that_of_the_transaction_in_doubt_or_none() {
