@@ -332,6 +332,8 @@ impl Exchange {
                 {
                     (step.risk, step.fence_at) = (Risk::Doubtful(Doubt::Statement), None);
                 }
+                // Before a flight is noted, whose COMMIT is in doubt from its beginning on.
+                self.begin_frame(session);
                 self.put_request(place, session, out);
                 let followers = self.followers(session);
                 if followers > 0 {
@@ -346,6 +348,18 @@ impl Exchange {
             self.script.step_done();
         }
         false
+    }
+
+    /// The first step of a frame is about to be sent, if the step in hand is one.
+    fn begin_frame(&mut self, session: &SessionState) {
+        if self.script.begins_frame() {
+            self.reply.begin_frame();
+            if !session.fence.is_in_doubt() {
+                // The ghost belongs to an earlier statement.
+                self.ghost = None;
+                self.id_before_frame = session.settings.now().last_insert_id;
+            }
+        }
     }
 
     /// How many steps behind the one in hand can be sent before the reply to this one: a BEGIN behind a COMMIT, as in
@@ -422,14 +436,6 @@ impl Exchange {
 
     /// The step in hand is on its way.
     pub(super) fn run(&mut self, session: &mut SessionState, link: Capabilities) {
-        if self.script.begins_frame() {
-            self.reply.begin_frame();
-            if !session.fence.is_in_doubt() {
-                // The ghost belongs to an earlier statement.
-                self.ghost = None;
-                self.id_before_frame = session.settings.now().last_insert_id;
-            }
-        }
         let Some(step) = self.script.step_mut() else { return };
         let commits = matches!(step.risk, Risk::Commit { .. });
         // A flight was noted when it left.

@@ -1,7 +1,7 @@
 //! A write that commits by itself, in one round trip: one text, or a prepared statement and what is around it in one
 //! flight.
 
-use super::losses::packets;
+use super::losses::{ids, packets};
 use super::run::{Cut, Run, direct};
 use super::*;
 
@@ -206,4 +206,20 @@ fn a_write_behind_a_procedure_that_has_ended_the_transaction_is_done_once() {
     let (told, tokens) = direct(&program, icinga());
     assert_eq!(run.cluster.tokens(), tokens, "{:#?}", run.cluster.log);
     assert_eq!(packets(&run.to_client), packets(&told));
+}
+
+/// A client would take the id of an earlier row for that of a statement which has none.
+#[test]
+fn a_write_without_an_id_whose_reply_is_lost_is_told_without_one() {
+    let without = "INSERT INTO s VALUES ('b')";
+    for write in [vec![query(without)], prepared(without)] {
+        let program = [vec![query(INSERT)], write].concat();
+        let mut whole = Run::new(icinga(), []);
+        whole.all(&program).expect("nothing is lost");
+        let mut run = Run::new(icinga(), [Cut::Up(whole.up)]);
+        run.all(&program).expect("the fence keeps the reply");
+        assert_eq!((run.links, run.cluster.tokens().len()), (2, 2));
+        assert_eq!(ids(&run.to_client, icinga()), ids(&whole.to_client, icinga()));
+        assert_eq!(ids(&run.to_client, icinga()).len(), 1);
+    }
 }
