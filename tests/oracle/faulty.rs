@@ -144,9 +144,10 @@ fn is_honest(packet: &Packet) -> bool {
     }
 }
 
-/// Tells what a fault may change: ids are used up by statements done in vain.
+/// Tells what a fault may change: ids are used up by statements done in vain. A statement that has none is told none.
 pub(crate) fn is_id(found: &Difference) -> bool {
-    found.what == "next id" || found.what == "ok.id" || found.what.ends_with("row.bytes")
+    let both = (found.direct == "0") == (found.proxy == "0");
+    found.what == "next id" || (found.what == "ok.id" && both) || found.what.ends_with("row.bytes")
 }
 
 /// The program up to each place within the step at which it stopped.
