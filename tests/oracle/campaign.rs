@@ -261,7 +261,7 @@ async fn examine(
         let again = tried(pair, &smallest, known, true).await?;
         steady.0 += u32::from(again.is_some_and(|again| is_same(&again, &found)));
     }
-    let by_chance = || known.entry_once(&smallest, &found).filter(|_| steady.0 == 0);
+    let by_chance = || known.entry_once(&smallest, &found).filter(|_| steady.0 < RUNS);
     if let Some(entry) = known.entry(&smallest, &found).or_else(by_chance) {
         shared.ledger.borrow_mut().know(&entry.reason);
         return Ok(());

@@ -30,7 +30,7 @@ pub(crate) struct Entry {
     /// Whether what comes behind it in the same program is compared.
     #[serde(default)]
     goes_on: bool,
-    /// Whether it comes by chance, on either side: one that is seen again is another one.
+    /// Whether it comes by chance, on either side: one that is seen each time is another one.
     #[serde(default)]
     once: bool,
     /// Why it is so, and where that is documented.
@@ -55,7 +55,7 @@ impl Known {
         self.find(program, found, false)
     }
 
-    /// The entry that a difference is which was not seen again.
+    /// The entry that a difference is which is not seen each time.
     pub(crate) fn entry_once(&self, program: &Program, found: &Difference) -> Option<&Entry> {
         self.find(program, found, true)
     }

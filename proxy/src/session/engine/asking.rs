@@ -104,6 +104,10 @@ impl Replies<'_> {
             session.transaction.may_have_written();
             session.cannot_replay(Blocker::Call);
         }
+        if answer == Answer::Open {
+            // The error had no room for what the failed statement did: a table without transactions keeps its rows.
+            self.learn_own(bytes.get(HEADER_LEN..).unwrap_or_default(), step)?;
+        }
         self.answered(error, &packet, answer);
         if question == Question::Ready {
             // ROW_COUNT() is 0 now.

@@ -4,6 +4,7 @@ use ido_proxy_protocol::capabilities::Capabilities;
 use ido_proxy_protocol::ok::OkPacket;
 use ido_proxy_protocol::status::StatusFlags;
 
+use super::shape::Target;
 use super::{Exchange, Ghost};
 use crate::session::engine::reply_buffer::Tail;
 use crate::session::plan::{Risk, Step, What};
@@ -99,13 +100,14 @@ impl Exchange {
     fn tell_kept_reply(
         &mut self,
         kept: KeptReply,
-        target: Option<u64>,
+        target: Option<Target>,
         session: &mut SessionState,
     ) {
         let KeptReply { affected_rows, warnings, last_insert_id } = kept;
-        // The last id of all may be that of this write, or of one before it.
-        let generated =
-            last_insert_id != self.id_before_frame || target == session.settings.id_target();
+        let table = target.map(|target| target.table);
+        // The last id of all may be that of this write, or of one before it, or of one that has failed.
+        let generated = target.is_none_or(|target| target.may_tell_id(affected_rows))
+            && (last_insert_id != self.id_before_frame || table == session.settings.id_target());
         let status =
             committed_status(session, self.script.comes_more_behind(self.script.place() - 1));
         let ok = OkPacket {
@@ -116,8 +118,8 @@ impl Exchange {
             ..OkPacket::default()
         };
         session.settings.put_insert_id_back(last_insert_id);
-        if let Some(target) = target.filter(|_| ok.last_insert_id != 0) {
-            session.settings.set_id_target(target);
+        if let Some(table) = table.filter(|_| ok.last_insert_id != 0) {
+            session.settings.set_id_target(table);
         }
         session.settings.diagnostics().counted(affected_rows, warnings);
         session.settings.diagnostics().disturb();

@@ -10,8 +10,8 @@ use crate::session::engine::exchange::payload::NUMBERED;
 use crate::session::engine::running::Running;
 use crate::session::plan::blocker::Blocker;
 use crate::session::plan::{
-    Doubt, Piece, PieceKind, Risk, Step, UnderGuard, Unreported, What, begins_with, contains,
-    may_name, reads_diagnostics, reads_warnings, sets_one_of, sets_untold, under_guard,
+    Doubt, Piece, PieceKind, Risk, Step, UnderGuard, Unreported, What, begins_with,
+    chooses_insert_id, contains, may_name, reads_diagnostics, reads_warnings, sets_one_of, sets_untold, under_guard,
 };
 use crate::session::state::journal::record::Told;
 use crate::session::state::session_state::SessionState;
@@ -138,10 +138,10 @@ impl Exchange {
             || !(head.contains(&b',') || contains(sql, b"JOIN") || contains(sql, b"USING"))
     }
 
-    /// Fingerprint of what the wrapped statement in hand writes to.
-    pub(super) fn target(&self, session: &SessionState) -> Option<u64> {
+    /// Words of the wrapped statement in hand that bear on the id in its reply.
+    pub(super) fn target(&self, session: &SessionState) -> Option<Target> {
         let piece = *self.script.statement_of(self.step()?.frame?)?.pieces.first()?;
-        Some(target_of(sql_of(self.command, &self.request, piece, &session.settings)))
+        Some(Target::of(sql_of(self.command, &self.request, piece, &session.settings)))
     }
 
     /// Whether the reply to the step in hand ended before each of its statements had a result, and without an error: what
@@ -262,6 +262,46 @@ pub(in crate::session::engine) fn commits_and_clears(piece: Option<Piece>, sql: 
     piece.is_some_and(|piece| piece.kind == PieceKind::Implicit)
         && !begins_with(sql, b"UNLOCK")
         && names.into_iter().any(|(three, name)| may_name(sql, three, name))
+}
+
+/// Words of a write that bear on the id in its reply.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Target {
+    /// Fingerprint of what it writes to.
+    pub(super) table: u64,
+    gives: Gives,
+}
+
+/// Id that a write may tell.
+#[derive(Clone, Copy, Debug)]
+enum Gives {
+    /// The one that its own words choose.
+    Chosen,
+    /// The one of the first row that it adds.
+    OfRows,
+    /// None: an UPDATE, or a DELETE.
+    None,
+}
+
+impl Target {
+    fn of(sql: &[u8]) -> Self {
+        let adds_none = [&b"UPDATE"[..], b"DELETE"].iter().any(|word| begins_with(sql, word));
+        let gives = match adds_none {
+            _ if chooses_insert_id(sql) => Gives::Chosen,
+            true => Gives::None,
+            false => Gives::OfRows,
+        };
+        Self { table: target_of(sql), gives }
+    }
+
+    /// Whether its reply may tell an id, where it changed so many rows.
+    pub(super) fn may_tell_id(self, affected_rows: u64) -> bool {
+        match self.gives {
+            Gives::Chosen => true,
+            Gives::OfRows => affected_rows > 0,
+            Gives::None => false,
+        }
+    }
 }
 
 /// Fingerprint of what a write writes to, by the words before its columns or values: writes to one table that are

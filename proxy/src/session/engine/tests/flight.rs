@@ -223,3 +223,17 @@ fn a_write_without_an_id_whose_reply_is_lost_is_told_without_one() {
         assert_eq!(ids(&run.to_client, icinga()).len(), 1);
     }
 }
+
+/// A client would take an id for that of its UPDATE, which comes from a statement whose reply had none.
+#[test]
+fn an_update_whose_reply_is_lost_is_told_without_an_id_that_nobody_was_told() {
+    let update = "UPDATE u SET a=1";
+    for write in [vec![query(update)], prepared(update)] {
+        let program = [vec![query("SELECT LAST_INSERT_ID(12)")], write].concat();
+        let mut whole = Run::new(icinga(), []);
+        whole.all(&program).expect("nothing is lost");
+        let mut run = Run::new(icinga(), [Cut::Up(whole.up)]);
+        run.all(&program).expect("the fence keeps the reply");
+        assert_eq!((run.links, ids(&run.to_client, icinga())), (2, vec![]));
+    }
+}

@@ -210,6 +210,19 @@ fn what_cannot_be_done_again_keeps_the_session_until_its_transaction_ends() {
     }
 }
 
+/// A table without transactions would get the rows of each try, up to a hundred of them.
+#[test]
+fn what_a_failed_statement_wrote_for_good_is_told_by_the_answer_to_a_question() {
+    let client = icinga() | Capabilities::DEPRECATE_EOF;
+    let mut play = Play::new(client);
+    play.client_sends(&query("BEGIN")).node_sends(&ok(1, in_transaction(), EMPTY));
+    play.client_sends(&query("INSERT INTO m VALUES (1), (1)")).node_sends(&error(1));
+    let mut answer = ok_packet(in_transaction(), b"\x05\x09\x08T__w____");
+    answer.ends_rows = true;
+    play.node_sends(&framed(&answer.encode(Capabilities::SESSION_TRACK), 1));
+    assert_stuck(&mut play, Blocker::UnsafeWrite);
+}
+
 /// Only the client has the file.
 #[test]
 fn a_file_of_the_client_keeps_the_session_until_its_transaction_ends() {
