@@ -153,7 +153,12 @@ impl Step {
 
     /// Steps after [`Self::show_reports`]: what the client asks for now is read, and all is reported to us again.
     pub(crate) fn hide_reports() -> [Self; 2] {
-        [What::AskReports, What::ReportAll].map(Self::new)
+        [Self::ask_reports(), Self::new(What::ReportAll)]
+    }
+
+    /// Asks what the client has chosen to be told of changes.
+    pub(crate) fn ask_reports() -> Self {
+        Self::new(What::AskReports)
     }
 
     /// Gives the link back the warnings that were kept.

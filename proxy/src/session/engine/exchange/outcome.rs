@@ -107,7 +107,8 @@ impl Exchange {
         let table = target.map(|target| target.table);
         // The last id of all may be that of this write, or of one before it, or of one that has failed.
         let generated = target.is_none_or(|target| target.may_tell_id(affected_rows))
-            && (last_insert_id != self.id_before_frame || table == session.settings.id_target());
+            && (last_insert_id != self.id_before_frame
+                || table.is_some_and(|table| session.settings.tells_ids(table)));
         let status =
             committed_status(session, self.script.comes_more_behind(self.script.place() - 1));
         let ok = OkPacket {
@@ -119,7 +120,7 @@ impl Exchange {
         };
         session.settings.put_insert_id_back(last_insert_id);
         if let Some(table) = table.filter(|_| ok.last_insert_id != 0) {
-            session.settings.set_id_target(table);
+            session.settings.told_id_of(table);
         }
         session.settings.diagnostics().counted(affected_rows, warnings);
         session.settings.diagnostics().disturb();

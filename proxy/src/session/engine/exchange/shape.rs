@@ -11,7 +11,8 @@ use crate::session::engine::running::Running;
 use crate::session::plan::blocker::Blocker;
 use crate::session::plan::{
     Doubt, Piece, PieceKind, Risk, Step, UnderGuard, Unreported, What, begins_with,
-    chooses_insert_id, contains, may_name, reads_diagnostics, reads_warnings, sets_one_of, sets_untold, under_guard,
+    chooses_insert_id, contains, may_name, reads_diagnostics, reads_warnings, sets_one_of,
+    sets_untold, under_guard,
 };
 use crate::session::state::journal::record::Told;
 use crate::session::state::session_state::SessionState;

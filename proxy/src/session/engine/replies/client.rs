@@ -403,7 +403,7 @@ impl Replies<'_> {
             && ok::last_insert_id(payload)? != 0
         {
             let target = target_of(sql(piece));
-            session.settings.set_id_target(target);
+            session.settings.told_id_of(target);
         }
         if wastes {
             session.untold_id();

@@ -151,6 +151,10 @@ impl Replies<'_> {
                 self.exchange.rows.clear();
                 if what == Some(&What::AskReports) {
                     self.session.settings.reasons_mut().insert(Blocker::Untracked);
+                    if !std::mem::take(&mut self.exchange.unreported).is_empty() {
+                        // One of the names is no variable, which the client has been told. The rest can be read.
+                        self.exchange.script.insert_behind(Step::ask_reports());
+                    }
                 }
             }
             _ if ended => {

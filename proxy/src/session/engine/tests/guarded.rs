@@ -303,6 +303,14 @@ fn a_write_beside_what_is_tracked_is_not_framed() {
     let requests = play.requests();
     let frames = |requests: &[String]| requests.iter().any(|sql| sql.contains("`fence`"));
     assert!(frames(&requests), "the client hears of nothing: {requests:?}");
+    let mut play = told_of_changes();
+    play.client_sends(&query(text));
+    let requests = play.requests();
+    assert!(!frames(&requests), "{requests:?}");
+}
+
+/// A client that is told of changes, as its server's settings say.
+fn told_of_changes() -> Play {
     let mut machine = machine(icinga());
     let columns: [&[u8]; 4] = [b"*", b"1", b"1", b"OFF"];
     let row: Vec<u8> =
@@ -314,10 +322,24 @@ fn a_write_beside_what_is_tracked_is_not_framed() {
         .collect();
     let reports = Reports::read(&packets, 0).expect("it is a row").0;
     machine.link_up(LinkFacts { reports: Some(reports.into()), ..facts(icinga()) });
-    let mut play = Play { machine, ..Play::new(icinga()) };
-    play.client_sends(&query(text));
-    let requests = play.requests();
-    assert!(!frames(&requests), "{requests:?}");
+    Play { machine, ..Play::new(icinga()) }
+}
+
+/// Otherwise the client would read, with its next look, what it had chosen before.
+#[test]
+fn a_name_that_is_no_variable_hides_nothing_of_what_the_client_chose() {
+    let mut play = told_of_changes();
+    play.client_sends(&query("SET session_track_schema=0;SET nope=1"));
+    let done = ok(1, StatusFlags::AUTOCOMMIT, b"");
+    play.node_sends(&done);
+    let more = StatusFlags::AUTOCOMMIT | StatusFlags::MORE_RESULTS;
+    let unknown = || ErrPacket::new(1193, *b"HY000", "Unknown system variable 'nope'").encode();
+    play.node_sends(&[ok(1, more, b""), framed(&unknown(), 2)].concat());
+    let asked = |play: &mut Play| play.requests().pop().unwrap_or_default();
+    assert!(asked(&mut play).contains("@@session_track_schema"), "what it has set is read");
+    play.node_sends(&framed(&unknown(), 1));
+    let again = asked(&mut play);
+    assert!(again.contains("@@session_track_schema") && !again.contains("nope"), "{again}");
 }
 
 /// Otherwise a COMMIT whose reply is lost would be told as done, since the procedure has committed what was before it: the row
