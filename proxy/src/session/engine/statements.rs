@@ -1,9 +1,14 @@
-//! Effects of commands on prepared statements, besides those that replies tell.
+//! Effects of statements that replies do not tell.
 
 use ido_proxy_protocol::command::Command;
+use ido_proxy_protocol::statement::Statement;
+use ido_proxy_protocol::status::StatusFlags;
 
 use super::Machine;
 use super::exchange::Exchange;
+use super::exchange::shape::sql_of;
+use super::replies::Replies;
+use crate::session::plan::Piece;
 use crate::session::plan::blocker::Blocker;
 use crate::session::state::settings::statement_id;
 
@@ -61,6 +66,25 @@ impl Machine {
         self.long_data.retain(|other| *other != id);
         if self.long_data.is_empty() {
             self.session.settings.reasons_mut().remove(Blocker::LongData);
+        }
+    }
+}
+
+impl Replies<'_> {
+    /// Takes in the `status` at the end of rows whose last packet has no room for a report. A stored function may have
+    /// written: a COMMIT without a fence would be done twice, should its reply be lost.
+    pub(super) fn learn_unreported_rows(&mut self, piece: Option<Piece>, status: StatusFlags) {
+        self.session.learn_rows(status);
+        let Self { exchange, session, .. } = self;
+        if !session.transaction.is_open() || session.transaction.is_dirty() {
+            return;
+        }
+        let calls = piece.is_some_and(|piece| {
+            let sql = sql_of(exchange.command, &exchange.request, piece, &session.settings);
+            Statement::single(sql, session.settings.dialect()).may_call_stored()
+        });
+        if calls {
+            session.transaction.may_have_written();
         }
     }
 }

@@ -326,6 +326,21 @@ fn an_open_transaction_without_a_statement_is_a_boundary_and_one_that_wrote_is_n
     assert!(play.machine.at_boundary());
 }
 
+/// EOF packets have no room for a report: the rows of the function would be written twice, were the COMMIT's reply lost.
+#[test]
+fn a_transaction_in_which_a_function_may_have_written_is_fenced() {
+    for (sql, fenced) in [("SELECT f_write('q')", true), ("SELECT COUNT(*) FROM t", false)] {
+        let mut play = Play::new(icinga());
+        play.client_sends(&query("BEGIN")).node_sends(&ok(1, in_transaction(), EMPTY));
+        play.client_sends(&query(sql)).node_sends(&rows_with(1, in_transaction()));
+        play.requests();
+        play.client_sends(&query("COMMIT"));
+        let requests = play.requests();
+        let is_fenced = requests.iter().any(|sql| sql != "COMMIT");
+        assert_eq!(is_fenced, fenced, "{sql}: {requests:?}");
+    }
+}
+
 /// A node that reports no state leaves us to assume the worst of an open transaction.
 #[test]
 fn without_reports_an_open_transaction_is_no_boundary() {

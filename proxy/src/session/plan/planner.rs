@@ -199,14 +199,21 @@ impl<'a> Planner<'a> {
             | Class::Unknown
             | Class::Write => {
                 self.push(statement, class);
-                if class == Class::Write {
+                let writes = class == Class::Write || self.may_write_unseen(statement, class);
+                if writes {
                     let last = self.body.as_ref().map_or(0, |body| body.pieces.len() - 1);
                     self.filling.first_write.get_or_insert(last);
                 }
-                self.dirty |= matches!(class, Class::Unknown | Class::Write);
+                self.dirty |= writes || class == Class::Unknown;
                 self.filling.has_unknown |= class == Class::Unknown;
             }
         }
+    }
+
+    /// Whether a statement that looks as if it only read may be the first to write in the open transaction, by a stored
+    /// function.
+    fn may_write_unseen(&self, statement: &Statement<'_>, class: Class) -> bool {
+        class == Class::Plain && self.open && !self.dirty && statement.may_call_stored()
     }
 
     /// A LOAD DATA LOCAL is a step of its own: what the node asks the client for in its course is not sent again.

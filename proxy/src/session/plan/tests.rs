@@ -421,3 +421,14 @@ fn what_is_set_beside_the_reports_is_asked_for() {
     assert!(unreported("SET @@tx_read_only = 1; SET session_track_schema=0").1, "the next alone");
     assert_eq!(unreported("SET NAMES latin1, session_track_schema=0").0.len(), 4);
 }
+
+/// Otherwise the rows that a function wrote would be written twice, where the reply to the COMMIT is lost.
+#[test]
+fn a_text_that_may_write_by_a_function_has_a_fence() {
+    for end in ["COMMIT", "BEGIN"] {
+        let steps = shown(&format!("SELECT 1;SELECT f_write('q');{end}"), icinga(true));
+        assert_eq!(steps[0], "SELECT 1;#SELECT f_write('q')", "{steps:?}");
+    }
+    let reads = shown("SELECT COUNT(*) FROM t;COMMIT", icinga(true));
+    assert!(!reads.concat().contains('#'), "nothing is replicated for who only reads: {reads:?}");
+}

@@ -289,7 +289,7 @@ impl Replies<'_> {
             }
             PieceEnd::Rows(status) => {
                 self.learn_rows_read(piece, EofPacket::decode(payload)?.warnings);
-                self.session.learn_rows(status);
+                self.learn_unreported_rows(piece, status);
             }
         }
         self.learn_cursor(end);
