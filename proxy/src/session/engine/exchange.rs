@@ -24,6 +24,7 @@ mod outcome;
 pub(super) mod payload;
 mod pending;
 pub(super) mod shape;
+pub(super) mod target;
 
 /// The command in hand.
 #[derive(Debug)]
@@ -301,7 +302,9 @@ impl Exchange {
                 continue;
             }
             let place = self.script.place();
-            if self.script.is_one_frame(place) && !may_frame(session) {
+            if self.script.is_one_frame(place)
+                && !(may_frame(session) && self.id_would_be_known(session))
+            {
                 self.script.part_frame(place);
                 continue;
             }

@@ -4,7 +4,7 @@
 //! - [`settings`] — variables, schema, prepared statements; [`reports`] — what the server reports of them.
 //! - [`transaction`], [`guard`] — what is open; [`journal`] — what was said in it; [`digest`] — rows in eight bytes.
 //! - [`fence`] — the proof of a COMMIT; [`reserved_ids`] — ids that a lost transaction had been given.
-//! - [`holdings`] — what keeps the session at its node.
+//! - [`write_ids`] — which writes tell ids; [`holdings`] — what keeps the session at its node.
 //! - [`diagnostics`] — what the client may still ask about its last statement; [`several`] — statements in one text.
 //! - [`text_rows`] — rows of the text protocol.
 
@@ -22,3 +22,4 @@ pub(crate) mod settings;
 pub(crate) mod several;
 pub(crate) mod text_rows;
 pub(crate) mod transaction;
+pub(crate) mod write_ids;

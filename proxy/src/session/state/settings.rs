@@ -59,8 +59,6 @@ pub(crate) struct SessionSettings {
     shows_reports: bool,
     /// The statement that was prepared last, by the number that the client knows.
     last_statement: Option<u32>,
-    /// Fingerprints of the tables whose rows were given ids that were told, the latest at the end.
-    id_tables: Vec<u64>,
     /// Statements were prepared anew, so that the link's last one is not the client's.
     restored: bool,
     /// Variables that the server reports, and that nobody can set.
@@ -101,7 +99,6 @@ impl SessionSettings {
             reports: None,
             shows_reports: false,
             last_statement: None,
-            id_tables: Vec::new(),
             restored: false,
             readings: Arc::default(),
         }
@@ -142,24 +139,6 @@ impl SessionSettings {
             self.now.last_insert_id = id;
             self.now.insert_id_is_hidden = false;
         }
-    }
-
-    /// Whether writes to the table of this fingerprint have told ids. Two tables may give the same number one after the
-    /// other, and by the number alone the second would seem to give none.
-    pub(crate) fn tells_ids(&self, table: u64) -> bool {
-        self.id_tables.contains(&table)
-    }
-
-    /// A row in the table of this fingerprint was given the id that was told last.
-    pub(crate) fn told_id_of(&mut self, table: u64) {
-        if self.id_tables.last() == Some(&table) {
-            return;
-        }
-        self.id_tables.retain(|known| *known != table);
-        if self.id_tables.len() >= MOST_TABLES {
-            self.id_tables.remove(0);
-        }
-        self.id_tables.push(table);
     }
 
     /// `LAST_INSERT_ID()` may have been changed, and no reply tells to what.
@@ -476,7 +455,6 @@ impl SessionSettings {
             reports: None,
             shows_reports: false,
             last_statement: None,
-            id_tables: Vec::new(),
             restored: false,
             readings: Arc::clone(&self.readings),
         };
@@ -513,9 +491,6 @@ const BITS: [&[u8]; 13] = [
     b"system_versioning_insert_history",
     b"unique_checks",
 ];
-
-/// How many tables are remembered as such whose rows are given ids.
-const MOST_TABLES: usize = 32;
 
 #[cfg(test)]
 mod tests;

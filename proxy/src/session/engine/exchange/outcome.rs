@@ -4,7 +4,7 @@ use ido_proxy_protocol::capabilities::Capabilities;
 use ido_proxy_protocol::ok::OkPacket;
 use ido_proxy_protocol::status::StatusFlags;
 
-use super::shape::Target;
+use super::target::Target;
 use super::{Exchange, Ghost};
 use crate::session::engine::reply_buffer::Tail;
 use crate::session::plan::{Risk, Step, What};
@@ -103,24 +103,16 @@ impl Exchange {
         target: Option<Target>,
         session: &mut SessionState,
     ) {
+        let before = self.id_before_frame;
+        let id = target.map_or(0, |target| target.id_of(&kept, before, &session.write_ids));
         let KeptReply { affected_rows, warnings, last_insert_id } = kept;
-        let table = target.map(|target| target.table);
-        // The last id of all may be that of this write, or of one before it, or of one that has failed.
-        let generated = target.is_none_or(|target| target.may_tell_id(affected_rows))
-            && (last_insert_id != self.id_before_frame
-                || table.is_some_and(|table| session.settings.tells_ids(table)));
         let status =
             committed_status(session, self.script.comes_more_behind(self.script.place() - 1));
-        let ok = OkPacket {
-            affected_rows,
-            last_insert_id: if generated { last_insert_id } else { 0 },
-            status,
-            warnings,
-            ..OkPacket::default()
-        };
+        let ok =
+            OkPacket { affected_rows, last_insert_id: id, status, warnings, ..OkPacket::default() };
         session.settings.put_insert_id_back(last_insert_id);
-        if let Some(table) = table.filter(|_| ok.last_insert_id != 0) {
-            session.settings.told_id_of(table);
+        if let Some(target) = target {
+            target.told(affected_rows, id, &mut session.write_ids);
         }
         session.settings.diagnostics().counted(affected_rows, warnings);
         session.settings.diagnostics().disturb();

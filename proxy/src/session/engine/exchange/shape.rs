@@ -1,18 +1,16 @@
 //! Questions about the command in hand that its text answers.
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-
 use ido_proxy_protocol::command::Command;
 use ido_proxy_protocol::statement::{Kind, Statement};
 
+use super::target::Target;
 use super::{Exchange, Intake};
 use crate::session::engine::exchange::payload::NUMBERED;
 use crate::session::engine::running::Running;
 use crate::session::plan::blocker::Blocker;
 use crate::session::plan::{
-    Doubt, Piece, PieceKind, Risk, Step, UnderGuard, Unreported, What, begins_with,
-    chooses_insert_id, contains, may_name, reads_diagnostics, reads_warnings, sets_one_of,
-    sets_untold, under_guard,
+    Doubt, Piece, PieceKind, Risk, Step, UnderGuard, Unreported, What, begins_with, contains,
+    may_name, reads_diagnostics, reads_warnings, sets_one_of, sets_untold, under_guard,
 };
 use crate::session::state::journal::record::Told;
 use crate::session::state::session_state::SessionState;
@@ -145,6 +143,12 @@ impl Exchange {
         Some(Target::of(sql_of(self.command, &self.request, piece, &session.settings)))
     }
 
+    /// Whether the client could be told the id of the wrapped statement in hand, were its reply lost.
+    pub(super) fn id_would_be_known(&self, session: &SessionState) -> bool {
+        let known = |target: Target| target.id_would_be_known(&session.write_ids);
+        self.target(session).is_none_or(known)
+    }
+
     /// Whether the reply to the step in hand ended before each of its statements had a result, and without an error: what
     /// was not done must not be committed.
     ///
@@ -265,68 +269,6 @@ pub(in crate::session::engine) fn commits_and_clears(piece: Option<Piece>, sql: 
         && names.into_iter().any(|(three, name)| may_name(sql, three, name))
 }
 
-/// Words of a write that bear on the id in its reply.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Target {
-    /// Fingerprint of what it writes to.
-    pub(super) table: u64,
-    gives: Gives,
-}
-
-/// Id that a write may tell.
-#[derive(Clone, Copy, Debug)]
-enum Gives {
-    /// The one that its own words choose.
-    Chosen,
-    /// The one of the first row that it adds.
-    OfRows,
-    /// None: an UPDATE, or a DELETE.
-    None,
-}
-
-impl Target {
-    fn of(sql: &[u8]) -> Self {
-        let adds_none = [&b"UPDATE"[..], b"DELETE"].iter().any(|word| begins_with(sql, word));
-        let gives = match adds_none {
-            _ if chooses_insert_id(sql) => Gives::Chosen,
-            true => Gives::None,
-            false => Gives::OfRows,
-        };
-        Self { table: target_of(sql), gives }
-    }
-
-    /// Whether its reply may tell an id, where it changed so many rows.
-    pub(super) fn may_tell_id(self, affected_rows: u64) -> bool {
-        match self.gives {
-            Gives::Chosen => true,
-            Gives::OfRows => affected_rows > 0,
-            Gives::None => false,
-        }
-    }
-}
-
-/// Fingerprint of what a write writes to, by the words before its columns or values: writes to one table that are
-/// written alike have the same.
-pub(in crate::session::engine) fn target_of(sql: &[u8]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    let words = sql.split(|byte| byte.is_ascii_whitespace()).filter(|word| !word.is_empty());
-    for word in words.take(MOST_WORDS) {
-        let (word, rest) = match word.iter().position(|byte| *byte == b'(') {
-            Some(end) => (&word[..end], true),
-            None => (word, false),
-        };
-        let ends = [&b"VALUES"[..], b"VALUE", b"SELECT", b"SET"];
-        if ends.iter().any(|end| word.eq_ignore_ascii_case(end)) {
-            break;
-        }
-        word.to_ascii_lowercase().hash(&mut hasher);
-        if rest {
-            break;
-        }
-    }
-    hasher.finish()
-}
-
 /// Whether a COMMIT or ROLLBACK says NO RELEASE. AND CHAIN alone does not keep `completion_type` from closing the connection.
 /// Seen on MariaDB 10.11.
 fn refuses(sql: &[u8]) -> bool {
@@ -347,9 +289,6 @@ fn may_release(sql: &[u8]) -> bool {
         is_any(word, &[b"RELEASE"]) && is_any(words[at - 1], &before) && !savepoint
     })
 }
-
-/// Words of a write before its columns or values, at most.
-const MOST_WORDS: usize = 8;
 
 /// Bytes of a statement that are searched for what reads the last statement's diagnostics.
 const MOST_READ: usize = 4096;

@@ -15,7 +15,8 @@ use smallvec::SmallVec;
 use super::Replies;
 use super::telling::put_status;
 use crate::session::engine::attempt::MOST_TRIES;
-use crate::session::engine::exchange::shape::{commits_and_clears, sql_of, target_of};
+use crate::session::engine::exchange::shape::{commits_and_clears, sql_of};
+use crate::session::engine::exchange::target::Target;
 use crate::session::engine::exchange::{Exchange, Opens};
 use crate::session::engine::running::Running;
 use crate::session::plan::{
@@ -400,10 +401,10 @@ impl Replies<'_> {
             session.hide_insert_id();
         } else if let (Some(PieceKind::Write), Some(piece), PieceEnd::Ok { .. }) =
             (kind, piece, end)
-            && ok::last_insert_id(payload)? != 0
         {
-            let target = target_of(sql(piece));
-            session.settings.told_id_of(target);
+            let told = OkPacket::decode(payload, Capabilities::PROTOCOL_41)?;
+            let (rows, id) = (told.affected_rows, told.last_insert_id);
+            Target::learn(sql(piece), rows, id, &mut session.write_ids);
         }
         if wastes {
             session.untold_id();

@@ -178,8 +178,9 @@ impl Replies<'_> {
         }
         self.session.settings.diagnostics().failed_with(&error);
         if kind == Some(PieceKind::Write) {
-            // A row that failed may have been given an id, which is used up.
+            // A row that failed may have been given an id, which is used up, and which LAST_INSERT_ID() says.
             self.session.untold_id();
+            self.session.write_ids.disturb();
         }
         if self.exchange.script.is_in_flight() {
             // The check has failed behind it, and its error is in the list.
