@@ -473,7 +473,7 @@ impl Exchange {
     }
 
     /// Whether the step in hand was to write within a transaction, and finds that none is open: a procedure has ended
-    /// it. What it writes commits by itself, and so would a fence.
+    /// it, or an expression has turned autocommit on. What it writes commits by itself, and so would a fence.
     fn stands_alone(&self, session: &SessionState) -> bool {
         let Some(step) = self.step() else { return false };
         let first = step.pieces.first().map(|piece| piece.kind);
@@ -482,7 +482,7 @@ impl Exchange {
             && !session.transaction.is_open()
             && session.settings.autocommit()
             && !session.guard.is_on()
-            && step.fence_at.is_some()
+            && (step.fence_at.is_some() || first == Some(PieceKind::Write))
             && !matches!(first, Some(PieceKind::Begin | PieceKind::End))
     }
 

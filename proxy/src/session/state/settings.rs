@@ -124,7 +124,13 @@ impl SessionSettings {
     /// Takes in the flags of a reply.
     pub(crate) fn learn_status(&mut self, status: StatusFlags) {
         self.status = status;
-        self.now.autocommit = status.contains(StatusFlags::AUTOCOMMIT);
+        let on = status.contains(StatusFlags::AUTOCOMMIT);
+        if on != self.now.autocommit && self.server.confuses_settings() {
+            // The server may have reported it by the name of another.
+            let value: &[u8] = if on { b"ON" } else { b"OFF" };
+            self.now.setup_mut().variables.insert(b"autocommit".to_vec(), value.to_vec());
+        }
+        self.now.autocommit = on;
     }
 
     /// Puts `LAST_INSERT_ID()` back to this value: the statements since then have been undone.
@@ -187,7 +193,11 @@ impl SessionSettings {
         let Untold { collation, role } = untold;
         if let Some(collation) = collation {
             let setup = self.now.setup_mut();
-            if collation != DEFAULT {
+            if collation == DEFAULT {
+                // The server's, which need not be the one that it gives to the character set's name.
+                setup.variables.remove(&b"character_set_connection"[..]);
+                setup.variables.remove(&b"collation_connection"[..]);
+            } else {
                 setup.variables.insert(b"collation_connection".to_vec(), collation.clone());
             }
             setup.results_collation = Some(collation);

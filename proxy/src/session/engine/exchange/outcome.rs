@@ -176,6 +176,7 @@ impl Exchange {
 fn committed_status(session: &SessionState, more: bool) -> StatusFlags {
     let mut status = session.settings.status();
     status.remove(StatusFlags::IN_TRANS);
+    status.remove(StatusFlags::IN_TRANS_READONLY);
     status.remove(StatusFlags::MORE_RESULTS);
     status.remove(StatusFlags::SESSION_STATE_CHANGED);
     if more { status | StatusFlags::MORE_RESULTS } else { status }

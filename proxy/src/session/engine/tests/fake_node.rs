@@ -604,7 +604,10 @@ impl Connection {
         match name {
             "autocommit" => {
                 let before = self.autocommit;
-                self.autocommit = matches!(value, "1" | "ON");
+                self.autocommit = match value {
+                    "1-@@autocommit" => !before,
+                    value => matches!(value, "1" | "ON"),
+                };
                 self.reports_autocommit = true;
                 if self.autocommit && !before {
                     self.commit(cluster)?;

@@ -252,3 +252,20 @@ fn a_client_that_forbids_itself_several_statements_forbids_the_link_nothing() {
     play.client_sends(&query("SELECT 1;SELECT 2"));
     assert_eq!(play.to_node, framed(&[0x1B, 1, 0], 0));
 }
+
+/// Its mode is known once it is there: a write that commits by itself must not be done again as part of a transaction.
+#[test]
+fn a_write_behind_an_expression_that_turns_autocommit_on_is_done_once() {
+    let text = "SET autocommit=1-@@autocommit;INSERT INTO t VALUES ('b')";
+    let program = ["SET autocommit=0", "INSERT INTO t VALUES ('a')", text].map(query);
+    let mut whole = Run::new(icinga(), []);
+    whole.all(&program).expect("nothing is lost");
+    for cut in 0..300 {
+        let mut run = Run::new(icinga(), [Cut::Up(whole.up.saturating_sub(cut))]);
+        // Where nobody knows, the client is told so.
+        let _ = run.all(&program);
+        let tokens = tokens(&run);
+        let doubled = |token: &&str| tokens.iter().filter(|other| other == token).count() > 1;
+        assert!(!["a", "b"].iter().any(doubled), "{cut}: {tokens:?} {:#?}", run.cluster.log);
+    }
+}

@@ -158,6 +158,10 @@ fn what_is_reported_by_another_name_is_asked_for_and_set_again() {
     settings.learn_untold(&packets);
     let set = set(&settings, false).concat();
     assert!(set.contains("unique_checks=0") && set.contains("sql_notes=0"), "{set}");
+    // The flags of a reply tell.
+    settings.learn_status(StatusFlags::default());
+    let set = self::set(&settings, false).concat();
+    assert!(set.contains("autocommit='OFF'"), "{set}");
 }
 
 /// Otherwise the columns of each result would bear another number behind a failover: that of the default collation.
@@ -179,6 +183,7 @@ fn the_collation_of_set_names_is_that_of_columns_too() {
     settings.guess_untold(untold_in(b"SET NAMES DEFAULT"));
     let by_default = set(&settings, false).concat();
     assert!(by_default.starts_with("SET NAMES DEFAULT, "), "{by_default}");
+    assert!(!by_default.contains("connection"), "another collation than by DEFAULT: {by_default}");
     charset(&mut settings, "character_set_results", "utf8mb4");
     let set_anew = set(&settings, false).concat();
     assert!(set_anew.contains("character_set_results='utf8mb4'"), "{set_anew}");
