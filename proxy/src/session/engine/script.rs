@@ -230,6 +230,10 @@ impl Script {
         let mut rest = step.clone();
         (rest.fence_at, step.fence_at) = (None, None);
         rest.pieces.drain(..place.min(rest.pieces.len()));
+        if rest.risk == Risk::Rollback {
+            // A ROLLBACK is the first statement of its step, and done.
+            rest.risk = Risk::Repeatable;
+        }
         step.pieces.truncate(place);
         if let (What::Part(range), Some(next)) = (&mut rest.what, rest.pieces.first()) {
             range.start = next.start;

@@ -2,21 +2,21 @@
 //!
 //! Where the reply to a write is lost, the fence has `LAST_INSERT_ID()` as it was behind it. Whether that is an id of this
 //! write, its number alone does not say: it may be that of an earlier one, and two tables may give the same number one
-//! after the other.
+//! after the other. So it is known of each table whether writes to it tell ids.
 
-/// Tables by what writes to them have told, and whether `LAST_INSERT_ID()` is known.
+/// Tables by what writes to them have told.
 #[derive(Debug, Default)]
 pub(crate) struct WriteIds {
     /// Fingerprint of each table, and whether its latest rows were told with an id. The latest is at the end.
     tables: Vec<(u64, bool)>,
-    /// A statement may have changed `LAST_INSERT_ID()` without a word.
-    unclear: bool,
+    /// `LAST_INSERT_ID()` may be other than 0, whatever a write does.
+    other_than_zero: bool,
 }
 
 impl WriteIds {
     /// A write that changed rows of this table has told this id, 0 for none.
     pub(crate) fn told(&mut self, table: u64, id: u64) {
-        self.unclear &= id == 0;
+        self.other_than_zero |= id != 0;
         if let Some(known) = self.tables.last_mut().filter(|(known, _)| *known == table) {
             known.1 = id != 0;
             return;
@@ -30,12 +30,12 @@ impl WriteIds {
 
     /// `LAST_INSERT_ID()` may have changed, and no reply told to what: behind a write that failed, for one.
     pub(crate) fn disturb(&mut self) {
-        self.unclear = true;
+        self.other_than_zero = true;
     }
 
     /// Whether it could be said which id a write to this table has told, were its reply lost.
     pub(crate) fn would_be_known(&self, table: u64) -> bool {
-        !self.unclear || self.tells(table).is_some()
+        !self.other_than_zero || self.tells(table).is_some()
     }
 
     /// The id that a write to this table has told whose reply is lost, where `LAST_INSERT_ID()` was `before` and is `now`.
@@ -66,22 +66,25 @@ mod tests {
     #[test]
     fn an_id_is_told_for_a_write_that_gave_it() {
         let mut ids = WriteIds::default();
-        assert_eq!(ids.of_lost_reply(HOSTS, 0, 7), 7, "a number that is new");
+        assert!(ids.would_be_known(HOSTS));
+        assert_eq!((ids.of_lost_reply(HOSTS, 0, 7), ids.of_lost_reply(LOG, 0, 0)), (7, 0));
         ids.told(HOSTS, 7);
         ids.told(LOG, 0);
+        assert!(!ids.would_be_known(SERVICES), "a table may give the same number as another");
+        ids.told(SERVICES, 6);
+        assert_eq!(ids.of_lost_reply(SERVICES, 7, 7), 7);
         assert_eq!(ids.of_lost_reply(HOSTS, 7, 7), 7, "a number that was rolled back");
         assert_eq!(ids.of_lost_reply(LOG, 7, 7), 0);
-        ids.told(SERVICES, 6);
-        assert_eq!(
-            ids.of_lost_reply(SERVICES, 7, 7),
-            7,
-            "a number that another table has given, too"
-        );
         ids.disturb();
         assert_eq!(ids.of_lost_reply(LOG, 7, 9), 0, "the number of a row that failed");
-        assert!(ids.would_be_known(LOG) && !ids.would_be_known(4));
-        ids.told(HOSTS, 10);
-        assert!(ids.would_be_known(4));
+    }
+
+    /// Otherwise the id of a row that failed would be told for a write that has none.
+    #[test]
+    fn behind_a_write_that_failed_only_tables_are_trusted() {
+        let mut ids = WriteIds::default();
+        ids.disturb();
+        assert!(!ids.would_be_known(HOSTS));
     }
 
     /// A session for years would remember each table of each database.

@@ -269,3 +269,26 @@ fn a_write_behind_an_expression_that_turns_autocommit_on_is_done_once() {
         assert!(!["a", "b"].iter().any(doubled), "{cut}: {tokens:?} {:#?}", run.cluster.log);
     }
 }
+
+/// Otherwise the text would go on behind the BEGIN of a transaction that is gone, and each of its rows be committed by itself.
+#[test]
+fn a_text_that_begins_with_a_rollback_stays_whole_without_a_fence() {
+    let text = "ROLLBACK;BEGIN;INSERT INTO t VALUES ('a');INSERT INTO t VALUES ('b');COMMIT";
+    let whole = without_a_fence(text, []);
+    assert_eq!(tokens(&whole), ["a", "b"], "{:#?}", whole.cluster.log);
+    for up in 0..=whole.up {
+        let run = without_a_fence(text, [Cut::Up(up)]);
+        let times = |sql: &str| run.cluster.log.iter().filter(|said| *said == sql).count();
+        let inserts = times("INSERT INTO t VALUES ('a')");
+        assert!(inserts <= times("BEGIN"), "{up}: {:#?}", run.cluster.log);
+        assert!(matches!(tokens(&run).len(), 0 | 2), "{up}: {:#?}", run.cluster.log);
+    }
+}
+
+/// Plays a text of an account that has no fence. Where nobody knows whether it was done, the client is told so.
+fn without_a_fence(text: &str, cuts: impl IntoIterator<Item = Cut>) -> Run {
+    let mut run = Run::new(icinga(), cuts);
+    run.cluster.fenceless = true;
+    let _ = run.all(&[query(text)]);
+    run
+}
