@@ -253,7 +253,7 @@ fn a_client_that_forbids_itself_several_statements_forbids_the_link_nothing() {
     assert_eq!(play.to_node, framed(&[0x1B, 1, 0], 0));
 }
 
-/// Its mode is known once it is there: a write that commits by itself must not be done again as part of a transaction.
+/// A write that commits by itself must not be done again as part of a transaction, for one whose mode is known late.
 #[test]
 fn a_write_behind_an_expression_that_turns_autocommit_on_is_done_once() {
     let text = "SET autocommit=1-@@autocommit;INSERT INTO t VALUES ('b')";
