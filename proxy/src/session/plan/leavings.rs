@@ -3,7 +3,7 @@
 use ido_proxy_protocol::statement::{Belonging, Holding, Kind, Statement};
 
 use super::blocker::{Blocker, Blockers};
-use super::text::{is_exotic, may_name};
+use super::text::{begins_with, is_exotic, may_name};
 
 /// Leavings of a statement, as far as its words tell. A stored routine is not looked into.
 #[derive(Clone, Debug, Default)]
@@ -38,6 +38,8 @@ impl Leavings {
             Kind::Prepare => session.insert(Blocker::SqlPrepare),
             Kind::Call | Kind::Execute => transaction.insert(Blocker::Call),
             Kind::Ddl | Kind::Other if is_exotic(statement.sql) => session.insert(Blocker::Exotic),
+            // KILL commits what is open.
+            Kind::Other if begins_with(statement.sql, b"KILL") => transaction.insert(Blocker::Ddl),
             _ => {}
         }
         if statement.open_ended {

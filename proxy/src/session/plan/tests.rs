@@ -432,3 +432,10 @@ fn a_text_that_may_write_by_a_function_has_a_fence() {
     let reads = shown("SELECT COUNT(*) FROM t;COMMIT", icinga(true));
     assert!(!reads.concat().contains('#'), "nothing is replicated for who only reads: {reads:?}");
 }
+
+/// Otherwise the writes before it would be done twice, where the reply to such a text is lost: KILL has committed them.
+#[test]
+fn a_text_that_kills_is_not_done_again() {
+    let plan = Plan::of_query(b"INSERT INTO t VALUES (1);KILL QUERY 5", icinga(true));
+    assert_eq!(plan.transaction.first(), Some(Blocker::Ddl));
+}
