@@ -23,6 +23,20 @@ pub struct Failover {
     /// 0 ends them at once. Default: 10 s.
     #[serde(with = "humantime_serde")]
     pub drain: Duration,
+    /// Which nodes are cut off from their cluster at once, which otherwise blocks every write until it suspects them.
+    /// Default: none.
+    pub evict: Evict,
+}
+
+/// Which nodes are cut off from their cluster at once.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub enum Evict {
+    /// A node whose process is certainly dead, where the procedure that does it is there (`ido-proxy setup`).
+    Dead,
+    /// None.
+    #[default]
+    Off,
 }
 
 impl Default for Failover {
@@ -31,6 +45,7 @@ impl Default for Failover {
             hold: Duration::from_secs(300),
             path_timeout: Duration::from_secs(3),
             drain: Duration::from_secs(10),
+            evict: Evict::Off,
         }
     }
 }
@@ -49,4 +64,5 @@ pub(crate) const KEYS: &[Key] = &[
     key("failover.hold", "a time from \"1ms\" to \"24h\", as in \"5m\""),
     key("failover.path_timeout", "a time from \"1ms\" to \"10m\", as in \"3s\""),
     key("failover.drain", "a time from \"0s\" to \"1h\", as in \"10s\""),
+    key("failover.evict", "\"dead\" or \"off\""),
 ];

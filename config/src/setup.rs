@@ -41,6 +41,9 @@ pub fn setup_sql(config: &Config, host_pattern: &str) -> String {
         line(&mut sql, &add);
     }
 
+    section(&mut sql, EVICTION);
+    line(&mut sql, &format!("CREATE OR REPLACE PROCEDURE {schema}.`evict`{EVICT};"));
+
     section(&mut sql, GRANTS);
     for table in ["pin", "proxy", "fence"] {
         line(
@@ -48,6 +51,7 @@ pub fn setup_sql(config: &Config, host_pattern: &str) -> String {
             &format!("GRANT SELECT, INSERT, UPDATE ON {schema}.`{table}` TO {monitor};"),
         );
     }
+    line(&mut sql, &format!("GRANT EXECUTE ON PROCEDURE {schema}.`evict` TO {monitor};"));
     for user in &config.users {
         line(
             &mut sql,
@@ -134,6 +138,34 @@ const USERS: &str = "\
 const TABLES: &str = "\
 -- What all proxies of the cluster agree on, and the proof that a transaction was committed.
 ";
+
+const EVICTION: &str = "\
+-- Cuts a dead node off from its cluster, which would block every write for 6 s until it suspects it. That takes
+-- a privilege which the monitor has not: the procedure has it from who runs this, and takes nothing but a node's UUID.
+-- Without this procedure all else works (failover.evict).
+";
+
+/// The first argument is the UUID of a node in its group (`wsrep_gcomm_uuid`), or nothing to clear the list. The second one
+/// is the period in seconds after which members that form a new view say again what they see: two that are told of an
+/// eviction at different times wait for that.
+///
+/// MariaDB 10.11 has one variable for all options of Galera, MariaDB 11.8 one for each. The one that the server does not
+/// have is an error even where it is not reached, so each is a text of its own.
+///
+/// Source: Galera Cluster documentation, "Galera Parameters" (`evs.evict`, `evs.join_retrans_period`).
+const EVICT: &str = r#"(IN `member` VARCHAR(36), IN `period` DECIMAL(6,3))
+  SQL SECURITY DEFINER
+  COMMENT 'ido-proxy: cuts a dead node off, or clears the list of those'
+  EXECUTE IMMEDIATE IF(`period` > 0 AND `member` RLIKE '^([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})?$',
+    CONCAT('BEGIN NOT ATOMIC
+      DECLARE EXIT HANDLER FOR 1193 BEGIN
+        EXECUTE IMMEDIATE "SET GLOBAL wsrep_provider_options=''evs.evict=', `member`, '''";
+        EXECUTE IMMEDIATE "SET GLOBAL wsrep_provider_options=''evs.join_retrans_period=PT', `period`, 'S''";
+      END;
+      EXECUTE IMMEDIATE "SET GLOBAL wsrep_provider_evs_evict=''', `member`, '''";
+      EXECUTE IMMEDIATE "SET GLOBAL wsrep_provider_evs_join_retrans_period=', `period`, '";
+    END'),
+    'SIGNAL SQLSTATE ''45000'' SET MESSAGE_TEXT=''evict: no UUID of a node, or no period''')"#;
 
 const GRANTS: &str = "\
 -- Only the monitor moves the pin and tells what a proxy reaches. A client fences its own transactions, in its own name.

@@ -303,6 +303,7 @@ pub(crate) fn cluster_settings(config: &Config) -> Settings {
             timeout: config.monitor.timeout,
         },
         path_timeout: config.failover.path_timeout,
+        evict: config.failover.evict,
         schema: config.control.schema.as_str().to_owned(),
         name: own_name(config),
         state_file: Some(config.state_dir.join("nodes.json")),

@@ -66,6 +66,18 @@ impl Faults {
         self.rules(AWAY, &[rule]).await
     }
 
+    /// Whatever the program in `group` says to `service` is answered by a reset; everybody else is heard: a firewall that
+    /// was told to refuse.
+    ///
+    /// # Errors
+    /// Without root, or without nftables.
+    pub async fn refuse(&self, group: u32, service: SocketAddr) -> Result<()> {
+        let (ip, port) = (service.ip(), service.port());
+        let rule =
+            format!("meta skgid {group} ip daddr {ip} tcp dport {port} reject with tcp reset");
+        self.rules(AWAY, &[rule]).await
+    }
+
     /// Leads the connections that the program in `group` opens to `service` from now on to `relay`, unnoticed.
     ///
     /// # Errors

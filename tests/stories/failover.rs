@@ -5,6 +5,7 @@
 
 mod client;
 mod doubt;
+mod eviction;
 mod gone;
 mod icinga;
 mod loss;

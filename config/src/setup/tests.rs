@@ -25,9 +25,11 @@ fn creates_accounts_tables_and_grants() {
              DEFAULT '' COMMENT 'addresses of nodes that are drained';",
             "ALTER TABLE `ido_proxy`.`fence` ADD COLUMN IF NOT EXISTS `reply` VARCHAR(64) NULL INVISIBLE \
              COMMENT 'counts of the reply to it, where that may be lost';",
+            "CREATE OR REPLACE PROCEDURE `ido_proxy`.`evict`(IN `member` VARCHAR(36), IN `period` DECIMAL(6,3))",
             "GRANT SELECT, INSERT, UPDATE ON `ido_proxy`.`pin` TO `ido_proxy`@`10.0.0.%`;",
             "GRANT SELECT, INSERT, UPDATE ON `ido_proxy`.`proxy` TO `ido_proxy`@`10.0.0.%`;",
             "GRANT SELECT, INSERT, UPDATE ON `ido_proxy`.`fence` TO `ido_proxy`@`10.0.0.%`;",
+            "GRANT EXECUTE ON PROCEDURE `ido_proxy`.`evict` TO `ido_proxy`@`10.0.0.%`;",
             "GRANT SELECT, INSERT, UPDATE, DELETE ON `ido_proxy`.`fence` TO `icinga`@`10.0.0.%`;",
         ]
     );

@@ -8,11 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use ido_proxy_config::failover::Evict;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{self, Instant};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
+use self::evictions::Evictions;
 use self::memory::Memory;
 use self::outcome::{log_changes, topology};
 use super::control::connect::MonitorLogin;
@@ -31,7 +33,7 @@ use super::discovery::unconfirmed::{self, UnconfirmedMembers};
 use super::handle::{ClusterHandle, Wakeups};
 use super::model::agreement::Agreement;
 use super::model::node_addr::NodeAddr;
-use super::model::node_view::{Contact, NodeView};
+use super::model::node_view::{Contact, Loss, NodeView, Outcome};
 use super::model::peers::Row;
 use super::model::pin::Reading;
 use super::model::proposal::Proposal;
@@ -43,6 +45,7 @@ use super::probe::question::Question;
 use super::tls::node_tls::NodeTls;
 use crate::telemetry::metrics::ClusterMetrics;
 
+mod evictions;
 mod memory;
 mod outcome;
 
@@ -59,6 +62,8 @@ pub(crate) struct Cluster {
     /// The node to which the next proposal is likely to go, and what makes a connection lie ready there.
     prepared: Option<(NodeAddr, AbortOnDropHandle<()>)>,
     answered: mpsc::Sender<Answered>,
+    /// `None`: dead nodes are left to their cluster.
+    evictions: Option<Evictions>,
     metrics: ClusterMetrics,
     candidates: Candidates,
     memory: Option<Memory>,
@@ -141,8 +146,10 @@ impl Cluster {
         stop: CancellationToken,
     ) -> Result<ClusterHandle, SourceError> {
         let tables = Arc::new(ControlTables::new(&settings, tls));
-        let Settings { kind, discovery, path_timeout, state_file, .. } = settings;
+        let Settings { kind, discovery, path_timeout, state_file, evict, .. } = settings;
         let tasks = TaskTracker::new();
+        let evicts = kind == ClusterKind::Galera && evict == Evict::Dead;
+        let evictions = evicts.then(|| Evictions::new(Arc::clone(&tables), tasks.clone()));
         let sources = sources::sources(&discovery, kind);
         let mut candidates = Candidates::new(&discovery.nodes, &discovery.excluded, sources);
         let answers = sources::spawn(&discovery, &metrics, &tasks, &stop)?;
@@ -165,6 +172,7 @@ impl Cluster {
             prepared: None,
             proposing: None,
             answered,
+            evictions,
             metrics,
             candidates,
             memory,
@@ -225,8 +233,14 @@ impl Cluster {
                 Event::Found(named) => self.found(&named),
                 // Changes by time alone are seen at the next tick.
                 Event::Probed(probed) => {
+                    let refused = matches!(probed.outcome, Outcome::Lost(Loss::Refused));
+                    let address = probed.address;
                     if !self.observe(probed) {
                         continue;
+                    }
+                    if refused {
+                        // The others know whether it has left, or is waited for.
+                        self.wake_all_but(address);
                     }
                 }
                 Event::Answered(answered) => self.take_answer(*answered),
@@ -413,9 +427,13 @@ impl Cluster {
         let Some(primary) = self.watched_primary() else { return };
         let answers = |node: &Watched| node.view.contact == Contact::Answering;
         if self.nodes.get(&primary).is_some_and(|node| !answers(node)) {
-            let others = self.nodes.iter().filter(|(address, _)| **address != primary);
-            others.for_each(|(_, node)| node.wakeup.notify_one());
+            self.wake_all_but(primary);
         }
+    }
+
+    fn wake_all_but(&self, node: NodeAddr) {
+        let others = self.nodes.iter().filter(|(address, _)| **address != node);
+        others.for_each(|(_, node)| node.wakeup.notify_one());
     }
 
     /// Keeps the pace of the probes in step with what each node is to us.
@@ -470,6 +488,9 @@ impl Cluster {
         self.history.note(&self.decision, &decision, &views);
         let topology = topology(&decision, &views);
         self.decision = decision;
+        if let Some(evictions) = &mut self.evictions {
+            evictions.pursue(&self.decision, &views, self.decided);
+        }
         self.propose();
         self.prepare();
         self.advertise();

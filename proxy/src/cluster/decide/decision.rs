@@ -62,6 +62,11 @@ impl Decision {
         self.cluster.as_deref()
     }
 
+    /// The latest membership that any node of ours knows, and since when we know of it.
+    pub(crate) fn latest_view(&self) -> Option<(u64, Instant)> {
+        self.latest_view
+    }
+
     /// Whether a node that says this is in our cluster.
     pub(crate) fn is_ours(&self, galera: &Galera) -> bool {
         self.cluster.as_ref() == Some(&galera.cluster)

@@ -18,9 +18,11 @@
 //!
 //! [`rule`] carries the rule out: it lets [`judge`] judge each node, takes the cluster from [`membership`], and
 //! has [`choice`] choose. The result is a [`decision`], which the next one begins with; [`recent_pins`] are its
-//! memory of changes. [`history`] keeps the last hundred for operators.
+//! memory of changes. [`history`] keeps the last hundred for operators. [`death`] says which node its cluster need not
+//! wait for.
 
 mod choice;
+pub(crate) mod death;
 pub(crate) mod decision;
 pub(crate) mod history;
 pub(crate) mod judge;

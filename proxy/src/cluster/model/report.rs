@@ -8,6 +8,8 @@
 //! documentation.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -58,6 +60,42 @@ pub(crate) struct Galera {
     /// `wsrep_incoming_addresses`: the members, in the words of their own configuration. Names
     /// instead of addresses are left out.
     pub(crate) members: BTreeSet<NodeAddr>,
+    /// `wsrep_cluster_size`: how many members there are, those among them that have no address.
+    pub(crate) size: Option<u64>,
+    /// `wsrep_gcomm_uuid`: the name of the process in its group. Another one each time it is started.
+    pub(crate) process: Option<String>,
+    /// Address at which the node listens for its group; `None` where its options do not say so in numbers.
+    pub(crate) group: Option<GroupAddr>,
+    /// `evs.join_retrans_period`: how often members that form a new view say again what they see.
+    pub(crate) join_period: Option<Duration>,
+    /// Whether `pc.weight` is 1, so that members can be counted.
+    pub(crate) counts_once: bool,
+    /// `wsrep_evs_evict_list` names a process: it is kept out of the group.
+    pub(crate) evicts: bool,
+}
+
+/// Address at which a node listens for its group.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct GroupAddr {
+    /// `None`: on all addresses of its host.
+    pub(crate) ip: Option<IpAddr>,
+    /// The port, 4567 by default.
+    pub(crate) port: u16,
+}
+
+impl GroupAddr {
+    /// The address of the group of the node that clients reach at `node`.
+    pub(crate) fn of(self, node: NodeAddr) -> SocketAddr {
+        SocketAddr::new(self.ip.unwrap_or_else(|| node.0.ip()), self.port)
+    }
+
+    /// Reads `gmcast.listen_addr`, such as `tcp://0.0.0.0:4567`.
+    fn parse(text: &str) -> Option<Self> {
+        let (_, address) = text.split_once("://")?;
+        let address: SocketAddr = address.parse().ok()?;
+        let ip = Some(address.ip()).filter(|ip| !ip.is_unspecified());
+        Some(Self { ip, port: address.port() })
+    }
 }
 
 /// Settings that make a node refuse statements which it could take.
@@ -180,6 +218,12 @@ impl Galera {
                 .split(',')
                 .filter_map(|member| member.trim().parse().ok().map(NodeAddr))
                 .collect(),
+            size: rows.number("wsrep_cluster_size"),
+            process: rows.text("wsrep_gcomm_uuid").filter(|process| is_process(process)),
+            group: rows.option("gmcast.listen_addr").and_then(GroupAddr::parse),
+            join_period: rows.option("evs.join_retrans_period").and_then(period),
+            counts_once: rows.option("pc.weight") == Some("1"),
+            evicts: rows.text("wsrep_evs_evict_list").is_some(),
             cluster,
         })
     }
@@ -192,6 +236,13 @@ impl Rows {
         self.0.get(name).filter(|value| !value.is_empty()).cloned()
     }
 
+    /// One of Galera's own options.
+    fn option(&self, name: &str) -> Option<&str> {
+        let options = self.0.get("wsrep_provider_options")?.split(';');
+        let mut pairs = options.filter_map(|option| option.split_once('='));
+        pairs.find(|(known, _)| known.trim() == name).map(|(_, value)| value.trim())
+    }
+
     fn number(&self, name: &str) -> Option<u64> {
         self.0.get(name)?.parse().ok()
     }
@@ -201,15 +252,34 @@ impl Rows {
     }
 }
 
+/// Reads a period as Galera writes it where it is shorter than a minute, such as `PT1.5S`.
+fn period(text: &str) -> Option<Duration> {
+    let seconds: f64 = text.strip_prefix("PT")?.strip_suffix('S')?.parse().ok()?;
+    Duration::try_from_secs_f64(seconds).ok()
+}
+
+/// Whether a text is the name of a process in a group, and so may stand in SQL.
+fn is_process(text: &str) -> bool {
+    let dashes = [8, 13, 18, 23];
+    let fits = |(at, byte): (usize, u8)| match dashes.contains(&at) {
+        true => byte == b'-',
+        false => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
+    };
+    text.len() == 36 && text.bytes().enumerate().all(fits)
+}
+
 /// The status counters that matter, by name, of any server.
 pub(crate) const STATUS: [&str; 2] = ["Com_kill", "Threads_connected"];
 
 /// Those of a Galera node.
-pub(crate) const GALERA_STATUS: [&str; 7] = [
+pub(crate) const GALERA_STATUS: [&str; 10] = [
     "wsrep_cluster_conf_id",
+    "wsrep_cluster_size",
     "wsrep_cluster_state_uuid",
     "wsrep_cluster_status",
+    "wsrep_evs_evict_list",
     PAUSED,
+    "wsrep_gcomm_uuid",
     "wsrep_incoming_addresses",
     "wsrep_local_state",
     "wsrep_ready",
@@ -219,7 +289,7 @@ pub(crate) const GALERA_STATUS: [&str; 7] = [
 pub(crate) const PAUSED: &str = "wsrep_flow_control_paused_ns";
 
 /// The variables that matter, by name.
-pub(crate) const VARIABLES: [&str; 9] = [
+pub(crate) const VARIABLES: [&str; 10] = [
     "max_allowed_packet",
     "max_connections",
     "read_only",
@@ -227,13 +297,13 @@ pub(crate) const VARIABLES: [&str; 9] = [
     "wsrep_desync",
     "wsrep_node_name",
     "wsrep_on",
+    "wsrep_provider_options",
     "wsrep_reject_queries",
     "wsrep_sst_donor_rejects_queries",
 ];
 
 /// The longest value in bytes that is believed; a longer one, or one that would break the lines of
-/// a log, counts as missing. The longest that
-/// makes sense are the members of a cluster, some 20 bytes for each of them.
+/// a log, counts as missing. The longest that make sense are the options of Galera, some 2,000 bytes.
 const LONGEST_VALUE: usize = 4096;
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ido_proxy_config::consul::Consul;
+use ido_proxy_config::failover::Evict;
 use secrecy::SecretString;
 
 use super::node_addr::NodeAddr;
@@ -21,6 +22,8 @@ pub(crate) struct Settings {
     /// How long the primary may be silent to us, while the cluster still counts it as a member,
     /// before writes move (`failover.path_timeout`).
     pub(crate) path_timeout: Duration,
+    /// Which nodes are cut off from their cluster at once (`failover.evict`).
+    pub(crate) evict: Evict,
     /// The database of the control tables.
     pub(crate) schema: String,
     /// The name of this proxy, for the others and for readers of the pin.

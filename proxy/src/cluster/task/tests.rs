@@ -106,6 +106,7 @@ fn settings() -> Settings {
             interval: Duration::from_millis(25),
             timeout: DEADLINE,
         },
+        evict: Evict::Off,
         path_timeout: NEVER,
         schema: "ido_proxy".into(),
         name: "here".into(),

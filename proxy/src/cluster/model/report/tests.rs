@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::cluster::model::testing::{
-    DESYNCED, DISCONNECTED, DONOR, JOINING, NON_PRIMARY, PLAIN, SYNCED, rows, rows_with,
+    DESYNCED, DISCONNECTED, DONOR, JOINING, NON_PRIMARY, PLAIN, SYNCED, address, rows, rows_with,
 };
 
 fn report(capture: &str) -> Report {
@@ -34,6 +34,12 @@ fn a_synced_node_is_read_in_full() {
             desynced: false,
             refuses: Refuses { always: false, as_donor: false },
             members: members.map(|member| NodeAddr(member.parse().unwrap())).into(),
+            size: Some(3),
+            process: Some("5b790d39-e66f-11f1-b0fb-4bdcf4df85f5".into()),
+            group: None,
+            join_period: None,
+            counts_once: false,
+            evicts: false,
         }),
     };
     assert_eq!(report(SYNCED), expected);
@@ -151,4 +157,37 @@ fn any_name() -> impl Strategy<Value = String> {
 
 fn any_value() -> impl Strategy<Value = String> {
     prop_oneof!["[0-9]{1,30}", "[-+0-9.,:\\[\\] a-fA]{0,60}", any::<String>()]
+}
+
+/// A process that was taken for another one would be cut off, or asked at another port.
+#[test]
+fn the_words_of_the_group_are_read() {
+    let changes = [
+        ("wsrep_gcomm_uuid", "763d261e-ed95-11f1-85ae-3fc4deb61b83"),
+        ("wsrep_evs_evict_list", "664cb77e-ed95-11f1-80eb-8bfb927441cb"),
+        (
+            "wsrep_provider_options",
+            "base_port = 4567; evs.join_retrans_period = PT1.5S; gmcast.listen_addr = tcp://127.0.20.1:4568; pc.weight = 1;",
+        ),
+    ];
+    let read = |changes: &[(&str, &str)]| {
+        Report::parse(rows_with(SYNCED, changes), []).galera.expect("a Galera node")
+    };
+    let galera = read(&changes);
+    let group = galera.group.expect("an address");
+    assert_eq!(galera.process.as_deref(), Some("763d261e-ed95-11f1-85ae-3fc4deb61b83"));
+    assert_eq!(group.of(address(1)), "127.0.20.1:4568".parse().unwrap());
+    assert!(galera.evicts && galera.counts_once);
+    assert_eq!(galera.join_period, Some(Duration::from_millis(1500)));
+    let anywhere = read(&[("wsrep_provider_options", "gmcast.listen_addr = ssl://0.0.0.0:4567")]);
+    assert_eq!(anywhere.group.map(|group| group.of(address(1))), "192.0.2.1:4567".parse().ok());
+    for (name, value) in [
+        ("wsrep_gcomm_uuid", "763D261E-ED95-11F1-85AE-3FC4DEB61B83"),
+        ("wsrep_gcomm_uuid", "'); DROP TABLE t; -- 85ae-3fc4deb61b83"),
+        ("wsrep_provider_options", "gmcast.listen_addr = tcp://galera1:4567; pc.weight = 3"),
+    ] {
+        let galera = read(&[(name, value)]);
+        let process = galera.process.filter(|_| name == "wsrep_gcomm_uuid");
+        assert_eq!((process, galera.group, galera.counts_once), (None, None, false));
+    }
 }
