@@ -121,6 +121,7 @@ const WRONG: &[(&str, &str, &str)] = &[
     ("failover.hold", "\"0s\"", "a time from \"1ms\" to \"24h\""),
     ("failover.path_timeout", "\"1h\"", "a time from \"1ms\" to \"10m\""),
     ("failover.drain", "\"-1s\"", "a time from \"0s\" to \"1h\""),
+    ("failover.evict", "\"alive\"", "\"dead\" or \"off\""),
     ("journal.memory", "\"lots\"", "it takes"),
     ("journal.disk", "64", "it takes"),
     ("admin.http", "\"0.0.0.0:9306\"", "allow_public"),
