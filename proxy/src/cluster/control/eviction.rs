@@ -54,13 +54,7 @@ pub(crate) async fn evict(tables: Arc<ControlTables>, dead: Dead) -> Evicted {
         (.., Ok(Err(error))) => return Evicted::Untold(error),
     }
     let begun = Instant::now();
-    let (mut told, mut failed) = (Vec::new(), None);
-    for link in links {
-        match link {
-            Ok(link) => told.push(link),
-            Err(error) => failed = Some(error),
-        }
-    }
+    let (mut told, failed) = parted(links);
     match failed {
         Some(Error::Server(error)) if UNPREPARED.contains(&error.code) => {
             return Evicted::Unprepared;
@@ -76,12 +70,9 @@ pub(crate) async fn evict(tables: Arc<ControlTables>, dead: Dead) -> Evicted {
                 tell(&mut link, &tables, &process, JOIN_PERIOD).await.map(|()| link)
             });
         }
-        let (links, errors): (Vec<_>, Vec<_>) =
-            telling.join_all().await.into_iter().partition(Result::is_ok);
-        told = links.into_iter().flatten().collect();
-        if let Some(Err(error)) = errors.into_iter().next()
-            && told.is_empty()
-        {
+        let failed;
+        (told, failed) = parted(telling.join_all().await);
+        if let Some(error) = failed.filter(|_| told.is_empty()) {
             return Evicted::Untold(error);
         }
         if timeout(ROUND, &mut commit).await.is_ok() {
@@ -89,6 +80,18 @@ pub(crate) async fn evict(tables: Arc<ControlTables>, dead: Dead) -> Evicted {
         }
     }
     Evicted::Gone(begun.elapsed())
+}
+
+/// Links that work, and why another one does not.
+fn parted(links: Vec<Result<Conn, Error>>) -> (Vec<Conn>, Option<Error>) {
+    let (mut work, mut failed) = (Vec::new(), None);
+    for link in links {
+        match link {
+            Ok(link) => work.push(link),
+            Err(error) => failed = Some(error),
+        }
+    }
+    (work, failed)
 }
 
 /// Lets whoever was evicted come back to these nodes, each of which gets its period back.
@@ -158,7 +161,7 @@ async fn commit(tables: &ControlTables, dead: &Dead) -> Result<(), Error> {
 }
 
 /// How often survivors that wait for each other say again what they see, while a node is evicted. The least there is.
-const JOIN_PERIOD: Duration = Duration::from_millis(100);
+pub(crate) const JOIN_PERIOD: Duration = Duration::from_millis(100);
 
 /// How long a round takes: as long as survivors that were told at different times need to hear each other again.
 const ROUND: Duration = Duration::from_millis(130);

@@ -45,14 +45,14 @@ fn death(view: &NodeView, views: &[NodeView], cluster: &str) -> Option<Dead> {
     let survivors = views.iter().filter_map(|other| {
         let galera = other.member().filter(|galera| counts(galera, view.address, last))?;
         let fresh = other.asked? + FRESH >= refused;
-        Some((other.address, galera.join_period?)).filter(|_| fresh)
+        Some((other.address, galera.group.join_period?)).filter(|_| fresh)
     });
     let survivors: BTreeMap<_, _> = survivors.collect();
     let is_majority = last.size.is_some_and(|size| survivors.len() as u64 * 2 > size);
-    (last.cluster == cluster && last.counts_once && is_majority).then_some(Dead {
+    (last.cluster == cluster && last.group.weight == Some(1) && is_majority).then_some(Dead {
         node: view.address,
-        process: last.process.clone()?,
-        group: last.group?.of(view.address),
+        process: last.group.process.clone()?,
+        group: last.group.listens?.of(view.address),
         survivors,
     })
 }
@@ -63,7 +63,7 @@ fn counts(galera: &Galera, node: NodeAddr, last: &Galera) -> bool {
         && galera.view_id.is_some()
         && galera.view_id == last.view_id
         && galera.size == last.size
-        && galera.counts_once
+        && galera.group.weight == Some(1)
         && galera.ready
         && galera.members.contains(&node)
 }
@@ -79,7 +79,7 @@ pub(crate) fn lists_to_clear(
     let members = views.iter().filter_map(|view| Some((view.address, view.member()?)));
     let members: BTreeMap<_, _> = members.filter(|(_, galera)| knows(galera)).collect();
     let whole = |galera: &&Galera| galera.members.iter().all(|member| members.contains_key(member));
-    let evicts = |galera: &&Galera| galera.evicts && whole(galera);
+    let evicts = |galera: &&Galera| galera.group.evicted.is_some() && whole(galera);
     members.iter().filter(|(_, galera)| evicts(galera)).map(|(node, _)| *node).collect()
 }
 

@@ -1,7 +1,7 @@
 //! Values that all other modules of the cluster speak of: no socket, no clock, no task.
 //!
-//! - [`node_addr`] names a node; [`report`] is its last answer, [`node_view`] what all its probes tell, and
-//!   [`verdict`] whether writes may go there.
+//! - [`node_addr`] names a node; [`report`] is its last answer, with its place in its [`group`]; [`node_view`] is what all its
+//!   probes tell, and [`verdict`] whether writes may go there.
 //! - [`pin`] is the row that the proxies share, [`agreement`] what the nodes say of it, and [`proposal`] a change
 //!   of it. [`peers`] are the other proxies.
 //! - [`cause`] tells why the primary is what it is; [`topology`] is the whole answer.
@@ -9,6 +9,7 @@
 
 pub(crate) mod agreement;
 pub(crate) mod cause;
+pub(crate) mod group;
 pub(crate) mod node_addr;
 pub(crate) mod node_view;
 pub(crate) mod peers;

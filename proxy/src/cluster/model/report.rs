@@ -8,11 +8,10 @@
 //! documentation.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
 
 use serde::Serialize;
 
+use super::group::Group;
 use super::node_addr::NodeAddr;
 use super::pin::Reading;
 
@@ -62,40 +61,8 @@ pub(crate) struct Galera {
     pub(crate) members: BTreeSet<NodeAddr>,
     /// `wsrep_cluster_size`: how many members there are, those among them that have no address.
     pub(crate) size: Option<u64>,
-    /// `wsrep_gcomm_uuid`: the name of the process in its group. Another one each time it is started.
-    pub(crate) process: Option<String>,
-    /// Address at which the node listens for its group; `None` where its options do not say so in numbers.
-    pub(crate) group: Option<GroupAddr>,
-    /// `evs.join_retrans_period`: how often members that form a new view say again what they see.
-    pub(crate) join_period: Option<Duration>,
-    /// Whether `pc.weight` is 1, so that members can be counted.
-    pub(crate) counts_once: bool,
-    /// `wsrep_evs_evict_list` names a process: it is kept out of the group.
-    pub(crate) evicts: bool,
-}
-
-/// Address at which a node listens for its group.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct GroupAddr {
-    /// `None`: on all addresses of its host.
-    pub(crate) ip: Option<IpAddr>,
-    /// The port, 4567 by default.
-    pub(crate) port: u16,
-}
-
-impl GroupAddr {
-    /// The address of the group of the node that clients reach at `node`.
-    pub(crate) fn of(self, node: NodeAddr) -> SocketAddr {
-        SocketAddr::new(self.ip.unwrap_or_else(|| node.0.ip()), self.port)
-    }
-
-    /// Reads `gmcast.listen_addr`, such as `tcp://0.0.0.0:4567`.
-    fn parse(text: &str) -> Option<Self> {
-        let (_, address) = text.split_once("://")?;
-        let address: SocketAddr = address.parse().ok()?;
-        let ip = Some(address.ip()).filter(|ip| !ip.is_unspecified());
-        Some(Self { ip, port: address.port() })
-    }
+    /// The node's place in the group.
+    pub(crate) group: Group,
 }
 
 /// Settings that make a node refuse statements which it could take.
@@ -219,11 +186,11 @@ impl Galera {
                 .filter_map(|member| member.trim().parse().ok().map(NodeAddr))
                 .collect(),
             size: rows.number("wsrep_cluster_size"),
-            process: rows.text("wsrep_gcomm_uuid").filter(|process| is_process(process)),
-            group: rows.option("gmcast.listen_addr").and_then(GroupAddr::parse),
-            join_period: rows.option("evs.join_retrans_period").and_then(period),
-            counts_once: rows.option("pc.weight") == Some("1"),
-            evicts: rows.text("wsrep_evs_evict_list").is_some(),
+            group: Group::parse(
+                rows.text("wsrep_gcomm_uuid"),
+                rows.text("wsrep_evs_evict_list"),
+                &rows.text("wsrep_provider_options").unwrap_or_default(),
+            ),
             cluster,
         })
     }
@@ -236,13 +203,6 @@ impl Rows {
         self.0.get(name).filter(|value| !value.is_empty()).cloned()
     }
 
-    /// One of Galera's own options.
-    fn option(&self, name: &str) -> Option<&str> {
-        let options = self.0.get("wsrep_provider_options")?.split(';');
-        let mut pairs = options.filter_map(|option| option.split_once('='));
-        pairs.find(|(known, _)| known.trim() == name).map(|(_, value)| value.trim())
-    }
-
     fn number(&self, name: &str) -> Option<u64> {
         self.0.get(name)?.parse().ok()
     }
@@ -250,22 +210,6 @@ impl Rows {
     fn is(&self, name: &str, values: &[&str]) -> bool {
         self.0.get(name).is_some_and(|is| values.iter().any(|value| is.eq_ignore_ascii_case(value)))
     }
-}
-
-/// Reads a period as Galera writes it where it is shorter than a minute, such as `PT1.5S`.
-fn period(text: &str) -> Option<Duration> {
-    let seconds: f64 = text.strip_prefix("PT")?.strip_suffix('S')?.parse().ok()?;
-    Duration::try_from_secs_f64(seconds).ok()
-}
-
-/// Whether a text is the name of a process in a group, and so may stand in SQL.
-fn is_process(text: &str) -> bool {
-    let dashes = [8, 13, 18, 23];
-    let fits = |(at, byte): (usize, u8)| match dashes.contains(&at) {
-        true => byte == b'-',
-        false => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
-    };
-    text.len() == 36 && text.bytes().enumerate().all(fits)
 }
 
 /// The status counters that matter, by name, of any server.

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::cluster::control::control_tables::ControlTables;
-use crate::cluster::control::eviction::{Evicted, clear, evict};
+use crate::cluster::control::eviction::{Evicted, JOIN_PERIOD, clear, evict};
 use crate::cluster::decide::death::{Dead, dead, lists_to_clear};
 use crate::cluster::decide::decision::Decision;
 use crate::cluster::model::node_addr::NodeAddr;
@@ -50,9 +50,8 @@ impl Evictions {
         if !self.attempt.as_ref().is_none_or(again) {
             return;
         }
-        if self.attempt.as_ref().is_none_or(|last| last.dead.process != dead.process) {
-            self.periods.extend(&dead.survivors);
-        }
+        // Another eviction, or another proxy, may have shortened it a moment ago.
+        self.periods.extend(dead.survivors.iter().filter(|(_, period)| **period != JOIN_PERIOD));
         let (tables, asked) = (Arc::clone(&self.tables), dead.clone());
         let task =
             self.tasks.spawn(async move { report(&asked, evict(tables, asked.clone()).await) });

@@ -1,12 +1,10 @@
 //! Effects of statements that replies do not tell.
 
 use ido_proxy_protocol::command::Command;
-use ido_proxy_protocol::statement::Statement;
 use ido_proxy_protocol::status::StatusFlags;
 
 use super::Machine;
 use super::exchange::Exchange;
-use super::exchange::shape::sql_of;
 use super::replies::Replies;
 use crate::session::plan::Piece;
 use crate::session::plan::blocker::Blocker;
@@ -75,16 +73,11 @@ impl Replies<'_> {
     /// written: a COMMIT without a fence would be done twice, should its reply be lost.
     pub(super) fn learn_unreported_rows(&mut self, piece: Option<Piece>, status: StatusFlags) {
         self.session.learn_rows(status);
-        let Self { exchange, session, .. } = self;
-        if !session.transaction.is_open() || session.transaction.is_dirty() {
-            return;
-        }
-        let calls = piece.is_some_and(|piece| {
-            let sql = sql_of(exchange.command, &exchange.request, piece, &session.settings);
-            Statement::single(sql, session.settings.dialect()).may_call_stored()
-        });
-        if calls {
-            session.transaction.may_have_written();
+        let transaction = &self.session.transaction;
+        let is_clean = transaction.is_open() && !transaction.is_dirty();
+        let calls = |piece| self.exchange.calls_stored(piece, self.session);
+        if is_clean && piece.is_some_and(calls) {
+            self.session.transaction.may_have_written();
         }
     }
 }

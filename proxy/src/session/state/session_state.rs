@@ -18,7 +18,6 @@ use crate::session::state::reserved_ids::ReservedIds;
 use crate::session::state::settings::{SessionSettings, State};
 use crate::session::state::several::Several;
 use crate::session::state::transaction::Transaction;
-use crate::session::state::write_ids::WriteIds;
 
 /// All of it.
 #[derive(Debug)]
@@ -35,8 +34,6 @@ pub(crate) struct SessionState {
     pub(crate) ended: u64,
     /// The ids that were generated in it, and told.
     told_ids: Vec<u64>,
-    /// Knowledge of the ids that writes tell.
-    pub(crate) write_ids: WriteIds,
     /// Ids that are not to be had now.
     pub(crate) reserved: Arc<ReservedIds>,
     /// The proof of its COMMIT.
@@ -97,7 +94,6 @@ impl SessionState {
             records: 0,
             ended: 0,
             told_ids: Vec::new(),
-            write_ids: WriteIds::default(),
             reserved: Arc::default(),
             fence,
             guard: Guard::default(),
@@ -267,7 +263,6 @@ impl SessionState {
     /// `LAST_INSERT_ID()` may have been changed, and no reply tells to what.
     pub(crate) fn hide_insert_id(&mut self) {
         self.settings.hide_insert_id();
-        self.write_ids.disturb();
         self.untold_id();
     }
 

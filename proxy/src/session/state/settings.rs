@@ -22,6 +22,7 @@ use crate::session::state::diagnostics::{BlockGrammar, Diagnostics};
 use crate::session::state::holdings::Holdings;
 use crate::session::state::reports::Reports;
 use crate::session::state::text_rows::text_rows;
+use crate::session::state::write_ids::WriteIds;
 
 mod prepared;
 mod setup;
@@ -59,6 +60,8 @@ pub(crate) struct SessionSettings {
     shows_reports: bool,
     /// The statement that was prepared last, by the number that the client knows.
     last_statement: Option<u32>,
+    /// Knowledge of the ids that writes tell.
+    write_ids: WriteIds,
     /// Statements were prepared anew, so that the link's last one is not the client's.
     restored: bool,
     /// Variables that the server reports, and that nobody can set.
@@ -99,6 +102,7 @@ impl SessionSettings {
             reports: None,
             shows_reports: false,
             last_statement: None,
+            write_ids: WriteIds::default(),
             restored: false,
             readings: Arc::default(),
         }
@@ -150,12 +154,25 @@ impl SessionSettings {
     /// `LAST_INSERT_ID()` may have been changed, and no reply tells to what.
     pub(crate) fn hide_insert_id(&mut self) {
         self.now.insert_id_is_hidden = true;
+        self.write_ids.disturb();
+    }
+
+    /// Knowledge of the ids that writes tell.
+    pub(crate) fn write_ids(&self) -> &WriteIds {
+        &self.write_ids
+    }
+
+    /// Knowledge of the ids that writes tell, to be added to.
+    pub(crate) fn write_ids_mut(&mut self) -> &mut WriteIds {
+        &mut self.write_ids
     }
 
     /// Takes in one reported change.
     pub(crate) fn learn(&mut self, change: Change<'_>) {
         match change {
             Change::Schema(name) => {
+                // Names of tables mean others from here on.
+                self.write_ids.forget_tables();
                 let schema = Some(name.to_vec()).filter(|name| !name.is_empty());
                 self.now.setup_mut().schema = schema;
             }
@@ -465,6 +482,7 @@ impl SessionSettings {
             reports: None,
             shows_reports: false,
             last_statement: None,
+            write_ids: WriteIds::default(),
             restored: false,
             readings: Arc::clone(&self.readings),
         };

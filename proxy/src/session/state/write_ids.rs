@@ -33,6 +33,11 @@ impl WriteIds {
         self.other_than_zero = true;
     }
 
+    /// The default database is another one.
+    pub(crate) fn forget_tables(&mut self) {
+        self.tables.clear();
+    }
+
     /// Whether it could be said which id a write to this table has told, were its reply lost.
     pub(crate) fn would_be_known(&self, table: u64) -> bool {
         !self.other_than_zero || self.tells(table).is_some()
@@ -85,6 +90,9 @@ mod tests {
         let mut ids = WriteIds::default();
         ids.disturb();
         assert!(!ids.would_be_known(HOSTS));
+        ids.told(HOSTS, 7);
+        ids.forget_tables();
+        assert!(!ids.would_be_known(HOSTS), "in another database, it is another table");
     }
 
     /// A session for years would remember each table of each database.

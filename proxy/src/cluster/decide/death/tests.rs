@@ -1,5 +1,5 @@
 use super::*;
-use crate::cluster::model::report::GroupAddr;
+use crate::cluster::model::group::GroupAddr;
 use crate::cluster::model::testing::{address, said, synced};
 use tokio::time::Instant;
 
@@ -9,10 +9,10 @@ fn member(n: u8, now: Instant) -> NodeView {
     view.asked = Some(now);
     if let Some(galera) = &mut said(&mut view).galera {
         galera.size = Some(3);
-        galera.process = Some(format!("{n:08x}-0000-0000-0000-000000000000"));
-        galera.group = Some(GroupAddr { ip: None, port: 4567 });
-        galera.counts_once = true;
-        galera.join_period = Some(Duration::from_secs(1));
+        galera.group.process = Some(format!("{n:08x}-0000-0000-0000-000000000000"));
+        galera.group.listens = Some(GroupAddr { ip: None, port: 4567 });
+        galera.group.weight = Some(1);
+        galera.group.join_period = Some(Duration::from_secs(1));
     }
     view
 }
@@ -81,9 +81,9 @@ fn whatever_is_less_than_certain_is_no_death() {
             galera(&mut views[2]).primary_component = false;
         }),
         ("one of the others is not ready", |views| galera(&mut views[2]).ready = false),
-        ("votes are weighted", |views| galera(&mut views[1]).counts_once = false),
-        ("its process is not known", |views| galera(&mut views[0]).process = None),
-        ("its group's address is not known", |views| galera(&mut views[0]).group = None),
+        ("votes are weighted", |views| galera(&mut views[1]).group.weight = Some(3)),
+        ("its process is not known", |views| galera(&mut views[0]).group.process = None),
+        ("its group's address is not known", |views| galera(&mut views[0]).group.listens = None),
     ];
     for (why, case) in cases {
         assert_eq!(change(case), None, "{why}");
@@ -96,7 +96,7 @@ fn whatever_is_less_than_certain_is_no_death() {
 #[test]
 fn lists_are_cleared_where_the_view_stands() {
     let mut views = killed();
-    views[1..].iter_mut().for_each(|view| galera(view).evicts = true);
+    views[1..].iter_mut().for_each(|view| galera(view).group.evicted = Some("a process".into()));
     assert_eq!(lists_to_clear(&views, "ours", 3), [].into(), "it is a member still");
     for view in &mut views[1..] {
         galera(view).members.remove(&address(1));

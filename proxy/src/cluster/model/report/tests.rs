@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -35,11 +37,10 @@ fn a_synced_node_is_read_in_full() {
             refuses: Refuses { always: false, as_donor: false },
             members: members.map(|member| NodeAddr(member.parse().unwrap())).into(),
             size: Some(3),
-            process: Some("5b790d39-e66f-11f1-b0fb-4bdcf4df85f5".into()),
-            group: None,
-            join_period: None,
-            counts_once: false,
-            evicts: false,
+            group: Group {
+                process: Some("5b790d39-e66f-11f1-b0fb-4bdcf4df85f5".into()),
+                ..Group::default()
+            },
         }),
     };
     assert_eq!(report(SYNCED), expected);
@@ -171,23 +172,26 @@ fn the_words_of_the_group_are_read() {
         ),
     ];
     let read = |changes: &[(&str, &str)]| {
-        Report::parse(rows_with(SYNCED, changes), []).galera.expect("a Galera node")
+        Report::parse(rows_with(SYNCED, changes), []).galera.expect("a Galera node").group
     };
-    let galera = read(&changes);
-    let group = galera.group.expect("an address");
-    assert_eq!(galera.process.as_deref(), Some("763d261e-ed95-11f1-85ae-3fc4deb61b83"));
-    assert_eq!(group.of(address(1)), "127.0.20.1:4568".parse().unwrap());
-    assert!(galera.evicts && galera.counts_once);
-    assert_eq!(galera.join_period, Some(Duration::from_millis(1500)));
+    let group = read(&changes);
+    let listens = group.listens.expect("an address");
+    assert_eq!(group.process.as_deref(), Some("763d261e-ed95-11f1-85ae-3fc4deb61b83"));
+    assert_eq!(listens.of(address(1)), "127.0.20.1:4568".parse().unwrap());
+    assert!(group.evicted.is_some() && group.weight == Some(1));
+    assert_eq!(group.join_period, Some(Duration::from_millis(1500)));
     let anywhere = read(&[("wsrep_provider_options", "gmcast.listen_addr = ssl://0.0.0.0:4567")]);
-    assert_eq!(anywhere.group.map(|group| group.of(address(1))), "192.0.2.1:4567".parse().ok());
+    assert_eq!(
+        anywhere.listens.map(|listens| listens.of(address(1))),
+        "192.0.2.1:4567".parse().ok()
+    );
     for (name, value) in [
         ("wsrep_gcomm_uuid", "763D261E-ED95-11F1-85AE-3FC4DEB61B83"),
         ("wsrep_gcomm_uuid", "'); DROP TABLE t; -- 85ae-3fc4deb61b83"),
         ("wsrep_provider_options", "gmcast.listen_addr = tcp://galera1:4567; pc.weight = 3"),
     ] {
-        let galera = read(&[(name, value)]);
-        let process = galera.process.filter(|_| name == "wsrep_gcomm_uuid");
-        assert_eq!((process, galera.group, galera.counts_once), (None, None, false));
+        let group = read(&[(name, value)]);
+        let process = group.process.filter(|_| name == "wsrep_gcomm_uuid");
+        assert_eq!((process, group.listens, group.weight == Some(1)), (None, None, false));
     }
 }

@@ -104,7 +104,8 @@ impl Exchange {
         session: &mut SessionState,
     ) {
         let before = self.id_before_frame;
-        let id = target.map_or(0, |target| target.id_of(&kept, before, &session.write_ids));
+        let id =
+            target.map_or(0, |target| target.id_of(&kept, before, session.settings.write_ids()));
         let KeptReply { affected_rows, warnings, last_insert_id } = kept;
         let status =
             committed_status(session, self.script.comes_more_behind(self.script.place() - 1));
@@ -112,7 +113,7 @@ impl Exchange {
             OkPacket { affected_rows, last_insert_id: id, status, warnings, ..OkPacket::default() };
         session.settings.put_insert_id_back(last_insert_id);
         if let Some(target) = target {
-            target.told(affected_rows, id, &mut session.write_ids);
+            target.told(affected_rows, id, session.settings.write_ids_mut());
         }
         session.settings.diagnostics().counted(affected_rows, warnings);
         session.settings.diagnostics().disturb();

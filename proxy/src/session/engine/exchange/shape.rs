@@ -145,7 +145,7 @@ impl Exchange {
 
     /// Whether the client could be told the id of the wrapped statement in hand, were its reply lost.
     pub(super) fn id_would_be_known(&self, session: &SessionState) -> bool {
-        let known = |target: Target| target.id_would_be_known(&session.write_ids);
+        let known = |target: Target| target.id_would_be_known(session.settings.write_ids());
         self.target(session).is_none_or(known)
     }
 
@@ -226,10 +226,18 @@ impl Exchange {
     /// Whether a statement of the step in hand may write by a stored function, though it looks as if it only read.
     fn may_call_stored(&self, session: &SessionState) -> bool {
         let pieces = self.script.step().map_or(&[][..], |step| &step.pieces);
-        pieces.iter().filter(|piece| piece.kind == PieceKind::Plain).any(|piece| {
-            let sql = sql_of(self.command, &self.request, *piece, &session.settings);
-            Statement::single(sql, session.settings.dialect()).may_call_stored()
-        })
+        let mut plain = pieces.iter().filter(|piece| piece.kind == PieceKind::Plain);
+        plain.any(|piece| self.calls_stored(*piece, session))
+    }
+
+    /// Whether this statement of the command may call a stored function.
+    pub(in crate::session::engine) fn calls_stored(
+        &self,
+        piece: Piece,
+        session: &SessionState,
+    ) -> bool {
+        let sql = sql_of(self.command, &self.request, piece, &session.settings);
+        Statement::single(sql, session.settings.dialect()).may_call_stored()
     }
 
     /// Whether ROW_COUNT() must be put back before the step in hand.

@@ -36,21 +36,19 @@ impl Target {
         Self { table: table_of(sql), gives }
     }
 
-    /// Takes in what a write has told.
-    pub(in crate::session::engine) fn learn(
+    /// The target of a write that has told this, where that tells anything of its table.
+    pub(in crate::session::engine) fn of_told(
         sql: &[u8],
         affected_rows: u64,
         id: u64,
-        ids: &mut WriteIds,
-    ) {
+    ) -> Option<Self> {
         // An UPDATE tells one by LAST_INSERT_ID(n) alone.
-        if id != 0 || (affected_rows > 0 && !adds_none(sql)) {
-            Self::of(sql).told(affected_rows, id, ids);
-        }
+        let tells = id != 0 || (affected_rows > 0 && !adds_none(sql));
+        tells.then(|| Self::of(sql))
     }
 
     /// Takes in what the write has told.
-    pub(super) fn told(self, affected_rows: u64, id: u64, ids: &mut WriteIds) {
+    pub(in crate::session::engine) fn told(self, affected_rows: u64, id: u64, ids: &mut WriteIds) {
         if self.may_tell(affected_rows) {
             ids.told(self.table, id);
         }

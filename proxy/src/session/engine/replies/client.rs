@@ -404,7 +404,9 @@ impl Replies<'_> {
         {
             let told = OkPacket::decode(payload, Capabilities::PROTOCOL_41)?;
             let (rows, id) = (told.affected_rows, told.last_insert_id);
-            Target::learn(sql(piece), rows, id, &mut session.write_ids);
+            if let Some(target) = Target::of_told(sql(piece), rows, id) {
+                target.told(rows, id, session.settings.write_ids_mut());
+            }
         }
         if wastes {
             session.untold_id();

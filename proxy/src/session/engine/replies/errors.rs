@@ -180,7 +180,7 @@ impl Replies<'_> {
         if kind == Some(PieceKind::Write) {
             // A row that failed may have been given an id, which is used up, and which LAST_INSERT_ID() says.
             self.session.untold_id();
-            self.session.write_ids.disturb();
+            self.session.settings.write_ids_mut().disturb();
         }
         if self.exchange.script.is_in_flight() {
             // The check has failed behind it, and its error is in the list.
